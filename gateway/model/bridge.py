@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one seam between the core and a network: what a bridge is, gets and gives."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self, runtime_checkable
+
+from gateway.model.errors import PermanentError, TransientError
+from gateway.model.message import Address, BridgeName, Content, Level, Message, RemoteId, ResumePoint, SenderId
+
+
+class Support(Enum):
+    """How a network takes a kind of content."""
+
+    NATIVE = "native"
+    TEXT = "text"
+    """Say it in words."""
+    DROP = "drop"
+    """Not at all; the delivery is `cancelled` with that reason."""
+
+
+class Certainty(StrEnum):
+    """What a network has told us of a delivery; never more than it said."""
+
+    SENT = "sent"
+    """The far network's own side has it."""
+    HEARD = "heard"
+    """A radio neighbour relayed it."""
+    DELIVERED = "delivered"
+    """The far end itself acknowledged."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a bridge can carry: known before it connects, read by `fitting` and `delivery`."""
+
+    room_for: Callable[[Content, Address, bool], int]
+    """``room_for(content, to, is_reply)``: UTF-8 bytes of body one send may hold. Pure."""
+    names: Support = Support.TEXT
+    """NATIVE: the bridge shows the sender itself; TEXT: the body begins with their name."""
+    replies: Support = Support.DROP
+    """DROP: the words go, the link to what they answer doesn't."""
+    reactions: Support = Support.DROP
+    edits: Support = Support.DROP
+    redactions: Support = Support.DROP
+    max_parts: int = 1
+    """More parts than this and the message is refused with a reason, not flooded."""
+    max_name_bytes: int = 12
+    """Where `names` is TEXT: how long a name may be."""
+    in_flight: int = 1
+    """How many conversations may be sent to at once."""
+    awaiting: int = 64
+    """How many sent deliveries may wait for late reports; past it the oldest settles as it is."""
+    reconnect_within_s: float = 5.0
+    """The longest pause between two attempts to connect."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What the far network answered at once.
+
+    `more_within_s`: a `Report` may still come, for this long; None: this is all it will say.
+    """
+
+    remote_id: RemoteId
+    certainty: Certainty = Certainty.SENT
+    more_within_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What the far network said later of the delivery that was sent under `key`.
+
+    `error`: TransientError: send it again (with a fresh key if it says so); PermanentError: never.
+    """
+
+    key: str
+    outcome: Certainty | TransientError | PermanentError
+    reason: str = ""
+
+
+class Clock(Protocol):
+    """Time, injected. Wall time never jumps while running: see `gateway.clock`."""
+
+    def now_ms(self) -> int:
+        """Milliseconds since the epoch, as this box believes."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that only grow; for timeouts and pacing."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep by this clock."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutedConversation:
+    """A conversation of this bridge that the configuration's routes name, as they spell it."""
+
+    name: str
+    exposed_to: tuple[Address, ...] = ()
+    """Addresses on networks that carry clear text through the air, where what is said here goes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BridgeContext:
+    """All a bridge is built from. It reads no other configuration, clock or randomness."""
+
+    name: BridgeName
+    table: Mapping[str, Any]
+    """Its ``[bridges.NAME]`` table, raw: already passed by the kind's `check`. Paths in it are
+    absolute."""
+    state_dir: Path
+    """A private directory that exists (0700), for keys and caches. Text is never kept there."""
+    clock: Clock
+    random: random.Random
+    conversations: tuple[RoutedConversation, ...] = ()
+    resume: ResumePoint | None = None
+    """The last point the journal stored for this bridge."""
+    level_of: Callable[[SenderId], Level] = field(default=lambda _: Level.READ)
+    count: Callable[[str], None] = field(default=lambda _: None)
+    """``count("frame_oversized")``: one more of a kind of thing skipped or noticed."""
+
+
+class Bridge(Protocol):
+    """One connection to one network. Reusable, not reentrant: it is entered again after LinkDown.
+
+    A bridge is built without I/O, so that a gateway starts with every side down.
+    """
+
+    @property
+    def name(self) -> BridgeName:
+        """The name it was configured under."""
+        ...
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can carry; the same before and after connecting."""
+        ...
+
+    async def __aenter__(self) -> Self:
+        """Connect, or raise (LinkDown, AuthFailed) and leave nothing open."""
+        ...
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        """Close whatever is open, within a few seconds."""
+        ...
+
+    def receive(self) -> AsyncGenerator[Message | Report]:
+        """Yield messages, and late reports on deliveries, in order, until the link is lost.
+
+        Asking for the next one says the last is stored: that is the acknowledgement. Raises
+        LinkDown when the link is lost and AuthFailed when the login was taken back; ends only so.
+        """
+        ...
+
+    async def send(self, message: Message, to: Address, *, key: str) -> Receipt:
+        """Send once per `key`; a repeated key must not show twice. Raises BridgeError only."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BridgeKind:
+    """What an entry point in ``gateway.bridges`` names: a kind of network and how to build its bridge."""
+
+    create: Callable[[BridgeContext], Bridge]
+    check: Callable[[Mapping[str, Any]], frozenset[str]]
+    """Validate a raw table without I/O; raise ConfigError with the key relative to the table.
+    Return what it will hold alone (``serial:/dev/ttyUSB0``, ``tcp:0.0.0.0:8448``), so that two bridges
+    on one port are found."""
+    path_keys: frozenset[str] = frozenset()
+    """Keys of the table whose values are paths, relative to the configuration file."""
+    in_clear: bool = False
+    """Whoever is in range reads what is sent: it takes the permission `transmit`."""
+    is_direct: Callable[[str], bool] = field(default=lambda _: False)
+    """Whether a conversation is a direct chat with one person. Pure."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """Somebody or something a bridge knows of, for ``crossband nodes``."""
+
+    id: SenderId
+    name: str
+    short_name: str = ""
+    hardware: str = ""
+    role: str = ""
+    last_heard_ms: int | None = None
+    snr_db: float | None = None
+    hops: int | None = None
+    battery_percent: int | None = None
+
+
+@runtime_checkable
+class Directory(Protocol):
+    """A bridge that knows who is out there."""
+
+    def nodes(self) -> Sequence[Node]:
+        """Return at most a few thousand, most recently heard first."""
+        ...
+
+
+@runtime_checkable
+class Describes(Protocol):
+    """A bridge that has more to say in ``crossband status``."""
+
+    def describe(self) -> Mapping[str, str]:
+        """Return short facts in words (firmware, preset, who we are); no secret, no text."""
+        ...
+
+
+@runtime_checkable
+class Listener(Protocol):
+    """A bridge that serves an ASGI application on an address of its own."""
+
+    @property
+    def listen(self) -> str:
+        """``host:port``."""
+        ...
+
+    @property
+    def app(self) -> Callable[..., Any]:
+        """The ASGI application."""
+        ...
+
+
+class Commands(Protocol):
+    """What an entry point in ``gateway.commands`` names: builds the kind's own commands (a Typer app)."""
+
+    def __call__(self) -> Any:
+        """Return the Typer application; called only when a command of this kind is asked for."""
+        ...

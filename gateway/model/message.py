@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What people say, and the names of who, where and what.
+
+Every identifier is a string of its own type, opaque outside the place that made it. Times are
+integers: milliseconds since the Unix epoch by the gateway's own clock, never by a radio's.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from typing import Literal, NewType, Self
+
+BridgeName = NewType("BridgeName", str)
+"""The name of a bridge in the configuration: ``home`` in ``[bridges.home]``."""
+
+NativeId = NewType("NativeId", str)
+"""A message's id in the world: ``mx:$event``, ``mt:from:id``, ``web:box:uuid``, ``api:key``."""
+
+MessageId = NewType("MessageId", str)
+"""26 lower-case letters and digits, a hash of the native id: the same on every box and replay."""
+
+RemoteId = NewType("RemoteId", str)
+"""What one network calls one message: a Matrix event id, a packet id. Opaque outside its bridge."""
+
+SenderId = NewType("SenderId", str)
+"""Who spoke, in their network's spelling: ``@ali:example.org``, ``!a1b2c301``. Permissions match it."""
+
+ResumePoint = NewType("ResumePoint", str)
+"""Where a source goes on after a restart: a Matrix sync token, a log position."""
+
+
+def short_hash(*parts: str) -> str:
+    """Return 26 characters (130 bits) of base 32 that depend on every part and on where they end."""
+    digest = hashlib.blake2s(digest_size=17)
+    for part in parts:
+        data = part.encode()
+        digest.update(len(data).to_bytes(4, "big"))
+        digest.update(data)
+    return base64.b32encode(digest.digest()).decode().lower()[:26]
+
+
+def message_id(native_id: NativeId) -> MessageId:
+    """Return the id that every box computes for this native id."""
+    return MessageId(short_hash("message", native_id))
+
+
+class Level(IntEnum):
+    """Who may do what; each level includes those before it."""
+
+    NONE = 0
+    READ = 1
+    TRANSMIT = 2
+    COMMANDS = 3
+    ADMIN = 4
+
+
+class Lane(StrEnum):
+    """Which queue of a conversation a message waits in; `emergency` overtakes."""
+
+    EMERGENCY = "emergency"
+    NORMAL = "normal"
+    GUEST = "guest"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where people talk on one network, written ``bridge/conversation``."""
+
+    bridge: BridgeName
+    conversation: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``bridge/conversation``, split at the first slash only; ValueError if either is empty."""
+        bridge, slash, conversation = text.partition("/")
+        if not (bridge and slash and conversation):
+            msg = f"{text!r} is not an address: write bridge/conversation"
+            raise ValueError(msg)
+        return cls(BridgeName(bridge), conversation)
+
+    def __str__(self) -> str:
+        """Return what `parse` reads."""
+        return f"{self.bridge}/{self.conversation}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sender:
+    """Who said it, as their network names them. Names are shown, never trusted."""
+
+    id: SenderId
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Text:
+    """Words. `emote` is what ``/me`` makes. The body is plain text, never markup."""
+
+    body: str
+    emote: bool = False
+    kind: Literal["text"] = "text"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reaction:
+    """An emoji on the message `target`."""
+
+    target: RemoteId
+    emoji: str
+    kind: Literal["reaction"] = "reaction"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edit:
+    """New words for the message `target`."""
+
+    target: RemoteId
+    body: str
+    kind: Literal["edit"] = "edit"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redaction:
+    """The sender takes the message `target` back."""
+
+    target: RemoteId
+    kind: Literal["redaction"] = "redaction"
+
+
+Content = Text | Reaction | Edit | Redaction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What someone said, once.
+
+    Remote ids in it (`remote_id`, `reply_to`, a content's `target`) are those of the network the
+    message is on: the origin's when a bridge yields it, the destination's when a bridge is asked
+    to send it. There the core has put the counterpart in, or None where there is none.
+    """
+
+    native_id: NativeId
+    origin: Address
+    sender: Sender
+    content: Content
+    received_ms: int
+    """When this gateway first had it, by its own clock."""
+    remote_id: RemoteId | None = None
+    """Its id at the origin: what replies to it will name."""
+    reply_to: RemoteId | None = None
+    lane: Lane = Lane.NORMAL
+    direct: bool = False
+    """Said to the gateway itself: `origin` is a direct chat, routed by the bridge's ``direct``."""
+    resume: ResumePoint | None = None
+    """Where the source goes on once this message is stored; stored with it, atomically."""
+
+    @property
+    def id(self) -> MessageId:
+        """The message's id, computed from its native id."""
+        return message_id(self.native_id)

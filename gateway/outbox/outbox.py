@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every outbox promises; `memory` and `redis` keep it, `tests/contract` checks both.
+
+A *destination* is a bridge's name. Below it deliveries wait in strict order per (lane, conversation).
+Only the head of a conversation is ever claimed before the head is acknowledged, retried, buried or
+cancelled, except as one *run*: up to `run` consecutive deliveries of one conversation claimed together.
+A failed head holds back only its own conversation and lane.
+
+All times are arguments: milliseconds of the caller's clock. Nothing here reads a clock. When the
+wall clock steps, `shift` moves everything scheduled at once, in O(1).
+
+Every call may raise StoreUnavailable (nothing is known to have happened: every call is idempotent,
+call it again) and, where a fence is an argument, LeaseLost (nothing happened, stop).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.model import BridgeName, Delivery, DeliveryId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fence:
+    """The right to work one destination. `epoch` only grows; a call with an older one is refused."""
+
+    destination: BridgeName
+    owner: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """The batch is in the queue: `new` deliveries were put, `known` were there already."""
+
+    new: int
+    known: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """Nothing was put: the queue's cursor for this source is `cursor` (0: it knows nothing of it).
+
+    Lower than expected: the queue lost its tail, rewind to `cursor`. Higher: the source itself went
+    back in time (a restored image) and needs a new source id.
+    """
+
+    cursor: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Full:
+    """Nothing was put: the destination's quota is used up. Keep it in the journal, try again later."""
+
+    deliveries: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """A delivery claimed by the holder of the fence until `until_ms`."""
+
+    delivery: Delivery
+    attempt: int
+    """1 for the first try."""
+    generation: int
+    """Of the key; goes up only when the network asked for a fresh one."""
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """Leases in the order they must be sent per conversation, and what fell out on the way."""
+
+    leases: tuple[Lease, ...] = ()
+    expired: tuple[Delivery, ...] = ()
+    """Taken off the queue now, because their time had passed."""
+    next_ms: int | None = None
+    """When (caller's clock) the next one becomes due; None: nothing is scheduled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """Give a lease back, to be tried again not before `at_ms`; what follows in its conversation waits."""
+
+    id: DeliveryId
+    at_ms: int
+    counted: bool = True
+    """False: the network was down or asked for patience; costs no attempt."""
+    fresh_key: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """A lease that was sent. `awaiting_until_ms`: keep it in the awaiting set, a report may come."""
+
+    id: DeliveryId
+    awaiting_until_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Buried:
+    """A lease that becomes a dead letter."""
+
+    id: DeliveryId
+    reason: str
+
+
+Outcome = Done | Retry | Buried
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Depth:
+    """How much waits for one conversation in one lane."""
+
+    destination: BridgeName
+    lane: str
+    conversation: str
+    waiting: int
+    oldest_ms: int | None
+    """When its head was received."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quota:
+    """How much one destination may hold; the emergency lane may use 10 % more."""
+
+    deliveries: int = 100_000
+    size_bytes: int = 64 * 1024 * 1024
+
+
+class Outbox(Protocol):
+    """A durable queue of deliveries."""
+
+    async def cursor(self, destination: BridgeName, source: str) -> int:
+        """Return the last sequence accepted from this source for this destination; 0 if none."""
+        ...
+
+    async def put(
+        self, destination: BridgeName, source: str, *, after: int, upto: int, deliveries: Sequence[Delivery]
+    ) -> Stored | Gap | Full:
+        """Append what one source journalled in (after, upto], all or nothing, in one atomic step.
+
+        `after` must be the cursor; the cursor becomes `upto`. Deliveries already in the queue
+        (by id: waiting, leased, awaiting or dead) are left where they are. An empty batch moves or
+        checks the cursor. A batch larger than the whole quota is Full too: halve it.
+        """
+        ...
+
+    async def acquire(self, destination: BridgeName, owner: str, *, now_ms: int, ttl_ms: int) -> Fence | None:
+        """Take or take over the lease on a destination; None while another owner's has not run out.
+
+        A new epoch each time it is taken (also by the same owner: its earlier process is dead), and
+        what the former holder had leased is due at once. Boundary: at `until` exactly it is over.
+        """
+        ...
+
+    async def renew(self, fence: Fence, *, now_ms: int, ttl_ms: int) -> None:
+        """Hold it longer; LeaseLost if another has it."""
+        ...
+
+    async def resign(self, fence: Fence) -> None:
+        """Give it up at once, so that a standby need not wait; no error if it was lost already."""
+        ...
+
+    async def claim(self, fence: Fence, *, now_ms: int, visible_ms: int, limit: int, run: int) -> Claimed:
+        """Lease up to `limit` due deliveries, at most `run` of one conversation.
+
+        Emergency lane first, then normal, then guest; within a lane the conversation due longest first.
+        A conversation with leases out is not claimed again before they are settled or, for a dead
+        holder, `visible_ms` have passed. At most 500 expired ones are taken off per call. Emergency
+        deliveries never expire.
+        """
+        ...
+
+    async def settle(self, fence: Fence, outcomes: Sequence[Outcome], *, now_ms: int) -> None:
+        """Acknowledge, retry or bury leases, all in one atomic step. Unknown ids are ignored.
+
+        Retry of a lease gives back the later leases of its run too. Done with `awaiting_until_ms`
+        takes it off its lane into the awaiting set.
+        """
+        ...
+
+    async def report(self, fence: Fence, id: DeliveryId) -> bool:
+        """Take a delivery out of the awaiting set: its last report came. False: it wasn't there."""
+        ...
+
+    async def requeue(self, fence: Fence, id: DeliveryId, *, at_ms: int, fresh_key: bool) -> bool:
+        """Put an awaiting delivery back at the head of its lane, counting an attempt. False: not there."""
+        ...
+
+    async def overdue(self, fence: Fence, *, now_ms: int, keep: int) -> tuple[Delivery, ...]:
+        """Take out of the awaiting set whose time is over, and the oldest beyond `keep`; 500 at most."""
+        ...
+
+    async def cancel(self, destination: BridgeName, ids: Sequence[DeliveryId]) -> tuple[DeliveryId, ...]:
+        """Take waiting deliveries off the queue; return those that were taken (not leased ones)."""
+        ...
+
+    async def redrive(
+        self, destination: BridgeName, ids: Sequence[DeliveryId], *, now_ms: int
+    ) -> tuple[DeliveryId, ...]:
+        """Put dead letters back at the tail of their lanes with attempts at zero; return those it had."""
+        ...
+
+    async def drop(self, destination: BridgeName, ids: Sequence[DeliveryId]) -> tuple[DeliveryId, ...]:
+        """Forget dead letters; return those it had."""
+        ...
+
+    async def due_now(self, destination: BridgeName, conversation: str | None = None, *, now_ms: int) -> None:
+        """Make backed-off conversations due at once: the bridge is back, or someone pressed retry."""
+        ...
+
+    async def depth(self, destinations: Sequence[BridgeName], *, limit: int = 1000) -> tuple[Depth, ...]:
+        """Return what waits, deepest first, at most `limit` rows."""
+        ...
+
+    async def shift(self, delta_ms: int) -> None:
+        """Follow a wall clock that stepped by this much: what is scheduled keeps its distance from now."""
+        ...
+
+    async def ping(self) -> None:
+        """Raise StoreUnavailable or StoreRefused unless the queue can be used."""
+        ...
