@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The simulator in a process of its own, and what can be asked of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from bridges.sim import RemoteMesh, SimProcess
+from bridges.sim.control import RefusedError
+
+
+@pytest.fixture
+async def sim(tmp_path):
+    async with SimProcess(tmp_path, tcp=0, time_scale=20, seed=1) as sim:
+        yield sim
+
+
+async def test_it_says_and_hears_and_the_packet_is_the_same(sim):
+    packet = await sim.say("RDGE", "through the control socket", channel=1, reply_id=77)
+    heard = await sim.wait_text("MRKT", "through the control socket")
+
+    assert (heard["id"], heard["channel"], heard["reply_id"]) == (packet, 1, 77)
+    assert await sim.heard("MRKT") == [heard]
+    assert await sim.heard("MRKT", after=heard["seq"]) == []
+
+
+async def test_it_unplugs_and_plugs(sim):
+    await sim.call("unplug")
+    assert not sim.port.is_symlink()
+    assert (await sim.call("status"))["serial_plugged"] is False
+
+    await sim.call("plug")
+    assert sim.port.is_symlink()
+
+
+async def test_a_watcher_is_told_what_every_node_hears(sim):
+    events = sim.watch()
+    first = asyncio.ensure_future(anext(events))
+    while not first.done():
+        await sim.say("RDGE", "live")
+        await asyncio.wait([first], timeout=0.5)
+
+    event = first.result()
+    assert event["text"] == "live"
+    assert event["node"] in ("Hilltop gateway", "Market square", "River lock")
+    await events.aclose()
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        {"do": "dance"},
+        {"do": "say", "node": "nobody", "text": "x"},
+        {"do": "say", "node": "RDGE"},
+        {"do": "say", "node": "RDGE", "text": 5},
+        {"do": "noise", "hex": "zz"},
+        {"do": "wait_text", "node": "RDGE", "text": "never", "timeout_s": 0.01},
+        {"do": "replay", "node": "RDGE", "id": 4},
+        {"do": "faults", "delay_s": "long"},
+        {"do": "link", "one": "RDGE", "other": "MRKT", "loss": None},
+    ],
+)
+async def test_a_bad_order_is_refused_and_the_next_one_done(sim, order):
+    with pytest.raises(RefusedError):
+        await sim.call(**order)
+
+    assert len(await sim.call("nodes")) == 4
+
+
+async def test_lines_that_are_no_orders_are_answered(sim):
+    reader, writer = await asyncio.open_unix_connection(sim.directory / "control.sock")
+    for line in (b"not json\n", b"[]\n", b'"say"\n'):
+        writer.write(line)
+        assert "error" in json.loads(await reader.readline())
+    writer.close()
+
+
+async def test_faults_are_set_and_told(sim):
+    faults = await sim.call("faults", delay_s=0.5, lose_frame=0.1)
+
+    assert (faults["delay_s"], faults["lose_frame"], faults["bytes_per_s"]) == (0.5, 0.1, 0.0)
+
+
+async def test_a_simulator_that_is_gone_is_a_lost_connection(tmp_path):
+    async with SimProcess(tmp_path, seed=1) as sim:
+        path = sim.directory / "control.sock"
+        assert sim.tcp is None
+
+    assert not path.exists()
+    assert not sim.port.is_symlink()
+    with pytest.raises(OSError, match="No such file"):
+        await RemoteMesh(path).call("nodes")
