@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The Matrix bridge: rooms of a homeserver, through one account."""
+
+from __future__ import annotations
+
+from bridges.matrix.config import PATH_KEYS, check
+from gateway.model import Bridge, BridgeContext, BridgeKind
+
+
+def create(context: BridgeContext) -> Bridge:
+    """Build the bridge; no I/O."""
+    from bridges.matrix.bridge import MatrixBridge  # noqa: PLC0415 - only a configured bridge pays for it
+
+    return MatrixBridge(context)
+
+
+kind = BridgeKind(create=create, check=check, path_keys=PATH_KEYS)
+
+__all__ = ["kind"]

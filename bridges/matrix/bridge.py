@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One Matrix account as a bridge, in bot mode: it speaks for others under their names."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Self
+
+import structlog
+
+from bridges.matrix.authors import Authors
+from bridges.matrix.client import Client, Refused
+from bridges.matrix.config import MatrixConfig
+from bridges.matrix.content import Event, from_message, room_for
+from bridges.matrix.convert import Reading, Skip, to_message
+from bridges.matrix.login import Credentials
+from bridges.matrix.members import Members
+from bridges.matrix.notices import Notices
+from bridges.matrix.plain import valid_id
+from bridges.matrix.rooms import Rooms
+from bridges.matrix.since import Since
+from bridges.matrix.sync import Batch, RoomNews, SinceRefused, fill_gap, first_sync, next_sync
+from gateway.model import (
+    Address,
+    AuthFailed,
+    BridgeContext,
+    BridgeError,
+    BridgeName,
+    Capabilities,
+    Edit,
+    LinkDown,
+    Message,
+    RateLimited,
+    Reaction,
+    Receipt,
+    RemoteId,
+    Report,
+    ResumePoint,
+    Support,
+    Unconfirmed,
+)
+
+log = structlog.get_logger()
+
+CAPABILITIES = Capabilities(
+    room_for=room_for,
+    names=Support.NATIVE,
+    replies=Support.NATIVE,
+    reactions=Support.NATIVE,
+    edits=Support.NATIVE,  # of what we sent for the same person: it is our event, so we may replace it
+    redactions=Support.NATIVE,
+    in_flight=4,
+    reconnect_within_s=15.0,
+)
+PATIENCE_S = 5.0
+"""How long to wait where the homeserver asks for patience and doesn't say how long."""
+IDLE_PAUSE_S = 0.5
+"""Between syncs that brought nothing and yet came at once."""
+
+
+class MatrixBridge:
+    """Carries text between the gateway and the rooms of one account. See `gateway.model.Bridge`."""
+
+    def __init__(self, context: BridgeContext) -> None:
+        self._context = context
+        self._config = MatrixConfig.from_table(context.table)
+        self._client = Client(self._config.homeserver, self._config.user_id)
+        self._credentials = Credentials(self._config, context.state_dir)
+        self._rooms = Rooms(self._client, self._config, context)
+        self._notices = Notices(self._client, context)
+        self._members = Members()
+        self._authors = Authors(self._client)
+        self._since: Since | None = None
+
+    @property
+    def name(self) -> BridgeName:
+        """The name it was configured under."""
+        return self._context.name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What a Matrix room can carry."""
+        return CAPABILITIES
+
+    def describe(self) -> Mapping[str, str]:
+        """Return who we are, where, and which rooms are not there and why."""
+        return {"user": self._config.user_id, "homeserver": self._config.homeserver, **self._rooms.facts()}
+
+    async def __aenter__(self) -> Self:
+        """Log in, join the rooms, and know where the stream is; LinkDown or AuthFailed leave nothing open."""
+        await self._client.connect()
+        try:
+            await self._credentials.authenticate(self._client)
+            await self._rooms.enter()
+            await self._begin()
+            if self._config.notice:
+                await self._notices.tell(self._rooms)
+        except BridgeError as error:
+            await self._client.close()
+            raise _of_the_link(error) from error
+        except BaseException:
+            await self._client.close()
+            raise
+        log.info("matrix_connected", bridge=self.name, user=self._config.user_id, **_counted(self._rooms.facts()))
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        """Close all connections and note how far was read."""
+        if self._since is not None:
+            self._since.save()
+        await self._client.close()
+
+    async def receive(self) -> AsyncGenerator[Message | Report]:
+        """Yield what people say in the rooms, in order within each.
+
+        The last message of a sync carries the token after it as its resume point, so all of a
+        sync's messages are stored before the token is. Raises LinkDown and AuthFailed only.
+        """
+        while True:
+            try:
+                batch = await self._next()
+                since = self._known_since()
+                held: Message | None = None
+                async with aclosing(self._messages(batch, since.token or "")) as messages:
+                    async for message in messages:
+                        if held is not None:
+                            yield held
+                        held = message
+                if held is not None:
+                    yield replace(held, resume=ResumePoint(batch.next_batch))
+                since.take(batch.next_batch, journalled=held is not None, now_s=self._context.clock.monotonic())
+            except RateLimited as error:
+                await self._context.clock.sleep(error.retry_after_s or PATIENCE_S)
+            except AuthFailed as error:
+                if self._config.password_file is None:
+                    raise
+                raise LinkDown(str(error)) from error  # with a password, connecting gets a new token
+            except BridgeError as error:
+                raise _of_the_link(error) from error
+
+    async def send(self, message: Message, to: Address, *, key: str) -> Receipt:
+        """Put the message into a room; the key is the transaction id, so a repeat shows nothing new."""
+        event = from_message(message, key)
+        try:
+            room_id = await self._rooms.ready(to.conversation)
+            try:
+                return await self._put(room_id, event, key)
+            except Refused as refused:
+                if refused.errcode != "M_FORBIDDEN":
+                    raise
+            # Either we were put out of the room, or may not speak in it: joining tells which.
+            return await self._put(await self._rooms.rejoin(to.conversation), event, key)
+        except AuthFailed as error:
+            # The receiving side stops the bridge for this; the message is as good as before, and waits.
+            raise LinkDown(str(error)) from error
+        except Refused as refused:
+            if refused.errcode == "M_DUPLICATE_ANNOTATION" and isinstance(message.content, Reaction):
+                # Somebody we speak for has put the same emoji there: it is shown, once.
+                return Receipt(remote_id=RemoteId(f"reaction:{key}"))
+            raise
+
+    async def _put(self, room_id: str, event: Event, key: str) -> Receipt:
+        if event.redacts is not None:
+            answer = await self._client.put("rooms", room_id, "redact", event.redacts, key, body=event.content)
+        else:
+            answer = await self._client.put("rooms", room_id, "send", event.type, key, body=event.content)
+        event_id = valid_id(answer.get("event_id"), "$")
+        if event_id is None:
+            raise Unconfirmed("the homeserver's answer to a send has no event id")
+        return Receipt(remote_id=RemoteId(event_id))
+
+    def _known_since(self) -> Since:
+        if self._since is None:
+            self._since = Since(self._context.state_dir / "since.json", self._context.resume)
+        return self._since
+
+    async def _begin(self) -> None:
+        """Fix where the stream begins, the first time: what is said from now on is carried, nothing before."""
+        since = self._known_since()
+        if since.token is None:
+            batch = await first_sync(self._client, self._context.random.randrange(1, 10_000))
+            await self._tend(batch)
+            since.take(batch.next_batch, journalled=False, now_s=self._context.clock.monotonic())
+            since.save()
+
+    async def _next(self) -> Batch:
+        clock = self._context.clock
+        since = self._known_since()
+        while True:
+            began = clock.monotonic()
+            try:
+                batch = await next_sync(self._client, since.token or "")
+            except SinceRefused as refused:
+                log.error("matrix_since_refused", bridge=self.name, reason=str(refused))  # noqa: TRY400
+                self._context.count("matrix_since_refused")
+                since.forget()
+                await self._begin()
+                continue
+            if batch.is_empty and clock.monotonic() - began < IDLE_PAUSE_S:
+                await clock.sleep(IDLE_PAUSE_S)
+            await self._tend(batch)
+            return batch
+
+    async def _tend(self, batch: Batch) -> None:
+        """Take in what changed around the messages: who invites us, where we are no more, names, encryption."""
+        for room_id in batch.left:
+            self._rooms.left(room_id)
+        for news in batch.rooms:
+            self._learn(news)
+        for invite in batch.invites:
+            await self._rooms.answer(invite)
+        if batch.invites and self._config.notice:
+            await self._notices.tell(self._rooms)
+
+    def _learn(self, news: RoomNews) -> None:
+        self._rooms.here(news.room_id)
+        for event in (*news.state, *news.events):
+            self._rooms.see(news.room_id, event)
+            self._members.learn(news.room_id, event)
+            self._authors.learn(event)
+
+    async def _messages(self, batch: Batch, since: str) -> AsyncGenerator[Message]:
+        for news in batch.rooms:
+            filled = await fill_gap(self._client, news, since, self._context.count)
+            self._learn(filled)
+            reading = self._reading(news.room_id)
+            for event in filled.events:
+                message = to_message(event, reading)
+                reason = message if isinstance(message, Skip) else await self._objection(news.room_id, message)
+                if isinstance(message, Message) and not reason:
+                    yield message
+                else:
+                    self._context.count(f"matrix_skipped_{reason}")
+
+    async def _objection(self, room_id: str, message: Message) -> str:
+        """Return why the message isn't taken though it is well formed; empty if it is."""
+        if self._rooms.is_closed(room_id):
+            return "closed"
+        said = message.content
+        if isinstance(said, Edit) and await self._authors.author(room_id, said.target) != message.sender.id:
+            return "foreign_edit"
+        return ""
+
+    def _reading(self, room_id: str) -> Reading:
+        return Reading(
+            room=Address(self.name, self._rooms.origin(room_id)),
+            user_id=self._config.user_id,
+            received_ms=self._context.clock.now_ms(),
+            name_of=lambda user_id: self._members.name(room_id, user_id),
+        )
+
+
+def _of_the_link(error: BridgeError) -> BridgeError:
+    """Return what a failure to connect or receive means: only a refused login is more than a lost link."""
+    if isinstance(error, AuthFailed | LinkDown):
+        return error
+    return LinkDown(str(error), retry_after_s=error.retry_after_s if isinstance(error, RateLimited) else None)
+
+
+def _counted(facts: Mapping[str, str]) -> dict[str, Any]:
+    return {"rooms": facts["rooms"]}

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One logged-in homeserver connection: requests out, JSON back, every failure one of `gateway.model`'s.
+
+matrix-nio holds the session (connections, proxy, TLS; later the keys). Its typed calls are left
+aside: they hide the status of a failed request, and one odd event can keep a whole sync from
+being parsed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
+
+from bridges.matrix.wire import mapping, read_json, text
+from gateway.model import AuthFailed, BridgeError, LinkDown, RateLimited, Rejected, Unconfirmed
+
+if TYPE_CHECKING:
+    import aiohttp
+    import nio
+
+CLIENT = "/_matrix/client/v3"
+TIMEOUT_S = 30.0
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+MAX_PATIENCE_S = 3600.0
+"""The longest wait a server may ask of us."""
+
+_TOKEN_GONE = frozenset({"M_UNKNOWN_TOKEN", "M_MISSING_TOKEN", "M_USER_DEACTIVATED"})
+_HTTP_ERROR = 400
+_SERVER_ERROR = 500
+
+
+class Refused(Rejected):
+    """The homeserver understood and said no: `errcode` in its words, `status` in HTTP's."""
+
+    def __init__(self, reason: str, *, status: int, errcode: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.errcode = errcode
+
+
+class Client:
+    """Speaks the client-server API as one user. Reusable: `connect` after `close`."""
+
+    def __init__(self, homeserver: str, user_id: str, *, timeout_s: float = TIMEOUT_S) -> None:
+        self.homeserver = homeserver
+        self.user_id = user_id
+        self._timeout_s = timeout_s
+        self.token = ""
+        self._nio: nio.AsyncClient | None = None
+
+    async def connect(self) -> None:
+        """Make ready to send requests; none is sent."""
+        import nio  # noqa: PLC0415 - 25 MB and half a second that only a configured bridge pays
+
+        await self.close()
+        # Retries would be unbounded and unseen inside nio; ours are the queue's and the supervisor's.
+        config = nio.AsyncClientConfig(
+            max_timeouts=0,
+            max_limit_exceeded=0,
+            request_timeout=TIMEOUT_S,
+            store_sync_tokens=False,
+            encryption_enabled=False,
+        )
+        self._nio = nio.AsyncClient(self.homeserver, self.user_id, config=config)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        client, self._nio = self._nio, None
+        if client is not None:
+            await client.close()
+
+    async def get(
+        self, *path: str, query: Mapping[str, str | int] | None = None, timeout_s: float | None = None
+    ) -> Mapping[str, Any]:
+        """Ask; LinkDown if no answer comes, AuthFailed, RateLimited or Refused if that is the answer."""
+        return await self._call("GET", path, None, query=query, timeout_s=timeout_s)
+
+    async def post(self, *path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Ask for something to be done; fails as `get` does."""
+        return await self._call("POST", path, body)
+
+    async def put(self, *path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Put something there under a transaction id; Unconfirmed where it may have arrived, else as `get`."""
+        return await self._call("PUT", path, body)
+
+    async def _call(
+        self,
+        method: str,
+        path: tuple[str, ...],
+        body: Mapping[str, Any] | None,
+        *,
+        query: Mapping[str, str | int] | None = None,
+        timeout_s: float | None = None,
+    ) -> Mapping[str, Any]:
+        import aiohttp  # noqa: PLC0415 - nio brings it
+
+        url = "/".join((CLIENT, *(quote(part, safe="") for part in path))) + (f"?{urlencode(query)}" if query else "")
+        timeout_s = self._timeout_s if timeout_s is None else timeout_s
+        may_have_arrived = Unconfirmed if method == "PUT" else LinkDown
+        try:
+            # nio and aiohttp have no limit for some of their own steps: this one is around all.
+            async with asyncio.timeout(timeout_s):
+                status, headers, answer = await self._exchange(method, url, body, timeout_s)
+        except (aiohttp.ClientConnectorError, aiohttp.InvalidURL) as error:
+            raise LinkDown(f"{self.homeserver} can't be reached: {_kind(error)}") from error
+        except TimeoutError as error:
+            raise may_have_arrived(f"{self.homeserver} didn't answer within {timeout_s:g} s") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise may_have_arrived(f"{self.homeserver} broke off: {_kind(error)}") from error
+        return _verdict(status, headers, answer, is_put=method == "PUT")
+
+    async def _exchange(
+        self, method: str, url: str, body: Mapping[str, Any] | None, timeout_s: float
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        if self._nio is None:
+            raise LinkDown("not connected")
+        headers = {"Content-Type": "application/json"}
+        if self.token:
+            headers["Authorization"] = f"Bearer {self.token}"
+        data = None if body is None else json.dumps(body, ensure_ascii=False)
+        response = await self._nio.send(method, url, data, headers=headers, timeout=timeout_s)
+        async with response:
+            return response.status, response.headers, await _read(response)
+
+
+def error_of(
+    status: int, content: Mapping[str, Any], headers: Mapping[str, str], *, is_put: bool = False
+) -> BridgeError:
+    """Return what an answer that isn't a success means, by status and error code only. Pure."""
+    errcode = text(content.get("errcode"))
+    reason = f"the homeserver answered {status} {errcode}".rstrip()
+    if status == _TOO_MANY or errcode == "M_RESOURCE_LIMIT_EXCEEDED":  # the latter: its owner has to act
+        return RateLimited(reason, retry_after_s=_patience(content, headers))
+    if errcode in _TOKEN_GONE:
+        return AuthFailed(f"{reason}: the login was refused or taken back; run `crossband matrix login`")
+    if status == _TOO_LARGE or (errcode and status < _SERVER_ERROR):
+        return Refused(reason, status=status, errcode=errcode or "M_TOO_LARGE")
+    if is_put and status == _SERVER_ERROR:
+        # It may be this event that it stumbles over: a try that counts, so that it can't block others for ever.
+        return Unconfirmed(reason)
+    return LinkDown(f"{reason}, which isn't Matrix" if status < _SERVER_ERROR else reason)
+
+
+_TOO_MANY = 429
+_TOO_LARGE = 413
+
+
+def _verdict(status: int, headers: Mapping[str, str], answer: bytes, *, is_put: bool) -> Mapping[str, Any]:
+    try:
+        content = read_json(answer)
+    except (ValueError, RecursionError):
+        content = None
+    if status < _HTTP_ERROR and isinstance(content, dict):
+        return content
+    raise error_of(status, mapping(content), headers, is_put=is_put)
+
+
+def _patience(content: Mapping[str, Any], headers: Mapping[str, str]) -> float | None:
+    # The header is the newer way (v1.10); both may be there, and neither must.
+    wait_ms = content.get("retry_after_ms")
+    try:
+        seconds = float(headers["Retry-After"]) if "Retry-After" in headers else float(wait_ms or 0) / 1000
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return min(seconds, MAX_PATIENCE_S) if math.isfinite(seconds) and seconds > 0 else None
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in response.content.iter_any():
+        size += len(chunk)
+        if size > MAX_ANSWER_BYTES:
+            raise LinkDown("the homeserver's answer is larger than any we read")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _kind(error: BaseException) -> str:
+    # The class, not the words: they may hold an address with its query.
+    cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
+    return (cause.strerror if isinstance(cause, OSError) else None) or type(cause).__name__

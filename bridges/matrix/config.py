@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A Matrix bridge's table of the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from bridges.matrix.plain import valid_id
+from gateway.model import ConfigError
+
+PATH_KEYS = frozenset({"access_token_file", "password_file"})
+_KEYS = PATH_KEYS | {"kind", "homeserver", "mode", "user_id", "device_id", "allow_encrypted", "direct", "notice"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatrixConfig:
+    """What ``[bridges.NAME]`` says, checked."""
+
+    homeserver: str
+    """Its URL without a slash at the end."""
+    user_id: str
+    access_token_file: Path | None = None
+    password_file: Path | None = None
+    """One of the two; with a password the bridge logs in itself and keeps the token."""
+    device_id: str | None = None
+    allow_encrypted: bool | frozenset[str] = False
+    """Encrypted rooms that may be bridged: all, none, or those named by id or alias."""
+    notice: bool = True
+    """Say once, in a room that is carried by radio, that anyone in range reads along."""
+
+    @classmethod
+    def from_table(cls, table: Mapping[str, Any]) -> MatrixConfig:
+        """Read the raw table; ConfigError names the first key that is wrong and the mend."""
+        _check_known(table)
+        _check_mode(table.get("mode", "bot"))
+        token, password = _secrets(table)
+        return cls(
+            homeserver=_homeserver(table.get("homeserver")),
+            user_id=_user_id(table.get("user_id")),
+            access_token_file=token,
+            password_file=password,
+            device_id=_text(table, "device_id"),
+            allow_encrypted=_allowed(table.get("allow_encrypted", False)),
+            notice=_flag(table, "notice", default=True),
+        )
+
+
+def check(table: Mapping[str, Any]) -> frozenset[str]:
+    """Validate without I/O; return what the bridge holds alone: its account."""
+    config = MatrixConfig.from_table(table)
+    return frozenset({f"matrix:{config.user_id}"})
+
+
+def _check_known(table: Mapping[str, Any]) -> None:
+    for key in table:
+        if key not in _KEYS:
+            raise ConfigError(f"{key} is not a setting of a matrix bridge", key=key, mend=f"one of {_listed(_KEYS)}")
+    _text(table, "direct")
+
+
+def _check_mode(mode: object) -> None:
+    if mode == "appservice":
+        raise ConfigError("mode appservice comes with a later release", key="mode", mend='mode = "bot"')
+    if mode != "bot":
+        raise ConfigError(f"{mode!r} is not a mode", key="mode", mend='mode = "bot"')
+
+
+def _homeserver(value: object) -> str:
+    mend = 'homeserver = "https://matrix.example.org"'
+    if not isinstance(value, str):
+        raise ConfigError("homeserver is missing or not text", key="homeserver", mend=mend)
+    try:
+        url = urlsplit(value)
+        port_is_fine = url.port is None or url.port > 0
+    except ValueError:
+        port_is_fine = False
+    if not port_is_fine or url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment:
+        raise ConfigError(f"{value!r} is not the URL of a homeserver", key="homeserver", mend=mend)
+    if url.username is not None:
+        raise ConfigError("homeserver must not hold a name or password", key="homeserver", mend=mend)
+    return value.rstrip("/")
+
+
+def _user_id(value: object) -> str:
+    user_id = valid_id(value, "@")
+    if user_id is None or not all(user_id[1:].partition(":")):
+        raise ConfigError(
+            "user_id is missing or not a Matrix user id", key="user_id", mend='user_id = "@crossband:example.org"'
+        )
+    return user_id
+
+
+def _secrets(table: Mapping[str, Any]) -> tuple[Path | None, Path | None]:
+    given = {key: Path(value) for key in sorted(PATH_KEYS) if (value := _text(table, key))}
+    if len(given) != 1:
+        raise ConfigError(
+            "one of access_token_file and password_file is needed, not both",
+            key="access_token_file",
+            mend="run `crossband matrix login` and name the file it wrote",
+        )
+    return given.get("access_token_file"), given.get("password_file")
+
+
+def _allowed(value: object) -> bool | frozenset[str]:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, list) and all(isinstance(room, str) and room[:1] in ("!", "#") for room in value):
+        return frozenset(value)
+    raise ConfigError(
+        "allow_encrypted is neither true, false nor a list of rooms",
+        key="allow_encrypted",
+        mend='allow_encrypted = ["#town:example.org"]',
+    )
+
+
+def _text(table: Mapping[str, Any], key: str) -> str | None:
+    value = table.get(key)
+    if value is None or (isinstance(value, str) and value):
+        return value
+    raise ConfigError(f"{key} is empty or not text", key=key, mend=f'{key} = "..."')
+
+
+def _flag(table: Mapping[str, Any], key: str, *, default: bool) -> bool:
+    value = table.get(key, default)
+    if isinstance(value, bool):
+        return value
+    raise ConfigError(f"{key} is neither true nor false", key=key, mend=f"{key} = {str(default).lower()}")
+
+
+def _listed(keys: frozenset[str]) -> str:
+    return ", ".join(sorted(keys))

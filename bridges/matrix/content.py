@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Messages to events. Pure."""
+
+from __future__ import annotations
+
+import html
+import json
+from dataclasses import dataclass, field
+from typing import Any, assert_never
+
+from bridges.matrix.convert import ID_KEY, ORIGIN_KEY, PROFILE_KEY
+from bridges.matrix.plain import clean, cut, one_line
+from gateway.model import Address, Content, Edit, Message, Reaction, Redaction, RemoteId, Text
+
+MAX_CONTENT_BYTES = 60_000
+"""Of the 65,536 an event may have: the rest is for what the homeserver adds."""
+ROOM_BYTES = 28_672
+"""Any text this long fits, were every character of it a quotation mark that JSON doubles."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What to send: an event of this type, or, where `redacts` is set, a redaction."""
+
+    type: str
+    content: dict[str, Any] = field(repr=False)
+    redacts: RemoteId | None = None
+
+
+def room_for(content: Content, to: Address, is_reply: bool) -> int:
+    """Return how many bytes of words one event holds; an edit says them twice."""
+    del to, is_reply
+    return ROOM_BYTES // 2 if isinstance(content, Edit) else ROOM_BYTES
+
+
+def from_message(message: Message, key: str) -> Event:
+    """Return the event that says the message under its sender's name, marked as ours."""
+    match message.content:
+        case Text():
+            return Event(type="m.room.message", content=_text(message, message.content) | _mark(message, key))
+        case Edit():
+            return Event(type="m.room.message", content=_edit(message, message.content) | _mark(message, key))
+        case Reaction(target=target, emoji=emoji):
+            relation = {"rel_type": "m.annotation", "event_id": target, "key": clean(emoji)}
+            return Event(type="m.reaction", content={"m.relates_to": relation} | _mark(message, key))
+        case Redaction(target=target):
+            return Event(type="m.room.redaction", content={}, redacts=target)
+        case _ as other:
+            assert_never(other)
+
+
+def notice(words: str) -> dict[str, Any]:
+    """Return the content of a notice: what bots say, and no bridge carries on."""
+    return {"msgtype": "m.notice", "body": words, "m.mentions": {}}
+
+
+def _mark(message: Message, key: str) -> dict[str, Any]:
+    return {ID_KEY: key, ORIGIN_KEY: str(message.origin)}
+
+
+def _text(message: Message, said: Text) -> dict[str, Any]:
+    content = _under_name(message, clean(said.body), "m.emote" if said.emote else "m.text")
+    if message.reply_to is not None:
+        content["m.relates_to"] = {"m.in_reply_to": {"event_id": message.reply_to}}
+    return _fitting(content)
+
+
+def _edit(message: Message, edit: Edit) -> dict[str, Any]:
+    new = _under_name(message, clean(edit.body), "m.text")
+    content = _fitting(new | {"m.new_content": new})
+    content["m.new_content"] = {key: value for key, value in new.items() if key in content}
+    content["body"] = f"* {new['body']}"
+    content.pop("formatted_body", None)  # the outer body is for clients without edits: words do
+    content.pop("format", None)
+    content["m.relates_to"] = {"rel_type": "m.replace", "event_id": edit.target}
+    return content
+
+
+def _under_name(message: Message, body: str, msgtype: str) -> dict[str, Any]:
+    # m.mentions always: without it some clients look for names to ping in the text.
+    content: dict[str, Any] = {"msgtype": msgtype, "body": body, "m.mentions": {}}
+    name = one_line(message.sender.name)
+    if not name:
+        return content
+    shown = html.escape(body).replace("\n", "<br>")
+    profile = {"id": cut(one_line(message.sender.id), 255), "displayname": name, "has_fallback": True}
+    return content | {
+        "body": f"{name}: {body}",
+        "format": "org.matrix.custom.html",
+        "formatted_body": f"<strong data-mx-profile-fallback>{html.escape(name)}: </strong>{shown}",
+        PROFILE_KEY: profile,
+    }
+
+
+def _fitting(content: dict[str, Any]) -> dict[str, Any]:
+    """Leave the formatted body out where it would make the event too large: the body says the same."""
+    if len(json.dumps(content, ensure_ascii=False).encode()) <= MAX_CONTENT_BYTES:
+        return content
+    return {key: value for key, value in content.items() if key not in ("format", "formatted_body")}

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridges.matrix.content import MAX_CONTENT_BYTES, from_message, notice, room_for
+from bridges.matrix.convert import PROFILE_KEY, Reading, Skip, to_message
+from gateway.model import (
+    Address,
+    BridgeName,
+    Content,
+    Edit,
+    Message,
+    NativeId,
+    Reaction,
+    Redaction,
+    RemoteId,
+    Sender,
+    SenderId,
+    Text,
+)
+
+TO = Address(BridgeName("home"), "#town:gw.test")
+
+
+def message(content: Content, *, name: str = "Bea", reply_to: str | None = None) -> Message:
+    return Message(
+        native_id=NativeId("mt:1:2"),
+        origin=Address(BridgeName("radio"), "LongFast"),
+        sender=Sender(id=SenderId("!a1b2c301"), name=name),
+        content=content,
+        received_ms=1,
+        reply_to=None if reply_to is None else RemoteId(reply_to),
+    )
+
+
+def size(content: dict[str, Any]) -> int:
+    return len(json.dumps(content, ensure_ascii=False).encode())
+
+
+def test_text_shows_its_sender_and_can_be_told_for_ours() -> None:
+    event = from_message(message(Text(body="a <b>\nc"), reply_to="$x"), "key.0")
+    assert event.type == "m.room.message"
+    assert event.content == {
+        "msgtype": "m.text",
+        "body": "Bea: a <b>\nc",
+        "format": "org.matrix.custom.html",
+        "formatted_body": "<strong data-mx-profile-fallback>Bea: </strong>a &lt;b&gt;<br>c",
+        PROFILE_KEY: {"id": "!a1b2c301", "displayname": "Bea", "has_fallback": True},
+        "m.mentions": {},
+        "m.relates_to": {"m.in_reply_to": {"event_id": "$x"}},
+        "org.crossband.id": "key.0",
+        "org.crossband.origin": "radio/LongFast",
+    }
+
+
+def test_a_hostile_name_is_escaped_and_one_line() -> None:
+    content = from_message(message(Text(body="hi"), name="<img src=x>\n\u202eBea" + "x" * 999), "k.0").content
+    assert content["body"].startswith("<img src=x> Beaxxx")
+    assert content["formatted_body"].startswith("<strong data-mx-profile-fallback>&lt;img src=x&gt; Beaxxx")
+    assert len(content[PROFILE_KEY]["displayname"].encode()) == 255
+
+
+def test_without_a_name_the_words_stand_alone() -> None:
+    content = from_message(message(Text(body="hi", emote=True), name="\u200b"), "k.0").content
+    assert (content["msgtype"], content["body"], PROFILE_KEY in content) == ("m.emote", "hi", False)
+
+
+def test_an_edit_says_its_words_in_both_places() -> None:
+    content = from_message(message(Edit(target=RemoteId("$x"), body="new")), "k.0").content
+    assert content["body"] == "* Bea: new"
+    assert content["m.new_content"]["body"] == "Bea: new"
+    assert content["m.relates_to"] == {"rel_type": "m.replace", "event_id": "$x"}
+
+
+def test_reactions_and_redactions_use_their_target() -> None:
+    reaction = from_message(message(Reaction(target=RemoteId("$x"), emoji="👍")), "k.0")
+    assert reaction.type == "m.reaction"
+    assert reaction.content["m.relates_to"] == {"rel_type": "m.annotation", "event_id": "$x", "key": "👍"}
+    assert from_message(message(Redaction(target=RemoteId("$x"))), "k.0").redacts == "$x"
+
+
+def test_a_notice_pings_nobody() -> None:
+    assert notice("words") == {"msgtype": "m.notice", "body": "words", "m.mentions": {}}
+
+
+@given(st.sampled_from(['"', "&", "\n", "é", "\\", "<", "👍", "x"]), st.booleans())
+def test_what_there_is_room_for_makes_an_event_that_fits(char: str, is_edit: bool) -> None:
+    target = RemoteId("$" + "x" * 250)
+    wanted: Content = Edit(target=target, body="") if is_edit else Text(body="")
+    body = char * (room_for(wanted, TO, False) // len(char.encode()))
+    said: Content = Edit(target=target, body=body) if is_edit else Text(body=body)
+    content = from_message(message(said, name='"' * 255, reply_to=None if is_edit else target), "k" * 30).content
+    assert size(content) <= MAX_CONTENT_BYTES + 2_000
+    assert content["body"].endswith(body)
+
+
+@given(st.text(st.characters(exclude_categories=()), min_size=1), st.text())
+def test_ours_can_always_be_encoded_and_is_never_taken_back(body: str, name: str) -> None:
+    content = from_message(message(Text(body=body), name=name), "k.0").content
+    json.dumps(content, ensure_ascii=False).encode()
+    event = {"type": "m.room.message", "event_id": "$x", "sender": "@other:gw.test", "content": content}
+    reading = Reading(room=TO, user_id="@us:gw.test", received_ms=1, name_of=lambda _: "")
+    assert to_message(event, reading) is Skip.OTHER_BRIDGE
