@@ -8,6 +8,7 @@ one: queues and journals outlive an upgrade.
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any, assert_never
 
 from gateway.model import (
@@ -28,6 +29,13 @@ from gateway.model import (
 
 VERSION = 1
 
+_to_json = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
+_address = lru_cache(maxsize=4096)(Address.parse)  # there are few, and each is in many envelopes
+
+
+# What taking apart JSON of another shape raises.
+_MISSHAPEN = (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError)
+
 
 class UnreadableEnvelope(ValueError):
     """The bytes are no envelope of a version this release reads."""
@@ -42,7 +50,7 @@ def decode_message(data: bytes) -> Message:
     """Read what `encode_message` wrote; UnreadableEnvelope for anything else."""
     try:
         return _message(_load(data))
-    except (IndexError, TypeError, ValueError, KeyError) as error:
+    except _MISSHAPEN as error:
         raise UnreadableEnvelope("not a message's envelope") from error
 
 
@@ -57,24 +65,25 @@ def decode(data: bytes) -> Delivery:
     try:
         to, part, parts, expires_ms, direct, *fields = _load(data)
         return Delivery(
-            to=Address.parse(to),
+            to=_address(to),
             part=part,
             parts=parts,
             expires_ms=expires_ms,
             direct=bool(direct),
             message=_message(fields),
         )
-    except (IndexError, TypeError, ValueError, KeyError) as error:
+    except _MISSHAPEN as error:
         raise UnreadableEnvelope("not a delivery's envelope") from error
 
 
 def _dump(fields: list[Any]) -> bytes:
     while fields[-1] is None:
         fields.pop()
-    return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    return _to_json(fields).encode("utf-8", "replace")
 
 
 def _load(data: bytes) -> list[Any]:
+    fields: list[Any]
     version, *fields = json.loads(data)
     if version != VERSION:
         raise UnreadableEnvelope(f"an envelope of version {version}, this release reads {VERSION}")
@@ -118,7 +127,7 @@ def _message(fields: list[Any]) -> Message:
     target, reply_to, remote_id = (*optional, None, None, None)[:3]
     return Message(
         native_id=NativeId(native),
-        origin=Address.parse(origin),
+        origin=_address(origin),
         sender=Sender(id=SenderId(sender), name=name),
         received_ms=received_ms,
         lane=_LANES[lane],
@@ -130,7 +139,9 @@ def _message(fields: list[Any]) -> Message:
 
 
 def _content(kind: str, body: str, target: str | None) -> Content:
-    if kind in "tm":
+    if not isinstance(body, str):
+        raise UnreadableEnvelope("content without words")
+    if kind in {"t", "m"}:
         return Text(body=body, emote=kind == "m")
     if target is None:
         raise UnreadableEnvelope("a relation without its target")

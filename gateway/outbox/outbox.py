@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from gateway.model import BridgeName, Delivery, DeliveryId
 
@@ -43,8 +43,10 @@ class Stored:
 class Gap:
     """Nothing was put: the queue's cursor for this source is `cursor` (0: it knows nothing of it).
 
-    Lower than expected: the queue lost its tail, rewind to `cursor`. Higher: the source itself went
-    back in time (a restored image) and needs a new source id.
+    Lower than expected: the queue lost its tail, rewind to `cursor`. Higher, up to the source's own
+    last sequence: an earlier put arrived whose answer was lost, go on from `cursor`. Higher than the
+    source's last sequence: the source itself went back in time (a restored image) and needs a new
+    source id.
     """
 
     cursor: int
@@ -62,7 +64,10 @@ class Full:
 class Lease:
     """A delivery claimed by the holder of the fence until `until_ms`."""
 
+    id: DeliveryId
+    """The delivery's, here because computing it costs more than reading it."""
     delivery: Delivery
+    """Its times by the caller's clock of now: `shift` has moved what was put before it."""
     attempt: int
     """1 for the first try."""
     generation: int
@@ -76,7 +81,11 @@ class Claimed:
 
     leases: tuple[Lease, ...] = ()
     expired: tuple[Delivery, ...] = ()
-    """Taken off the queue now, because their time had passed."""
+    """Taken off the queue, because their time had passed.
+
+    Given out again until the same fence claims or resigns after it: a crash between this answer and
+    its record in the journal hides nothing.
+    """
     next_ms: int | None = None
     """When (caller's clock) the next one becomes due; None: nothing is scheduled."""
 
@@ -125,10 +134,20 @@ class Depth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quota:
-    """How much one destination may hold; the emergency lane may use 10 % more."""
+    """How much may wait for one destination; with the emergency lane 10 % more.
+
+    What is awaiting a report, and dead letters, have limits of their own and don't count.
+    """
 
     deliveries: int = 100_000
     size_bytes: int = 64 * 1024 * 1024
+    """Of envelopes; the server needs about twice that."""
+    dead_letters: int = 10_000
+    """The oldest beyond fall out of the queue's copy; the journal keeps its own."""
+
+
+EXPIRED_PER_CLAIM: Final = 500
+"""So that a claim after a long outage doesn't block the queue for everyone else."""
 
 
 class Outbox(Protocol):
@@ -143,9 +162,10 @@ class Outbox(Protocol):
     ) -> Stored | Gap | Full:
         """Append what one source journalled in (after, upto], all or nothing, in one atomic step.
 
-        `after` must be the cursor; the cursor becomes `upto`. Deliveries already in the queue
-        (by id: waiting, leased, awaiting or dead) are left where they are. An empty batch moves or
-        checks the cursor. A batch larger than the whole quota is Full too: halve it.
+        `after` must be the cursor; the cursor becomes `upto`. If it is `upto` already, this call was
+        made before and its answer lost: all are `known`. Deliveries already in the queue (by id:
+        waiting, leased, awaiting or dead) are left where they are. An empty batch moves or checks
+        the cursor. A batch larger than the whole quota is Full too: halve it.
         """
         ...
 
@@ -171,15 +191,17 @@ class Outbox(Protocol):
         Emergency lane first, then normal, then guest; within a lane the conversation due longest first.
         A conversation with leases out is not claimed again before they are settled or, for a dead
         holder, `visible_ms` have passed. At most 500 expired ones are taken off per call. Emergency
-        deliveries never expire.
+        deliveries never expire. After StoreUnavailable `acquire` anew: what this call may have leased
+        is then due at once.
         """
         ...
 
     async def settle(self, fence: Fence, outcomes: Sequence[Outcome], *, now_ms: int) -> None:
         """Acknowledge, retry or bury leases, all in one atomic step. Unknown ids are ignored.
 
-        Retry of a lease gives back the later leases of its run too. Done with `awaiting_until_ms`
-        takes it off its lane into the awaiting set.
+        Retry of a lease gives back the later leases of its run too: outcomes of theirs that come
+        after it are ignored. Its conversation goes on when the earlier ones are settled as well.
+        Done with `awaiting_until_ms` takes it off its lane into the awaiting set.
         """
         ...
 
@@ -188,11 +210,17 @@ class Outbox(Protocol):
         ...
 
     async def requeue(self, fence: Fence, id: DeliveryId, *, at_ms: int, fresh_key: bool) -> bool:
-        """Put an awaiting delivery back at the head of its lane, counting an attempt. False: not there."""
+        """Put an awaiting delivery back at the head of its lane, counting an attempt. False: not there.
+
+        Not before `at_ms`, and behind what is leased of its conversation just now.
+        """
         ...
 
     async def overdue(self, fence: Fence, *, now_ms: int, keep: int) -> tuple[Delivery, ...]:
-        """Take out of the awaiting set whose time is over, and the oldest beyond `keep`; 500 at most."""
+        """Take out of the awaiting set whose time is over, and the oldest beyond `keep`; 500 at most.
+
+        Given out again until the same fence asks or resigns after it.
+        """
         ...
 
     async def cancel(self, destination: BridgeName, ids: Sequence[DeliveryId]) -> tuple[DeliveryId, ...]:
@@ -202,7 +230,10 @@ class Outbox(Protocol):
     async def redrive(
         self, destination: BridgeName, ids: Sequence[DeliveryId], *, now_ms: int
     ) -> tuple[DeliveryId, ...]:
-        """Put dead letters back at the tail of their lanes with attempts at zero; return those it had."""
+        """Put dead letters back at the tail of their lanes with attempts at zero; return those it had.
+
+        Their generation stays. An expiry already past is dropped: someone wants it sent.
+        """
         ...
 
     async def drop(self, destination: BridgeName, ids: Sequence[DeliveryId]) -> tuple[DeliveryId, ...]:
@@ -214,11 +245,14 @@ class Outbox(Protocol):
         ...
 
     async def depth(self, destinations: Sequence[BridgeName], *, limit: int = 1000) -> tuple[Depth, ...]:
-        """Return what waits, deepest first, at most `limit` rows."""
+        """Return what waits, leased ones included, deepest first, at most `limit` rows."""
         ...
 
     async def shift(self, delta_ms: int) -> None:
-        """Follow a wall clock that stepped by this much: what is scheduled keeps its distance from now."""
+        """Follow a wall clock that stepped by this much: what is scheduled keeps its distance from now.
+
+        After StoreUnavailable call it again with the same delta: it counts once.
+        """
         ...
 
     async def ping(self) -> None:

@@ -1,0 +1,115 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- What every script on one destination begins with. All keys are under one hash tag.
+--
+-- Stored times are the caller's minus `ms` of SKEW: a stepped wall clock changes that one number.
+--  1 skew   HASH  ms, token (of the last shift, so that a repeated one counts once)
+--  2 fence  HASH  owner, epoch, until, seen (the latest time a holder told us)
+--  3 body   HASH  id -> "lane;expires;received;bytes of conversation;conversation;" .. envelope
+--  4 tries  HASH  id -> "attempts;generation"; absent: 0;0
+--  5 stats  HASH  n, bytes: what is on the lanes
+--  6 fly    HASH  "lane;conversation" -> "leases;hold": so many at the head of its list are leased
+--  7 wait   ZSET  awaiting id -> until
+--  8 dead   ZSET  dead letter's id -> when it was buried
+--  9 why    HASH  dead letter's id -> reason
+-- 10 gone   SET   expired ids that were handed out but not confirmed yet
+-- 11 late   SET   the same for overdue ones
+-- 12, 13, 14 ready  ZSET  conversation -> due; of lane 0 emergency, 1 normal, 2 guest
+-- ARGV[1] .. lane .. ":" .. conversation  LIST of ids: strict order, the leased ones first
+local SKEW, FENCE, BODY, TRIES, STATS, FLY = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local WAIT, DEAD, WHY, GONE, LATE = KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
+local call = redis.call
+local skew = tonumber(call('HGET', SKEW, 'ms') or 0)
+
+local function int(number)
+  return string.format('%.0f', number)
+end
+
+local function ready(lane)
+  return KEYS[12 + lane]
+end
+
+local function list(lane, conversation)
+  return ARGV[1] .. lane .. ':' .. conversation
+end
+
+-- lane, expires or nil, received, conversation, index of the envelope; nil for what isn't ours
+local function header(body)
+  if not body then return nil end
+  local lane, expires, received, size, at = string.match(body, '^([012]);(%-?%d*);(%-?%d+);(%d+);()')
+  if not lane then return nil end
+  local past = at + tonumber(size)
+  return lane, tonumber(expires), tonumber(received), string.sub(body, at, past - 1), past + 1
+end
+
+-- variadic commands in slices that fit Lua's stack; even, so that pairs stay together
+local function bulk(command, key, values)
+  for i = 1, #values, 1000 do
+    call(command, key, unpack(values, i, math.min(i + 999, #values)))
+  end
+end
+
+local function fetch(key, ids)
+  local found = {}
+  for i = 1, #ids, 1000 do
+    local slice = call('HMGET', key, unpack(ids, i, math.min(i + 999, #ids)))
+    for j = 1, #slice do found[i + j - 1] = slice[j] end
+  end
+  return found
+end
+
+local function held(owner, epoch)
+  local fence = call('HMGET', FENCE, 'owner', 'epoch')
+  return fence[1] == owner and fence[2] == epoch
+end
+
+local LOST = redis.error_reply('LEASELOST another holder has this destination')
+
+local function count(n, bytes)
+  if n ~= 0 then
+    call('HINCRBY', STATS, 'n', int(n))
+    call('HINCRBY', STATS, 'bytes', int(bytes))
+  end
+end
+
+-- attempts and generation
+local function tried(id)
+  local attempts, generation = string.match(call('HGET', TRIES, id) or '0;0', '^(%d+);(%d+)$')
+  return tonumber(attempts), tonumber(generation)
+end
+
+local function try_again(id, counted, fresh_key)
+  local attempts, generation = tried(id)
+  if counted then attempts = attempts + 1 end
+  if fresh_key then generation = generation + 1 end
+  call('HSET', TRIES, id, attempts .. ';' .. generation)
+end
+
+-- how many at the head of the conversation's list are leased, and until when it holds back after them
+local function flight(lane, conversation)
+  local leases, hold = string.match(call('HGET', FLY, lane .. ';' .. conversation) or '0;0', '^(%d+);(%-?%d+)$')
+  return tonumber(leases), tonumber(hold)
+end
+
+local function forget(ids)
+  bulk('HDEL', BODY, ids)
+  bulk('HDEL', TRIES, ids)
+end
+
+-- the holder got these from `set`: they are off the queue for good
+local function confirm(set, from)
+  local ids = {}
+  for i = from, #ARGV do ids[#ids + 1] = ARGV[i] end
+  bulk('SREM', set, ids)
+  forget(ids)
+end
+
+-- id, body, id, body ...
+local function with_bodies(ids)
+  local bodies, pairs_ = fetch(BODY, ids), {}
+  for i = 1, #ids do
+    pairs_[2 * i - 1] = ids[i]
+    pairs_[2 * i] = bodies[i] or ''
+  end
+  return pairs_
+end
+

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the scripts answer, read back. The layout is written in `common.lua`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from gateway.model import BridgeName, Delivery, Lane
+from gateway.outbox.codec import UnreadableEnvelope, decode, encode
+from gateway.outbox.outbox import Depth
+
+LANES = (Lane.EMERGENCY, Lane.NORMAL, Lane.GUEST)
+"""In the order they are served; a lane's index is its digit in the store."""
+
+DIGITS = {lane: str(digit) for digit, lane in enumerate(LANES)}
+_DIGITS = {lane: b"%d" % digit for digit, lane in enumerate(LANES)}
+
+
+def write_body(delivery: Delivery) -> bytes:
+    """Return the stored body of a delivery, its times still the caller's."""
+    message, conversation = delivery.message, delivery.to.conversation.encode("utf-8", "replace")
+    expires = b"" if delivery.expires_ms is None else b"%d" % delivery.expires_ms
+    head = (_DIGITS[message.lane], expires, message.received_ms, len(conversation), conversation, encode(delivery))
+    return b"%s;%s;%d;%d;%s;%s" % head
+
+
+def read_body(body: bytes, skew: int) -> Delivery:
+    """Return the delivery of a stored body, its times moved to the caller's clock of now.
+
+    UnreadableEnvelope for anything that isn't one.
+    """
+    try:
+        _, expires, received, size, rest = body.split(b";", 4)
+        delivery = decode(rest[int(size) + 1 :])
+        expires_ms = int(expires) + skew if expires else None
+        received_ms = int(received) + skew
+    except ValueError as error:
+        raise UnreadableEnvelope("not a body of the queue") from error
+    message = delivery.message
+    if message.received_ms == received_ms and delivery.expires_ms == expires_ms:
+        return delivery
+    return replace(delivery, expires_ms=expires_ms, message=replace(message, received_ms=received_ms))
+
+
+def read_tries(tries: bytes) -> tuple[int, int]:
+    """Return attempts so far and generation."""
+    attempts, _, generation = tries.partition(b";")
+    return (int(attempts), int(generation)) if generation else (0, 0)
+
+
+def read_pairs(flat: Sequence[bytes], skew: int) -> Iterator[tuple[str, Delivery | None]]:
+    """Read id, body, id, body ...; None for a body that can't be read."""
+    for id_, body in zip(flat[::2], flat[1::2], strict=True):
+        try:
+            yield id_.decode(), read_body(body, skew)
+        except UnreadableEnvelope:
+            yield id_.decode(), None
+
+
+def read_depths(destination: BridgeName, flat: Sequence[bytes | int | None]) -> Iterator[Depth]:
+    """Read lane, conversation, how many wait, since when; and again."""
+    rows = iter(flat)
+    for lane, conversation, waiting, received in zip(rows, rows, rows, rows, strict=True):
+        yield Depth(
+            destination=destination,
+            lane=LANES[int(lane or 0)].value,
+            conversation=conversation.decode("utf-8", "replace") if isinstance(conversation, bytes) else "",
+            waiting=int(waiting or 0),
+            oldest_ms=None if received is None else int(received),
+        )

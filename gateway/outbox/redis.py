@@ -1,0 +1,289 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The outbox on Redis >= 7.0 or Valkey >= 7.2: every step is one script, `common.lua` has the layout.
+
+Nothing is retried here: every call is idempotent, and the caller knows how long to wait.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, Self
+from urllib.parse import quote
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
+
+from gateway.model import BridgeName, Delivery, DeliveryId, StoreUnavailable
+from gateway.outbox.codec import UnreadableEnvelope
+from gateway.outbox.outbox import (
+    EXPIRED_PER_CLAIM,
+    Buried,
+    Claimed,
+    Depth,
+    Done,
+    Fence,
+    Full,
+    Gap,
+    Lease,
+    Outcome,
+    Quota,
+    Retry,
+    Stored,
+)
+from gateway.outbox.records import DIGITS, read_body, read_depths, read_pairs, read_tries, write_body
+from gateway.outbox.redis_client import connect
+from gateway.outbox.redis_errors import CAUGHT, outbox_error
+from gateway.outbox.redis_server import Engine, vet
+from gateway.outbox.scripts import load_scripts
+
+log = structlog.get_logger()
+
+_CANCELLED_AT_ONCE: Final = 100
+_HASHES = ("skew", "fence", "body", "tries", "stats", "fly", "wait", "dead", "why", "gone", "late")
+
+
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """A destination's keys, in the order `common.lua` names them."""
+
+    all: tuple[str, ...]
+    stem: str
+    source: str
+
+
+class RedisOutbox:
+    """An `Outbox` on one Redis or Valkey server. An async context manager; opening it needs no server."""
+
+    def __init__(self, server: str | Callable[[], Redis], *, community: str, quota: Quota | None = None) -> None:
+        """Use the server at a url, or what the factory connects to, under the keys of one community."""
+        self._server = server
+        self._tag = f"xb:{{{quote(community, safe='')}}}:"
+        self._quota = quota or Quota()
+        self._scripts = load_scripts()
+        self._keys: dict[str, _Keys] = {}
+        self._expired: dict[Fence, list[str]] = {}
+        self._overdue: dict[Fence, list[str]] = {}
+        self._shifting: tuple[str, int] | None = None
+        self._client: Redis | None = None
+        self.unreadable = 0
+        """How many entries were buried or dropped because they couldn't be read."""
+
+    async def __aenter__(self) -> Self:
+        server = self._server
+        self._client = connect(server) if isinstance(server, str) else server()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+    async def ping(self) -> None:
+        """Raise StoreUnavailable or StoreRefused unless the queue can be used."""
+        await self.engine()
+
+    async def engine(self) -> Engine:
+        """Return which server this is, once it was found fit for a queue; else raise as `ping` does."""
+        return vet(await self._command("INFO"))
+
+    async def cursor(self, destination: BridgeName, source: str) -> int:
+        """See `Outbox.cursor`."""
+        return int(await self._command("GET", self._source_key(destination, source)) or 0)
+
+    async def put(
+        self, destination: BridgeName, source: str, *, after: int, upto: int, deliveries: Sequence[Delivery]
+    ) -> Stored | Gap | Full:
+        """See `Outbox.put`."""
+        args: list[Any] = [after, upto, self._quota.deliveries, self._quota.size_bytes]
+        for delivery in deliveries:
+            args += (delivery.id, write_body(delivery))
+        verdict, first, *rest = await self._run("put", destination, *args, extra=self._source_key(destination, source))
+        if verdict == 1:
+            return Gap(cursor=first)
+        if verdict == 2:  # noqa: PLR2004 - the three verdicts are named in put.lua
+            return Full(deliveries=first, size_bytes=rest[0])
+        return Stored(new=first, known=rest[0])
+
+    async def acquire(self, destination: BridgeName, owner: str, *, now_ms: int, ttl_ms: int) -> Fence | None:
+        """See `Outbox.acquire`."""
+        epoch = await self._run("acquire", destination, owner, now_ms, ttl_ms)
+        if epoch is None:
+            return None
+        for kept in (self._expired, self._overdue):
+            for fence in [fence for fence in kept if fence.destination == destination]:
+                del kept[fence]
+        return Fence(destination=destination, owner=owner, epoch=epoch)
+
+    async def renew(self, fence: Fence, *, now_ms: int, ttl_ms: int) -> None:
+        """See `Outbox.renew`."""
+        await self._fenced("renew", fence, now_ms, ttl_ms)
+
+    async def resign(self, fence: Fence) -> None:
+        """See `Outbox.resign`."""
+        expired, overdue = self._expired.get(fence, []), self._overdue.get(fence, [])
+        await self._fenced("resign", fence, *expired, "", *overdue)
+        self._expired.pop(fence, None)
+        self._overdue.pop(fence, None)
+
+    async def claim(self, fence: Fence, *, now_ms: int, visible_ms: int, limit: int, run: int) -> Claimed:
+        """See `Outbox.claim`. What can't be read is buried here, so that it holds nothing back."""
+        got = self._expired.get(fence, [])
+        answer = await self._fenced("claim", fence, now_ms, visible_ms, limit, run, EXPIRED_PER_CLAIM, *got)
+        skew, next_due, lost, flat, gone = answer
+        leases, unreadable = _read_leases(flat, skew, now_ms + visible_ms)
+        expired = list(read_pairs(gone, skew))
+        self._expired[fence] = [id_ for id_, _ in expired]
+        readable = tuple(delivery for _, delivery in expired if delivery is not None)
+        self._say_unreadable(fence.destination, lost + len(unreadable) + len(expired) - len(readable))
+        if unreadable:
+            await self.settle(
+                fence, [Buried(id=id_, reason="unreadable envelope") for id_ in unreadable], now_ms=now_ms
+            )
+        return Claimed(leases=leases, expired=readable, next_ms=None if next_due is None else next_due + skew)
+
+    async def settle(self, fence: Fence, outcomes: Sequence[Outcome], *, now_ms: int) -> None:
+        """See `Outbox.settle`."""
+        if outcomes:
+            await self._fenced("settle", fence, now_ms, self._quota.dead_letters, *map(_outcome_arg, outcomes))
+
+    async def report(self, fence: Fence, id: DeliveryId) -> bool:
+        """See `Outbox.report`."""
+        return bool(await self._fenced("report", fence, id))
+
+    async def requeue(self, fence: Fence, id: DeliveryId, *, at_ms: int, fresh_key: bool) -> bool:
+        """See `Outbox.requeue`."""
+        return bool(await self._fenced("requeue", fence, id, at_ms, "f" if fresh_key else ""))
+
+    async def overdue(self, fence: Fence, *, now_ms: int, keep: int) -> tuple[Delivery, ...]:
+        """See `Outbox.overdue`."""
+        got = self._overdue.get(fence, [])
+        skew, flat = await self._fenced("overdue", fence, now_ms, keep, EXPIRED_PER_CLAIM, *got)
+        late = list(read_pairs(flat, skew))
+        self._overdue[fence] = [id_ for id_, _ in late]
+        readable = tuple(delivery for _, delivery in late if delivery is not None)
+        self._say_unreadable(fence.destination, len(late) - len(readable))
+        return readable
+
+    async def cancel(self, destination: BridgeName, ids: Sequence[DeliveryId]) -> tuple[DeliveryId, ...]:
+        """See `Outbox.cancel`. In slices: each id may cost a walk through its conversation."""
+        taken: tuple[DeliveryId, ...] = ()
+        for start in range(0, len(ids), _CANCELLED_AT_ONCE):
+            taken += _ids(await self._run("cancel", destination, *ids[start : start + _CANCELLED_AT_ONCE]))
+        return taken
+
+    async def redrive(
+        self, destination: BridgeName, ids: Sequence[DeliveryId], *, now_ms: int
+    ) -> tuple[DeliveryId, ...]:
+        """See `Outbox.redrive`."""
+        return _ids(await self._run("redrive", destination, now_ms, *ids))
+
+    async def drop(self, destination: BridgeName, ids: Sequence[DeliveryId]) -> tuple[DeliveryId, ...]:
+        """See `Outbox.drop`."""
+        return _ids(await self._run("drop", destination, *ids))
+
+    async def due_now(self, destination: BridgeName, conversation: str | None = None, *, now_ms: int) -> None:
+        """See `Outbox.due_now`."""
+        which = () if conversation is None else (conversation.encode("utf-8", "replace"),)
+        await self._run("due_now", destination, now_ms, *which)
+
+    async def depth(self, destinations: Sequence[BridgeName], *, limit: int = 1000) -> tuple[Depth, ...]:
+        """See `Outbox.depth`."""
+        rows: list[Depth] = []
+        for destination in destinations:
+            rows += read_depths(destination, await self._run("depth", destination, limit))
+        rows.sort(key=lambda row: -row.waiting)
+        return tuple(rows[:limit])
+
+    async def shift(self, delta_ms: int) -> None:
+        """See `Outbox.shift`. After StoreUnavailable call it again with the same delta: it counts once."""
+        unsure, self._shifting = self._shifting, self._shifting or (uuid.uuid4().hex, delta_ms)
+        await self._shift(*self._shifting)
+        self._shifting = None
+        if unsure and unsure[1] != delta_ms:
+            await self.shift(delta_ms)
+
+    async def _shift(self, token: str, delta_ms: int) -> None:
+        await self._evaluate("shift", (self._tag + "skew",), (token, delta_ms))
+
+    async def _fenced(self, name: str, fence: Fence, *args: Any) -> Any:
+        return await self._run(name, fence.destination, fence.owner, fence.epoch, *args)
+
+    async def _run(self, name: str, destination: str, *args: Any, extra: str | None = None) -> Any:
+        keys = self._keys_of(destination)
+        return await self._evaluate(name, (*keys.all, extra) if extra else keys.all, (keys.stem, *args))
+
+    async def _evaluate(self, name: str, keys: tuple[str, ...], args: tuple[Any, ...]) -> Any:
+        script = self._scripts[name]
+        try:
+            return await self._send("EVALSHA", script.sha, len(keys), *keys, *args)
+        except NoScriptError:  # a server that was restarted: tell it the script again
+            return await self._command("EVAL", script.text, len(keys), *keys, *args)
+        except CAUGHT as error:
+            raise outbox_error(error) from error
+
+    async def _command(self, *command: Any) -> Any:
+        try:
+            return await self._send(*command)
+        except CAUGHT as error:
+            raise outbox_error(error) from error
+
+    async def _send(self, *command: Any) -> Any:
+        return await self._open().execute_command(*command)  # type: ignore[no-untyped-call]  # theirs is untyped
+
+    def _open(self) -> Redis:
+        if self._client is None:
+            raise StoreUnavailable("the queue is closed")
+        return self._client
+
+    def _keys_of(self, destination: str) -> _Keys:
+        if destination not in self._keys:
+            name = quote(destination, safe="")
+            own = tuple(f"{self._tag}{kind}:{name}" for kind in _HASHES[1:])
+            ready = tuple(f"{self._tag}rdy:{name}:{lane}" for lane in DIGITS.values())
+            keys = (f"{self._tag}skew", *own, *ready)
+            self._keys[destination] = _Keys(keys, f"{self._tag}q:{name}:", name)
+        return self._keys[destination]
+
+    def _source_key(self, destination: str, source: str) -> str:
+        return f"{self._tag}src:{quote(source, safe='')}:{quote(destination, safe='')}"
+
+    def _say_unreadable(self, destination: str, count: int) -> None:
+        if count:
+            self.unreadable += count
+            log.error("queue_entries_unreadable", bridge=destination, count=count)
+
+
+def _ids(answer: Sequence[bytes]) -> tuple[DeliveryId, ...]:
+    return tuple(DeliveryId(id_.decode()) for id_ in answer)
+
+
+def _read_leases(flat: Sequence[bytes], skew: int, until_ms: int) -> tuple[tuple[Lease, ...], list[DeliveryId]]:
+    leases, unreadable = [], []
+    for raw, tries, body in zip(flat[::3], flat[1::3], flat[2::3], strict=True):
+        id_ = DeliveryId(raw.decode())
+        attempts, generation = read_tries(tries) if tries else (0, 0)
+        try:
+            delivery = read_body(body, skew)
+        except UnreadableEnvelope:
+            unreadable.append(id_)
+            continue
+        leases.append(Lease(id=id_, delivery=delivery, attempt=attempts + 1, generation=generation, until_ms=until_ms))
+    return tuple(leases), unreadable
+
+
+def _outcome_arg(outcome: Outcome) -> str:
+    match outcome:
+        case Done(awaiting_until_ms=None):
+            return f"d;{outcome.id}"
+        case Done():
+            return f"w;{outcome.id};{outcome.awaiting_until_ms}"
+        case Retry():
+            return f"r;{outcome.id};{outcome.at_ms};{'c' * outcome.counted}{'f' * outcome.fresh_key}"
+        case Buried():
+            return f"x;{outcome.id};{outcome.reason}"

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""redis-py's errors as ours: by type, or by the code a server's error begins with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import redis.exceptions as theirs
+
+from gateway.model import LeaseLost, OutboxError, StoreRefused, StoreUnavailable
+
+_LATER = "comes with a later release: name one plain server in [queue] url"
+
+# The first that fits; the most particular ones come first.
+_BY_TYPE: tuple[tuple[type[Exception], type[OutboxError], str], ...] = (
+    (theirs.BusyLoadingError, StoreUnavailable, "the queue's server is still loading its data"),
+    (
+        theirs.AuthenticationError,
+        StoreRefused,
+        "the queue's server refused the login: mend user and password in its url",
+    ),
+    (
+        theirs.AuthorizationError,
+        StoreRefused,
+        "the queue's server refused the login: mend user and password in its url",
+    ),
+    (theirs.NoPermissionError, StoreRefused, "the queue's user may not do what the gateway needs: mend its ACL"),
+    (theirs.OutOfMemoryError, StoreUnavailable, "the queue's server is out of memory (maxmemory reached)"),
+    (theirs.ReadOnlyError, StoreUnavailable, "the queue's server is a read-only replica now"),
+    (theirs.MovedError, StoreRefused, f"the queue's server is part of a Redis Cluster; that {_LATER}"),
+    (theirs.MaxConnectionsError, StoreUnavailable, "too many calls to the queue at once"),
+    (theirs.TimeoutError, StoreUnavailable, "the queue's server didn't answer in time"),
+    (theirs.ConnectionError, StoreUnavailable, "the queue's server can't be reached"),
+    (TimeoutError, StoreUnavailable, "the queue's server didn't answer in time"),
+    (OSError, StoreUnavailable, "the queue's server can't be reached"),
+)
+
+_BY_CODE: Mapping[str, tuple[type[OutboxError], str]] = MappingProxyType(
+    {
+        "LEASELOST": (LeaseLost, "another holder has this destination"),
+        "MISCONF": (StoreUnavailable, "the queue's server can't write to its disk"),
+        "NOREPLICAS": (StoreUnavailable, "the queue's server has too few replicas to accept writes"),
+        "MASTERDOWN": (StoreUnavailable, "the queue's server is a replica whose primary is away"),
+        "CLUSTERDOWN": (StoreUnavailable, "the queue's cluster is down"),
+        "CROSSSLOT": (StoreRefused, f"the queue's server is a Redis Cluster; that {_LATER}"),
+        "BUSY": (StoreUnavailable, "the queue's server is busy with somebody's script"),
+        "UNBLOCKED": (StoreUnavailable, "the queue's server is changing its role"),
+        "WRONGTYPE": (
+            StoreRefused,
+            "somebody else's data is under the queue's keys: choose another database or community",
+        ),
+        "NOPROTO": (StoreRefused, "the queue's server doesn't speak the Redis protocol"),
+    }
+)
+
+CAUGHT = (theirs.RedisError, OSError, TimeoutError)
+"""What a call through redis-py may raise when the server, or the way to it, is at fault."""
+
+
+def outbox_error(error: Exception) -> OutboxError:
+    """Return what this error means to the gateway, with a reason in words."""
+    code = getattr(error, "status_code", None) or str(error).partition(" ")[0]
+    if code in _BY_CODE:
+        kind, reason = _BY_CODE[code]
+        return kind(reason)
+    for of, kind, reason in _BY_TYPE:
+        if isinstance(error, of):
+            return kind(_with_cause(reason, error))
+    return StoreUnavailable(_with_cause("the queue's server refused", error))
+
+
+def _with_cause(reason: str, error: Exception) -> str:
+    text = str(error).strip().rstrip(".")
+    return f"{reason}: {text}" if text else reason

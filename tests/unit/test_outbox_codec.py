@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What goes into an envelope comes out of it, and nothing else is taken for one."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.model import (
+    Address,
+    BridgeName,
+    Delivery,
+    Edit,
+    Lane,
+    Message,
+    NativeId,
+    Reaction,
+    Redaction,
+    RemoteId,
+    ResumePoint,
+    Sender,
+    SenderId,
+    Text,
+)
+from gateway.outbox.codec import UnreadableEnvelope, decode, decode_message, encode, encode_message
+
+words = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/"), min_size=1, max_size=12)
+ids = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
+remote_ids = ids.map(RemoteId)
+times = st.integers(0, 2**45)
+addresses = st.builds(Address, names.map(BridgeName), ids)
+contents = st.one_of(
+    st.builds(Text, body=words, emote=st.booleans()),
+    st.builds(Reaction, target=remote_ids, emoji=words),
+    st.builds(Edit, target=remote_ids, body=words),
+    st.builds(Redaction, target=remote_ids),
+)
+messages = st.builds(
+    Message,
+    native_id=ids.map(NativeId),
+    origin=addresses,
+    sender=st.builds(Sender, id=ids.map(SenderId), name=words),
+    content=contents,
+    received_ms=times,
+    remote_id=st.none() | remote_ids,
+    reply_to=st.none() | remote_ids,
+    lane=st.sampled_from(Lane),
+    direct=st.booleans(),
+    resume=st.none(),
+)
+deliveries = st.builds(
+    Delivery,
+    message=messages,
+    to=addresses,
+    part=st.integers(1, 9),
+    parts=st.integers(1, 9),
+    expires_ms=st.none() | times,
+    direct=st.booleans(),
+)
+
+
+@given(messages)
+def test_a_message_comes_out_as_it_went_in(message: Message) -> None:
+    assert decode_message(encode_message(message)) == message
+
+
+@given(deliveries)
+def test_a_delivery_comes_out_as_it_went_in(delivery: Delivery) -> None:
+    assert decode(encode(delivery)) == delivery
+
+
+@given(messages)
+def test_the_resume_point_is_not_part_of_it(message: Message) -> None:
+    assert encode_message(replace(message, resume=ResumePoint("s1"))) == encode_message(message)
+
+
+@given(st.binary(max_size=60))
+def test_noise_is_refused_with_one_error(noise: bytes) -> None:
+    for read in (decode, decode_message):
+        with pytest.raises(UnreadableEnvelope):
+            read(noise)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | words, lambda inner: st.lists(inner, max_size=15), max_leaves=20
+)
+
+
+@given(st.lists(json_values, max_size=18).map(lambda rest: json.dumps([1, *rest]).encode()))
+def test_json_of_another_shape_is_refused_or_well_typed(data: bytes) -> None:
+    with suppress(UnreadableEnvelope):
+        assert isinstance(decode(data), Delivery)
+
+
+def example() -> Delivery:
+    message = Message(
+        native_id=NativeId("mt:!a1b2c301:7"),
+        origin=Address.parse("radio/LongFast"),
+        sender=Sender(id=SenderId("!a1b2c301"), name="Ali"),
+        content=Text(body="x" * 200),
+        received_ms=1_700_000_000_000,
+    )
+    return Delivery(message=message, to=Address.parse("home/#town:example.org"))
+
+
+def test_another_version_is_refused_by_its_number() -> None:
+    data = encode(example()).replace(b"[1,", b"[9,", 1)
+    with pytest.raises(UnreadableEnvelope):
+        decode(data)
+
+
+def test_an_envelope_of_version_one_stays_readable() -> None:
+    """Queues and journals outlive an upgrade: this text may never change."""
+    stored = (
+        '[1,"home/#town:example.org",1,2,null,0,"mt:!a1b2c301:7","radio/LongFast","!a1b2c301","Ali",'
+        '1700000000000,"n",0,"t","hé",null,"42"]'
+    )
+    given = decode(stored.encode())
+    assert (given.to.conversation, given.parts, given.message.content) == ("#town:example.org", 2, Text(body="hé"))
+    assert given.message.reply_to == "42"
+
+
+def test_two_hundred_bytes_of_text_cost_less_than_half_as_much_again_in_names() -> None:
+    assert len(encode(example())) < 330
+
+
+def test_a_lone_surrogate_does_not_keep_a_message_out() -> None:
+    broken = replace(example(), message=replace(example().message, content=Text(body="a\ud800b")))
+    assert decode(encode(broken)).message.content == Text(body="a?b")
