@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The radio as a bridge: glue between port, session, conversion and the core.
+
+Also a `Directory` (the nodes heard of) and `Describes` (who our radio is).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+import structlog
+from google.protobuf.message import DecodeError
+from meshtastic.protobuf.mesh_pb2 import MeshPacket
+from meshtastic.protobuf.portnums_pb2 import PortNum
+
+from bridges.meshtastic import places
+from bridges.meshtastic.config import MeshtasticConfig, SerialAuto, SerialPath
+from bridges.meshtastic.convert import Ear, Transmission, packet_id, to_message, to_packet
+from bridges.meshtastic.courtesy import Courtesy, answer
+from bridges.meshtastic.inbox import Inbox
+from bridges.meshtastic.link import Link
+from bridges.meshtastic.nodes import NodeBook
+from bridges.meshtastic.port import Port, candidates, connect
+from bridges.meshtastic.session import Arrived, Event, Lost, Met, Noticed, Queued, Restarted, Session
+from bridges.meshtastic.station import Station
+from bridges.meshtastic.transmitter import Transmitter
+from gateway.model import (
+    Address,
+    BridgeContext,
+    BridgeError,
+    BridgeName,
+    Capabilities,
+    LinkDown,
+    Message,
+    Node,
+    Receipt,
+    Report,
+    Text,
+)
+
+log = structlog.get_logger()
+
+MOST_ANSWERS = 16
+
+
+class MeshtasticBridge:
+    """One radio. What was received and not stored outlives its connections."""
+
+    def __init__(self, context: BridgeContext, *, boards: Callable[[], list[SerialPath]] = candidates) -> None:
+        self._context = context
+        self._boards = boards
+        self._config = MeshtasticConfig.parse(context.table)
+        self._log = log.bind(bridge=context.name)
+        self._noticed: set[str] = set()
+        self._inbox = Inbox()
+        self._nodes = NodeBook()
+        self._station = Station()
+        self._courtesy = Courtesy()
+        self._answers: asyncio.Queue[Message] = asyncio.Queue(MOST_ANSWERS)
+        self._transmitter = Transmitter(
+            clock=context.clock,
+            station=self._station,
+            pace_s=self._config.pace_s,
+            on_report=self._inbox.put,
+            count=self._count,
+        )
+        self._link: Link | None = None
+        self._proven: SerialPath | None = None
+        self._tasks: tuple[asyncio.Task[None], ...] = ()
+
+    @property
+    def name(self) -> BridgeName:
+        """Its name in the configuration."""
+        return self._context.name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What a radio can carry."""
+        return places.capabilities(self._config.max_parts)
+
+    async def __aenter__(self) -> Self:
+        """Open the port and greet the radio; LinkDown, with nothing left open, if there is none."""
+        link = await self._connect()
+        self._link = link
+        self._inbox.open()
+        if link.failure is not None:
+            self._inbox.fail(link.failure)
+        self._tasks = (
+            asyncio.create_task(link.keep(), name=f"{self.name}: radio's time"),
+            asyncio.create_task(self._answer(link), name=f"{self.name}: answers on air"),
+        )
+        for task in self._tasks:
+            task.add_done_callback(self._ended)
+        self._log.info("radio_connected", port=link.name, node=places.node_id(self._station.number))
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        """Say goodbye and let go of the port, within a second or so."""
+        link, self._link = self._link, None
+        tasks, self._tasks = self._tasks, ()
+        for task in tasks:
+            task.cancel()
+        try:
+            if link is not None:
+                await link.close()
+        finally:
+            error = (link.failure if link else None) or LinkDown("the radio is not connected")
+            self._transmitter.lost(error)
+            self._inbox.fail(error)
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def receive(self) -> AsyncGenerator[Message | Report]:
+        """Yield what comes; what is asked past counts as stored. LinkDown once all before it is out."""
+        while True:
+            item = await self._inbox.head()
+            yield item
+            self._inbox.stored()
+            if self._link is not None and self._inbox.has_room:
+                self._link.resume()
+            if isinstance(item, Message) and item.direct:
+                self._thank(item)
+
+    async def send(self, message: Message, to: Address, *, key: str) -> Receipt:
+        """Send one packet under the key's packet id, at the radio's pace."""
+        packet = packet_id(key)
+        known = self._transmitter.receipt(packet, key)
+        if known is not None:
+            return known
+        link = self._link
+        if link is None:
+            raise LinkDown("the radio is not connected")
+        await link.wait_ready()
+        return await self._transmitter.transmit(link, self._packet(message, to, packet), key=key)
+
+    def nodes(self) -> Sequence[Node]:
+        """Return the nodes heard of, most recently heard first."""
+        return self._nodes.listed()
+
+    def describe(self) -> Mapping[str, str]:
+        """Return who our radio is and how it is set."""
+        station = self._station
+        facts = {
+            "port": self._link.name if self._link else str(self._config.connection),
+            "node": places.node_id(station.number) if station.number else "",
+            "name": self._nodes.name(station.number) if station.number else "",
+            "firmware": station.firmware,
+            "region": station.region if station.number else "",
+            "preset": station.preset if station.number else "",
+            "channels": ", ".join(each.name for each in station.channels.values()),
+            "notice": station.notice,
+        }
+        return {key: value for key, value in facts.items() if value}
+
+    async def _connect(self) -> Link:
+        where = self._config.connection
+        if not isinstance(where, SerialAuto):
+            return await self._greeted(await connect(where), is_certain=True)
+        found = self._boards()
+        if self._proven in found:
+            found.sort(key=lambda each: each != self._proven)
+        failures = []
+        for each in found:
+            try:
+                link = await self._greeted(await connect(each), is_certain=each == self._proven)
+            except LinkDown as error:
+                failures.append(str(error))
+                continue
+            self._proven = each
+            return link
+        raise LinkDown("; ".join(failures) or "no USB board that may be a radio is plugged in")
+
+    async def _greeted(self, port: Port, *, is_certain: bool) -> Link:
+        context = self._context
+        session = Session(
+            station=self._station, random=context.random, count=self._count, now=context.clock.monotonic()
+        )
+        link = Link(port, session, context.clock, on_event=self._on_event, count=self._count)
+        try:
+            await link.greet(is_certain=is_certain)
+        except BaseException:
+            port.close()
+            raise
+        return link
+
+    def _packet(self, message: Message, to: Address, id: int) -> MeshPacket:
+        return to_packet(
+            message,
+            to,
+            places.find(to.conversation, self._station.channels),
+            id=id,
+            own=self._station.number,
+            settings=Transmission(hop_limit=self._config.hop_limit, want_ack=self._config.want_ack),
+        )
+
+    def _on_event(self, event: Event) -> None:
+        match event:
+            case Arrived(packet=packet):
+                self._on_packet(packet)
+            case Met(info=info):
+                self._nodes.learn(info, self._context.clock.now_ms())
+            case Queued(status=status):
+                self._transmitter.on_status(status)
+            case Noticed(text=text):
+                self._station.notice = text
+                self._log.warning("radio_notice", notice=text)
+            case Restarted():
+                self._log.warning("radio_restarted")
+                self._transmitter.lost(LinkDown("the radio restarted"))
+            case Lost(reason=reason):
+                self._transmitter.lost(LinkDown(reason))
+                self._inbox.fail(LinkDown(reason))
+            case _:
+                pass
+
+    def _on_packet(self, packet: MeshPacket) -> None:
+        now_ms = self._context.clock.now_ms()
+        self._nodes.hear(packet, now_ms)
+        if packet.decoded.portnum == PortNum.ROUTING_APP:
+            try:
+                self._transmitter.on_routing(packet)
+            except DecodeError:
+                self._count("routing_unparsable")
+            return
+        message = to_message(packet, self._ear(), now_ms)
+        if message is None:
+            return
+        self._inbox.put(message)
+        if self._inbox.is_full and self._link is not None:
+            self._link.pause()
+
+    def _ear(self) -> Ear:
+        return Ear(
+            bridge=self.name,
+            own=self._station.number,
+            channels=self._station.channels,
+            routed=[each.name for each in self._context.conversations],
+            name_of=self._nodes.name,
+            count=self._count,
+        )
+
+    def _thank(self, message: Message) -> None:
+        wanted = self._config.answer_direct and self._config.direct and isinstance(message.content, Text)
+        if not wanted or self._answers.full():
+            return
+        if self._courtesy.is_due(message.sender.id, self._context.clock.monotonic()):
+            self._answers.put_nowait(message)
+
+    async def _answer(self, link: Link) -> None:
+        while True:
+            asked = await self._answers.get()
+            number = self._context.random.getrandbits(32) or 1
+            said = Message(
+                native_id=asked.native_id,
+                origin=asked.origin,
+                sender=asked.sender,
+                content=Text(body=answer(self._config.direct)),
+                received_ms=asked.received_ms,
+                reply_to=asked.remote_id,
+            )
+            try:
+                await self._transmitter.transmit(link, self._packet(said, asked.origin, number), key=None)
+            except BridgeError as error:
+                self._count("answer_failed")
+                self._log.info("radio_answer_failed", reason=str(error))
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._log.error("radio_task_failed", task=task.get_name(), exc_info=error)
+            self._inbox.fail(LinkDown(f"{task.get_name()} failed: see the log"))
+
+    def _count(self, kind: str) -> None:
+        self._context.count(kind)
+        if kind not in self._noticed:
+            # Once a kind: a noisy line would fill the disk.
+            self._noticed.add(kind)
+            self._log.info("radio_input_noticed", kind=kind)

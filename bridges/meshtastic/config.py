@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The ``[bridges.NAME]`` table of a radio. Pure; imports no protobufs, so that `check` is cheap."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from gateway.model import ConfigError
+
+DEFAULT_TCP_PORT = 4403
+MOST_HOPS = 7
+SHORTEST_PACE_S = 2.0
+LONGEST_PACE_S = 60.0
+MOST_PARTS = 9
+_HIGHEST_PORT = 65535
+
+_SPELLINGS = 'write "serial:auto", "serial:/dev/serial/by-id/..." or "tcp:HOST[:4403]"'
+
+
+@dataclass(frozen=True, slots=True)
+class SerialAuto:
+    """Whichever USB board answers as a radio."""
+
+    def __str__(self) -> str:
+        return "serial:auto"
+
+
+@dataclass(frozen=True, slots=True)
+class SerialPath:
+    """One serial device."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"serial:{self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Tcp:
+    """A node's TCP interface."""
+
+    host: str
+    port: int = DEFAULT_TCP_PORT
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"tcp:{host}:{self.port}"
+
+
+Connection = SerialAuto | SerialPath | Tcp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeshtasticConfig:
+    """What an operator may set of a radio bridge."""
+
+    connection: Connection
+    direct: str = ""
+    """Where direct messages to the node go; the core routes by it, we only name it in answers."""
+    hop_limit: int = 3
+    answer_direct: bool = False
+    """Answer a direct message with one line on air, at most once an hour to one node."""
+    want_ack: bool = True
+    """Ask for an acknowledgement of broadcasts: without it `heard` is never known."""
+    pace_s: float = 2.3
+    """Seconds between two texts. The firmware drops what comes less than 2 s after the last one."""
+    max_parts: int = 4
+
+    @classmethod
+    def parse(cls, table: Mapping[str, Any]) -> Self:
+        """Read the raw table; ConfigError with the key and the mend."""
+        known = {"kind", "connection", "direct", "hop_limit", "answer_direct", "want_ack", "pace_s", "max_parts"}
+        for key in table:
+            if key not in known:
+                raise ConfigError(f"unknown key {key!r}", key=key, mend=f"known are {', '.join(sorted(known))}")
+        return cls(
+            connection=parse_connection(table.get("connection")),
+            direct=_text(table, "direct"),
+            hop_limit=_whole(table, "hop_limit", 3, 0, MOST_HOPS),
+            answer_direct=_flag(table, "answer_direct", default=False),
+            want_ack=_flag(table, "want_ack", default=True),
+            pace_s=_seconds(table, "pace_s", 2.3, SHORTEST_PACE_S, LONGEST_PACE_S),
+            max_parts=_whole(table, "max_parts", 4, 1, MOST_PARTS),
+        )
+
+
+def check(table: Mapping[str, Any]) -> frozenset[str]:
+    """Validate the raw table; return the port it will hold alone (a node takes one client)."""
+    return frozenset({str(MeshtasticConfig.parse(table).connection)})
+
+
+def parse_connection(text: object) -> Connection:
+    """Read the spelling of a connection; ConfigError if it is none."""
+    if not isinstance(text, str) or not text:
+        raise ConfigError("a radio needs a connection", key="connection", mend=_SPELLINGS)
+    scheme, _, rest = text.partition(":")
+    match scheme:
+        case "serial" if rest == "auto":
+            return SerialAuto()
+        case "serial" if rest.startswith("/"):
+            return SerialPath(rest)
+        case "serial":
+            raise ConfigError(f"{rest!r} is not a device", key="connection", mend=_SPELLINGS)
+        case "tcp":
+            return _parse_tcp(rest)
+        case _:
+            raise ConfigError(f"{text!r} is not a connection to a radio", key="connection", mend=_SPELLINGS)
+
+
+def _parse_tcp(rest: str) -> Tcp:
+    if rest.startswith("["):
+        host, bracket, tail = rest[1:].partition("]")
+        port = tail.removeprefix(":") if tail.startswith(":") else ""
+        is_bad = not bracket or (tail != "" and not port)
+    else:
+        host, colon, port = rest.partition(":")
+        is_bad = bool(colon) and not port
+    if is_bad or not host or any(character.isspace() for character in host):
+        raise ConfigError(f"{rest!r} is not HOST or HOST:PORT", key="connection", mend=_SPELLINGS)
+    if not port:
+        return Tcp(host)
+    if not (port.isascii() and port.isdecimal() and 0 < int(port) <= _HIGHEST_PORT):
+        raise ConfigError(f"{port!r} is not a port", key="connection", mend=f"a number from 1 to {_HIGHEST_PORT}")
+    return Tcp(host, int(port))
+
+
+def _text(table: Mapping[str, Any], key: str) -> str:
+    value = table.get(key, "")
+    if not isinstance(value, str):
+        raise ConfigError(f"{key} must be text", key=key, mend=f'write {key} = "..."')
+    return value
+
+
+def _flag(table: Mapping[str, Any], key: str, *, default: bool) -> bool:
+    value = table.get(key, default)
+    if not isinstance(value, bool):
+        raise ConfigError(f"{key} must be true or false", key=key, mend=f"write {key} = true or {key} = false")
+    return value
+
+
+def _whole(table: Mapping[str, Any], key: str, default: int, low: int, high: int) -> int:
+    value = table.get(key, default)
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise ConfigError(f"{key} is out of range", key=key, mend=f"a whole number from {low} to {high}")
+    return value
+
+
+def _seconds(table: Mapping[str, Any], key: str, default: float, low: float, high: float) -> float:
+    value = table.get(key, default)
+    if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
+        raise ConfigError(f"{key} is out of range", key=key, mend=f"seconds from {low} to {high}")
+    return float(value)

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Between mesh packets and messages. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from meshtastic.protobuf.mesh_pb2 import Data, MeshPacket
+from meshtastic.protobuf.portnums_pb2 import PortNum
+
+from bridges.meshtastic.places import BROADCAST, Channel, Place, node_id, room_for, spelling
+from gateway.model import (
+    Address,
+    BridgeName,
+    Content,
+    Lane,
+    Message,
+    NativeId,
+    Reaction,
+    Rejected,
+    RemoteId,
+    Sender,
+    SenderId,
+    Text,
+    short_hash,
+)
+
+_TEXT_PORTS = frozenset({PortNum.TEXT_MESSAGE_APP, PortNum.ALERT_APP})
+_REMOTE_ID = re.compile(r"[0-9a-f]{8}\Z")
+_BLANK = " \t\r\n\0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ear:
+    """Who listens: what turns a packet's numbers into the names of this bridge."""
+
+    bridge: BridgeName
+    own: int
+    """Our own node's number."""
+    channels: Mapping[int, Channel]
+    routed: Iterable[str]
+    """Conversations as the configuration's routes spell them."""
+    name_of: Callable[[int], str]
+    count: Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transmission:
+    """How packets are sent."""
+
+    hop_limit: int = 3
+    want_ack: bool = True
+
+
+def packet_id(key: str) -> int:
+    """Return the packet id a delivery's key stands for: never 0, and always the same."""
+    digest = hashlib.blake2s(key.encode(), digest_size=4, person=b"packetid").digest()
+    return int.from_bytes(digest, "big") or 1
+
+
+def remote_id(packet: int) -> RemoteId:
+    """Return a packet id as the rest of the gateway sees it: eight hex digits."""
+    return RemoteId(f"{packet:08x}")
+
+
+def sender_of(packet: MeshPacket) -> int:
+    """Return the packet's ``from``, a word of Python's own."""
+    return int(getattr(packet, "from"))
+
+
+def to_message(packet: MeshPacket, ear: Ear, received_ms: int) -> Message | None:
+    """Return what somebody said, or None, counted by kind, if the packet is nothing to pass on.
+
+    `received_ms` is by the gateway's clock: a node's own may be at 0.
+    """
+    kind = _why_not(packet, ear.own)
+    if kind:
+        ear.count(kind)
+        return None
+    content = _content(packet.decoded, ear.count)
+    if content is None:
+        return None
+    sender = sender_of(packet)
+    is_direct = packet.to == ear.own
+    conversation = node_id(sender) if is_direct else spelling(packet.channel, ear.channels, ear.routed)
+    is_alert = packet.decoded.portnum == PortNum.ALERT_APP
+    return Message(
+        native_id=_native_id(packet, received_ms),
+        origin=Address(ear.bridge, conversation),
+        sender=Sender(id=SenderId(node_id(sender)), name=ear.name_of(sender)),
+        content=content,
+        received_ms=received_ms,
+        remote_id=remote_id(packet.id) if packet.id else None,
+        reply_to=_reply_to(packet.decoded, content),
+        lane=Lane.EMERGENCY if is_alert else Lane.NORMAL,
+        direct=is_direct,
+    )
+
+
+def to_packet(message: Message, to: Address, place: Place, *, id: int, own: int, settings: Transmission) -> MeshPacket:
+    """Return the packet that says the message; Rejected if it is too long or of a kind radios don't have."""
+    data = _data(message)
+    room = room_for(message.content, to, message.reply_to is not None)
+    if len(data.payload) > room:
+        raise Rejected(f"{len(data.payload)} bytes are too long for one packet, which holds {room}")
+    packet = MeshPacket(to=place.node, channel=place.channel, id=id, hop_limit=settings.hop_limit)
+    packet.want_ack = settings.want_ack or place.is_direct
+    packet.decoded.CopyFrom(data)
+    # Without it the firmware has nobody to tell that it dropped the packet.
+    setattr(packet, "from", own)
+    return packet
+
+
+def _data(message: Message) -> Data:
+    match message.content:
+        case Text(body=body):
+            return Data(portnum=PortNum.TEXT_MESSAGE_APP, payload=body.encode(), reply_id=_number(message.reply_to))
+        case Reaction(target=target, emoji=emoji):
+            number = _number(target)
+            if not number:
+                raise Rejected("the message this reacts to has no packet id")
+            return Data(portnum=PortNum.TEXT_MESSAGE_APP, payload=emoji.encode(), reply_id=number, emoji=1)
+        case _:
+            raise Rejected(f"radios have no {message.content.kind}s")
+
+
+def _number(remote: RemoteId | None) -> int:
+    """Read what `remote_id` wrote; 0 (no packet) for anything else."""
+    return int(remote, 16) if remote and _REMOTE_ID.match(remote) else 0
+
+
+def _why_not(packet: MeshPacket, own: int) -> str:
+    """Return the kind of thing this is instead of words for us; empty if it is words for us."""
+    if packet.WhichOneof("payload_variant") == "encrypted":
+        return "packet_encrypted"
+    if sender_of(packet) in (0, own):
+        return "own_echo"
+    if packet.decoded.portnum not in _TEXT_PORTS:
+        known = packet.decoded.portnum in PortNum.values()
+        return "packet_not_text" if known else "packet_of_unknown_port"
+    if packet.to not in (own, BROADCAST):
+        # Between two others, on a key we have: not ours to pass on.
+        return "packet_for_others"
+    return ""
+
+
+def _content(data: Data, count: Callable[[str], None]) -> Content | None:
+    try:
+        body = data.payload.decode()
+    except UnicodeDecodeError:
+        count("text_invalid_utf8")
+        body = data.payload.decode(errors="replace")
+    body = body.strip("\0")
+    if not body.strip(_BLANK):
+        count("text_empty")
+        return None
+    if data.emoji and data.reply_id:
+        return Reaction(target=remote_id(data.reply_id), emoji=body)
+    return Text(body=body)
+
+
+def _reply_to(data: Data, content: Content) -> RemoteId | None:
+    if data.reply_id and isinstance(content, Text):
+        return remote_id(data.reply_id)
+    return None
+
+
+def _native_id(packet: MeshPacket, received_ms: int) -> NativeId:
+    sender = f"{sender_of(packet):08x}"
+    if packet.id:
+        return NativeId(f"mt:{sender}:{packet.id:08x}")
+    # Without an id nothing tells two packets apart but what they say and when.
+    return NativeId(f"mt:{sender}:none:{short_hash(packet.decoded.payload.hex(), str(received_ms))}")

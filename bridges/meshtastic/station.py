@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Our own node, as it described itself in the handshake. Pure."""
+
+from __future__ import annotations
+
+from meshtastic.protobuf.channel_pb2 import Channel as RawChannel
+from meshtastic.protobuf.config_pb2 import Config
+from meshtastic.protobuf.mesh_pb2 import FromRadio
+
+from bridges.meshtastic.places import Channel
+
+CHANNELS = 8
+
+_LoRa = Config.LoRaConfig
+
+# What the apps call a channel without a name: the preset's name.
+_PRESET_NAMES = {
+    _LoRa.LONG_FAST: "LongFast",
+    _LoRa.LONG_SLOW: "LongSlow",
+    _LoRa.VERY_LONG_SLOW: "VLongSlow",
+    _LoRa.MEDIUM_SLOW: "MediumSlow",
+    _LoRa.MEDIUM_FAST: "MediumFast",
+    _LoRa.SHORT_SLOW: "ShortSlow",
+    _LoRa.SHORT_FAST: "ShortFast",
+    _LoRa.LONG_MODERATE: "LongMod",
+    _LoRa.SHORT_TURBO: "ShortTurbo",
+    _LoRa.LONG_TURBO: "LongTurbo",
+}
+
+LEAST_VERDICT_S = 60.0
+# How long the node may try on air before it says that nobody heard it: three transmissions, measured
+# 22 s (idle) to 46 s (busy) on LONG_FAST, 140 s (idle) on LONG_SLOW; the rest by airtime.
+_VERDICT_S = {_LoRa.LONG_MODERATE: 180.0, _LoRa.LONG_SLOW: 300.0, _LoRa.VERY_LONG_SLOW: 600.0}
+
+
+class Station:
+    """What our node told of itself; kept from one connection to the next until it tells again."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.firmware = ""
+        self.channels_told = 0
+        """How many channel slots, used or not, it described since `begin`."""
+        self.has_told_lora = False
+        self.queue_free: int | None = None
+        """Free places in its transmit queue, when it last said."""
+        self.notice = ""
+        """Its last word to people (a client notification)."""
+        self._lora = Config.LoRaConfig()
+        self._slots: dict[int, RawChannel] = {}
+        self._channels: dict[int, Channel] = {}
+
+    def begin(self) -> None:
+        """Start over: a handshake begins."""
+        self.channels_told = 0
+        self.has_told_lora = False
+        self.queue_free = None
+        self._slots = {}
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the handshake brought all that sending needs: a cut frame may have taken some."""
+        return bool(self.number) and self.has_told_lora and self.channels_told >= CHANNELS
+
+    @property
+    def channels(self) -> dict[int, Channel]:
+        """The channels in use, by index, as of the last finished handshake."""
+        return self._channels
+
+    @property
+    def preset(self) -> str:
+        """The modem preset as the apps show it; ``Custom`` for settings of one's own."""
+        if not self._lora.use_preset:
+            return "Custom"
+        return _PRESET_NAMES.get(self._lora.modem_preset, "Custom")
+
+    @property
+    def region(self) -> str:
+        """The region, as the firmware names it."""
+        try:
+            return str(Config.LoRaConfig.RegionCode.Name(self._lora.region))
+        except ValueError:
+            return str(self._lora.region)
+
+    @property
+    def verdict_within_s(self) -> float:
+        """How long an acknowledgement, or the word that none came, may take."""
+        return _VERDICT_S.get(self._lora.modem_preset, LEAST_VERDICT_S)
+
+    def learn(self, said: FromRadio) -> None:
+        """Take what tells of the node itself: the handshake's pieces, its queue's state."""
+        match said.WhichOneof("payload_variant"):
+            case "my_info":
+                self.number = said.my_info.my_node_num
+            case "metadata":
+                self.firmware = said.metadata.firmware_version
+            case "channel" if said.channel.index in range(CHANNELS):
+                self._slots[said.channel.index] = said.channel
+                self.channels_told = len(self._slots)
+            case "config" if said.config.HasField("lora"):
+                self._lora = said.config.lora
+                self.has_told_lora = True
+            case "queueStatus":
+                self.queue_free = said.queueStatus.free
+            case _:
+                pass
+
+    def settle(self) -> None:
+        """Name the channels: the handshake is over, and an unnamed one is named after the preset."""
+        self._channels = {
+            index: Channel(index, slot.settings.name or self.preset)
+            for index, slot in sorted(self._slots.items())
+            if slot.role != RawChannel.Role.DISABLED
+        }

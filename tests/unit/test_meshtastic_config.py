@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridges.meshtastic import kind
+from bridges.meshtastic.config import MeshtasticConfig, SerialAuto, SerialPath, Tcp, parse_connection
+from gateway.model import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("serial:auto", SerialAuto()),
+        ("serial:/dev/serial/by-id/usb-1", SerialPath("/dev/serial/by-id/usb-1")),
+        ("tcp:radio.local", Tcp("radio.local", 4403)),
+        ("tcp:10.0.0.7:5000", Tcp("10.0.0.7", 5000)),
+        ("tcp:[fd00::7]", Tcp("fd00::7", 4403)),
+        ("tcp:[fd00::7]:5000", Tcp("fd00::7", 5000)),
+    ],
+)
+def test_a_connection_is_read_and_written_back(text: str, expected: object):
+    assert parse_connection(text) == expected
+    assert parse_connection(str(expected)) == expected
+
+
+@pytest.mark.parametrize(
+    ("table", "key"),
+    [
+        ({}, "connection"),
+        ({"connection": 7}, "connection"),
+        ({"connection": "serial"}, "connection"),
+        ({"connection": "serial:ttyUSB0"}, "connection"),
+        ({"connection": "usb:1"}, "connection"),
+        ({"connection": "udp:eth0"}, "connection"),
+        ({"connection": "tcp:"}, "connection"),
+        ({"connection": "tcp:host:"}, "connection"),
+        ({"connection": "tcp:host:0"}, "connection"),
+        ({"connection": "tcp:host:99999"}, "connection"),
+        ({"connection": "tcp:[fd00::7"}, "connection"),
+        ({"connection": "tcp:[fd00::7]x"}, "connection"),
+        ({"connection": "serial:auto", "hops": 3}, "hops"),
+        ({"connection": "serial:auto", "hop_limit": 8}, "hop_limit"),
+        ({"connection": "serial:auto", "hop_limit": True}, "hop_limit"),
+        ({"connection": "serial:auto", "pace_s": 1.9}, "pace_s"),
+        ({"connection": "serial:auto", "pace_s": "slow"}, "pace_s"),
+        ({"connection": "serial:auto", "max_parts": 0}, "max_parts"),
+        ({"connection": "serial:auto", "want_ack": 1}, "want_ack"),
+        ({"connection": "serial:auto", "answer_direct": "yes"}, "answer_direct"),
+        ({"connection": "serial:auto", "direct": 1}, "direct"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_key_and_a_mend(table: dict[str, Any], key: str):
+    with pytest.raises(ConfigError) as caught:
+        kind.check(table)
+    assert caught.value.key == key
+    assert caught.value.mend
+
+
+@given(st.dictionaries(st.text(max_size=12), st.none() | st.integers() | st.text() | st.lists(st.integers())))
+def test_no_table_is_more_than_a_configuration_error(table: dict[str, Any]):
+    with contextlib.suppress(ConfigError):
+        kind.check(table)
+
+
+@given(st.text())
+def test_no_spelling_is_more_than_a_configuration_error(text: str):
+    for scheme in ("", "tcp:", "serial:", "tcp:["):
+        with contextlib.suppress(ConfigError):
+            parse_connection(scheme + text)
+
+
+def test_defaults_are_those_of_the_facts():
+    config = MeshtasticConfig.parse({"kind": "meshtastic", "connection": "serial:auto", "direct": "home/#a:b"})
+
+    assert (config.hop_limit, config.want_ack, config.pace_s, config.max_parts) == (3, True, 2.3, 4)
+    assert not config.answer_direct
+
+
+def test_a_port_is_held_alone():
+    assert kind.check({"connection": "tcp:host"}) == kind.check({"connection": "tcp:host:4403"}) == {"tcp:host:4403"}
+
+
+def test_checking_a_configuration_loads_no_protobufs():
+    code = (
+        "import sys; from bridges.meshtastic import kind; kind.check({'connection': 'serial:auto'});"
+        "sys.exit(any(m.split('.')[0] in ('meshtastic', 'google', 'serial') for m in sys.modules))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("conversation", "expected"),
+    [("!a1b2c301", True), ("!A1B2C301", False), ("!a1b2c3", False), ("LongFast", False), ("#1", False), ("", False)],
+)
+def test_a_direct_chat_is_known_by_its_spelling(conversation: str, expected: bool):
+    assert kind.is_direct(conversation) is expected
+    assert kind.in_clear
