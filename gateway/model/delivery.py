@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import NewType
 
 from gateway.model.message import Address, Lane, Message, MessageId, short_hash
@@ -42,6 +43,7 @@ class State(StrEnum):
 PENDING = frozenset({State.WAITING, State.QUEUED, State.SENDING})
 
 
+@lru_cache(maxsize=4096)
 def delivery_id(message: MessageId, to: Address, part: int) -> DeliveryId:
     """Return the id that every box computes for this part of this message to this address."""
     return DeliveryId(short_hash("delivery", message, str(to), str(part)))

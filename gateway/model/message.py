@@ -11,6 +11,7 @@ import base64
 import hashlib
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from functools import lru_cache
 from typing import Literal, NewType, Self
 
 BridgeName = NewType("BridgeName", str)
@@ -42,6 +43,7 @@ def short_hash(*parts: str) -> str:
     return base64.b32encode(digest.digest()).decode().lower()[:26]
 
 
+@lru_cache(maxsize=4096)
 def message_id(native_id: NativeId) -> MessageId:
     """Return the id that every box computes for this native id."""
     return MessageId(short_hash("message", native_id))

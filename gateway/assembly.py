@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Builds the parts of a gateway from its settings and puts them together. Nothing here does work."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.backoff import Policy
+from gateway.config import BridgeSettings, Settings
+from gateway.delivery import Sender
+from gateway.intake import Drain, Intake, Planner
+from gateway.journal import Journal
+from gateway.link import Link
+from gateway.model import (
+    Address,
+    Bridge,
+    BridgeContext,
+    BridgeKind,
+    BridgeName,
+    Clock,
+    Level,
+    RoutedConversation,
+    SenderId,
+)
+from gateway.outbox.outbox import Outbox
+from gateway.registry import Registry
+from gateway.routing import RoutingTable
+from gateway.supervisor import Supervisor
+from gateway.tally import Tally
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One bridge with everything that works for it."""
+
+    settings: BridgeSettings
+    bridge: Bridge
+    link: Link
+    supervisor: Supervisor
+    drain: Drain
+    sender: Sender
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """A gateway, put together and not yet running."""
+
+    planner: Planner
+    intake: Intake
+    by_bridge: Mapping[BridgeName, Part]
+    kinds: Mapping[BridgeName, BridgeKind]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assembly:
+    """What parts are built from."""
+
+    settings: Settings
+    registry: Registry
+    journal: Journal
+    outbox: Outbox
+    clock: Clock
+    random: random.Random
+    tally: Tally
+
+    async def build(self) -> Parts:
+        """Build every configured bridge and what works for it. Opens nothing but private directories."""
+        kinds = {name: self.registry.kind(bridge.kind) for name, bridge in self.settings.bridges.items()}
+        table = routing_table(self.settings, kinds)
+        bridges = {name: await self._bridge(name, kinds[name], table) for name in kinds}
+        planner = Planner(
+            table=table,
+            capabilities={name: bridge.capabilities for name, bridge in bridges.items()},
+            level_of=self.settings.permissions.level_of,
+            is_direct=lambda address: kinds[address.bridge].is_direct(address.conversation),
+        )
+        drains: dict[BridgeName, Drain] = {}
+        intake = Intake(self.journal, planner, self.outbox, self.tally, lambda name: drains[name].wake())
+        parts = {name: self._part(bridge, intake, planner) for name, bridge in bridges.items()}
+        drains.update({name: part.drain for name, part in parts.items()})
+        return Parts(planner=planner, intake=intake, by_bridge=parts, kinds=kinds)
+
+    async def _bridge(self, name: BridgeName, kind: BridgeKind, table: RoutingTable) -> Bridge:
+        mine = sorted({address.conversation for address in table.addresses() if address.bridge == name})
+        context = BridgeContext(
+            name=name,
+            table=self.settings.bridges[name].table,
+            state_dir=state_dir(self.settings, name),
+            clock=self.clock,
+            random=random.Random(self.random.getrandbits(64)),  # noqa: S311 - pauses, not secrets
+            conversations=tuple(
+                RoutedConversation(name=said, exposed_to=table.exposed_to(Address(name, said))) for said in mine
+            ),
+            resume=await self.journal.resume_point(name),
+            level_of=self._level_of,
+            count=lambda what: self.tally.skip(name, what),
+        )
+        return kind.create(context)
+
+    def _level_of(self, sender: SenderId) -> Level:
+        return self.settings.permissions.level_of(sender)
+
+    def _part(self, bridge: Bridge, intake: Intake, planner: Planner) -> Part:
+        link = Link(self.clock.now_ms())
+        sender = Sender(
+            bridge=bridge,
+            link=link,
+            journal=self.journal,
+            outbox=self.outbox,
+            clock=self.clock,
+            owner=self.settings.gateway.name,
+            observer=self.tally,
+            random=self.random,
+            policy=Policy(),
+            is_direct=planner.is_direct,
+        )
+        drain = Drain(bridge.name, self.journal, self.outbox, self.clock, sender.wake)
+        supervisor = Supervisor(
+            bridge=bridge,
+            link=link,
+            intake=intake,
+            clock=self.clock,
+            random=self.random,
+            report=sender.reports.take,
+            came_up=sender.due_now,
+            changed=lambda changed: self.tally.link(bridge.name, changed),
+        )
+        return Part(
+            settings=self.settings.bridges[bridge.name],
+            bridge=bridge,
+            link=link,
+            supervisor=supervisor,
+            drain=drain,
+            sender=sender,
+        )
+
+
+def routing_table(settings: Settings, kinds: Mapping[BridgeName, BridgeKind]) -> RoutingTable:
+    """Return the configuration's routes with what they need to know of the bridges."""
+    direct = {name: bridge.direct for name, bridge in settings.bridges.items() if bridge.direct is not None}
+    in_clear = frozenset(name for name, kind in kinds.items() if kind.in_clear)
+    return RoutingTable(routes=settings.routes, direct=direct, in_clear=in_clear)
+
+
+def state_dir(settings: Settings, name: BridgeName) -> Path:
+    """Return a bridge's private directory; made if it isn't there."""
+    path = settings.gateway.data_dir / "bridges" / name
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path

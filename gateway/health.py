@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Watches what everything else stands on: the queue's server, the journal, the wall clock, the loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+import structlog
+
+from gateway.journal import Journal
+from gateway.model import Clock, JournalError, OutboxError, StoreRefused
+from gateway.notify import Notifier
+from gateway.outbox.outbox import Outbox
+from gateway.status import JournalStatus, QueueStatus, StoreState
+
+log = structlog.get_logger()
+
+QUEUE_EVERY_S = 2.0
+QUEUE_EVERY_WHEN_DOWN_S = 0.25
+CLOCK_EVERY_S = 5.0
+PRUNE_EVERY_S = 600.0
+
+
+class SteppingClock(Clock, Protocol):
+    """A clock that can tell when the wall clock was set."""
+
+    def check(self) -> int:
+        """Adopt the wall clock's time; return by how many milliseconds it was set, 0 if it wasn't."""
+        ...
+
+
+class Health:
+    """What is known of the stores, refreshed by its own tasks."""
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        outbox: Outbox,
+        clock: SteppingClock,
+        engine: Callable[[], tuple[str, str]],
+        queue_back: Callable[[], None],
+    ) -> None:
+        """`engine` names the server, and says why it is not there if it is ours and isn't."""
+        self.queue = QueueStatus(state=StoreState.DOWN, reason="not tried yet")
+        self.journal = JournalStatus(state=StoreState.UP)
+        self._journal = journal
+        self._outbox = outbox
+        self._clock = clock
+        self._engine = engine
+        self._queue_back = queue_back
+
+    async def watch_queue(self) -> None:
+        """Ask the queue's server for ever; tell when it is back."""
+        while True:
+            status = await self._ask()
+            if status.state is not self.queue.state or status.reason != self.queue.reason:
+                tell = log.info if status.state is StoreState.UP else log.warning
+                tell(f"queue_{status.state.value}", engine=status.engine, reason=status.reason)
+            came_back = status.state is StoreState.UP and self.queue.state is not StoreState.UP
+            self.queue = status
+            if came_back:
+                self._queue_back()
+            await asyncio.sleep(QUEUE_EVERY_S if status.state is StoreState.UP else QUEUE_EVERY_WHEN_DOWN_S)
+
+    async def _ask(self) -> QueueStatus:
+        engine, trouble = self._engine()
+        try:
+            await self._outbox.ping()
+        except StoreRefused as error:
+            return QueueStatus(state=StoreState.REFUSED, reason=str(error), engine=engine)
+        except OutboxError as error:
+            return QueueStatus(state=StoreState.DOWN, reason=trouble or str(error), engine=engine)
+        return QueueStatus(state=StoreState.UP, engine=engine)
+
+    async def watch_clock(self) -> None:
+        """Follow the wall clock when it is set: what is scheduled keeps its distance from now."""
+        while True:
+            step_ms = self._clock.check()
+            if step_ms:
+                log.warning("clock_stepped", by_s=step_ms / 1000)
+                await self._shift(step_ms)
+            await asyncio.sleep(CLOCK_EVERY_S)
+
+    async def _shift(self, step_ms: int) -> None:
+        shifted = False
+        while not shifted:
+            try:
+                await self._outbox.shift(step_ms)
+                shifted = True
+            except OutboxError as error:
+                log.debug("shift_postponed", reason=str(error))
+                await asyncio.sleep(1.0)
+        try:
+            await self._journal.shift(step_ms)
+        except JournalError as error:
+            log.warning("journal_shift_failed", reason=str(error))
+
+    async def keep_journal(self) -> None:
+        """Prune the journal now and then, and notice whether it can be written."""
+        while True:
+            try:
+                await self._journal.prune()
+            except JournalError as error:
+                self.journal = JournalStatus(state=StoreState.DOWN, reason=str(error))
+                log.error("journal_down", reason=str(error))  # noqa: TRY400 - the reason is the news
+                await asyncio.sleep(QUEUE_EVERY_S)
+                continue
+            if self.journal.state is not StoreState.UP:
+                log.info("journal_up")
+            self.journal = JournalStatus(state=StoreState.UP)
+            await asyncio.sleep(PRUNE_EVERY_S)
+
+    async def watchdog(self, notifier: Notifier, troubles: Callable[[], Iterable[str]]) -> None:
+        """Tell systemd that the loop moves, and in one line how we are."""
+        every_s = notifier.watchdog_every_s or 30.0
+        while True:
+            notifier.watchdog()
+            found = list(troubles())
+            notifier.status("; ".join(found) if found else "everything is up")
+            await asyncio.sleep(every_s)

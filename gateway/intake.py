@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Hops 2 and 3: what a bridge yields is routed, fitted and journalled; the journal drains into the queue."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from gateway.fitting import Unfit, fit
+from gateway.journal import Accepted, Change, Journal, Seen
+from gateway.model import (
+    Address,
+    BridgeName,
+    Capabilities,
+    Clock,
+    Delivery,
+    JournalError,
+    Level,
+    Message,
+    OutboxError,
+    SenderId,
+    State,
+)
+from gateway.outbox.outbox import Full, Gap, Outbox, Stored
+from gateway.routing import Choice, Refused, RoutingTable
+
+log = structlog.get_logger()
+
+BATCH = 256
+CHECK_EVERY_S = 5.0
+"""How often an idle drain asks whether the queue still knows what it was given."""
+AGAIN_S = (0.1, 2.0)
+"""First and longest pause while the queue or the journal is away."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What becomes of one message: the deliveries to make, and those that end before they begin."""
+
+    deliveries: tuple[Delivery, ...]
+    ended: tuple[tuple[Delivery, State, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planner:
+    """Routing and fitting together: pure, once all bridges are known."""
+
+    table: RoutingTable
+    capabilities: Mapping[BridgeName, Capabilities]
+    level_of: Callable[[SenderId], Level]
+    is_direct: Callable[[Address], bool]
+
+    def plan(self, message: Message, *, answers: Address | None = None, choice: Choice | None = None) -> Plan:
+        """Return every delivery of this message. A refused or unfit one is there too, with its reason."""
+        level = Level.ADMIN if choice is not None else self.level_of(message.sender.id)
+        deliveries: list[Delivery] = []
+        ended: list[tuple[Delivery, State, str]] = []
+        for bound in self.table.decide(message, level, answers=answers, choice=choice):
+            whole = Delivery(message=message, to=bound.to, direct=self.is_direct(bound.to))
+            if isinstance(bound, Refused):
+                ended.append((whole, State.CANCELLED, bound.reason))
+                continue
+            fitted = self.fitted(message, bound.to, bound.expires_s)
+            if isinstance(fitted, Unfit):
+                ended.append((whole, State.FAILED, fitted.reason))
+            else:
+                deliveries += fitted
+        return Plan(deliveries=tuple(deliveries), ended=tuple(ended))
+
+    def fitted(self, message: Message, to: Address, expires_s: int | None) -> tuple[Delivery, ...] | Unfit:
+        """Return the parts of this message for this address."""
+        parts = fit(message, to, self.capabilities[to.bridge])
+        if isinstance(parts, Unfit):
+            return parts
+        expires_ms = None if expires_s is None else message.received_ms + expires_s * 1000
+        direct = self.is_direct(to)
+        return tuple(
+            Delivery(message=part, to=to, part=n, parts=len(parts), expires_ms=expires_ms, direct=direct)
+            for n, part in enumerate(parts, 1)
+        )
+
+
+class Observer(Protocol):
+    """Who wants to know: metrics, event streams, status."""
+
+    def accepted(self, message: Message, plan: Plan) -> None:
+        """A message is journalled."""
+        ...
+
+    def changed(self, bridge: BridgeName, change: Change) -> None:
+        """A delivery to this bridge has a new state."""
+        ...
+
+    def sent(self, bridge: BridgeName, seconds: float) -> None:
+        """A delivery took this long from receiving its message to the far network having it."""
+        ...
+
+
+class Intake:
+    """Accepts messages: when `accept` returns, they are on the disk and will not be lost."""
+
+    def __init__(
+        self, journal: Journal, planner: Planner, outbox: Outbox, observer: Observer, wake: Callable[[BridgeName], None]
+    ) -> None:
+        self._journal = journal
+        self._planner = planner
+        self._outbox = outbox
+        self._observer = observer
+        self._wake = wake
+
+    async def accept(self, message: Message, *, choice: Choice | None = None) -> Accepted | Seen:
+        """Journal a message with its deliveries and its source's resume point; JournalError if it can't."""
+        answers = await self._answers(message)
+        plan = self._planner.plan(message, answers=answers, choice=choice)
+        result = await self._journal.accept(message, plan.deliveries, plan.ended)
+        if isinstance(result, Seen):
+            await self._cancel(result)
+            return result
+        self._observer.accepted(message, plan)
+        for bridge in {delivery.to.bridge for delivery in plan.deliveries}:
+            self._wake(bridge)
+        return result
+
+    async def _answers(self, message: Message) -> Address | None:
+        if message.reply_to is None:
+            return None
+        target = await self._journal.find(message.origin, message.reply_to)
+        return target.origin if target is not None and target.direct else None
+
+    async def _cancel(self, seen: Seen) -> None:
+        """A copy came in where the message was still to go out: it is there already."""
+        for bridge, ids in seen.by_bridge().items():
+            try:
+                await self._outbox.cancel(bridge, ids)
+            except OutboxError as error:
+                # The journal says cancelled, and delivery asks it before it sends.
+                log.info("cancel_postponed", bridge=bridge, reason=str(error))
+
+
+class Drain:
+    """Moves one destination's deliveries from the journal into the queue, exactly once and in order."""
+
+    def __init__(
+        self,
+        destination: BridgeName,
+        journal: Journal,
+        outbox: Outbox,
+        clock: Clock,
+        ready: Callable[[], None],
+    ) -> None:
+        self.destination = destination
+        self.trouble = ""
+        """Why nothing is moving, in words; empty while it moves."""
+        self._journal = journal
+        self._outbox = outbox
+        self._clock = clock
+        self._ready = ready
+        self._woken = asyncio.Event()
+        self._cursor: int | None = None
+        self._limit = BATCH
+
+    def wake(self) -> None:
+        """Say that there is something new in the journal, or that the queue came back."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Drain for ever."""
+        pause_s = AGAIN_S[0]
+        while True:
+            try:
+                moved = await self.step()
+            except (OutboxError, JournalError) as error:
+                self._say(str(error))
+                await self._rest(pause_s)
+                pause_s = min(pause_s * 2, AGAIN_S[1])
+                continue
+            pause_s = AGAIN_S[0]
+            if moved is None:
+                await self._rest(1.0)
+            elif not moved:
+                await self._rest(CHECK_EVERY_S)
+
+    async def step(self) -> bool | None:
+        """Move one batch. True: look again at once; False: nothing is left; None: the queue is full."""
+        self._woken.clear()
+        if self._cursor is None:
+            self._cursor = await self._outbox.cursor(self.destination, self._journal.source)
+        batch = await self._journal.pending(self.destination, after=self._cursor, limit=self._limit)
+        result = await self._outbox.put(
+            self.destination,
+            self._journal.source,
+            after=self._cursor,
+            upto=batch.upto,
+            deliveries=batch.deliveries,
+        )
+        match result:
+            case Stored():
+                return await self._stored(batch.upto, batch.deliveries)
+            case Gap():
+                await self._gap(result.cursor)
+                return True
+            case Full():
+                self._limit = max(1, self._limit // 2)
+                self._say(f"the queue for {self.destination} is full ({result.deliveries} deliveries)")
+                return None if self._limit == 1 or not batch.deliveries else True
+
+    async def _stored(self, upto: int, deliveries: tuple[Delivery, ...]) -> bool:
+        self._say("")
+        more = upto != self._cursor
+        self._cursor = upto
+        self._limit = min(BATCH, self._limit * 2)
+        if deliveries:
+            now_ms = self._clock.now_ms()
+            self._journal.note(
+                [Change(id=d.id, state=State.QUEUED, at_ms=now_ms, only_from=State.WAITING) for d in deliveries]
+            )
+            self._ready()
+        return more
+
+    async def _gap(self, cursor: int) -> None:
+        """Go on from where the queue says it is: behind us after a loss, ahead if an answer to us was lost."""
+        expected = self._cursor or 0
+        if cursor <= await self._journal.head():
+            if cursor < expected:
+                log.warning("queue_lost_its_tail", destination=self.destination, expected=expected, found=cursor)
+            self._cursor = cursor
+            return
+        # Only a journal that was restored from an older copy is behind what it has already handed over.
+        log.warning("journal_went_back", destination=self.destination, expected=expected, found=cursor)
+        await self._journal.renew_source()
+        self._cursor = 0
+
+    def _say(self, trouble: str) -> None:
+        if trouble and trouble != self.trouble:
+            log.warning("drain_held", destination=self.destination, reason=trouble)
+        elif self.trouble and not trouble:
+            log.info("drain_moving", destination=self.destination)
+        self.trouble = trouble
+
+    async def _rest(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
+        except TimeoutError:
+            return
+        if self.trouble:
+            # Woken by new messages while the queue is away: do not let a busy source turn this into a spin.
+            await asyncio.sleep(min(seconds, AGAIN_S[0]))

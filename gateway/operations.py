@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an operator can ask of a running gateway and make it do; the API and the CLI speak to this."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from gateway.api.gateway import API_ADDRESS
+from gateway.assembly import Part, Parts
+from gateway.config import Settings
+from gateway.fitting import Unfit
+from gateway.health import Health
+from gateway.journal import Accepted, Change, Journal, Seen
+from gateway.metrics import Metrics
+from gateway.model import (
+    PENDING,
+    Address,
+    BridgeName,
+    Clock,
+    Content,
+    Delivery,
+    DeliveryId,
+    Describes,
+    Directory,
+    Edit,
+    Message,
+    NativeId,
+    Node,
+    Reaction,
+    Redaction,
+    Sender,
+    SenderId,
+    State,
+    Text,
+)
+from gateway.outbox.outbox import Outbox
+from gateway.routing import Choice
+from gateway.status import BridgeStatus, DryPart, EventHub, JournalStatus, QueueStatus
+from gateway.tally import Tally
+
+
+class Operations:
+    """The running gateway, as its operator sees it."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        parts: Parts,
+        journal: Journal,
+        outbox: Outbox,
+        clock: Clock,
+        events: EventHub,
+        tally: Tally,
+        metrics: Metrics,
+        health: Health,
+    ) -> None:
+        self.settings = settings
+        self.journal = journal
+        self.outbox = outbox
+        self.clock = clock
+        self.started_ms = clock.now_ms()
+        self.events = events
+        self.metrics = metrics
+        self._tally = tally
+        self._parts = parts
+        self._health = health
+
+    # What is.
+
+    def bridges(self) -> Sequence[BridgeStatus]:
+        """Return every bridge with its state and why, in the order of the configuration."""
+        return [self._bridge(name, part) for name, part in self._parts.by_bridge.items()]
+
+    def _bridge(self, name: BridgeName, part: Part) -> BridgeStatus:
+        described: Mapping[str, str] = part.bridge.describe() if isinstance(part.bridge, Describes) else {}
+        notes = {"held": part.drain.trouble} if part.drain.trouble else {}
+        return BridgeStatus(
+            name=name,
+            kind=part.settings.kind,
+            state=part.link.state,
+            reason=part.link.reason,
+            since_ms=part.link.since_ms,
+            describe={**described, **notes},
+            counters=dict(self._tally.skipped.get(name, {})),
+        )
+
+    def queue_state(self) -> QueueStatus:
+        """Return whether the queue's server can be used, and why not."""
+        return self._health.queue
+
+    def journal_state(self) -> JournalStatus:
+        """Return whether messages can be accepted, and why not."""
+        return self._health.journal
+
+    def nodes(self) -> Sequence[tuple[BridgeName, Node]]:
+        """Return everybody the bridges know of."""
+        return [
+            (name, node)
+            for name, part in self._parts.by_bridge.items()
+            if isinstance(part.bridge, Directory)
+            for node in part.bridge.nodes()
+        ]
+
+    # What to do.
+
+    async def submit(self, message: Message, *, only: Address | None, route: str | None) -> Accepted | Seen:
+        """Accept a message for one address or for all of one route."""
+        return await self._parts.intake.accept(message, choice=Choice(address=only, route=route))
+
+    async def dry_run(self, text: str, route: str) -> Sequence[DryPart]:
+        """Return what every address of a route would be sent; nothing is stored."""
+        said = Message(
+            native_id=NativeId("api:dry-run"),
+            origin=API_ADDRESS,
+            sender=Sender(id=SenderId(self.settings.gateway.name), name=self.settings.gateway.name),
+            content=Text(body=text),
+            received_ms=self.clock.now_ms(),
+        )
+        plan = self._parts.planner.plan(said, choice=Choice(route=route))
+        ended = [DryPart(to=delivery.to, note=reason) for delivery, _, reason in plan.ended]
+        return [*map(_dry, plan.deliveries), *ended]
+
+    async def redrive(self, ids: Sequence[DeliveryId]) -> tuple[DeliveryId, ...]:
+        """Send dead letters again; return those that were dead. The later parts they held back go too."""
+        now_ms = self.clock.now_ms()
+        done: list[DeliveryId] = []
+        for ident in ids:
+            found = await self.journal.delivery(ident)
+            if found is None or found.record.state is not State.FAILED:
+                continue
+            again = await self._again(found.message, found.record.to, found.record.part)
+            if again is None:
+                continue
+            kept = set(await self.outbox.redrive(found.record.to.bridge, [ident], now_ms=now_ms))
+            await self.journal.record(
+                [Change(id=one, state=State.QUEUED, reason="sent again by hand", at_ms=now_ms) for one in kept]
+            )
+            await self.journal.requeue([delivery for delivery in again if delivery.id not in kept])
+            self._parts.by_bridge[found.record.to.bridge].drain.wake()
+            self._parts.by_bridge[found.record.to.bridge].sender.wake()
+            done.append(ident)
+        return tuple(done)
+
+    async def _again(self, message: Message, to: Address, part: int) -> Sequence[Delivery] | None:
+        """Fit a message anew: the part that failed and those after it; None if it still doesn't fit."""
+        if to.bridge not in self._parts.by_bridge:
+            return None
+        expires_s = None  # someone looked at it and wants it sent
+        fitted = self._parts.planner.fitted(message, to, expires_s)
+        if isinstance(fitted, Unfit):
+            return None
+        standings = await self.journal.standings([delivery.id for delivery in fitted])
+        ended = {State.FAILED, State.CANCELLED}
+        return [
+            delivery
+            for delivery in fitted
+            if delivery.part >= part and (delivery.id not in standings or standings[delivery.id].state in ended)
+        ]
+
+    async def cancel(self, ids: Sequence[DeliveryId]) -> tuple[DeliveryId, ...]:
+        """Take waiting deliveries back; return those that will not be sent. One being sent can't be."""
+        found = await self._in_state(ids, PENDING)
+        taken: list[DeliveryId] = []
+        for bridge, mine in found.items():
+            taken += await self.outbox.cancel(bridge, [ident for ident, _ in mine])
+            # What the queue has not got yet is still only in the journal.
+            taken += [ident for ident, state in mine if state is State.WAITING and ident not in taken]
+        return await self._ended(taken, "cancelled by hand")
+
+    async def drop(self, ids: Sequence[DeliveryId]) -> tuple[DeliveryId, ...]:
+        """Forget dead letters; return those that were dead."""
+        found = await self._in_state(ids, frozenset({State.FAILED}))
+        for bridge, mine in found.items():
+            await self.outbox.drop(bridge, [ident for ident, _ in mine])
+        return await self._ended([ident for mine in found.values() for ident, _ in mine], "dropped by hand")
+
+    async def _in_state(
+        self, ids: Sequence[DeliveryId], states: frozenset[State]
+    ) -> dict[BridgeName, list[tuple[DeliveryId, State]]]:
+        found: dict[BridgeName, list[tuple[DeliveryId, State]]] = {}
+        for ident, standing in (await self.journal.standings(ids)).items():
+            if standing.state in states:
+                found.setdefault(standing.to.bridge, []).append((ident, standing.state))
+        return found
+
+    async def _ended(self, ids: Sequence[DeliveryId], reason: str) -> tuple[DeliveryId, ...]:
+        now_ms = self.clock.now_ms()
+        await self.journal.record(
+            [Change(id=ident, state=State.CANCELLED, reason=reason, at_ms=now_ms) for ident in ids]
+        )
+        return tuple(ids)
+
+    async def retry(
+        self, *, destination: BridgeName | None = None, ids: Sequence[DeliveryId] = ()
+    ) -> tuple[BridgeName, ...]:
+        """Make what backs off due at once: of one destination, of these deliveries, or all; say where."""
+        wanted: set[tuple[BridgeName, str | None]]
+        if ids:
+            standings = await self.journal.standings(ids)
+            wanted = {(standing.to.bridge, standing.to.conversation) for standing in standings.values()}
+        else:
+            wanted = {(name, None) for name in self._parts.by_bridge if destination in {None, name}}
+        for bridge, conversation in sorted(wanted, key=str):
+            await self.outbox.due_now(bridge, conversation, now_ms=self.clock.now_ms())
+            if part := self._parts.by_bridge.get(bridge):
+                part.sender.wake()
+        return tuple(sorted({bridge for bridge, _ in wanted}))
+
+
+def _dry(delivery: Delivery) -> DryPart:
+    return DryPart(to=delivery.to, part=delivery.part, parts=delivery.parts, body=_words(delivery.message.content))
+
+
+def _words(content: Content) -> str:
+    match content:
+        case Text() | Edit():
+            return content.body
+        case Reaction():
+            return content.emoji
+        case Redaction():
+            return ""

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a network says of a delivery after it was sent: heard, delivered, refused."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterable
+
+import structlog
+
+from gateway.backoff import delays
+from gateway.journal import Change, Journal
+from gateway.model import (
+    Address,
+    BridgeName,
+    Certainty,
+    Clock,
+    DeliveryId,
+    LeaseLost,
+    OutboxError,
+    PermanentError,
+    Report,
+    State,
+    TransientError,
+    parse_key,
+)
+from gateway.outbox.outbox import Fence, Outbox
+
+log = structlog.get_logger()
+
+MOST_WAITING = 1000
+"""Reports that wait for the queue; past it the newest is dropped, counted and logged."""
+AGAIN_AFTER_S = 2.0
+
+
+class Reports:
+    """Late reports for one destination, told to the journal at once and to the queue when it is there."""
+
+    def __init__(
+        self,
+        destination: BridgeName,
+        journal: Journal,
+        outbox: Outbox,
+        *,
+        clock: Clock,
+        random: random.Random,
+        is_direct: Callable[[Address], bool],
+        changed: Callable[[Change], None],
+    ) -> None:
+        self.dropped = 0
+        self._destination = destination
+        self._journal = journal
+        self._outbox = outbox
+        self._clock = clock
+        self._random = random
+        self._is_direct = is_direct
+        self._changed = changed
+        self._queue: asyncio.Queue[Report] = asyncio.Queue(MOST_WAITING)
+        self._unsettled: dict[DeliveryId, asyncio.Event] = {}
+
+    def take(self, report: Report) -> None:
+        """Accept a report; never waits, so that receiving goes on while the queue is away."""
+        try:
+            self._queue.put_nowait(report)
+        except asyncio.QueueFull:
+            self.dropped += 1
+            log.warning("report_dropped", destination=self._destination, dropped=self.dropped)
+
+    def begin(self, ident: DeliveryId) -> None:
+        """Note that this one is being sent: its reports wait until its receipt is settled."""
+        self._unsettled[ident] = asyncio.Event()
+
+    def end(self, idents: Iterable[DeliveryId]) -> None:
+        """Note that their receipts are settled."""
+        for ident in idents:
+            if event := self._unsettled.pop(ident, None):
+                event.set()
+
+    def end_all(self) -> None:
+        """Forget what was being sent: the fence is lost."""
+        self.end(list(self._unsettled))
+
+    async def run(self, fence: Callable[[], Fence]) -> None:
+        """Tell journal and queue of each report, in order; ends only by LeaseLost or cancellation."""
+        while True:
+            await self._tell(fence, await self._queue.get())
+
+    async def _tell(self, fence: Callable[[], Fence], report: Report) -> None:
+        try:
+            ident, _ = parse_key(report.key)
+        except ValueError:
+            log.warning("report_unreadable", destination=self._destination)
+            return
+        if event := self._unsettled.get(ident):
+            await event.wait()
+        standing = (await self._journal.standings([ident])).get(ident)
+        if standing is None:
+            log.info("report_unknown", destination=self._destination, delivery=ident)
+            return
+        match report.outcome:
+            case Certainty() as certainty:
+                await self._note(ident, State(certainty.value), report.reason)
+                if certainty is not Certainty.HEARD or not self._is_direct(standing.to):
+                    await self._insist(lambda: self._outbox.report(fence(), ident))
+            case TransientError() as error:
+                await self._note(ident, State.QUEUED, str(error))
+                at_ms = self._clock.now_ms() + round(1000 * (error.retry_after_s or AGAIN_AFTER_S))
+                fresh_key = error.fresh_key
+                if not await self._insist(
+                    lambda: self._outbox.requeue(fence(), ident, at_ms=at_ms, fresh_key=fresh_key)
+                ):
+                    await self._note(ident, State.FAILED, f"{error}; the queue no longer had it")
+            case PermanentError() as error:
+                await self._note(ident, State.FAILED, str(error))
+                await self._insist(lambda: self._outbox.report(fence(), ident))
+
+    async def _note(self, ident: DeliveryId, state: State, reason: str) -> None:
+        change = Change(id=ident, state=state, reason=reason, at_ms=self._clock.now_ms())
+        self._journal.note([change])
+        self._changed(change)
+
+    async def _insist(self, ask: Callable[[], Awaitable[bool]]) -> bool:
+        pauses = delays(self._random, first_s=0.1, longest_s=2.0)
+        while True:
+            try:
+                return await ask()
+            except LeaseLost:
+                raise
+            except OutboxError as error:
+                log.debug("report_postponed", destination=self._destination, reason=str(error))
+                await self._clock.sleep(next(pauses))

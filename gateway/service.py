@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The composition root: opens what must be open, runs everything in one TaskGroup, stops in reverse.
+
+uvicorn is a child of the group, not the other way round: a task that dies ends the process with an
+error, instead of leaving a server that answers 200 with nothing behind it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import random
+import signal
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from gateway.assembly import Assembly, Parts
+from gateway.clock import SystemClock
+from gateway.config import Settings
+from gateway.health import Health
+from gateway.journal import Journal, Retention
+from gateway.link import LinkState
+from gateway.metrics import Metrics
+from gateway.model import ConfigError, GatewayError, StoreRefused
+from gateway.notify import Notifier
+from gateway.operations import Operations
+from gateway.outbox.embedded import EmbeddedServer
+from gateway.outbox.outbox import Quota
+from gateway.outbox.redis import RedisOutbox
+from gateway.registry import Registry
+from gateway.servers import Servers
+from gateway.status import EventHub, StoreState
+from gateway.tally import Tally
+
+log = structlog.get_logger()
+
+SERVER_AGAIN_S = 5.0
+"""How often an embedded server that was refused is tried again: the mend may be made meanwhile."""
+STOP_WITHIN_S = 10.0
+"""How long a stop may take before what still runs is cut off."""
+
+
+def run(settings: Settings, *, registry: Registry | None = None) -> int:
+    """Run the gateway until SIGTERM or SIGINT; return the exit code: 0 after a clean stop, 1 if a part died."""
+    try:
+        asyncio.run(serve(settings, registry=registry or Registry.installed()))
+    except ConfigError:
+        raise
+    except GatewayError as error:
+        log.critical("gateway_cannot_run", reason=str(error))
+        return 1
+    except BaseExceptionGroup as group:
+        log.critical("task_died", exc_info=group)
+        return 1
+    return 0
+
+
+async def serve(settings: Settings, *, registry: Registry, stop: asyncio.Event | None = None) -> None:
+    """Run the gateway until `stop` (or a signal); raise what ended it if it wasn't that."""
+    stop = stop or asyncio.Event()
+    with _signals(stop.set):
+        async with AsyncExitStack() as stack:
+            stack.enter_context(_alone(settings.gateway.data_dir))
+            gateway = await _open(settings, registry, stack)
+            await gateway.run(stop)
+    log.info("gateway_stopped")
+
+
+async def _open(settings: Settings, registry: Registry, stack: AsyncExitStack) -> Gateway:
+    clock = SystemClock()
+    events = EventHub()
+    metrics = Metrics()
+    journal = await stack.enter_async_context(
+        Journal(settings.gateway.data_dir / "journal.db", clock=clock, retention=_retention(settings))
+    )
+    server = _embedded(settings)
+    outbox = await stack.enter_async_context(
+        RedisOutbox(
+            settings.queue.url if server is None else server.url,
+            community="crossband",
+            quota=Quota(deliveries=settings.queue.max_deliveries, size_bytes=settings.queue.max_bytes),
+        )
+    )
+    assembly = Assembly(
+        settings=settings,
+        registry=registry,
+        journal=journal,
+        outbox=outbox,
+        clock=clock,
+        random=random.Random(),  # noqa: S311 - pauses, not secrets
+        tally=Tally(events, metrics),
+    )
+    parts = await assembly.build()
+    return Gateway(assembly=assembly, parts=parts, clock=clock, server=server, events=events, metrics=metrics)
+
+
+class Gateway:
+    """A gateway with its stores open."""
+
+    def __init__(
+        self,
+        *,
+        assembly: Assembly,
+        parts: Parts,
+        clock: SystemClock,
+        server: EmbeddedServer | None,
+        events: EventHub,
+        metrics: Metrics,
+    ) -> None:
+        self._parts = parts
+        self._server = server
+        self._server_trouble = ""
+        self._events = events
+        self._health = Health(
+            journal=assembly.journal,
+            outbox=assembly.outbox,
+            clock=clock,
+            engine=self._engine,
+            queue_back=self._queue_back,
+        )
+        self.operations = Operations(
+            settings=assembly.settings,
+            parts=parts,
+            journal=assembly.journal,
+            outbox=assembly.outbox,
+            clock=clock,
+            events=events,
+            tally=assembly.tally,
+            metrics=metrics,
+            health=self._health,
+        )
+        self._notifier = Notifier.of_process()
+        self._servers = Servers(self.operations, [part.bridge for part in parts.by_bridge.values()])
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run every task until `stop`; a task that dies takes the others down and raises."""
+        async with asyncio.TaskGroup() as group:
+            serving = [group.create_task(job, name=name) for name, job in await self._servers.open()]
+            running = [group.create_task(job, name=name) for name, job in self._jobs()]
+            self._notifier.ready("accepting messages")
+            log.info("gateway_ready", api=self._servers.listening)
+            await stop.wait()
+            self._notifier.stopping()
+            await self._stop(serving, running)
+
+    async def _stop(self, serving: list[asyncio.Task[None]], running: list[asyncio.Task[None]]) -> None:
+        """Streams first, then servers, then the rest; whoever does not go in time is cut off."""
+        self._events.close()
+        self._servers.stop()
+        await asyncio.wait(serving, timeout=STOP_WITHIN_S / 2)
+        for task in (*serving, *running):
+            task.cancel()
+        await asyncio.wait((*serving, *running), timeout=STOP_WITHIN_S)
+
+    def _jobs(self) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
+        if self._server is not None:
+            yield "embedded server", self._keep_server(self._server)
+        yield "watch queue", self._health.watch_queue()
+        yield "watch clock", self._health.watch_clock()
+        yield "keep journal", self._health.keep_journal()
+        yield "watchdog", self._health.watchdog(self._notifier, self._troubles)
+        for name, part in self._parts.by_bridge.items():
+            yield f"drain {name}", part.drain.run()
+            yield f"deliver {name}", part.sender.run()
+            yield f"supervise {name}", part.supervisor.run()
+
+    async def _keep_server(self, server: EmbeddedServer) -> None:
+        """Run the embedded server; one that must not start is tried again, and the journal keeps filling."""
+        while True:
+            try:
+                async with server:
+                    self._server_trouble = ""
+                    await server.run()
+            except StoreRefused as error:
+                if str(error) != self._server_trouble:
+                    log.error("embedded_server_refused", reason=str(error))  # noqa: TRY400 - the reason is the news
+                self._server_trouble = str(error)
+            await asyncio.sleep(SERVER_AGAIN_S)
+
+    def _engine(self) -> tuple[str, str]:
+        if self._server is None:
+            return "external", ""
+        return "embedded", self._server_trouble or ("" if self._server.ready.is_set() else self._server.status)
+
+    def _queue_back(self) -> None:
+        for part in self._parts.by_bridge.values():
+            part.drain.wake()
+            part.sender.wake()
+
+    def _troubles(self) -> Iterator[str]:
+        if self._health.queue.state is not StoreState.UP:
+            yield f"queue: {self._health.queue.reason}"
+        for name, part in self._parts.by_bridge.items():
+            if part.link.state is not LinkState.UP:
+                yield f"{name}: {part.link.reason}"
+
+
+def _embedded(settings: Settings) -> EmbeddedServer | None:
+    if settings.queue.url != "embedded":
+        return None
+    return EmbeddedServer(
+        settings.gateway.data_dir / "queue",
+        run_dir=settings.gateway.run_dir,
+        server_path=settings.queue.server_path,
+        fsync=settings.queue.fsync,
+    )
+
+
+def _retention(settings: Settings) -> Retention:
+    kept = settings.journal
+    return Retention(age_s=kept.age_s, rows=kept.rows, size_bytes=kept.size_bytes)
+
+
+@contextmanager
+def _alone(data_dir: Path) -> Iterator[None]:
+    """Make the data directory ours: two gateways in one would each journal half."""
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise GatewayError(
+                f"another gateway runs in {data_dir}: stop it, or give this one its own data_dir"
+            ) from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _signals(stop: Callable[[], None]) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    wanted = (signal.SIGINT, signal.SIGTERM)
+    with suppress(NotImplementedError, RuntimeError):
+        for number in wanted:
+            loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in wanted:
+            loop.remove_signal_handler(number)

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a message looks like on a network that can do less."""
+
+import re
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.fitting import Unfit, fit, short_name, split
+from gateway.model import (
+    Address,
+    Capabilities,
+    Edit,
+    Message,
+    NativeId,
+    Reaction,
+    Redaction,
+    RemoteId,
+    Sender,
+    SenderId,
+    Support,
+    Text,
+)
+
+RADIO = Address.parse("radio/LongFast")
+TARGET = RemoteId("$target")
+
+
+def room(content, to, is_reply):
+    return 227 if is_reply else 232
+
+
+NARROW = Capabilities(room_for=room, replies=Support.NATIVE, reactions=Support.NATIVE, max_parts=4)
+WIDE = Capabilities(room_for=lambda *_: 30_000, names=Support.NATIVE, replies=Support.NATIVE, edits=Support.TEXT)
+
+
+def said(content, *, name="Ali", reply_to=None):
+    return Message(
+        native_id=NativeId("mx:$1"),
+        origin=Address.parse("home/#town"),
+        sender=Sender(id=SenderId("@ali:example.org"), name=name),
+        content=content if not isinstance(content, str) else Text(body=content),
+        received_ms=0,
+        remote_id=RemoteId("$1"),
+        reply_to=reply_to,
+    )
+
+
+def bodies(parts):
+    return [part.content.body for part in parts]
+
+
+def test_a_short_text_is_one_part_that_begins_with_the_name():
+    assert bodies(fit(said("hello"), RADIO, NARROW)) == ["Ali: hello"]
+
+
+def test_a_network_that_shows_names_gets_the_bare_text():
+    assert bodies(fit(said("hello"), RADIO, WIDE)) == ["hello"]
+
+
+def test_an_emote_is_told_in_the_third_person():
+    assert bodies(fit(said(Text(body="waves", emote=True)), RADIO, NARROW)) == ["* Ali waves"]
+
+
+def test_a_long_text_is_cut_between_words_and_marked():
+    parts = bodies(fit(said("word " * 80), RADIO, NARROW))
+
+    assert [part[-5:] for part in parts] == ["(1/2)", "(2/2)"]
+    assert parts[0].startswith("Ali: word")
+    assert "wor (" not in parts[0]
+
+
+def test_only_the_first_part_is_the_reply_and_it_leaves_room_for_that():
+    parts = fit(said("x" * 300, reply_to=TARGET), RADIO, NARROW)
+
+    assert [part.reply_to for part in parts] == [TARGET, None]
+    assert len(parts[0].content.body.encode()) == 227
+    assert parts[0].remote_id is None
+
+
+def test_more_parts_than_allowed_is_refused_with_a_reason_not_cut():
+    assert fit(said("x" * 2000), RADIO, NARROW) == Unfit(reason="too long: more than 4 parts of 232 bytes")
+
+
+def test_empty_text_is_refused():
+    assert fit(said(" \n "), RADIO, NARROW) == Unfit(reason="there is no text in it")
+
+
+def test_a_family_emoji_at_the_cut_stays_whole():
+    family = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
+    parts = split("x" * 20 + family, lead="", first=30, later=30, most=3)
+
+    assert parts == ("x" * 20 + " (1/2)", family + " (2/2)")
+
+
+def test_a_flag_is_not_cut_into_letters():
+    parts = split("\U0001f1e9\U0001f1ea" * 6, lead="", first=30, later=30, most=3)
+
+    assert all(len(part.removesuffix(part[-6:])) % 2 == 0 for part in parts)
+
+
+def test_relations_are_native_in_words_or_refused_as_the_network_can():
+    assert fit(said(Reaction(target=TARGET, emoji="👍")), RADIO, NARROW)[0].content.kind == "reaction"
+    assert bodies(fit(said(Edit(target=TARGET, body="new")), RADIO, WIDE)) == ["corrected: new"]
+    assert fit(said(Edit(target=TARGET, body="new")), RADIO, WIDE)[0].reply_to == TARGET
+    assert fit(said(Redaction(target=TARGET)), RADIO, NARROW) == Unfit(reason="this network has no redactions")
+
+
+def test_a_name_is_one_line_cut_between_characters():
+    assert short_name(Sender(id=SenderId("@a:b"), name="Зинаида\nИванова"), 12) == "Зинаид"
+    assert short_name(Sender(id=SenderId("@a:b"), name=" "), 12) == "@a:b"
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=1200)
+
+
+@given(texts, st.text(st.characters(exclude_categories=["Cs"]), max_size=40), st.booleans())
+def test_whatever_the_text_every_part_fits_and_nothing_but_white_space_is_given_up(body, name, reply):
+    parts = fit(said(body, name=name, reply_to=TARGET if reply else None), RADIO, NARROW)
+    if isinstance(parts, Unfit):
+        return
+
+    sizes = [len(part.content.body.encode()) for part in parts]
+    assert sizes[0] <= room(None, RADIO, reply)
+    assert all(size <= 232 for size in sizes[1:])
+    texts = bodies(parts)
+    if len(texts) > 1:
+        texts = [re.sub(r" \(\d/\d\)$", "", text) for text in texts]
+    whole = "".join("".join(texts).split())
+    lead = "".join((short_name(said(body, name=name).sender, 12) + ":").split())
+    assert whole == lead + "".join(body.split())
+
+
+@given(texts)
+def test_fitting_depends_on_nothing_but_its_arguments(body):
+    message = said(body)
+
+    assert fit(message, RADIO, NARROW) == fit(replace(message), RADIO, NARROW)
