@@ -29,6 +29,7 @@ from gateway.model import (
     Delivery,
     DeliveryId,
     Edit,
+    Foresees,
     JournalError,
     LeaseLost,
     LinkDown,
@@ -203,11 +204,19 @@ class Sender:
         return await self._journal.standings([lease.id for lease in leases])
 
     def begin(self, leases: Sequence[Lease]) -> None:
-        """Note that these are about to be sent."""
+        """Note that these are about to be sent, and under which ids, where the network takes ours."""
         now_ms = self._clock.now_ms()
-        self._note([Change(id=le.id, state=State.SENDING, at_ms=now_ms) for le in leases])
-
-    def _note(self, changes: Sequence[Change]) -> None:
+        bridge = self.bridge if isinstance(self.bridge, Foresees) else None
+        changes = [
+            Change(
+                id=lease.id,
+                state=State.SENDING,
+                at_ms=now_ms,
+                generation=lease.generation,
+                remote_id=bridge.foresee(key_of(lease.id, lease.generation)) if bridge else None,
+            )
+            for lease in leases
+        ]
         self._journal.note(changes)
         for change in changes:
             self._observer.changed(self.bridge.name, change)

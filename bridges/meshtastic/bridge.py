@@ -18,7 +18,7 @@ from meshtastic.protobuf.portnums_pb2 import PortNum
 
 from bridges.meshtastic import places
 from bridges.meshtastic.config import MeshtasticConfig, SerialAuto, SerialPath
-from bridges.meshtastic.convert import Ear, Transmission, packet_id, to_message, to_packet
+from bridges.meshtastic.convert import Ear, Transmission, packet_id, remote_id, to_message, to_packet
 from bridges.meshtastic.courtesy import Courtesy, answer
 from bridges.meshtastic.inbox import Inbox
 from bridges.meshtastic.link import Link
@@ -37,6 +37,7 @@ from gateway.model import (
     Message,
     Node,
     Receipt,
+    RemoteId,
     Report,
     Text,
 )
@@ -75,6 +76,10 @@ class MeshtasticBridge:
     def name(self) -> BridgeName:
         """Its name in the configuration."""
         return self._context.name
+
+    def foresee(self, key: str) -> RemoteId:
+        """Return the packet id that what is sent under this key has."""
+        return remote_id(packet_id(key))
 
     @property
     def capabilities(self) -> Capabilities:

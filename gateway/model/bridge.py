@@ -202,6 +202,18 @@ class Node:
 
 
 @runtime_checkable
+class Foresees(Protocol):
+    """A bridge whose network takes the id we choose: it is journalled before the first try.
+
+    So an answer finds what it answers even when it comes before our own receipt, or after a crash.
+    """
+
+    def foresee(self, key: str) -> RemoteId:
+        """Return the remote id that a delivery sent under this key has. Pure."""
+        ...
+
+
+@runtime_checkable
 class Directory(Protocol):
     """A bridge that knows who is out there."""
 

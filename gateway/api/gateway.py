@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All the API knows of the gateway; `gateway.service` implements it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from gateway.config import Settings
+from gateway.journal import Accepted, Journal, Seen
+from gateway.metrics import Metrics
+from gateway.model import Address, BridgeName, Clock, DeliveryId, Message, Node
+from gateway.outbox.outbox import Outbox
+from gateway.status import BridgeStatus, DryPart, EventHub, JournalStatus, QueueStatus
+
+API_ADDRESS = Address(BridgeName("api"), "local")
+"""Where messages posted to the API come from. A `reply_to` of theirs is our own message id."""
+
+
+class GatewayView(Protocol):
+    """The running gateway, as the API sees it.
+
+    Calls that reach the stores raise JournalError or OutboxError; the API answers 503 with the reason.
+    """
+
+    @property
+    def settings(self) -> Settings:
+        """The configuration it runs by."""
+        ...
+
+    @property
+    def journal(self) -> Journal:
+        """For reading only."""
+        ...
+
+    @property
+    def outbox(self) -> Outbox:
+        """For reading only."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """The gateway's own."""
+        ...
+
+    @property
+    def started_ms(self) -> int:
+        """When it started, by its clock."""
+        ...
+
+    @property
+    def events(self) -> EventHub:
+        """What happens, as it happens; closed first when the gateway stops."""
+        ...
+
+    @property
+    def metrics(self) -> Metrics:
+        """What it counts itself."""
+        ...
+
+    def bridges(self) -> Sequence[BridgeStatus]:
+        """Every configured bridge, in the order of the file."""
+        ...
+
+    def queue_state(self) -> QueueStatus:
+        """Whether the queue can be used."""
+        ...
+
+    def journal_state(self) -> JournalStatus:
+        """Whether messages can be accepted: up is what `/readyz` means by ready."""
+        ...
+
+    def nodes(self) -> Sequence[tuple[BridgeName, Node]]:
+        """Everyone the bridges know of."""
+        ...
+
+    async def submit(self, message: Message, *, only: Address | None, route: str | None) -> Accepted | Seen:
+        """Journal a message for exactly one address, or for all of one route. Both exist."""
+        ...
+
+    async def dry_run(self, text: str, route: str) -> Sequence[DryPart]:
+        """Return what would be sent, and send nothing."""
+        ...
+
+    async def redrive(self, ids: Sequence[DeliveryId]) -> tuple[DeliveryId, ...]:
+        """Send dead letters again; return those there were."""
+        ...
+
+    async def drop(self, ids: Sequence[DeliveryId]) -> tuple[DeliveryId, ...]:
+        """Forget dead letters for good; return those there were."""
+        ...
+
+    async def cancel(self, ids: Sequence[DeliveryId]) -> tuple[DeliveryId, ...]:
+        """Take deliveries that wait off the queue; return those that were not on their way yet."""
+        ...
+
+    async def retry(
+        self, *, destination: BridgeName | None = None, ids: Sequence[DeliveryId] = ()
+    ) -> tuple[BridgeName, ...]:
+        """Try now what is backed off: of one destination, of these deliveries, or (neither) all; say where."""
+        ...

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What stands before the API: who may ask, under which name, and how much they may say.
+
+On a LAN's plain HTTP browsers send no ``Sec-Fetch-*`` headers, so what they do send (``Origin``, ``Host``,
+a content type no form can produce) has to be enough.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.access import Access
+from gateway.api.problems import problem
+
+MAX_BODY_BYTES = 64 * 1024
+BODY_WITHIN_S = 15.0
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+_OPEN_PATHS = frozenset({"/livez", "/readyz"})
+_CHALLENGE = {"WWW-Authenticate": 'Bearer realm="crossband", Basic realm="crossband"'}
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+class Guard:
+    """An ASGI layer around the application. `access` None: the private socket, where all are trusted."""
+
+    def __init__(self, app: ASGIApp, *, access: Access | None) -> None:
+        self._app = app
+        self._access = access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through to the application, or refuse it."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        guarded = _with_headers(send)
+        refusal = self._refusal(scope)
+        if refusal is not None:
+            await problem(*refusal)(scope, receive, guarded)
+        elif scope["method"] in _SAFE:
+            await self._app(scope, receive, guarded)
+        else:
+            await self._with_body(scope, receive, guarded)
+
+    def _refusal(self, scope: Scope) -> tuple[int, str, Mapping[str, str]] | None:
+        headers = Headers(scope=scope)
+        if self._access is not None:
+            refusal = _stranger(self._access, scope, headers)
+            if refusal is not None:
+                return refusal
+        if scope["method"] in _SAFE:
+            return None
+        return _cross_site(headers) or _wrong_body(scope["method"], headers)
+
+    async def _with_body(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Take the whole body before the application sees any of it, chunked or not."""
+        try:
+            async with asyncio.timeout(BODY_WITHIN_S):
+                body = await _body(receive)
+        except TimeoutError:
+            await problem(408, f"the body did not arrive within {BODY_WITHIN_S:.0f} s")(scope, receive, send)
+            return
+        if body is None:
+            await problem(413, f"a body may have {MAX_BODY_BYTES} bytes", {"Connection": "close"})(scope, receive, send)
+            return
+        await self._app(scope, _replayed(body, receive), send)
+
+
+def _stranger(access: Access, scope: Scope, headers: Headers) -> tuple[int, str, Mapping[str, str]] | None:
+    if not access.knows_host(headers.get("host", ""), str((scope.get("server") or ("",))[0])):
+        return 421, "this box is not called that; add the name to api.hosts", {}
+    if scope["path"] not in _OPEN_PATHS and not access.admits(headers.get("authorization", "")):
+        return 401, "the token is missing or wrong", _CHALLENGE
+    return None
+
+
+def _cross_site(headers: Headers) -> tuple[int, str, Mapping[str, str]] | None:
+    origin = headers.get("origin")
+    same = origin is None or urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
+    if not same or headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
+        return 403, "another site's page may not ask this", {}
+    return None
+
+
+def _wrong_body(method: str, headers: Headers) -> tuple[int, str, Mapping[str, str]] | None:
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if method in _WITH_BODY and kind != "application/json":
+        return 415, "send Content-Type: application/json", {}
+    length = headers.get("content-length", "0")
+    if not (length.isascii() and length.isdigit()):
+        return 400, "Content-Length is not a number", {}
+    if int(length[:20]) > MAX_BODY_BYTES:
+        return 413, f"a body may have {MAX_BODY_BYTES} bytes", {"Connection": "close"}
+    return None
+
+
+async def _body(receive: Receive) -> bytes | None:
+    """Return the body; None if it is too long. What was cut off by a lost connection counts as it is."""
+    body = bytearray()
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if len(body) > MAX_BODY_BYTES:
+            return None
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return replay
+
+
+def _with_headers(send: Send) -> Send:
+    async def add(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in _HEADERS.items():
+                headers.setdefault(name, value)
+        await send(message)
+
+    return add

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Writes what the journal keeps as the API's JSON. Pure."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from gateway.api.schemas import ChangeOut, DeadLetterOut, DeliveryOut, MessageOut, WaitingOut
+from gateway.journal import DeadLetter, DeliveryRecord, MessageRecord
+from gateway.model import Content, Delivery, Edit, Reaction, Redaction, Text
+
+
+def message_out(record: MessageRecord) -> MessageOut:
+    """Write a message and what became of it."""
+    message = record.message
+    return MessageOut(
+        id=message.id,
+        seq=record.seq,
+        native_id=message.native_id,
+        origin=str(message.origin),
+        sender_id=message.sender.id,
+        sender=message.sender.name,
+        kind=message.content.kind,
+        text=words_of(message.content),
+        lane=message.lane.value,
+        direct=message.direct,
+        received_ms=message.received_ms,
+        deliveries=[_delivery(one) for one in record.deliveries],
+    )
+
+
+def waiting_out(delivery: Delivery, state: str) -> WaitingOut:
+    """Write a delivery that waits."""
+    message = delivery.message
+    return WaitingOut(
+        id=delivery.id,
+        message=message.id,
+        to=str(delivery.to),
+        part=delivery.part,
+        parts=delivery.parts,
+        state=state,
+        lane=delivery.lane.value,
+        sender=message.sender.name,
+        text=words_of(message.content),
+        received_ms=message.received_ms,
+        expires_ms=delivery.expires_ms,
+    )
+
+
+def dead_letter_out(letter: DeadLetter) -> DeadLetterOut:
+    """Write a dead letter."""
+    message = letter.message
+    return DeadLetterOut(
+        id=letter.id,
+        message=message.id,
+        seq=letter.seq,
+        to=str(letter.to),
+        part=letter.part,
+        parts=letter.parts,
+        reason=letter.reason,
+        failed_ms=letter.changed_ms,
+        sender=message.sender.name,
+        origin=str(message.origin),
+        text=words_of(message.content),
+    )
+
+
+def words_of(content: Content) -> str:
+    """Return what a content says, as a line for people; empty for a redaction."""
+    match content:
+        case Text() | Edit():
+            return content.body
+        case Reaction():
+            return content.emoji
+        case Redaction():
+            return ""
+        case _:
+            assert_never(content)
+
+
+def _delivery(record: DeliveryRecord) -> DeliveryOut:
+    return DeliveryOut(
+        id=record.id,
+        to=str(record.to),
+        part=record.part,
+        parts=record.parts,
+        state=record.state.value,
+        reason=record.reason,
+        changed_ms=record.changed_ms,
+        remote_id=record.remote_id,
+        history=[ChangeOut(at_ms=one.at_ms, state=one.state.value, reason=one.reason) for one in record.history],
+    )

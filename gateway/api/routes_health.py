@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Is it alive, is it ready, and its numbers."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+from fastapi.responses import PlainTextResponse
+
+from gateway.api.deps import View
+from gateway.api.metrics import CONTENT_TYPE, exposition
+from gateway.link import LinkState
+from gateway.status import StoreState
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/livez", response_class=PlainTextResponse)
+async def livez() -> str:
+    """Say ok: the event loop turns."""
+    return "ok\n"
+
+
+@router.get("/readyz", response_class=PlainTextResponse)
+async def readyz(view: View) -> Response:
+    """Say whether messages can be stored: 200 or 503. Bridges and queue are shown, and don't decide."""
+    journal, queue = view.journal_state(), view.queue_state()
+    rows = [("journal", journal.state is StoreState.UP, journal.reason)]
+    rows.append(("queue", queue.state is StoreState.UP, queue.reason))
+    rows += [(f"bridge {status.name}", status.state is LinkState.UP, status.reason) for status in view.bridges()]
+    lines = [f"[{'+' if up else '-'}]{name} {'ok' if up else reason}".rstrip() for name, up, reason in rows]
+    ready = rows[0][1]
+    lines.append("ready" if ready else "not ready")
+    return PlainTextResponse("\n".join(lines) + "\n", status_code=200 if ready else 503)
+
+
+@router.get("/metrics", response_class=PlainTextResponse)
+async def metrics(view: View) -> Response:
+    """Return everything that can be counted, for Prometheus."""
+    return Response(await exposition(view), media_type=CONTENT_TYPE)

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How the gateway is: status, bridges, routes, nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fastapi import APIRouter
+
+from gateway.api.deps import View, known_route
+from gateway.api.gateway import GatewayView
+from gateway.api.schemas import BridgeOut, NodeOut, PartOut, RouteOut, StatusOut, StoreOut, TestIn
+from gateway.model import BridgeName, JournalError, State
+from gateway.routing import Route
+from gateway.status import BridgeStatus, StoreState
+from gateway.version import version
+
+router = APIRouter(prefix="/api/v1", tags=["status"])
+
+
+@router.get("/status")
+async def status(view: View) -> StatusOut:
+    """Return the gateway at a glance. It answers whatever is down."""
+    return await status_of(view)
+
+
+@router.get("/bridges")
+async def bridges(view: View) -> list[BridgeOut]:
+    """Return every bridge: is it up, since when, and why not."""
+    return [_bridge(one) for one in view.bridges()]
+
+
+@router.get("/routes")
+async def routes(view: View) -> list[RouteOut]:
+    """Return every route of the configuration."""
+    return [_route(route) for route in view.settings.routes]
+
+
+@router.post("/routes/{name}/test")
+async def test_route(name: str, asked: TestIn, view: View) -> list[PartOut]:
+    """Return what each address would be sent, and send nothing."""
+    known_route(view, name)
+    parts = await view.dry_run(asked.text, name)
+    return [
+        PartOut(
+            to=str(one.to),
+            part=one.part,
+            parts=one.parts,
+            body=one.body,
+            size_bytes=len(one.body.encode()),
+            note=one.note,
+        )
+        for one in parts
+    ]
+
+
+@router.get("/nodes")
+async def nodes(view: View) -> list[NodeOut]:
+    """Return everyone the bridges know of, most recently heard first per bridge."""
+    return [
+        NodeOut(
+            bridge=bridge,
+            id=node.id,
+            name=node.name,
+            short_name=node.short_name,
+            hardware=node.hardware,
+            role=node.role,
+            last_heard_ms=node.last_heard_ms,
+            snr_db=node.snr_db,
+            hops=node.hops,
+            battery_percent=node.battery_percent,
+        )
+        for bridge, node in view.nodes()
+    ]
+
+
+async def status_of(view: GatewayView) -> StatusOut:
+    """Gather the status; what needs a journal that can't be read is empty."""
+    journal, queue = view.journal_state(), view.queue_state()
+    try:
+        tally = await view.journal.tally()
+    except JournalError:
+        tally = {}
+    return StatusOut(
+        name=view.settings.gateway.name,
+        version=version(),
+        now_ms=view.clock.now_ms(),
+        started_ms=view.started_ms,
+        ready=journal.state is StoreState.UP,
+        journal=StoreOut(state=journal.state.value, reason=journal.reason),
+        queue=StoreOut(state=queue.state.value, reason=queue.reason, engine=queue.engine),
+        bridges=[_bridge(one) for one in view.bridges()],
+        deliveries=_by_destination(tally),
+    )
+
+
+def _by_destination(tally: Mapping[tuple[BridgeName, State], int]) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for (bridge, state), count in tally.items():
+        found.setdefault(bridge, {})[state.value] = count
+    return found
+
+
+def _bridge(one: BridgeStatus) -> BridgeOut:
+    return BridgeOut(
+        name=one.name,
+        kind=one.kind,
+        state=one.state.value,
+        reason=one.reason,
+        since_ms=one.since_ms,
+        describe=dict(one.describe),
+        counters=dict(one.counters),
+    )
+
+
+def _route(route: Route) -> RouteOut:
+    return RouteOut(
+        name=route.name,
+        sources=[str(address) for address in route.sources],
+        targets=[str(address) for address in route.targets],
+        expires_s={str(bridge): limit for bridge, limit in route.expires_s.items()},
+        digest_after_s={str(bridge): limit for bridge, limit in route.digest_after_s.items()},
+    )

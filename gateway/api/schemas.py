@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the API takes and answers, as JSON. Times are milliseconds since the epoch, by the gateway's clock."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MAX_TEXT = 16_000
+
+
+class Said(BaseModel):
+    """Something the API answers."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Asked(BaseModel):
+    """Something the API is told; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StoreOut(Said):
+    """A store's state."""
+
+    state: str
+    reason: str = ""
+    engine: str = ""
+
+
+class BridgeOut(Said):
+    """One bridge."""
+
+    name: str
+    kind: str
+    state: str = Field(description="up, connecting, down or stopped")
+    reason: str
+    since_ms: int
+    describe: dict[str, str]
+    counters: dict[str, int] = Field(description="Things skipped or noticed, a kind each")
+
+
+class StatusOut(Said):
+    """The gateway at a glance."""
+
+    name: str
+    version: str
+    now_ms: int
+    started_ms: int
+    ready: bool = Field(description="Whether messages can be accepted")
+    journal: StoreOut
+    queue: StoreOut
+    bridges: list[BridgeOut]
+    deliveries: dict[str, dict[str, int]] = Field(description="By destination and state")
+
+
+class RouteOut(Said):
+    """One route."""
+
+    name: str
+    sources: list[str]
+    targets: list[str]
+    expires_s: dict[str, int]
+    digest_after_s: dict[str, int]
+
+
+class NodeOut(Said):
+    """Somebody or something a bridge knows of."""
+
+    bridge: str
+    id: str
+    name: str
+    short_name: str
+    hardware: str
+    role: str
+    last_heard_ms: int | None
+    snr_db: float | None
+    hops: int | None
+    battery_percent: int | None
+
+
+class ShapeOut(Said):
+    """How much waits for one destination."""
+
+    destination: str
+    waiting: int
+    ages: dict[str, int] = Field(description="Of the oldest 2000, by age")
+    younger: int = Field(description="How many more there are")
+    oldest_age_s: float | None
+    dead: int
+
+
+class ConversationOut(Said):
+    """How much of the queue is one conversation's."""
+
+    destination: str
+    lane: str
+    conversation: str
+    waiting: int
+    oldest_age_s: float | None
+
+
+class QueueOut(Said):
+    """Everything that waits."""
+
+    queue: StoreOut
+    destinations: list[ShapeOut]
+    conversations: list[ConversationOut] = Field(description="Deepest first; empty while the queue is away")
+
+
+class WaitingOut(Said):
+    """One delivery that waits."""
+
+    id: str
+    message: str
+    to: str
+    part: int
+    parts: int
+    state: str
+    lane: str
+    sender: str
+    text: str
+    received_ms: int
+    expires_ms: int | None
+
+
+class WaitingPage(Said):
+    """Deliveries that wait, oldest first."""
+
+    deliveries: list[WaitingOut]
+    next_after: int | None
+
+
+class ChangeOut(Said):
+    """A delivery's state, at a time."""
+
+    at_ms: int
+    state: str
+    reason: str
+
+
+class DeliveryOut(Said):
+    """One part of a message, bound for one address."""
+
+    id: str
+    to: str
+    part: int
+    parts: int
+    state: str
+    reason: str
+    changed_ms: int
+    remote_id: str | None
+    history: list[ChangeOut]
+
+
+class MessageOut(Said):
+    """A message and what became of it."""
+
+    id: str
+    seq: int
+    native_id: str
+    origin: str
+    sender_id: str
+    sender: str
+    kind: str
+    text: str
+    lane: str
+    direct: bool
+    received_ms: int
+    deliveries: list[DeliveryOut]
+
+
+class MessagePage(Said):
+    """Messages in the order they were accepted."""
+
+    messages: list[MessageOut]
+    next_after: int | None = Field(description="Give it as `after` for the next page; null: this is all so far")
+
+
+class DeadLetterOut(Said):
+    """A delivery that failed for good, until someone sends it again."""
+
+    id: str
+    message: str
+    seq: int
+    to: str
+    part: int
+    parts: int
+    reason: str
+    failed_ms: int
+    sender: str
+    origin: str
+    text: str
+
+
+class DeadLetterPage(Said):
+    """Dead letters in the order their messages were accepted."""
+
+    dead_letters: list[DeadLetterOut]
+    next_after: int | None
+
+
+class Post(Asked):
+    """A message to send: to exactly one address, or along a route."""
+
+    text: str = Field(min_length=1, max_length=MAX_TEXT)
+    to: str | None = Field(None, description="bridge/conversation: this address only")
+    route: str | None = Field(None, description="A route's name: all of its addresses")
+    reply_to: str | None = Field(None, min_length=26, max_length=26, description="The id of the message it answers")
+    name: str | None = Field(None, min_length=1, max_length=64, description="Who says it; the gateway's name if absent")
+
+
+class PostedOut(Said):
+    """The message is on this box's disk."""
+
+    id: str
+    seq: int
+    seen: bool = Field(description="This Idempotency-Key was used before; nothing was added")
+    deliveries: list[str]
+
+
+class RetryIn(Asked):
+    """What to try now: a destination, some deliveries, or everything."""
+
+    destination: str | None = None
+    ids: list[Annotated[str, Field(min_length=1, max_length=64)]] = Field(default_factory=list, max_length=500)
+
+
+class IdsOut(Said):
+    """The deliveries it was done to."""
+
+    ids: list[str]
+
+
+class RetriedOut(Said):
+    """The destinations that try again now."""
+
+    destinations: list[str]
+
+
+class TestIn(Asked):
+    """A text to try a route with. Nothing is sent."""
+
+    text: str = Field(min_length=1, max_length=MAX_TEXT)
+
+
+class PartOut(Said):
+    """What one address would be sent."""
+
+    to: str
+    part: int
+    parts: int
+    body: str
+    size_bytes: int
+    note: str

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The doctor's checks outside this box: serial ports, radios on TCP, homeservers.
+
+They go by keys of the bridges' tables (`connection`, `homeserver`), because the core knows no network.
+"""
+
+from __future__ import annotations
+
+import getpass
+import grp
+import http.client
+import json
+import os
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from gateway.cli.doctor import Finding, bad, ok, warn
+from gateway.config import BridgeSettings, Settings
+
+WITHIN_S = 5.0
+MAX_ANSWER_BYTES = 64 * 1024
+BY_ID = Path("/dev/serial/by-id")
+DEFAULT_RADIO_PORT = 4403
+
+
+def serial_ports(settings: Settings) -> Iterator[Finding]:
+    """Check that each serial radio's port is there, and that we may open it."""
+    for bridge, connection in _connections(settings, "serial:"):
+        check = f"bridges.{bridge.name}.connection"
+        if connection == "auto":
+            yield from _boards(check)
+        else:
+            yield _port(check, Path(connection))
+
+
+def _boards(check: str) -> Iterator[Finding]:
+    from serial.tools.list_ports import comports  # noqa: PLC0415 - a radio on TCP needs none of it
+
+    boards = [Path(port.device) for port in comports() if port.vid is not None]
+    if not boards:
+        yield bad(check, "no USB serial board is plugged in", "Plug the radio in, with a cable that carries data")
+    for board in boards:
+        yield _port(check, board)
+
+
+def _port(check: str, path: Path) -> Finding:
+    if not path.exists():
+        there = ", ".join(sorted(map(str, BY_ID.iterdir()))) if BY_ID.is_dir() else "none"
+        return bad(check, f"{path} is not there", f"Boards there are: {there}")
+    if not os.access(path, os.R_OK | os.W_OK):
+        return bad(
+            check, f"{path} may not be opened", f"sudo usermod -aG {_group(path)} {getpass.getuser()}; log in again"
+        )
+    if path.name.startswith(("ttyUSB", "ttyACM")) and path.parent == Path("/dev"):
+        lasting = next((link for link in _links() if link.resolve() == path), None)
+        if lasting is not None:
+            return warn(check, f"{path}: its number may change", f'connection = "serial:{lasting}"')
+    return ok(check, str(path))
+
+
+def _links() -> list[Path]:
+    return sorted(BY_ID.iterdir()) if BY_ID.is_dir() else []
+
+
+def _group(path: Path) -> str:
+    try:
+        return grp.getgrgid(path.stat().st_gid).gr_name
+    except (KeyError, OSError):
+        return "dialout"
+
+
+def tcp_radios(settings: Settings) -> Iterator[Finding]:
+    """Check that each radio on TCP takes a connection."""
+    for bridge, connection in _connections(settings, "tcp:"):
+        check = f"bridges.{bridge.name}.connection"
+        parts = urlsplit(f"//{connection}")
+        host, port = parts.hostname or "", parts.port or DEFAULT_RADIO_PORT
+        try:
+            with socket.create_connection((host, port), timeout=WITHIN_S):
+                yield ok(check, f"{host}:{port} answers")
+        except OSError as error:
+            yield bad(check, f"{host}:{port}: {error}", "Check the radio's power, Wi-Fi and address")
+
+
+def homeservers(settings: Settings) -> Iterator[Finding]:
+    """Check that each homeserver answers, and knows our token."""
+    for bridge in settings.bridges.values():
+        url = bridge.table.get("homeserver")
+        if isinstance(url, str):
+            yield from _homeserver(bridge, url.rstrip("/"))
+
+
+def _homeserver(bridge: BridgeSettings, url: str) -> Iterator[Finding]:
+    check = f"bridges.{bridge.name}.homeserver"
+    status, versions = _ask(f"{url}/_matrix/client/versions", None)
+    if status != http.client.OK or "versions" not in versions:
+        yield bad(
+            check, f"{url}: {versions.get('error') or f'answered {status}'}", f"curl {url}/_matrix/client/versions"
+        )
+        return
+    yield ok(check, f"{url} answers")
+    token = _token(bridge)
+    if token is not None:
+        yield _login(bridge, url, token)
+
+
+def _login(bridge: BridgeSettings, url: str, token: str) -> Finding:
+    check = f"bridges.{bridge.name}.access_token_file"
+    status, who = _ask(f"{url}/_matrix/client/v3/account/whoami", token)
+    found, wanted = who.get("user_id"), bridge.table.get("user_id")
+    if status != http.client.OK:
+        return bad(check, f"the homeserver refuses the token: {who.get('error', status)}", "crossband matrix login")
+    if wanted is not None and found != wanted:
+        return bad(check, f"the token is that of {found}, not {wanted}", "crossband matrix login")
+    return ok(check, f"logged in as {found}")
+
+
+def _token(bridge: BridgeSettings) -> str | None:
+    path = bridge.table.get("access_token_file")
+    try:
+        return Path(path).read_text("utf-8").strip() if isinstance(path, str) else None
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _ask(url: str, token: str | None) -> tuple[int, dict[str, Any]]:
+    request = urllib.request.Request(url)  # noqa: S310 - the kind's check allows http and https only
+    if token is not None:
+        request.add_header("Authorization", f"Bearer {token}")
+    try:
+        with urllib.request.urlopen(request, timeout=WITHIN_S) as response:  # noqa: S310 - the same
+            return response.status, _read(response)
+    except urllib.error.HTTPError as error:
+        return error.code, _read(error)
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        return 0, {"error": str(getattr(error, "reason", error))}
+
+
+def _read(response: Any) -> dict[str, Any]:
+    try:
+        answer = json.loads(response.read(MAX_ANSWER_BYTES))
+    except (ValueError, OSError):
+        return {}
+    return answer if isinstance(answer, dict) else {}
+
+
+def _connections(settings: Settings, prefix: str) -> Iterator[tuple[BridgeSettings, str]]:
+    for bridge in settings.bridges.values():
+        connection = bridge.table.get("connection")
+        if isinstance(connection, str) and connection.startswith(prefix):
+            yield bridge, connection.removeprefix(prefix)

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Commands that only ask: status, routes, nodes, messages."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from gateway.ages import in_words
+from gateway.cli import context
+from gateway.cli.output import Form, Output, Row, show, show_one, shown, when
+from gateway.control import segment
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command("status")(status)
+    app.command("nodes")(nodes)
+    routes_app = typer.Typer(help="What shares its messages with what.", invoke_without_command=True)
+    routes_app.callback()(routes)
+    routes_app.command("test")(try_route)
+    app.add_typer(routes_app, name="routes")
+    app.add_typer(routes_app, name="route", hidden=True)
+    messages_app = typer.Typer(help="What was said, and what became of it.", invoke_without_command=True)
+    messages_app.callback()(messages)
+    messages_app.command("show")(show_message)
+    app.add_typer(messages_app, name="messages")
+
+
+def status(ctx: typer.Context, output: Output = Form.TABLE) -> None:
+    """Say how the gateway is: what is up, what isn't and why, how much waits."""
+    show_one(context.of(ctx).control().get("/status"), output, _tell_status)
+
+
+def _tell_status(found: Row) -> None:
+    running = in_words((found["now_ms"] - found["started_ms"]) / 1000)
+    typer.echo(f"{found['name']}: crossband {found['version']}, running for {running}")
+    for name in ("journal", "queue"):
+        store = found[name]
+        told = " ".join(part for part in (store["state"], store["engine"]) if part)
+        typer.echo(f"{name}: {told}" + (f": {store['reason']}" if store["reason"] else ""))
+    rows = [one | {"waiting": _waiting(found, one["name"])} for one in found["bridges"]]
+    now_ms = found["now_ms"]
+    columns = {
+        "bridge": lambda row: row["name"],
+        "kind": lambda row: row["kind"],
+        "state": lambda row: row["state"],
+        "for": lambda row: in_words((now_ms - row["since_ms"]) / 1000),
+        "waiting": lambda row: row["waiting"],
+        "details": lambda row: row["reason"] or ", ".join(f"{key} {value}" for key, value in row["describe"].items()),
+    }
+    show(rows, columns, Form.TABLE, empty="no bridge is configured")
+
+
+def _waiting(found: Row, bridge: str) -> int:
+    counts = found["deliveries"].get(bridge, {})
+    return sum(counts.get(state, 0) for state in ("waiting", "queued", "sending"))
+
+
+def nodes(ctx: typer.Context, output: Output = Form.TABLE) -> None:
+    """List everyone the bridges know of."""
+    columns = {
+        "bridge": lambda row: row["bridge"],
+        "id": lambda row: row["id"],
+        "name": lambda row: row["name"],
+        "hardware": lambda row: row["hardware"],
+        "role": lambda row: row["role"],
+        "heard": lambda row: when(row["last_heard_ms"]),
+        "snr dB": lambda row: _or_blank(row["snr_db"]),
+        "hops": lambda row: _or_blank(row["hops"]),
+        "battery %": lambda row: _or_blank(row["battery_percent"]),
+    }
+    show(context.of(ctx).control().get("/nodes"), columns, output, empty="nobody is known yet")
+
+
+def routes(ctx: typer.Context, output: Output = Form.TABLE) -> None:
+    """List the routes, or test one."""
+    if ctx.invoked_subcommand is not None:
+        return
+    columns = {
+        "route": lambda row: row["name"],
+        "from": lambda row: ", ".join(row["sources"]),
+        "to": lambda row: "both ways" if row["sources"] == row["targets"] else ", ".join(row["targets"]),
+        "expires": lambda row: _limits(row["expires_s"]),
+    }
+    show(context.of(ctx).control().get("/routes"), columns, output, empty="no route is configured")
+
+
+def try_route(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="The route's name.")],
+    text: Annotated[str, typer.Argument(help="What to try it with.")] = "This is a test.",
+    output: Output = Form.TABLE,
+) -> None:
+    """Show what each address of a route would be sent, and send nothing."""
+    columns = {
+        "to": lambda row: row["to"],
+        "part": lambda row: f"{row['part']}/{row['parts']}",
+        "bytes": lambda row: row["size_bytes"],
+        "says": lambda row: row["body"],
+        "note": lambda row: row["note"],
+    }
+    found = context.of(ctx).control().post(f"/routes/{segment(name)}/test", {"text": text})
+    show(found, columns, output, empty="it would go nowhere")
+
+
+def messages(
+    ctx: typer.Context,
+    address: Annotated[str | None, typer.Option(help="Only those of this conversation.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=500, help="How many of the newest.")] = 50,
+    output: Output = Form.TABLE,
+) -> None:
+    """List the newest messages, or show one."""
+    if ctx.invoked_subcommand is not None:
+        return
+    columns = {
+        "id": lambda row: row["id"],
+        "received": lambda row: when(row["received_ms"]),
+        "from": lambda row: row["origin"],
+        "sender": lambda row: row["sender"],
+        "text": lambda row: shown(row["text"]),
+        "became": lambda row: ", ".join(f"{one['to']} {one['state']}" for one in row["deliveries"]),
+    }
+    found = context.of(ctx).control().get("/messages", address=address, limit=limit)
+    show(found["messages"], columns, output, empty="nothing was said yet")
+
+
+def show_message(
+    ctx: typer.Context,
+    id: Annotated[str, typer.Argument(help="The message's id.")],
+    output: Output = Form.TABLE,
+) -> None:
+    """Show one message: its deliveries with every change of state."""
+    show_one(context.of(ctx).control().get(f"/messages/{segment(id)}"), output, _tell_message)
+
+
+def _tell_message(found: Row) -> None:
+    typer.echo(f"{found['id']} from {shown(found['sender'])} ({found['sender_id']}) in {found['origin']}")
+    typer.echo(f"received {when(found['received_ms'])}")
+    typer.echo(shown(found["text"], most=10_000))
+    rows = [
+        {"to": one["to"], "part": f"{one['part']}/{one['parts']}", "id": one["id"], **change}
+        for one in found["deliveries"]
+        for change in one["history"] or [{"at_ms": one["changed_ms"], "state": one["state"], "reason": one["reason"]}]
+    ]
+    columns = {
+        "delivery": lambda row: row["id"],
+        "to": lambda row: row["to"],
+        "part": lambda row: row["part"],
+        "at": lambda row: when(row["at_ms"]),
+        "state": lambda row: row["state"],
+        "reason": lambda row: row["reason"],
+    }
+    show(rows, columns, Form.TABLE, empty="it goes nowhere: no route holds its address")
+
+
+def _limits(limits: dict[str, int]) -> str:
+    return ", ".join(f"{bridge} after {in_words(seconds)}" for bridge, seconds in limits.items())
+
+
+def _or_blank(value: object) -> str:
+    return "" if value is None else str(value)

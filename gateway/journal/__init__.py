@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The box's own record of what came in and what became of it."""
+
+from gateway.journal.journal import Journal
+from gateway.journal.records import (
+    Accepted,
+    Batch,
+    Change,
+    DeadLetter,
+    DeliveryRecord,
+    Kept,
+    MessageRecord,
+    Origin,
+    Retention,
+    Seen,
+    Standing,
+    StateChange,
+)
+
+__all__ = [
+    "Accepted",
+    "Batch",
+    "Change",
+    "DeadLetter",
+    "DeliveryRecord",
+    "Journal",
+    "Kept",
+    "MessageRecord",
+    "Origin",
+    "Retention",
+    "Seen",
+    "Standing",
+    "StateChange",
+]

@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The box's own record of what came in and what became of it: SQLite, one writing and one reading thread."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import structlog
+
+from gateway.journal import queries
+from gateway.journal.database import open_journal, open_reader, suspect
+from gateway.journal.reader import Reader
+from gateway.journal.records import (
+    Accepted,
+    Batch,
+    Change,
+    DeadLetter,
+    Kept,
+    MessageRecord,
+    Origin,
+    Retention,
+    Seen,
+    Standing,
+)
+from gateway.journal.retention import Room, Shift
+from gateway.journal.rows import PLACES, change_row, new_delivery, new_message
+from gateway.journal.store import Store
+from gateway.journal.writer import Writer
+from gateway.model import (
+    Address,
+    BridgeName,
+    Clock,
+    Delivery,
+    DeliveryId,
+    JournalError,
+    Message,
+    MessageId,
+    RemoteId,
+    ResumePoint,
+    State,
+)
+
+log = structlog.get_logger()
+
+SENT_AGAIN: Final = "sent again by hand"
+
+
+class Journal:
+    """The journal in one file. Every call raises JournalError when the disk or the file can't be used.
+
+    What an awaited write wrote is committed when it returns; `accept`, `set_resume` and `requeue` are
+    on the disk by then. A caller that is cancelled changes nothing for the others, and what it asked
+    for may be written all the same. Later calls work again when the disk does.
+    """
+
+    def __init__(self, path: Path, *, clock: Clock, retention: Retention) -> None:
+        self._path = path
+        self._clock = clock
+        self._retention = retention
+        self._store: Store
+        self._writer: Writer
+        self._reader: Reader
+        self._first = 0
+        self._opened_ms = 0
+
+    async def __aenter__(self) -> Self:
+        """Open it; a damaged file is moved aside, never deleted, and a new one begun."""
+        self._store, reading = await asyncio.to_thread(self._open)
+        self._first = self._store.head
+        self._opened_ms = self._clock.now_ms()
+        room = Room(self._store, self._retention)
+        self._writer = Writer(self._store, room, self._clock.now_ms, partial(suspect, self._path))
+        self._reader = Reader(reading)
+        return self
+
+    def _open(self) -> tuple[Store, sqlite3.Connection]:
+        connection = open_journal(self._path, self._clock.now_ms)
+        try:
+            store = Store(connection)
+            store.reload()
+            return store, open_reader(self._path)
+        except BaseException:
+            connection.close()
+            raise
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        """Write what is queued, noted changes too, and close."""
+        self._reader.stop()
+        self._writer.stop()
+        await self._reader.stopped()
+        await self._writer.stopped()
+
+    @property
+    def source(self) -> str:
+        """This journal's name in the queue: 32 hexadecimal digits, kept in the file."""
+        return self._store.source
+
+    async def renew_source(self) -> str:
+        """Take a new name: this file went back in time, and the queue knows more of the old name than it does."""
+        return await self._writer.task(lambda store, _: store.renew_source(), durable=True)
+
+    async def head(self) -> int:
+        """Return the last sequence that was given out."""
+        return self._writer.head
+
+    # What comes in.
+
+    async def accept(
+        self, message: Message, deliveries: Sequence[Delivery], ended: Sequence[tuple[Delivery, State, str]] = ()
+    ) -> Accepted | Seen:
+        """Store a message, its resume point, its deliveries and those that end before they begin, in one transaction.
+
+        A known id adds nothing but its resume point and where else it came from: what was waiting or
+        queued to go there is cancelled.
+        """
+        if len(deliveries) + len(ended) > PLACES:
+            raise JournalError(f"a message may have {PLACES} deliveries, this one has {len(deliveries) + len(ended)}")
+        new = new_message(message, deliveries, ended, self._clock.now_ms())
+        answer: Accepted | Seen = await self._writer.accept(new)
+        return answer
+
+    async def set_resume(self, bridge: BridgeName, point: ResumePoint) -> None:
+        """Store where a source goes on."""
+        await self._writer.task(lambda store, _: store.set_resume({bridge: point}), durable=True)
+
+    async def resume_point(self, bridge: BridgeName) -> ResumePoint | None:
+        """Return where a source goes on; None at its very beginning."""
+        return await self._reader.ask(lambda connection: queries.resume_point(connection, bridge))
+
+    # What becomes of it.
+
+    async def record(self, changes: Sequence[Change]) -> None:
+        """Store changes in their order. Unknown ids are ignored; HEARD and DELIVERED never become SENT or HEARD."""
+        if changes:
+            await self._writer.change([change_row(change) for change in changes])
+
+    def note(self, changes: Sequence[Change]) -> None:
+        """Store changes soon: before any `record` or `accept` that is called after this."""
+        if changes:
+            self._writer.note([change_row(change) for change in changes])
+
+    async def requeue(self, deliveries: Sequence[Delivery]) -> None:
+        """Let `pending` find these once more, as they are now, at its end; their state is WAITING."""
+        now_ms = self._clock.now_ms()
+        news = [(one.message.id, new_delivery(one, State.WAITING, SENT_AGAIN, now_ms)) for one in deliveries]
+        if news:
+            await self._writer.task(lambda store, _: store.again(news), durable=True)
+
+    # What still has to leave.
+
+    async def pending(self, destination: BridgeName, *, after: int, limit: int) -> Batch:
+        """Return what waits for a bridge after a sequence, in order; never some parts of a message only.
+
+        About `limit` deliveries. `upto` is the sequence everything is covered to: the head if that was all.
+        """
+        head = self._writer.head
+        waiting = await self._reader.ask(
+            lambda connection: queries.pending(connection, destination, after, limit, head)
+        )
+        if waiting.unreadable:
+            log.error("journal_unreadable_deliveries", destination=destination, count=len(waiting.unreadable))
+            reason = "what it says can't be read any more"
+            now_ms = self._clock.now_ms()
+            self.note(
+                [Change(id=ident, state=State.FAILED, reason=reason, at_ms=now_ms) for ident in waiting.unreadable]
+            )
+        return Batch(upto=max(after, waiting.upto), deliveries=waiting.deliveries)
+
+    async def standings(self, ids: Sequence[DeliveryId]) -> dict[DeliveryId, Standing]:
+        """Return where these deliveries are; unknown ones are left out."""
+        return await self._reader.ask(lambda connection: queries.standings(connection, ids))
+
+    # Who is called what where.
+
+    async def counterpart(self, at: Address, remote_id: RemoteId, to: Address) -> RemoteId | None:
+        """Return what the message known as `remote_id` at one address is called at another: its first part."""
+        return await self._reader.ask(lambda connection: queries.counterpart(connection, at, remote_id, to))
+
+    async def find(self, at: Address, remote_id: RemoteId) -> Origin | None:
+        """Return where the message known as `remote_id` at this address came from."""
+        return await self._reader.ask(lambda connection: queries.find(connection, at, remote_id))
+
+    # For people.
+
+    async def message(self, id: MessageId) -> MessageRecord | None:
+        """Return a message and what became of it."""
+        return await self._reader.ask(lambda connection: queries.message(connection, id))
+
+    async def messages(
+        self, *, after: int = 0, address: Address | None = None, limit: int = 100, latest: bool = False
+    ) -> tuple[MessageRecord, ...]:
+        """Return messages in ascending order: the first after a sequence, or with `latest` the last of all.
+
+        `address`: only those that came from there or were bound for there.
+        """
+        if address is None:
+            return await self._reader.ask(lambda c: queries.messages(c, after, limit, latest=latest))
+        return await self._messages_at(address, after, limit, latest=latest)
+
+    async def _messages_at(
+        self, address: Address, after: int, limit: int, *, latest: bool
+    ) -> tuple[MessageRecord, ...]:
+        """Look window by window, so that a search for something rare holds up no one."""
+        head = self._writer.head
+        found: tuple[MessageRecord, ...] = ()
+        low, high = after, head
+        while low < high and len(found) < limit:
+            edges = (max(low, high - queries.WINDOW), high) if latest else (low, min(high, low + queries.WINDOW))
+            ask = partial(
+                queries.messages_at, at=address, low=edges[0], high=edges[1], limit=limit - len(found), latest=latest
+            )
+            more = await self._reader.ask(ask)
+            found = more + found if latest else found + more
+            low, high = (low, edges[0]) if latest else (edges[1], high)
+        return found
+
+    async def failed(self, *, limit: int, after: int = 0) -> tuple[DeadLetter, ...]:
+        """Return dead letters of messages after a sequence, in order; never some of a message only."""
+        return await self._reader.ask(lambda connection: queries.failed(connection, after, limit))
+
+    async def delivery(self, id: DeliveryId) -> Kept | None:
+        """Return one delivery with its message, as it would be sent again."""
+        return await self._reader.ask(lambda connection: queries.delivery(connection, id))
+
+    async def tally(self) -> dict[tuple[BridgeName, State], int]:
+        """Return how many deliveries are in which state."""
+        return await self._reader.ask(queries.tally)
+
+    async def oldest_pending(self) -> dict[BridgeName, int]:
+        """Return when the oldest message that still has to go to a bridge was received."""
+        return await self._reader.ask(queries.oldest_pending)
+
+    # Upkeep.
+
+    async def prune(self) -> None:
+        """Forget what retention allows, in steps between which others write. Writes in any case."""
+        now_ms = self._clock.now_ms()
+        await self._writer.task(lambda store, _: store.set_meta("pruned_ms", now_ms), durable=True)
+        place = await self._writer.task(lambda _, room: room.forget_old(None, now_ms))
+        while place is not None:
+            place = await self._writer.task(partial(_forget_old, place=place, now_ms=now_ms))
+        after: int | None = 0
+        while after is not None:
+            after = await self._writer.task(partial(_forget_beyond, after=after, now_ms=now_ms))
+
+    async def shift(self, delta_ms: int) -> None:
+        """Follow a wall clock that was set by so much: what was written since opening moves along."""
+        move = Shift(self._store, first=self._first, opened_ms=self._opened_ms, delta_ms=delta_ms)
+        self._opened_ms += delta_ms
+        after: int | None = 0
+        while after is not None:
+            after = await self._writer.task(partial(_shift, move=move, after=after))
+
+
+def _forget_old(_: Store, room: Room, *, place: tuple[int, int], now_ms: int) -> tuple[int, int] | None:
+    return room.forget_old(place, now_ms)
+
+
+def _forget_beyond(_: Store, room: Room, *, after: int, now_ms: int) -> int | None:
+    return room.forget_beyond(after, now_ms)
+
+
+def _shift(_: Store, __: Room, *, move: Shift, after: int) -> int | None:
+    return move.step(after)

@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is asked of the journal, one function a question. Each runs on the reader's thread."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, Final
+
+from gateway.journal.records import DeadLetter, Kept, MessageRecord, Origin, Standing
+from gateway.journal.rows import RECORD, delivery_of, delivery_record, message_of
+from gateway.journal.statements import packed
+from gateway.model import (
+    Address,
+    BridgeName,
+    Delivery,
+    DeliveryId,
+    Message,
+    MessageId,
+    RemoteId,
+    ResumePoint,
+    State,
+)
+from gateway.outbox.codec import UnreadableEnvelope
+
+WINDOW: Final = 2000
+"""Messages looked at in one step where only those of one address are wanted."""
+
+_PENDING = "d.state IN ('waiting', 'queued', 'sending')"
+_THERE = "a.bridge = ? AND a.conversation = ?"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """What still has to leave, as far as it can be read."""
+
+    upto: int
+    deliveries: tuple[Delivery, ...]
+    unreadable: tuple[DeliveryId, ...]
+
+
+def pending(connection: sqlite3.Connection, bridge: BridgeName, after: int, limit: int, head: int) -> Waiting:
+    """Return deliveries in the order they were accepted, `limit` and the rest of the last one's message."""
+    columns = ("d.seq", "d.no", "d.id", "d.expires_ms", "m.received_ms", "d.body")
+    source = f"FROM delivery d JOIN message m ON m.seq = d.no >> 12 WHERE d.bridge = ? AND {_PENDING}"
+    order = "ORDER BY d.seq, d.no LIMIT ?"
+    rows = packed(connection, columns, f"{source} AND d.seq > ? AND d.seq <= ? {order}", (bridge, after, head, limit))
+    upto = head
+    if len(rows) == limit:
+        upto, last = rows[-1][0], rows[-1][1]
+        rows += packed(connection, columns, f"{source} AND d.seq = ? AND d.no > ? {order}", (bridge, upto, last, -1))
+    return _readable(upto, rows)
+
+
+def _readable(upto: int, rows: Iterable[Sequence[Any]]) -> Waiting:
+    deliveries: list[Delivery] = []
+    unreadable: list[DeliveryId] = []
+    for _, _, ident, expires_ms, received_ms, body in rows:
+        try:
+            deliveries.append(delivery_of(body or "", expires_ms, received_ms))
+        except UnreadableEnvelope:
+            unreadable.append(DeliveryId(ident))
+    return Waiting(upto=upto, deliveries=tuple(deliveries), unreadable=tuple(unreadable))
+
+
+def standings(connection: sqlite3.Connection, ids: Sequence[DeliveryId]) -> dict[DeliveryId, Standing]:
+    """Return where these deliveries are; unknown ones are left out."""
+    rows = packed(
+        connection,
+        ("d.id", "a.bridge", "a.conversation", "d.state", "d.remote_id", "d.generation"),
+        "FROM json_each(?) j CROSS JOIN delivery d ON d.id = j.value JOIN address a ON a.no = d.address",
+        (json.dumps(ids),),
+    )
+    return {
+        DeliveryId(ident): Standing(
+            to=Address(BridgeName(bridge), conversation),
+            state=State(state),
+            remote_id=remote_id,
+            generation=generation,
+        )
+        for ident, bridge, conversation, state, remote_id, generation in rows
+    }
+
+
+def resume_point(connection: sqlite3.Connection, bridge: BridgeName) -> ResumePoint | None:
+    """Return where a source goes on."""
+    row = connection.execute("SELECT point FROM resume WHERE bridge = ?", (bridge,)).fetchone()
+    return None if row is None else ResumePoint(row[0])
+
+
+def counterpart(connection: sqlite3.Connection, at: Address, remote_id: RemoteId, to: Address) -> RemoteId | None:
+    """Return what the message that is `remote_id` at one address is called at another: its first part, as sent last."""
+    row = connection.execute(
+        f"""SELECT there.remote_id FROM counterpart here
+        JOIN address a ON a.no = here.address AND {_THERE}
+        JOIN address b ON b.bridge = ? AND b.conversation = ?
+        JOIN counterpart there ON there.seq = here.seq AND there.address = b.no
+        LEFT JOIN delivery d ON d.no BETWEEN there.seq << 12 AND (there.seq << 12) + 4095
+            AND d.address = there.address AND d.remote_id = there.remote_id
+        WHERE here.remote_id = ? ORDER BY there.part, d.no IS NULL LIMIT 1""",  # noqa: S608 - constants
+        (at.bridge, at.conversation, to.bridge, to.conversation, remote_id),
+    ).fetchone()
+    return None if row is None else RemoteId(row[0])
+
+
+def find(connection: sqlite3.Connection, at: Address, remote_id: RemoteId) -> Origin | None:
+    """Return where the message that is `remote_id` at this address came from."""
+    row = connection.execute(
+        f"""SELECT m.envelope, m.received_ms FROM address a
+        JOIN counterpart c ON c.address = a.no JOIN message m ON m.seq = c.seq
+        WHERE {_THERE} AND c.remote_id = ?""",  # noqa: S608 - constants
+        (at.bridge, at.conversation, remote_id),
+    ).fetchone()
+    if row is None:
+        return None
+    message = message_of(*row)
+    return Origin(message_id=message.id, origin=message.origin, direct=message.direct, sender_name=message.sender.name)
+
+
+def message(connection: sqlite3.Connection, ident: MessageId) -> MessageRecord | None:
+    """Return one message and what became of it."""
+    rows = packed(connection, _MESSAGE, "FROM message m WHERE m.id = ?", (ident,))
+    return next(iter(_records(connection, rows)), None)
+
+
+_MESSAGE = ("m.seq", "m.received_ms", "m.envelope")
+
+
+def messages(connection: sqlite3.Connection, after: int, limit: int, *, latest: bool) -> tuple[MessageRecord, ...]:
+    """Return messages in ascending order: the first `limit` after a sequence, or the last."""
+    order = "DESC" if latest else "ASC"
+    source = f"FROM message m WHERE m.seq > ? ORDER BY m.seq {order} LIMIT ?"
+    rows = packed(connection, _MESSAGE, source, (after, limit))
+    return _records(connection, rows[::-1] if latest else rows)
+
+
+def messages_at(
+    connection: sqlite3.Connection, at: Address, low: int, high: int, limit: int, *, latest: bool
+) -> tuple[MessageRecord, ...]:
+    """Return messages from or to one address with low < seq <= high, in ascending order."""
+    row = connection.execute(
+        "SELECT no FROM address WHERE bridge = ? AND conversation = ?", (at.bridge, at.conversation)
+    ).fetchone()
+    if row is None:
+        return ()
+    order = "DESC" if latest else "ASC"
+    source = f"""FROM message m WHERE m.seq > ? AND m.seq <= ? AND (m.origin = ? OR EXISTS (
+        SELECT 1 FROM delivery d WHERE d.no BETWEEN m.seq << 12 AND (m.seq << 12) + 4095 AND d.address = ?))
+        ORDER BY m.seq {order} LIMIT ?"""  # noqa: S608 - constants
+    rows = packed(connection, _MESSAGE, source, (low, high, row[0], row[0], limit))
+    return _records(connection, rows[::-1] if latest else rows)
+
+
+def _records(connection: sqlite3.Connection, rows: Sequence[Sequence[Any]]) -> tuple[MessageRecord, ...]:
+    found = packed(
+        connection,
+        ("d.no >> 12", *RECORD),
+        "FROM json_each(?) j CROSS JOIN delivery d ON d.no BETWEEN j.value << 12 AND (j.value << 12) + 4095"
+        " JOIN address a ON a.no = d.address ORDER BY d.no",
+        (json.dumps([seq for seq, _, _ in rows]),),
+    )
+    by_seq = {seq: [row[1:] for row in group] for seq, group in groupby(found, key=lambda row: row[0])}
+    records: list[MessageRecord] = []
+    for seq, received_ms, envelope in rows:
+        said = _message_or_none(envelope, received_ms)
+        if said is not None:
+            deliveries = tuple(map(delivery_record, by_seq.get(seq, ())))
+            records.append(MessageRecord(message=said, seq=seq, deliveries=deliveries))
+    return tuple(records)
+
+
+def _message_or_none(envelope: str, received_ms: int) -> Message | None:
+    try:
+        return message_of(envelope, received_ms)
+    except UnreadableEnvelope:
+        return None  # a release that went back: what it can't read it doesn't show
+
+
+def failed(connection: sqlite3.Connection, after: int, limit: int) -> tuple[DeadLetter, ...]:
+    """Return dead letters of messages after a sequence: `limit` and the rest of the last one's message."""
+    columns = ("d.no", "m.received_ms", "m.envelope", *RECORD)
+    source = """FROM delivery d JOIN message m ON m.seq = d.no >> 12 JOIN address a ON a.no = d.address
+        WHERE d.state = 'failed'"""
+    first = (after + 1) << 12
+    rows = packed(connection, columns, f"{source} AND d.no >= ? ORDER BY d.no LIMIT ?", (first, limit))
+    if len(rows) == limit:
+        last = rows[-1][0]
+        end = ((last >> 12) + 1) << 12
+        rows += packed(connection, columns, f"{source} AND d.no > ? AND d.no < ? ORDER BY d.no", (last, end))
+    letters = (_dead_letter(*row) for row in rows)
+    return tuple(letter for letter in letters if letter is not None)
+
+
+def _dead_letter(no: int, received_ms: int, envelope: str, *columns: Any) -> DeadLetter | None:
+    said = _message_or_none(envelope, received_ms)
+    if said is None:
+        return None
+    record = delivery_record(columns)
+    return DeadLetter(
+        id=record.id,
+        message=said,
+        seq=no >> 12,
+        to=record.to,
+        part=record.part,
+        parts=record.parts,
+        reason=record.reason,
+        changed_ms=record.changed_ms,
+    )
+
+
+def delivery(connection: sqlite3.Connection, ident: DeliveryId) -> Kept | None:
+    """Return one delivery with its message."""
+    rows = packed(
+        connection,
+        ("d.no >> 12", "m.received_ms", "m.envelope", "d.expires_ms", "d.body", *RECORD),
+        "FROM delivery d JOIN message m ON m.seq = d.no >> 12 JOIN address a ON a.no = d.address WHERE d.id = ?",
+        (ident,),
+    )
+    for seq, received_ms, envelope, expires_ms, body, *columns in rows:
+        return Kept(
+            message=message_of(envelope, received_ms),
+            seq=seq,
+            record=delivery_record(columns),
+            delivery=None if body is None else delivery_of(body, expires_ms, received_ms),
+        )
+    return None
+
+
+def tally(connection: sqlite3.Connection) -> dict[tuple[BridgeName, State], int]:
+    """Return how many deliveries are in which state."""
+    rows = packed(connection, ("t.bridge", "t.state", "t.n"), "FROM tally t WHERE t.n > 0")
+    return {(BridgeName(bridge), State(state)): n for bridge, state, n in rows}
+
+
+_OLDEST = f"""(SELECT m.received_ms FROM message m WHERE m.seq = (SELECT d.no >> 12 FROM delivery d
+    WHERE d.bridge = t.bridge AND {_PENDING} ORDER BY d.seq LIMIT 1))"""  # noqa: S608 - constants
+
+
+def oldest_pending(connection: sqlite3.Connection) -> dict[BridgeName, int]:
+    """Return when the oldest message that still has to go to a bridge was received."""
+    rows = packed(
+        connection,
+        ("t.bridge", _OLDEST),
+        "FROM (SELECT bridge FROM tally WHERE n > 0 AND state IN ('waiting', 'queued', 'sending') GROUP BY bridge) t",
+    )
+    return {BridgeName(bridge): received_ms for bridge, received_ms in rows if received_ms is not None}

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is forgotten, and when the journal is full. In slices, so that no accept waits long for it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from gateway.journal.records import Retention
+from gateway.journal.rows import shifted
+from gateway.journal.store import Store
+
+SLICE: Final = 64
+"""Messages looked at in one step."""
+SHIFT_SLICE: Final = 512
+HARD: Final = 2
+"""Times what is allowed: past it nothing is accepted."""
+SIZE_EVERY: Final = 64
+"""Batches between two looks at the file's size."""
+
+_HELD = """EXISTS (SELECT 1 FROM delivery d WHERE d.no BETWEEN m.seq << 12 AND (m.seq << 12) + 4095
+    AND (d.state IN ('waiting', 'queued', 'sending') OR (d.state = 'failed' AND d.changed_ms > ?)))"""
+_BY_AGE = f"""SELECT m.seq, m.received_ms, {_HELD} FROM message m
+    WHERE (m.received_ms, m.seq) > (?, ?) AND m.received_ms <= ?
+    ORDER BY m.received_ms, m.seq LIMIT {SLICE}"""  # noqa: S608 - constants
+_BY_ORDER = f"""SELECT m.seq, m.received_ms, {_HELD} FROM message m
+    WHERE m.seq > ? ORDER BY m.seq LIMIT {SLICE}"""  # noqa: S608 - constants
+_FORGET = (
+    "DELETE FROM counterpart WHERE seq IN (SELECT value FROM json_each(?))",
+    """DELETE FROM delivery WHERE no IN (SELECT d.no FROM json_each(?) j CROSS JOIN delivery d
+        ON d.no BETWEEN j.value << 12 AND (j.value << 12) + 4095)""",
+    "DELETE FROM message WHERE seq IN (SELECT value FROM json_each(?))",
+)
+
+Place = tuple[int, int]
+"""Where the next slice by age begins: received_ms and seq."""
+
+
+class Room:
+    """Keeps the journal within its retention. Works inside the writer's transaction, as `Store` does."""
+
+    def __init__(self, store: Store, retention: Retention) -> None:
+        self._store = store
+        self._retention = retention
+        self._cursor = 0
+        self._until_size = 0
+        self._size_bytes = 0
+
+    def full(self, now_ms: int) -> str:
+        """Return why nothing may be added, after trying to make room; empty if it may be."""
+        self._until_size -= 1
+        if self._until_size <= 0:
+            self._look_at_size()
+        if not self._over(HARD):
+            return ""
+        for _ in range(4):
+            self._cursor = self.forget_beyond(self._cursor, now_ms) or 0
+            if not self._over(HARD):
+                return ""
+        return f"journal is full: {self._store.rows} messages, and the oldest are still to be sent or dead letters"
+
+    def forget_old(self, place: Place | None, now_ms: int) -> Place | None:
+        """Forget a slice of what is over its age; return where to go on, None at the end."""
+        received_ms, seq = place or (-(1 << 62), 0)
+        cutoff_ms = now_ms - self._retention.age_s * 1000
+        found = self._store.connection.execute(_BY_AGE, (cutoff_ms, received_ms, seq, cutoff_ms)).fetchall()
+        self._forget([seq for seq, _, held in found if not held])
+        return (found[-1][1], found[-1][0]) if len(found) == SLICE else None
+
+    def forget_beyond(self, after: int, now_ms: int) -> int | None:
+        """Forget from the oldest on while there is too much; return where to go on, None at the end."""
+        self._look_at_size()
+        if not self._over(1):
+            return None
+        cutoff_ms = now_ms - self._retention.age_s * 1000
+        young_ms = now_ms - self._retention.min_age_s * 1000
+        hard = self._over(HARD)
+        found = self._store.connection.execute(_BY_ORDER, (cutoff_ms, after)).fetchall()
+        old = [(seq, held) for seq, received_ms, held in found if hard or received_ms <= young_ms]
+        beyond = SLICE if self._size_bytes > self._retention.size_bytes else self._store.rows - self._retention.rows
+        self._forget([seq for seq, held in old if not held][:beyond])
+        return found[-1][0] if old and len(found) == SLICE else None
+
+    def _over(self, times: int) -> bool:
+        limit = self._retention
+        return self._store.rows > times * limit.rows or self._size_bytes > times * limit.size_bytes
+
+    def _look_at_size(self) -> None:
+        self._until_size = SIZE_EVERY
+        pages, free, page_bytes = (self._pragma(name) for name in ("page_count", "freelist_count", "page_size"))
+        self._size_bytes = (pages - free) * page_bytes
+
+    def _pragma(self, name: str) -> int:
+        (value,) = self._store.connection.execute(f"PRAGMA {name}").fetchone()
+        return int(value)
+
+    def _forget(self, seqs: list[int]) -> None:
+        if not seqs:
+            return
+        self._store.set_meta("head", self._store.head)
+        for statement in _FORGET:
+            self._store.connection.execute(statement, (json.dumps(seqs),))
+        self._store.rows -= len(seqs)
+
+
+class Shift:
+    """Moves what this opening wrote after the wall clock was set, slice by slice."""
+
+    def __init__(self, store: Store, *, first: int, opened_ms: int, delta_ms: int) -> None:
+        """`first`: the head when the file was opened; `opened_ms`: when, by the clock as it was."""
+        self._store = store
+        self._first = first
+        self._opened_ms = opened_ms
+        self._delta_ms = delta_ms
+        self._last = store.head
+        """What is written from now on has the new time already."""
+
+    def step(self, after: int) -> int | None:
+        """Move a slice of messages and their deliveries; return where to go on, None at the end."""
+        upto = min(self._last, after + SHIFT_SLICE)
+        span = {"delta": self._delta_ms, "after": after, "upto": upto, "first": self._first}
+        connection = self._store.connection
+        connection.execute(
+            "UPDATE message SET received_ms = received_ms + :delta WHERE seq > max(:after, :first) AND seq <= :upto",
+            span,
+        )
+        connection.execute(
+            "UPDATE delivery SET expires_ms = expires_ms + :delta WHERE expires_ms IS NOT NULL"
+            " AND no >= (max(:after, :first) + 1) << 12 AND no < (:upto + 1) << 12",
+            span,
+        )
+        changed = connection.execute(
+            "SELECT no, history FROM delivery WHERE no >= (:after + 1) << 12 AND no < (:upto + 1) << 12"
+            " AND opening = :opening",
+            {"after": after, "upto": upto, "opening": self._store.opening},
+        ).fetchall()
+        connection.executemany(
+            "UPDATE delivery SET changed_ms = changed_ms + ?, history = ? WHERE no = ?",
+            [self._moved(no, lines) for no, lines in changed],
+        )
+        return upto if upto < self._last else None
+
+    def _moved(self, no: int, lines: str) -> tuple[Any, ...]:
+        return self._delta_ms, shifted(lines, self._opened_ms, self._delta_ms), no

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Between records and rows: what is computed before it reaches the writer's thread. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gateway.journal.records import Change, DeliveryRecord, StateChange
+from gateway.model import Address, BridgeName, Delivery, DeliveryId, Message, MessageId, RemoteId, ResumePoint, State
+from gateway.outbox.codec import decode, decode_message, encode, encode_message
+
+PLACE_BITS = 12
+PLACES = 1 << PLACE_BITS
+"""Deliveries one message may have."""
+
+MOST_REASON = 300
+"""Characters of a reason that are kept."""
+
+WITHOUT_BODY = frozenset({State.DELIVERED, State.EXPIRED, State.CANCELLED, State.FOLDED})
+"""States after which a delivery is never sent again. SENT is none: a late report may ask for another try."""
+
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewDelivery:
+    """A delivery's part of an accept."""
+
+    id: DeliveryId
+    to: Address
+    part: int
+    parts: int
+    expires_ms: int | None
+    state: State
+    at_ms: int
+    line: str
+    body: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewMessage:
+    """A message as it is written."""
+
+    id: MessageId
+    origin: Address
+    remote_id: RemoteId | None
+    received_ms: int
+    envelope: str
+    resume: ResumePoint | None
+    deliveries: tuple[NewDelivery, ...]
+    at_ms: int
+
+
+def new_message(
+    message: Message, deliveries: Sequence[Delivery], ended: Sequence[tuple[Delivery, State, str]], at_ms: int
+) -> NewMessage:
+    """Encode everything one accept writes."""
+    waiting = [new_delivery(delivery, State.WAITING, "", at_ms) for delivery in deliveries]
+    over = [new_delivery(delivery, state, reason, at_ms) for delivery, state, reason in ended]
+    return NewMessage(
+        id=message.id,
+        origin=message.origin,
+        remote_id=message.remote_id,
+        received_ms=message.received_ms,
+        envelope=encode_message(message).decode(),
+        resume=message.resume,
+        deliveries=tuple(_parts_in_order(waiting) + over),
+        at_ms=at_ms,
+    )
+
+
+def _parts_in_order(news: list[NewDelivery]) -> list[NewDelivery]:
+    """Sort the parts for each address, the addresses as they came."""
+    nth = {to: n for n, to in enumerate(dict.fromkeys(new.to for new in news))}
+    return sorted(news, key=lambda new: (nth[new.to], new.part))
+
+
+def new_delivery(delivery: Delivery, state: State, reason: str, at_ms: int) -> NewDelivery:
+    """Encode one delivery in its first state."""
+    return NewDelivery(
+        id=delivery.id,
+        to=delivery.to,
+        part=delivery.part,
+        parts=delivery.parts,
+        expires_ms=delivery.expires_ms,
+        state=state,
+        at_ms=at_ms,
+        line=line(at_ms, state, reason),
+        body=None if state in WITHOUT_BODY else encode(delivery).decode(),
+    )
+
+
+def change_row(change: Change) -> Row:
+    """Return a change as the store's statement takes it; a string that isn't Unicode is made so."""
+    remote_id = None if change.remote_id is None else clean(change.remote_id)
+    return (
+        change.id,
+        change.state.value,
+        change.at_ms,
+        remote_id,
+        change.generation,
+        int(change.state in WITHOUT_BODY),
+        line(change.at_ms, change.state, change.reason),
+        None if change.only_from is None else change.only_from.value,
+    )
+
+
+def clean(text: str) -> str:
+    """Return what SQLite can store: networks send half characters, and one must not spoil a batch."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def line(at_ms: int, state: State, reason: str) -> str:
+    """Return one line of history."""
+    words = clean(reason[:MOST_REASON]).replace("\n", " ")
+    return f"{at_ms} {state.value} {words}\n"
+
+
+def history(text: str) -> tuple[StateChange, ...]:
+    """Read lines of history."""
+    return tuple(_changes(text))
+
+
+def _changes(text: str) -> Iterable[StateChange]:
+    for entry in text.split("\n"):
+        at_ms, _, rest = entry.partition(" ")
+        state, _, reason = rest.partition(" ")
+        if state:
+            yield StateChange(at_ms=int(at_ms), state=State(state), reason=reason)
+
+
+def shifted(text: str, since_ms: int, delta_ms: int) -> str:
+    """Move the latest lines of history: those since `since_ms`, back to where an earlier run's clock shows."""
+    entries = list(_changes(text))
+    keep = len(entries)
+    until_ms = entries[-1].at_ms if entries else 0
+    while keep and since_ms <= entries[keep - 1].at_ms <= until_ms:
+        keep -= 1
+        until_ms = entries[keep].at_ms
+    moved = entries[:keep] + [replace(entry, at_ms=entry.at_ms + delta_ms) for entry in entries[keep:]]
+    return "".join(line(entry.at_ms, entry.state, entry.reason) for entry in moved)
+
+
+def message_of(envelope: str, received_ms: int) -> Message:
+    """Read a message; UnreadableEnvelope if this release can't."""
+    message = decode_message(envelope.encode())
+    return message if message.received_ms == received_ms else replace(message, received_ms=received_ms)
+
+
+def delivery_of(body: str, expires_ms: int | None, received_ms: int) -> Delivery:
+    """Read a delivery; UnreadableEnvelope if this release can't."""
+    delivery = decode(body.encode())
+    if delivery.message.received_ms != received_ms:
+        delivery = replace(delivery, message=replace(delivery.message, received_ms=received_ms))
+    return delivery if delivery.expires_ms == expires_ms else replace(delivery, expires_ms=expires_ms)
+
+
+RECORD = (
+    "d.id",
+    "a.bridge",
+    "a.conversation",
+    "d.part",
+    "d.parts",
+    "d.state",
+    "d.changed_ms",
+    "d.remote_id",
+    "d.history",
+)
+"""The columns `delivery_record` reads, of delivery d and address a."""
+
+
+def delivery_record(row: Sequence[Any]) -> DeliveryRecord:
+    """Read the columns of `RECORD`."""
+    ident, bridge, conversation, part, parts, state, changed_ms, remote_id, lines = row
+    changes = history(lines)
+    return DeliveryRecord(
+        id=DeliveryId(ident),
+        to=Address(BridgeName(bridge), conversation),
+        part=part,
+        parts=parts,
+        state=State(state),
+        reason=changes[-1].reason if changes else "",
+        changed_ms=changed_ms,
+        remote_id=None if remote_id is None else RemoteId(remote_id),
+        history=changes,
+    )

@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one thread that writes: whatever has gathered since the last commit becomes the next one.
+
+A commit that accepts something is on the disk before anyone is told (synchronous=FULL); one that only
+notes what became of deliveries survives the process, and the next FULL one puts it on the disk too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Any, Final, TypeVar
+
+import structlog
+
+from gateway.journal.database import in_words, is_damage, is_of_the_store
+from gateway.journal.retention import Room
+from gateway.journal.rows import NewMessage, Row
+from gateway.journal.store import Store, is_one_statement
+from gateway.model import JournalError
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+MOST_OPS: Final = 512
+"""In one transaction."""
+MOST_QUEUED: Final = 4096
+"""Calls that may wait to be written; past it callers wait before they are queued."""
+MOST_NOTED: Final = 32_768
+"""Noted changes that may wait; past it they are dropped, and said so: the disk has been stuck for long."""
+CHECKPOINT_COMMITS: Final = 256
+"""After so many commits the log is copied into the database, as soon as nobody writes."""
+IDLE_S: Final = 0.25
+
+Future = asyncio.Future[Any]
+
+
+@dataclass(slots=True, kw_only=True)
+class Op:
+    """One call, and who waits for it: nobody for a note."""
+
+    future: Future | None = None
+    new: NewMessage | None = None
+    changes: Sequence[Row] = ()
+    task: Callable[[Store, Room], Any] | None = None
+    durable: bool = False
+    answer: Any = None
+
+
+class Writer:
+    """Owns the writing connection; every method but the private ones belongs to the event loop's thread."""
+
+    def __init__(self, store: Store, room: Room, now_ms: Callable[[], int], damaged: Callable[[], None]) -> None:
+        """`damaged` is called, on the writer's thread, when the file is found to contradict itself."""
+        self.lost = 0
+        """Noted changes that were dropped."""
+        self.head = store.head
+        """The last sequence that is committed."""
+        self._store = store
+        self._room = room
+        self._now_ms = now_ms
+        self._damaged = damaged
+        self._loop = asyncio.get_running_loop()
+        self._queue: SimpleQueue[Op | None] = SimpleQueue()
+        self._slots = asyncio.Semaphore(MOST_QUEUED)
+        self._noted = 0
+        self._closed = False
+        self._stale = False
+        self._full_sync = True
+        self._commits = 0
+        self._again: deque[Op] = deque()
+        self._thread = threading.Thread(target=self._run, name="journal writer", daemon=True)
+        self._thread.start()
+
+    async def accept(self, new: NewMessage) -> Any:
+        """Write a message; return when it is on the disk."""
+        return await self._ask(Op(new=new, durable=True))
+
+    async def change(self, rows: Sequence[Row]) -> None:
+        """Write changes; return when they are committed."""
+        await self._ask(Op(changes=rows))
+
+    async def task(self, task: Callable[[Store, Room], T], *, durable: bool = False) -> T:
+        """Run something inside a transaction. After a rollback it may be run again, alone."""
+        result: T = await self._ask(Op(task=task, durable=durable))
+        return result
+
+    def note(self, rows: Sequence[Row]) -> None:
+        """Write changes with the next commit; nobody waits."""
+        if self._closed or self._noted + len(rows) > MOST_NOTED:
+            self.lost += len(rows)
+            log.error("journal_notes_dropped", changes=len(rows), in_all=self.lost)
+            return
+        self._noted += len(rows)
+        self._queue.put(Op(changes=rows))
+
+    def stop(self) -> None:
+        """Write what is queued, then close the connection. Later calls raise JournalError."""
+        self._closed = True
+        self._queue.put(None)
+
+    async def stopped(self) -> None:
+        """Wait for that."""
+        await asyncio.to_thread(self._thread.join)
+
+    async def _ask(self, op: Op) -> Any:
+        await self._slots.acquire()
+        if self._closed:
+            self._slots.release()
+            raise JournalError("the journal is closed")
+        op.future = self._loop.create_future()
+        self._queue.put(op)
+        return await op.future
+
+    def _told(self, batch: Sequence[Op], reasons: Sequence[str] | None) -> None:
+        """Answer everyone who still waits, on the loop. `reasons`: why not, of each; empty where it went well."""
+        for n, op in enumerate(batch):
+            if op.future is None:
+                self._noted -= len(op.changes)
+                continue
+            self._slots.release()
+            if op.future.done():  # whoever asked was cancelled; it is written all the same
+                continue
+            if reasons is not None and reasons[n]:
+                op.future.set_exception(JournalError(reasons[n]))
+            elif isinstance(op.answer, JournalError):
+                op.future.set_exception(op.answer)
+            else:
+                op.future.set_result(op.answer)
+
+    # From here on: the writer's thread.
+
+    def _run(self) -> None:
+        more = True
+        while more:
+            batch, more = self._gather()
+            if batch:
+                self._write(batch)
+        if self._again:
+            log.error("journal_notes_dropped", changes=sum(len(op.changes) for op in self._again))
+        self._store.connection.close()
+
+    def _gather(self) -> tuple[list[Op], bool]:
+        """Wait for the first, take what else is there. False: that was all, for good."""
+        batch = list(self._again)
+        self._again.clear()
+        try:
+            op = self._first(soon=bool(batch))
+            while op is not None:
+                batch.append(op)
+                if len(batch) >= MOST_OPS:
+                    return batch, True
+                op = self._queue.get_nowait()
+        except Empty:
+            return batch, True
+        return batch, False
+
+    def _first(self, *, soon: bool) -> Op | None:
+        if self._commits < CHECKPOINT_COMMITS and not soon:
+            return self._queue.get()
+        try:
+            return self._queue.get(timeout=IDLE_S)
+        except Empty:
+            if not soon:
+                self._checkpoint()
+            raise
+
+    def _checkpoint(self) -> None:
+        self._commits = 0
+        with suppress(sqlite3.Error):  # it is tried again, and commits do it too when the log is long
+            self._store.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+
+    def _write(self, batch: list[Op]) -> None:
+        try:
+            self._transaction(batch)
+        except Exception as error:  # noqa: BLE001 - whatever it was, everyone must be answered
+            self._failed(batch, error)
+        else:
+            self._answer(batch, None)
+
+    def _failed(self, batch: list[Op], error: Exception) -> None:
+        self._roll_back()
+        if is_damage(error):
+            self._damaged()
+        if is_of_the_store(error):
+            reason = in_words(error)
+            # Notes have nobody who would try again.
+            self._again.extend(op for op in batch if op.future is None)
+            told = [op for op in batch if op.future is not None]
+            self._answer(told, [reason] * len(told))
+        elif len(batch) > 1:
+            for op in batch:
+                self._write([op])
+        else:
+            log.error("journal_refused", exc_info=error)
+            self._answer(batch, [f"the journal can't store this: {error}"])
+
+    def _transaction(self, batch: Sequence[Op]) -> None:
+        if self._stale:
+            self._store.reload()
+            self._stale = False
+        connection = self._store.connection
+        full_sync = any(op.durable for op in batch)
+        if full_sync != self._full_sync:
+            connection.execute(f"PRAGMA synchronous = {'FULL' if full_sync else 'NORMAL'}")
+            self._full_sync = full_sync
+        changes = [row for op in batch for row in op.changes]
+        if all(op.changes for op in batch) and is_one_statement(changes):
+            self._store.change(changes)
+        else:
+            connection.execute("BEGIN IMMEDIATE")
+            self._apply(batch, changes)
+            connection.execute("COMMIT")
+        self._commits += 1
+        self.head = self._store.head
+
+    def _apply(self, batch: Sequence[Op], changes: Sequence[Row]) -> None:
+        """New messages first, then changes in the order they came: a change is never before its delivery."""
+        accepts = [(op, op.new) for op in batch if op.new is not None]
+        if accepts:
+            full = self._room.full(self._now_ms())
+            for (op, _), answer in zip(accepts, self._store.accept([new for _, new in accepts], full), strict=True):
+                op.answer = answer
+        self._store.change(changes)
+        for op, new in accepts:
+            if isinstance(op.answer, int):
+                op.answer = self._store.seen(new, op.answer)
+        for op in batch:
+            if op.task is not None:
+                op.answer = op.task(self._store, self._room)
+
+    def _roll_back(self) -> None:
+        self._stale = True
+        with suppress(sqlite3.Error):
+            if self._store.connection.in_transaction:
+                self._store.connection.execute("ROLLBACK")
+
+    def _answer(self, batch: Sequence[Op], reasons: Sequence[str] | None) -> None:
+        if batch:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                self._loop.call_soon_threadsafe(self._told, batch, reasons)
