@@ -47,13 +47,20 @@ class SystemClock:
         """Sleep so many clock seconds."""
         await asyncio.sleep(max(0.0, seconds) / self.time_scale)
 
-    def check(self) -> int:
-        """Adopt the wall clock's time; return by how many milliseconds it was set, 0 if by less than a second."""
+    def measure(self) -> int:
+        """Return by how many milliseconds the wall clock was set since it was last followed; 0 if under a second."""
         expected_ms = self._started_ms + self._stepped_ms + round(self._real_s() * 1000)
         step_ms = self._wall_ms() - expected_ms
-        if abs(step_ms) <= STEP_MS:
-            return 0
+        return step_ms if abs(step_ms) > STEP_MS else 0
+
+    def adopt(self, step_ms: int) -> None:
+        """Follow a step that was measured."""
         self._stepped_ms += step_ms
+
+    def check(self) -> int:
+        """Measure and adopt at once, for who has nothing scheduled."""
+        step_ms = self.measure()
+        self.adopt(step_ms)
         return step_ms
 
     def _real_s(self) -> float:
@@ -107,10 +114,17 @@ class ManualClock:
         """Set the wall clock under it; seen when `check` is asked."""
         self._unseen_ms += ms
 
-    def check(self) -> int:
-        """Adopt the wall clock's time; return by how many milliseconds it was set, 0 if by less than a second."""
-        if abs(self._unseen_ms) <= STEP_MS:
-            return 0
-        step_ms, self._unseen_ms = self._unseen_ms, 0
+    def measure(self) -> int:
+        """Return by how many milliseconds the wall clock was set since it was last followed; 0 if under a second."""
+        return self._unseen_ms if abs(self._unseen_ms) > STEP_MS else 0
+
+    def adopt(self, step_ms: int) -> None:
+        """Follow a step that was measured."""
+        self._unseen_ms -= step_ms
         self._start_ms += step_ms
+
+    def check(self) -> int:
+        """Measure and adopt at once, for who has nothing scheduled."""
+        step_ms = self.measure()
+        self.adopt(step_ms)
         return step_ms

@@ -26,8 +26,12 @@ PRUNE_EVERY_S = 600.0
 class SteppingClock(Clock, Protocol):
     """A clock that can tell when the wall clock was set."""
 
-    def check(self) -> int:
-        """Adopt the wall clock's time; return by how many milliseconds it was set, 0 if it wasn't."""
+    def measure(self) -> int:
+        """Return by how many milliseconds the wall clock was set, 0 if it wasn't; adopt nothing yet."""
+        ...
+
+    def adopt(self, step_ms: int) -> None:
+        """Follow a step that was measured."""
         ...
 
 
@@ -78,25 +82,29 @@ class Health:
     async def watch_clock(self) -> None:
         """Follow the wall clock when it is set: what is scheduled keeps its distance from now."""
         while True:
-            step_ms = self._clock.check()
+            step_ms = self._clock.measure()
             if step_ms:
                 log.warning("clock_stepped", by_s=step_ms / 1000)
-                await self._shift(step_ms)
+                await self._follow(step_ms)
             await asyncio.sleep(CLOCK_EVERY_S)
 
-    async def _shift(self, step_ms: int) -> None:
-        shifted = False
-        while not shifted:
-            try:
-                await self._outbox.shift(step_ms)
-                shifted = True
-            except OutboxError as error:
-                log.debug("shift_postponed", reason=str(error))
-                await asyncio.sleep(1.0)
+    async def _follow(self, step_ms: int) -> None:
+        """Move what is scheduled and our own time, so that in between nothing looks due or expired that isn't."""
+        if step_ms < 0:
+            self._clock.adopt(step_ms)
         try:
             await self._journal.shift(step_ms)
         except JournalError as error:
             log.warning("journal_shift_failed", reason=str(error))
+        while True:
+            try:
+                await self._outbox.shift(step_ms)
+                break
+            except OutboxError as error:
+                log.debug("shift_postponed", reason=str(error))
+                await asyncio.sleep(1.0)
+        if step_ms > 0:
+            self._clock.adopt(step_ms)
 
     async def keep_journal(self) -> None:
         """Prune the journal now and then, and notice whether it can be written."""

@@ -19,6 +19,9 @@ AWAY_S = 10.0
 """How long the homeserver and the radio are away."""
 _PACE_S = 1.8
 _ANSWER_WITHIN_S = 25.0
+_THINKS_S = 0.5
+"""Before an answer. People do; and the gateway hears what a room or a radio calls a message at the moment
+in which everybody else there gets to see it."""
 _BACK_WITHIN_S = 30.0
 
 
@@ -182,6 +185,7 @@ class Play:
         try:
             async with asyncio.timeout(_ANSWER_WITHIN_S):
                 await self._until(lambda: side in line.ids)
+                await asyncio.sleep(_THINKS_S)
         except TimeoutError:
             self._tell("trouble", f"nobody on this side has heard of {line.text!r} yet")
         return line.ids.get(side)

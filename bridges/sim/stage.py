@@ -59,9 +59,7 @@ class Stage:
             "log": str(town.box.log),
         }
         self.say()
-        self.say(
-            "Everything runs. Log in with any Matrix client on this machine, and say something:", "bold"
-        )
+        self.say("Everything runs. Log in with any Matrix client on this machine, and say something:", "bold")
         for name, value in rows.items():
             self.console.print(Text.assemble(f"  {name:<11}", (value, "bold cyan")), soft_wrap=True)
         self.say()

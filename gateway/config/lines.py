@@ -114,27 +114,26 @@ class _Scanner:
         index = 0
         self._skip(_BLANK)
         while self._peek() not in {"]", ""}:
+            before = self._at
             self._note((*path, index))
             self._value((*path, index))
             index += 1
-            self._after_item()
+            self._after_item(before)
         self._at += 1
 
     def _members(self, path: KeyPath) -> None:
         self._at += 1
         self._skip(_BLANK)
         while self._peek() not in {"}", ""}:
+            before = self._at
             self._pair(path)
-            self._after_item()
+            self._after_item(before)
         self._at += 1
 
-    def _after_item(self) -> None:
-        before = self._at
+    def _after_item(self, before: int) -> None:
         self._skip(_BLANK)
-        if self._peek() == ",":
-            self._at += 1
-        elif self._at == before and self._peek() not in {"]", "}"}:
-            self._at += 1  # not TOML: go on, so that it ends
+        if self._peek() == "," or self._at == before:
+            self._at += 1  # the second is no TOML: go on, so that it ends
         self._skip(_BLANK)
 
     def _note(self, path: KeyPath) -> None:

@@ -100,6 +100,10 @@ def _read(path: Path) -> str:
 def _parse(path: Path, text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
+    except RecursionError as error:
+        raise ConfigError(
+            f"{path}: nested too deeply. Nothing in a configuration needs more than four levels"
+        ) from error
     except tomllib.TOMLDecodeError as error:
         reason = str(error)
         found = re.search(r" \(at line (\d+), column (\d+)\)$", reason)

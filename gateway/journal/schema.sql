@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- The journal, version 1 (PRAGMA user_version). Times are milliseconds of the gateway's clock.
 
--- `source`: this journal's name in the queue; `head`: a sequence that was given out, at least
--- the last one of which no message is left; `opening`: how often
--- a gateway has opened this file; `pruned_ms`: when retention last ran.
+-- `source`: this journal's name in the queue; `head`: the last sequence that was given out, as of the last
+-- pruning (the newest message knows better); `opening`: how often a gateway has opened this file;
+-- `pruned_ms`: when retention last ran.
 CREATE TABLE meta (
     name TEXT PRIMARY KEY,
     value NOT NULL

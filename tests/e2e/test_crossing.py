@@ -26,11 +26,13 @@ async def test_a_text_from_a_radio_appears_in_the_room_under_its_users_name(worl
 async def test_replies_keep_their_target_both_ways(world: World) -> None:
     question = await world.person.say("Who sees the ford?")
     asked = await world.heard("Baker: Who sees the ford?")
+    await world.settled()
     answer = await world.radio.say(NEAR, "Knee deep", reply_to=asked.id)
     answered = await world.seen("Knee deep")
 
     assert answered.reply_to == question
 
+    await world.settled()
     await world.another.say("Thank you", reply_to=answered.event_id)
     thanked = await world.heard("Teacher: Thank you")
 

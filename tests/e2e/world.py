@@ -15,6 +15,7 @@ from bridges.sim.box import GatewayBox
 from bridges.sim.person import Person, Seen
 from bridges.sim.synapse import Synapse
 from bridges.sim.town import Plan, Town
+from gateway.model import PENDING
 
 NEAR, LISTENER = "Market square", "River lock"
 """Who talks at the far radios, and who listens."""
@@ -48,6 +49,14 @@ class World:
         return await self.watcher.seen.wait_for(
             lambda seen: seen.text == text and seen.sender == self.bot, timeout_s=timeout_s
         )
+
+    async def settled(self) -> None:
+        """Wait until nothing is on its way: until then an answer can be quicker than what the network tells us."""
+        await self.box.wait_until(self._is_settled)
+
+    async def _is_settled(self) -> bool:
+        deliveries = (await self.box.status())["deliveries"]
+        return not any(states.get(state) for states in deliveries.values() for state in PENDING)
 
     @property
     def bot(self) -> str:

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A gateway view on a real journal and the memory outbox, for tests of the API and the command line.
+
+It routes nothing by itself: every address named gets one delivery, and whatever a test says becomes of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import uvicorn
+
+from gateway.api import create_app
+from gateway.clock import ManualClock
+from gateway.config import Settings, load
+from gateway.journal import Accepted, Change, Journal, Retention, Seen
+from gateway.link import LinkState
+from gateway.metrics import Metrics
+from gateway.model import (
+    Address,
+    BridgeKind,
+    BridgeName,
+    Delivery,
+    DeliveryId,
+    JournalError,
+    Message,
+    Node,
+    SenderId,
+    State,
+)
+from gateway.outbox.memory import MemoryOutbox
+from gateway.registry import Registry
+from gateway.status import BridgeStatus, DryPart, EventHub, JournalStatus, QueueStatus, StoreState
+
+CONFIG = """\
+[gateway]
+name = "hilltop"
+data_dir = "{data_dir}"
+
+[bridges.home]
+kind = "fake"
+
+[bridges.radio]
+kind = "fake"
+
+[[routes]]
+name = "town"
+join = ["home/#town", "radio/LongFast"]
+expires = {{ radio = "6h" }}
+
+[[routes]]
+name = "warnings"
+from = ["home/#warnings"]
+to = ["radio/LongFast"]
+"""
+START_MS = 1_800_000_000_000
+REGISTRY = Registry({"fake": lambda: BridgeKind(create=lambda _: None, check=lambda _: frozenset())})
+
+
+class Desk:
+    """The running gateway, as far as its API can tell."""
+
+    def __init__(self, settings: Settings, journal: Journal, clock: ManualClock) -> None:
+        self.settings = settings
+        self.journal = journal
+        self.clock = clock
+        self.outbox = MemoryOutbox()
+        self.started_ms = clock.now_ms()
+        self.events = EventHub()
+        self.metrics = Metrics()
+        self.journal_status = JournalStatus(state=StoreState.UP)
+        self.queue_status = QueueStatus(state=StoreState.UP, engine="memory")
+        self.states = {BridgeName("home"): LinkState.UP, BridgeName("radio"): LinkState.DOWN}
+        self.known: list[tuple[BridgeName, Node]] = []
+        self.retried: list[tuple[BridgeName | None, tuple[DeliveryId, ...]]] = []
+
+    def bridges(self) -> Sequence[BridgeStatus]:
+        return [
+            BridgeStatus(
+                name=name,
+                kind="fake",
+                state=state,
+                reason="" if state is LinkState.UP else "the cable is out",
+                since_ms=self.started_ms,
+                describe={"firmware": "2.7"},
+                counters={"frame_oversized": 3},
+            )
+            for name, state in self.states.items()
+        ]
+
+    def queue_state(self) -> QueueStatus:
+        return self.queue_status
+
+    def journal_state(self) -> JournalStatus:
+        return self.journal_status
+
+    def nodes(self) -> Sequence[tuple[BridgeName, Node]]:
+        return self.known
+
+    async def submit(self, message: Message, *, only: Address | None, route: str | None) -> Accepted | Seen:
+        if self.journal_status.state is not StoreState.UP:
+            raise JournalError(self.journal_status.reason)
+        targets = (only,) if only is not None else self.settings.route(route or "").targets  # type: ignore[union-attr]
+        return await self.journal.accept(message, [Delivery(message=message, to=to) for to in targets])
+
+    async def dry_run(self, text: str, route: str) -> Sequence[DryPart]:
+        targets = self.settings.route(route).targets  # type: ignore[union-attr]
+        return [DryPart(to=to, body=text) for to in targets]
+
+    async def redrive(self, ids: Sequence[DeliveryId]) -> tuple[DeliveryId, ...]:
+        return await self._become(ids, State.QUEUED, {State.FAILED})
+
+    async def drop(self, ids: Sequence[DeliveryId]) -> tuple[DeliveryId, ...]:
+        return await self._become(ids, State.CANCELLED, {State.FAILED})
+
+    async def cancel(self, ids: Sequence[DeliveryId]) -> tuple[DeliveryId, ...]:
+        return await self._become(ids, State.CANCELLED, {State.WAITING, State.QUEUED})
+
+    async def retry(
+        self, *, destination: BridgeName | None = None, ids: Sequence[DeliveryId] = ()
+    ) -> tuple[BridgeName, ...]:
+        self.retried.append((destination, tuple(ids)))
+        return (destination,) if destination is not None else tuple(self.settings.bridges)
+
+    async def fail(self, *ids: str, reason: str = "too big") -> None:
+        """Make dead letters of deliveries."""
+        now_ms = self.clock.now_ms()
+        changes = [Change(id=DeliveryId(one), state=State.FAILED, reason=reason, at_ms=now_ms) for one in ids]
+        await self.journal.record(changes)
+
+    async def _become(self, ids: Sequence[DeliveryId], state: State, only: set[State]) -> tuple[DeliveryId, ...]:
+        standings = await self.journal.standings(ids)
+        mine = tuple(one for one in ids if one in standings and standings[one].state in only)
+        now_ms = self.clock.now_ms()
+        await self.journal.record([Change(id=one, state=state, reason="by hand", at_ms=now_ms) for one in mine])
+        return mine
+
+
+NODE = Node(id=SenderId("!a1b2c301"), name="Kim", last_heard_ms=START_MS, snr_db=-3.5, hops=1)
+
+
+def write_config(folder: Path, extra: str = "") -> Path:
+    """Write a configuration with two bridges and two routes."""
+    path = folder / "crossband.toml"
+    path.write_text(CONFIG.format(data_dir=folder / "data") + extra)
+    return path
+
+
+@contextlib.asynccontextmanager
+async def open_desk(folder: Path, extra: str = "") -> AsyncIterator[Desk]:
+    """Open a journal and put a desk on it."""
+    settings = load(write_config(folder, extra), {}, registry=REGISTRY)
+    settings.gateway.data_dir.mkdir(exist_ok=True)
+    clock = ManualClock(START_MS)
+    retention = Retention(age_s=7 * 86400, rows=200_000, size_bytes=256 * 1024**2)
+    async with Journal(settings.gateway.data_dir / "journal.db", clock=clock, retention=retention) as journal:
+        yield Desk(settings, journal, clock)
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self):
+        yield
+
+
+@contextlib.asynccontextmanager
+async def serving(desk: Desk, *, local: bool = True) -> AsyncIterator[tuple[str, int] | str]:
+    """Serve a desk's API with uvicorn: on its control socket, or (not `local`) on a loopback port."""
+    sock = _socket(desk, local=local)
+    config = uvicorn.Config(create_app(desk, local=local), lifespan="off", log_config=None, timeout_graceful_shutdown=2)
+    server = _Server(config)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(server.serve(sockets=[sock]))
+        try:
+            yield sock.getsockname()
+        finally:
+            desk.events.close()
+            server.should_exit = True
+
+
+def _socket(desk: Desk, *, local: bool) -> socket.socket:
+    if local:
+        path = desk.settings.gateway.control_socket
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sock = socket.socket(socket.AF_UNIX)
+        sock.bind(str(path))
+        sock.listen()
+        return sock
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    sock.listen()
+    return sock

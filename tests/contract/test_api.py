@@ -1,0 +1,496 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The HTTP API over a real journal: what it answers, and what it refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.api import create_app
+from gateway.api.routes_events import stream
+from gateway.model import BridgeName, JournalError, StoreUnavailable
+from gateway.outbox.memory import MemoryOutbox
+from gateway.status import Event, EventHub, JournalStatus, QueueStatus, StoreState
+from tests.contract.desk import NODE, START_MS, Desk, open_desk, serving
+
+BASE = "http://localhost"
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    async with open_desk(tmp_path) as desk:
+        yield desk
+
+
+@pytest.fixture
+async def api(desk: Desk) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(app=create_app(desk, local=False), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url=BASE) as client:
+        yield client
+
+
+async def _say(api: httpx.AsyncClient, text: str, to: str = "radio/LongFast", **more: Any) -> dict[str, Any]:
+    answer = await api.post("/api/v1/messages", json={"text": text, "to": to} | more)
+    assert answer.status_code == 202, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def test_alive_and_ready(api: httpx.AsyncClient, desk: Desk) -> None:
+    assert (await api.get("/livez")).text == "ok\n"
+    ready = await api.get("/readyz")
+
+    assert ready.status_code == 200
+    assert ready.text == "[+]journal ok\n[+]queue ok\n[+]bridge home ok\n[-]bridge radio the cable is out\nready\n"
+
+
+async def test_not_ready_only_when_messages_cannot_be_stored(api: httpx.AsyncClient, desk: Desk) -> None:
+    desk.queue_status = QueueStatus(state=StoreState.DOWN, reason="connection refused")
+    without_queue = await api.get("/readyz")
+    desk.journal_status = JournalStatus(state=StoreState.DOWN, reason="disk full")
+    without_journal = await api.get("/readyz")
+
+    assert without_queue.status_code == 200
+    assert without_journal.status_code == 503
+    assert "[-]journal disk full" in without_journal.text
+
+
+async def test_status_says_everything_at_a_glance(api: httpx.AsyncClient, desk: Desk) -> None:
+    await _say(api, "hello")
+    desk.clock.advance(60)
+
+    status = (await api.get("/api/v1/status")).json()
+
+    assert status["name"] == "hilltop"
+    assert status["ready"] is True
+    assert status["now_ms"] - status["started_ms"] == 60_000
+    assert status["queue"] == {"state": "up", "reason": "", "engine": "memory"}
+    assert [(one["name"], one["state"], one["reason"]) for one in status["bridges"]] == [
+        ("home", "up", ""),
+        ("radio", "down", "the cable is out"),
+    ]
+    assert status["deliveries"] == {"radio": {"waiting": 1}}
+
+
+async def test_bridges_routes_and_nodes_are_listed(api: httpx.AsyncClient, desk: Desk) -> None:
+    desk.known.append((BridgeName("radio"), NODE))
+
+    bridges, routes, nodes = [(await api.get(f"/api/v1/{what}")).json() for what in ("bridges", "routes", "nodes")]
+
+    assert bridges[1]["counters"] == {"frame_oversized": 3}
+    assert routes[0] == {
+        "name": "town",
+        "sources": ["home/#town", "radio/LongFast"],
+        "targets": ["home/#town", "radio/LongFast"],
+        "expires_s": {"radio": 21600},
+        "digest_after_s": {},
+    }
+    assert (nodes[0]["id"], nodes[0]["name"], nodes[0]["snr_db"]) == ("!a1b2c301", "Kim", -3.5)
+
+
+async def test_a_posted_message_is_journalled_and_can_be_followed(api: httpx.AsyncClient, desk: Desk) -> None:
+    posted = await _say(api, "hello", name="Operator")
+    await desk.fail(posted["deliveries"][0], reason="nobody there")
+
+    found = (await api.get(f"/api/v1/messages/{posted['id']}")).json()
+
+    assert (found["origin"], found["sender"], found["text"]) == ("api/local", "Operator", "hello")
+    (delivery,) = found["deliveries"]
+    assert (delivery["to"], delivery["state"], delivery["reason"]) == ("radio/LongFast", "failed", "nobody there")
+    assert [one["state"] for one in delivery["history"]] == ["waiting", "failed"]
+
+
+async def test_along_a_route_a_message_goes_to_all_of_it(api: httpx.AsyncClient) -> None:
+    answer = await api.post("/api/v1/messages", json={"text": "hello", "route": "town"})
+
+    assert answer.status_code == 202
+    assert len(answer.json()["deliveries"]) == 2
+
+
+async def test_the_same_idempotency_key_sends_once(api: httpx.AsyncClient) -> None:
+    body, key = {"text": "hello", "to": "radio/LongFast"}, {"Idempotency-Key": "k-1"}
+    first = (await api.post("/api/v1/messages", json=body, headers=key)).json()
+    again = (await api.post("/api/v1/messages", json=body, headers=key)).json()
+    other = await api.post("/api/v1/messages", json=body | {"text": "other"}, headers=key)
+
+    assert again == first | {"seen": True}
+    assert other.status_code == 409
+    assert len((await api.get("/api/v1/messages")).json()["messages"]) == 1
+
+
+async def test_a_reply_names_one_of_our_messages(api: httpx.AsyncClient, desk: Desk) -> None:
+    first = await _say(api, "hello")
+    reply = await _say(api, "and you", reply_to=first["id"])
+    kept = await desk.journal.message(reply["id"])
+    unknown = await api.post("/api/v1/messages", json={"text": "x", "to": "radio/LongFast", "reply_to": "a" * 26})
+
+    assert kept is not None
+    assert kept.message.reply_to == first["id"]
+    assert unknown.status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"to": "radio/LongFast"}, "text"),
+        ({"text": "", "to": "radio/LongFast"}, "text"),
+        ({"text": "  \n", "to": "radio/LongFast"}, "no words"),
+        ({"text": "x" * 16_001, "to": "radio/LongFast"}, "text"),
+        ({"text": 5, "to": "radio/LongFast"}, "text"),
+        ({"text": "x"}, "name either"),
+        ({"text": "x", "to": "radio/LongFast", "route": "town"}, "name either"),
+        ({"text": "x", "to": "nowhere"}, "is not an address"),
+        ({"text": "x", "to": "sea/ship"}, "no bridge called 'sea'"),
+        ({"text": "x", "route": "sea"}, "no route called 'sea'"),
+        ({"text": "x", "to": "radio/LongFast", "colour": 1}, "colour"),
+        ([], "body"),
+        ("x", "body"),
+    ],
+)
+async def test_what_cannot_be_sent_is_refused_with_a_reason(api: httpx.AsyncClient, body: object, words: str) -> None:
+    answer = await api.post("/api/v1/messages", json=body)
+
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert words in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"\xff\xfe", b'{"text": "\\ud800", "to": "radio/LongFast"}', b"[" * 60_000]
+)
+async def test_a_body_that_is_no_json_is_refused(api: httpx.AsyncClient, content: bytes) -> None:
+    answer = await api.post("/api/v1/messages", content=content, headers={"content-type": "application/json"})
+
+    assert 400 <= answer.status_code < 500
+    assert answer.json()["detail"]
+
+
+@pytest.mark.parametrize("key", ["", "a b", "x" * 201, "ü".encode()])
+async def test_an_odd_idempotency_key_is_refused(api: httpx.AsyncClient, key: str | bytes) -> None:
+    body = {"text": "x", "to": "radio/LongFast"}
+    answer = await api.post("/api/v1/messages", json=body, headers={"Idempotency-Key": key})
+
+    assert answer.status_code == 422
+
+
+async def test_messages_come_in_pages_and_by_address(api: httpx.AsyncClient) -> None:
+    for number in range(5):
+        await _say(api, f"n{number}", "home/#town" if number % 2 else "radio/LongFast")
+
+    first = (await api.get("/api/v1/messages", params={"after": 0, "limit": 2})).json()
+    rest = (await api.get("/api/v1/messages", params={"after": first["next_after"], "limit": 50})).json()
+    newest = (await api.get("/api/v1/messages", params={"limit": 1})).json()
+    home = (await api.get("/api/v1/messages", params={"address": "home/#town"})).json()
+
+    assert [one["text"] for one in first["messages"] + rest["messages"]] == ["n0", "n1", "n2", "n3", "n4"]
+    assert [one["text"] for one in newest["messages"]] == ["n4"]
+    assert [one["text"] for one in home["messages"]] == ["n1", "n3"]
+
+
+@pytest.mark.parametrize("query", ["after=-1", "after=x", "limit=0", "limit=501", "address=x", "address=sea/x"])
+async def test_odd_pages_are_refused(api: httpx.AsyncClient, query: str) -> None:
+    assert (await api.get(f"/api/v1/messages?{query}")).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/api/v1/messages/nothing"),
+        ("POST", "/api/v1/dead-letters/nothing/redrive"),
+        ("DELETE", "/api/v1/dead-letters/nothing"),
+        ("POST", "/api/v1/deliveries/nothing/cancel"),
+        ("POST", "/api/v1/routes/nothing/test"),
+        ("GET", "/nothing"),
+        ("GET", "/assets/../app.py"),
+    ],
+)
+async def test_what_is_not_there_is_a_404_with_a_reason(api: httpx.AsyncClient, method: str, path: str) -> None:
+    answer = await api.request(method, path, json={"text": "x"} if method == "POST" else None)
+
+    assert answer.status_code == 404
+    assert answer.json()["detail"]
+
+
+async def test_the_queue_is_shown_by_age(api: httpx.AsyncClient, desk: Desk) -> None:
+    await _say(api, "old")
+    desk.clock.advance(7200)
+    await _say(api, "new")
+
+    queue = (await api.get("/api/v1/queue")).json()
+    listed = (await api.get("/api/v1/queue/deliveries", params={"destination": "radio"})).json()
+
+    home, radio = queue["destinations"]
+    assert (home["waiting"], home["oldest_age_s"]) == (0, None)
+    assert (radio["waiting"], radio["oldest_age_s"], radio["dead"], radio["younger"]) == (2, 7200, 0, 0)
+    assert {name: count for name, count in radio["ages"].items() if count} == {"<1m": 1, "<6h": 1}
+    assert [(one["text"], one["state"]) for one in listed["deliveries"]] == [("old", "waiting"), ("new", "waiting")]
+    assert listed["next_after"] is None
+
+
+async def test_waiting_deliveries_come_in_pages(api: httpx.AsyncClient) -> None:
+    for number in range(5):
+        await _say(api, f"n{number}")
+    seen, after = [], 0
+    while after is not None:
+        params = {"destination": "radio", "limit": 2, "after": after}
+        page = (await api.get("/api/v1/queue/deliveries", params=params)).json()
+        seen += [one["text"] for one in page["deliveries"]]
+        after = page["next_after"]
+
+    assert seen == ["n0", "n1", "n2", "n3", "n4"]
+
+
+async def test_a_waiting_delivery_can_be_cancelled_once(api: httpx.AsyncClient) -> None:
+    (ident,) = (await _say(api, "x"))["deliveries"]
+
+    first = await api.post(f"/api/v1/deliveries/{ident}/cancel", json={})
+    again = await api.post(f"/api/v1/deliveries/{ident}/cancel", json={})
+
+    assert (first.status_code, first.json()) == (200, {"ids": [ident]})
+    assert again.status_code == 404
+
+
+async def test_dead_letters_are_listed_redriven_and_dropped(api: httpx.AsyncClient, desk: Desk) -> None:
+    one, two = [(await _say(api, text))["deliveries"][0] for text in ("one", "two")]
+    await desk.fail(one, two, reason="too big")
+
+    listed = (await api.get("/api/v1/dead-letters")).json()["dead_letters"]
+    redriven = await api.post(f"/api/v1/dead-letters/{one}/redrive", json={})
+    dropped = await api.delete(f"/api/v1/dead-letters/{two}")
+
+    assert [(row["id"], row["text"], row["reason"], row["to"]) for row in listed] == [
+        (one, "one", "too big", "radio/LongFast"),
+        (two, "two", "too big", "radio/LongFast"),
+    ]
+    assert listed[0]["failed_ms"] == START_MS
+    assert (redriven.json(), dropped.json()) == ({"ids": [one]}, {"ids": [two]})
+    assert (await api.get("/api/v1/dead-letters")).json()["dead_letters"] == []
+
+
+async def test_retry_is_for_all_one_or_some(api: httpx.AsyncClient, desk: Desk) -> None:
+    everything = await api.post("/api/v1/queue/retry", json={})
+    one = await api.post("/api/v1/queue/retry", json={"destination": "radio"})
+    some = await api.post("/api/v1/queue/retry", json={"ids": ["abc"]})
+    unknown = await api.post("/api/v1/queue/retry", json={"destination": "sea"})
+
+    assert everything.json() == {"destinations": ["home", "radio"]}
+    assert one.json() == {"destinations": ["radio"]}
+    assert some.status_code == 200
+    assert unknown.status_code == 422
+    assert desk.retried == [(None, ()), ("radio", ()), (None, ("abc",))]
+
+
+async def test_a_route_is_tried_without_sending(api: httpx.AsyncClient) -> None:
+    parts = (await api.post("/api/v1/routes/warnings/test", json={"text": "grüße"})).json()
+
+    assert parts == [{"to": "radio/LongFast", "part": 1, "parts": 1, "body": "grüße", "size_bytes": 7, "note": ""}]
+    assert (await api.get("/api/v1/messages")).json() == {"messages": [], "next_after": None}
+
+
+async def test_a_full_disk_is_a_503_with_the_reason(api: httpx.AsyncClient, desk: Desk) -> None:
+    desk.journal_status = JournalStatus(state=StoreState.DOWN, reason="disk full")
+
+    answer = await api.post("/api/v1/messages", json={"text": "x", "to": "radio/LongFast"})
+
+    assert answer.status_code == 503
+    assert answer.json()["detail"] == "disk full"
+    assert answer.headers["retry-after"] == "5"
+
+
+class _Away(MemoryOutbox):
+    async def depth(self, *_: Any, **__: Any) -> Any:
+        raise StoreUnavailable("connection refused")
+
+
+async def test_the_queue_is_shown_while_its_server_is_away(api: httpx.AsyncClient, desk: Desk) -> None:
+    desk.outbox = _Away()
+    await _say(api, "x")
+
+    queue = (await api.get("/api/v1/queue")).json()
+
+    assert queue["conversations"] == []
+    assert queue["destinations"][1]["waiting"] == 1
+
+
+async def test_a_mistake_of_ours_is_a_500_without_its_innards(api: httpx.AsyncClient, desk: Desk) -> None:
+    desk.nodes = lambda: 1 / 0  # type: ignore[assignment, return-value]
+
+    answer = await api.get("/api/v1/nodes")
+
+    assert answer.status_code == 500
+    assert "division" not in answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_metrics_are_prometheus_text_with_few_labels(api: httpx.AsyncClient, desk: Desk) -> None:
+    await _say(api, "x")
+    desk.metrics.received(BridgeName("home"))
+    desk.metrics.sent(BridgeName("radio"), 1.5)
+    desk.clock.advance(90)
+
+    text = (await api.get("/metrics")).text
+
+    for line in (
+        'crossband_messages_received_total{bridge="home"} 1.0',
+        'crossband_bridge_up{bridge="radio"} 0.0',
+        'crossband_bridge_noticed_total{bridge="radio",kind="frame_oversized"} 3.0',
+        'crossband_queue_depth{destination="radio"} 1.0',
+        'crossband_queue_oldest_age_seconds{destination="radio"} 90.0',
+        'crossband_deliveries{bridge="radio",state="waiting"} 1.0',
+        "crossband_journal_up 1.0",
+        'crossband_message_delivery_seconds_count{bridge="radio"} 1.0',
+    ):
+        assert line in text.splitlines()
+    assert re.findall(r"^(?!#|crossband_|process_)\S+", text, re.MULTILINE) == []
+
+
+async def test_kinds_of_noticed_things_are_bounded(api: httpx.AsyncClient, desk: Desk) -> None:
+    status = replace(desk.bridges()[1], counters={f"k{number}": 1 for number in range(100)})
+    desk.bridges = lambda: [status]  # type: ignore[method-assign]
+
+    text = (await api.get("/metrics")).text
+
+    assert text.count("crossband_bridge_noticed_total{") == 65
+    assert 'kind="other"} 36.0' in text
+
+
+async def test_metrics_and_console_answer_while_the_journal_cannot_be_read(
+    api: httpx.AsyncClient, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken() -> Any:
+        raise JournalError("disk I/O error")
+
+    monkeypatch.setattr(desk.journal, "tally", broken)
+
+    assert "crossband_bridge_up" in (await api.get("/metrics")).text
+    assert "disk I/O error" in (await api.get("/")).text
+    assert (await api.get("/api/v1/status")).json()["deliveries"] == {}
+
+
+async def test_the_console_shows_state_queue_and_dead_letters_escaped(api: httpx.AsyncClient, desk: Desk) -> None:
+    await _say(api, "waiting")
+    (ident,) = (await _say(api, "<script>alert(1)</script>\u202e"))["deliveries"]
+    await desk.fail(ident, reason="<b>no</b>")
+
+    answer = await api.get("/")
+
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "hilltop" in answer.text
+    assert "the cable is out" in answer.text
+    assert "&lt;script&gt;alert(1)" in answer.text
+    assert "<script" not in answer.text
+    assert "<b>" not in answer.text
+    assert "\u202e" not in answer.text
+
+
+async def test_pages_load_nothing_from_other_hosts(api: httpx.AsyncClient) -> None:
+    for path in ("/", "/docs"):
+        page = (await api.get(path)).text
+        wanted = re.findall(r'(?:href|src)="([^"]*)"', page)
+
+        assert wanted
+        assert all(one.startswith("/") and not one.startswith("//") for one in wanted)
+        for one in wanted:
+            assert (await api.get(one)).status_code == 200
+    style = await api.get("/assets/crossband.css")
+    assert style.headers["content-type"].startswith("text/css")
+    assert "http" not in style.text.replace("http-equiv", "")
+
+
+async def test_the_reference_names_every_endpoint(api: httpx.AsyncClient) -> None:
+    document = (await api.get("/openapi.json")).json()
+    page = (await api.get("/docs")).text
+
+    assert document["openapi"].startswith("3.")
+    assert {"/livez", "/readyz", "/metrics", "/api/v1/events", "/api/v1/queue/retry"} <= set(document["paths"])
+    for path in document["paths"]:
+        assert path in page
+    assert "Idempotency-Key" in page
+
+
+async def test_foreign_hosts_and_cross_site_posts_are_refused(api: httpx.AsyncClient) -> None:
+    rebound = await api.get("/api/v1/status", headers={"host": "evil.example"})
+    posted = await api.post(
+        "/api/v1/messages", json={"text": "x", "to": "radio/LongFast"}, headers={"origin": "http://evil.example"}
+    )
+
+    assert (rebound.status_code, posted.status_code) == (421, 403)
+
+
+async def test_who_comes_over_the_network_needs_the_token(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("a-token-of-some-length")
+    extra = '\n[api]\nlisten = "0.0.0.0:8080"\ntoken_file = "token"\n'
+    async with open_desk(tmp_path, extra) as desk:
+        transport = httpx.ASGITransport(app=create_app(desk, local=False))
+        async with httpx.AsyncClient(transport=transport, base_url=BASE) as client:
+            without = await client.get("/api/v1/status")
+            right = await client.get("/api/v1/status", headers={"authorization": "Bearer a-token-of-some-length"})
+
+    assert (without.status_code, right.status_code) == (401, 200)
+
+
+async def test_events_are_streamed_with_pings_and_end_when_the_hub_closes() -> None:
+    hub = EventHub()
+    subscription = hub.subscribe()
+    lines = stream(subscription, ping_every_s=0.01)
+
+    assert await anext(lines) == b": listening\n\n"
+    assert await anext(lines) == b": ping\n\n"
+    hub.publish(Event(name="bridge", data={"name": "radio", "state": "up"}))
+    written = await anext(lines)
+    while written == b": ping\n\n":
+        written = await anext(lines)
+    assert written == b'event: bridge\ndata: {"name": "radio", "state": "up"}\n\n'
+    hub.close()
+    assert [one async for one in lines][-1] == b"event: end\ndata: {}\n\n"
+
+
+async def test_an_open_event_stream_does_not_hold_up_a_stop_and_gives_its_place_back(desk: Desk) -> None:
+    async with asyncio.timeout(10), serving(desk, local=False) as (host, port):
+        reader, writer = await asyncio.open_connection(host, port)
+        writer.write(b"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert b" 200 " in await reader.readline()
+        await reader.readuntil(b": listening\n\n")
+        desk.events.publish(Event(name="message", data={"id": "abc"}))
+        assert json.loads((await reader.readuntil(b"}\n\n")).partition(b"data: ")[2]) == {"id": "abc"}
+        desk.events.close()
+        rest = await reader.readuntil(b"data: {}\n\n")
+        writer.close()
+    assert b"event: end" in rest
+
+
+async def test_a_listener_who_goes_away_gives_its_place_back(desk: Desk) -> None:
+    desk.events = EventHub(subscribers=1)
+    async with asyncio.timeout(10), serving(desk, local=False) as (host, port):
+        for _ in range(3):
+            reader, writer = await asyncio.open_connection(host, port)
+            writer.write(b"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            while b" 200 " not in (line := await reader.readline()):
+                assert b" 503 " in line, "the place is given back a moment after the listener left"
+                writer.close()
+                await asyncio.sleep(0.01)
+                reader, writer = await asyncio.open_connection(host, port)
+                writer.write(b"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            await reader.readuntil(b": listening\n\n")
+            writer.close()
+            await writer.wait_closed()
+
+
+async def test_a_chunked_flood_is_cut_off_by_the_server(desk: Desk) -> None:
+    async with asyncio.timeout(10), serving(desk, local=False) as (host, port):
+        reader, writer = await asyncio.open_connection(host, port)
+        writer.write(
+            b"POST /api/v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n"
+        )
+        writer.write((b"4000\r\n" + b"x" * 0x4000 + b"\r\n") * 8)
+        assert b" 413 " in await reader.readline()
+        writer.close()

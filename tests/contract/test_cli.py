@@ -1,0 +1,414 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command line against a running gateway's socket, and alone."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from gateway.cli.app import main
+from gateway.model import BridgeName, DeliveryId, Text
+from gateway.status import JournalStatus, QueueStatus, StoreState
+from tests.contract.desk import NODE, Desk, open_desk, serving, write_config
+
+FAKE = """\
+import typer
+from gateway.model import BridgeKind
+kind = BridgeKind(create=lambda _: None, check=lambda _: frozenset())
+def commands():
+    app = typer.Typer()
+    app.callback()(lambda: None)
+    @app.command()
+    def greet(name: str):
+        typer.echo("hello " + name)
+        raise typer.Exit(3)
+    return app
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> object:
+        return json.loads(self.out)
+
+
+Run = Callable[..., Ended]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """`run("check")` in a directory of its own, with a kind of bridge called fake installed."""
+    installed = tmp_path / "installed"
+    info = installed / "fakekind-1.dist-info"
+    info.mkdir(parents=True)
+    (installed / "fakekind.py").write_text(FAKE)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fakekind\nVersion: 1\n")
+    (info / "entry_points.txt").write_text(
+        "[gateway.bridges]\nfake = fakekind:kind\n"
+        "[gateway.commands]\nfake = fakekind:commands\nbroken = fakekind_missing:commands\n"
+    )
+    monkeypatch.syspath_prepend(str(installed))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    def run(*args: str) -> Ended:
+        with pytest.raises(SystemExit) as caught:
+            main(args)
+        out, err = capsys.readouterr()
+        return Ended(int(caught.value.code or 0), out, err)
+
+    return run
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    async with open_desk(tmp_path) as desk, serving(desk):
+        yield desk
+
+
+Ask = Callable[..., Awaitable[Ended]]
+
+
+@pytest.fixture
+def ask(run: Run, desk: Desk) -> Ask:
+    """The same while a gateway runs (in this process, so the command has a thread of its own)."""
+
+    async def ask(*args: str) -> Ended:
+        return await asyncio.to_thread(run, *args)
+
+    return ask
+
+
+# With a running gateway.
+
+
+async def test_status_names_what_is_up_and_what_is_not(ask: Ask) -> None:
+    ended = await ask("status")
+
+    assert ended.code == 0
+    assert ended.out.startswith("hilltop: crossband ")
+    assert "queue: up memory" in ended.out
+    assert "the cable is out" in ended.out
+
+
+async def test_status_says_why_a_store_is_away(ask: Ask, desk: Desk) -> None:
+    desk.queue_status = QueueStatus(state=StoreState.DOWN, reason="connection refused")
+
+    assert "queue: down: connection refused" in (await ask("status")).out
+
+
+async def test_a_sent_text_is_accepted_and_its_id_is_the_output(ask: Ask, desk: Desk) -> None:
+    ended = await ask("send", "radio/LongFast", "hello there", "--key", "k1")
+    again = await ask("send", "radio/LongFast", "hello there", "--key", "k1")
+    shown = await ask("messages", "show", ended.out.strip())
+
+    assert (ended.code, len(ended.out.strip())) == (0, 26)
+    assert again.out == ended.out
+    assert "was sent before" in again.err
+    assert "hello there" in shown.out
+    assert "radio/LongFast" in shown.out
+
+
+async def test_a_text_goes_along_a_route_or_comes_from_standard_input(
+    ask: Ask, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, write = os.pipe()
+    os.write(write, "from a pipe ü\n".encode())
+    os.close(write)
+    with os.fdopen(read) as piped:
+        monkeypatch.setattr(sys, "stdin", piped)
+        ended = await ask("send", "--route", "town", "-", "-o", "json")
+
+    posted = ended.json
+    assert isinstance(posted, dict)
+    assert len(posted["deliveries"]) == 2
+    (kept,) = await desk.journal.messages(latest=True)
+    assert kept.message.content == Text(body="from a pipe ü")
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "words"),
+    [
+        (["send", "radio/LongFast"], 2, "crossband send ADDRESS TEXT"),
+        (["send", "sea/ship", "x"], 2, "no bridge called 'sea'"),
+        (["send", "--route", "sea", "x"], 2, "no route called 'sea'"),
+        (["messages", "show", "nothing"], 1, "no message"),
+        (["dead-letters", "show", "nothing"], 1, "no dead letter"),
+        (["dead-letters", "redrive", "nothing"], 1, "no dead letter"),
+        (["dead-letters", "redrive"], 2, "--all"),
+        (["queue", "cancel", "nothing"], 1, "no delivery"),
+        (["queue", "retry", "sea"], 2, "no bridge called 'sea'"),
+        (["route", "test", "sea"], 1, "no route called 'sea'"),
+    ],
+)
+async def test_what_cannot_be_done_is_said_on_standard_error(ask: Ask, args: list[str], code: int, words: str) -> None:
+    ended = await ask(*args)
+
+    assert ended.code == code
+    assert words in ended.err
+    assert ended.out == ""
+
+
+async def test_a_gateway_that_cannot_store_says_why(ask: Ask, desk: Desk) -> None:
+    desk.journal_status = JournalStatus(state=StoreState.DOWN, reason="disk full")
+
+    ended = await ask("send", "radio/LongFast", "x")
+
+    assert (ended.code, ended.err) == (1, "disk full\n")
+
+
+@pytest.mark.parametrize("args", [["routes"], ["nodes"], ["queue"], ["queue", "list"], ["dead-letters"], ["messages"]])
+async def test_lists_are_tables_or_json_or_a_line_each(ask: Ask, desk: Desk, args: list[str]) -> None:
+    desk.known.append((BridgeName("radio"), NODE))
+    for text in ("one", "two"):
+        ident = (await ask("send", "radio/LongFast", text, "-o", "json")).json["deliveries"][0]  # type: ignore[index]
+    await desk.fail(ident)
+
+    table, whole, lines = [await ask(*args, "-o", form) for form in ("table", "json", "jsonl")]
+
+    assert [table.code, whole.code, lines.code] == [0, 0, 0]
+    assert table.out
+    rows = whole.json
+    assert isinstance(rows, list)
+    assert rows
+    assert [json.loads(line) for line in lines.out.splitlines()] == rows
+
+
+async def test_an_empty_table_is_a_line_on_standard_error(ask: Ask) -> None:
+    ended = await ask("dead-letters")
+
+    assert (ended.code, ended.out, ended.err) == (0, "", "there are no dead letters\n")
+
+
+async def test_the_queue_is_shown_by_age(ask: Ask, desk: Desk) -> None:
+    await ask("send", "radio/LongFast", "x")
+    desk.clock.advance(1000)
+
+    ended = await ask("queue")
+
+    radio = next(line.split() for line in ended.out.splitlines() if "radio" in line)
+    assert radio == ["radio", "1", "1", "16", "min"]
+
+
+async def test_dead_letters_can_be_shown_sent_again_and_dropped(ask: Ask, desk: Desk) -> None:
+    idents = [
+        (await ask("send", "radio/LongFast", text, "-o", "json")).json["deliveries"][0]  # type: ignore[index]
+        for text in ("one", "two", "three")
+    ]
+    await desk.fail(*idents, reason="too big")
+
+    shown = await ask("dead-letters", "show", idents[0])
+    redriven = await ask("dead-letters", "redrive", idents[0])
+    dropped = await ask("dead-letters", "drop", "--all")
+
+    assert "too big" in shown.out
+    assert (redriven.code, redriven.out.split()) == (0, [idents[0]])
+    assert (dropped.code, dropped.out.split()) == (0, idents[1:])
+    assert await desk.journal.failed(limit=10) == ()
+
+
+async def test_waiting_deliveries_can_be_cancelled_and_retried(ask: Ask, desk: Desk) -> None:
+    ident = (await ask("send", "radio/LongFast", "x", "-o", "json")).json["deliveries"][0]  # type: ignore[index]
+
+    retried = await ask("queue", "retry", "radio", "--id", ident)
+    cancelled = await ask("queue", "cancel", ident)
+
+    assert retried.err == "trying again: radio\n"
+    assert desk.retried == [(BridgeName("radio"), (DeliveryId(ident),))]
+    assert (cancelled.code, cancelled.out) == (0, f"{ident}\n")
+
+
+async def test_a_route_is_tested_without_sending(ask: Ask, desk: Desk) -> None:
+    ended = await ask("route", "test", "warnings", "storm at noon")
+
+    assert "storm at noon" in ended.out
+    assert await desk.journal.messages(latest=True) == ()
+
+
+async def test_text_cannot_steer_the_terminal(ask: Ask) -> None:
+    await ask("send", "radio/LongFast", "a\x1b]0;owned\x07b\u202ec")
+
+    ended = await ask("messages")
+
+    assert "\x1b" not in ended.out
+    assert "\u202e" not in ended.out
+
+
+async def test_the_doctor_sees_the_running_gateway(ask: Ask) -> None:
+    ended = await ask("doctor", "-o", "json")
+
+    rows = ended.json
+    assert isinstance(rows, list)
+    assert rows[-1] == {"check": "gateway", "result": "warn", "found": "radio: the cable is out", "mend": "See above"}
+
+
+# Alone.
+
+
+@pytest.mark.parametrize(
+    "args", [["status"], ["send", "radio/x", "y"], ["queue"], ["nodes"], ["dead-letters", "list"], ["messages"]]
+)
+def test_without_a_running_gateway_it_says_so(run: Run, tmp_path: Path, args: list[str]) -> None:
+    write_config(tmp_path)
+
+    ended = run(*args)
+
+    assert ended.code == 1
+    assert ended.err.startswith("no gateway is running")
+    assert "crossband run" in ended.err
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_a_wrong_configuration_is_told_with_line_and_mend(run: Run, tmp_path: Path, command: str) -> None:
+    write_config(tmp_path, "\n[log]\nlevle = 1\n")
+
+    ended = run(command)
+
+    assert ended.code == 2
+    assert ended.err == "crossband.toml:22: log.levle: unknown key. Did you mean 'level'?\n"
+
+
+async def test_asking_a_running_gateway_needs_only_its_own_table(ask: Ask, tmp_path: Path) -> None:
+    """The file may have been broken since it started, and its secrets are not for everyone."""
+    write_config(tmp_path, '\n[bridges.other]\nkind = "gone"\nx_file = "credential:x"\n[log]\nlevle = 1\n')
+
+    assert (await ask("status")).code == 0
+    assert (await ask("check")).code == 2
+
+
+def test_the_configuration_may_be_named_before_or_after_the_command(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    path = str(write_config(tmp_path / "elsewhere"))
+
+    for args in (["--config", path, "check"], ["check", "--config", path], ["check", f"--config={path}"]):
+        assert run(*args).out == f"{path}: ok (bridges: 2, routes: 2)\n"
+    assert run("check").code == 2
+
+
+def test_a_token_file_that_is_not_there_is_a_configuration_error(run: Run, tmp_path: Path) -> None:
+    write_config(tmp_path, '\n[api]\nlisten = "0.0.0.0:8080"\ntoken_file = "token"\n')
+
+    for command in ("check", "run"):
+        ended = run(command)
+        assert ended.code == 2
+        assert "api.token_file" in ended.err
+
+
+def test_init_writes_what_check_takes_and_never_overwrites(run: Run, tmp_path: Path) -> None:
+    args = ["init", "--name", "hilltop", "--homeserver", "https://example.org", "--user-id", "@g:example.org"]
+    args += ["--room", "#town:example.org", "--radio", "tcp:radio", "--config", "new/crossband.toml"]
+    written = run(*args)
+    again = run(*args)
+
+    path = tmp_path / "new/crossband.toml"
+    assert written.code == 0
+    assert written.out == "new/crossband.toml\n"
+    assert "crossband matrix login" in written.err
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert 'join = ["home/#town:example.org", "radio/LongFast"]' in path.read_text()
+    assert again.code == 1
+    assert "exists already" in again.err
+
+
+def test_init_without_anyone_to_ask_says_which_option_is_missing(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with Path(os.devnull).open() as nobody:
+        monkeypatch.setattr(sys, "stdin", nobody)
+        ended = run("init")
+
+    assert ended.code == 2
+    assert "--name" in ended.err
+    assert not (tmp_path / "crossband.toml").exists()
+
+
+def test_a_token_is_printed_or_written_for_its_owner_alone(run: Run, tmp_path: Path) -> None:
+    printed, other = run("token"), run("token")
+    written = run("token", "--write", "secrets/api.token")
+
+    assert len(printed.out.strip()) == 43
+    assert printed.out != other.out
+    assert (written.code, written.out) == (0, "secrets/api.token\n")
+    assert stat.S_IMODE((tmp_path / "secrets/api.token").stat().st_mode) == 0o600
+    assert run("token", "--write", "secrets/api.token").code == 1
+
+
+def test_the_doctor_prints_the_mend_and_fails(run: Run, tmp_path: Path) -> None:
+    write_config(tmp_path, '\n[api]\nlisten = "0.0.0.0:8080"\ntoken_file = "token"\n')
+
+    ended = run("doctor", "-o", "json")
+
+    rows = {row["check"]: row for row in ended.json}  # type: ignore[attr-defined]
+    assert ended.code == 1
+    assert rows["configuration"]["result"] == "ok"
+    assert rows["api.token_file"]["mend"] == f"crossband token --write {tmp_path / 'token'}"
+
+
+def test_the_doctor_tells_a_wrong_configuration(run: Run, tmp_path: Path) -> None:
+    write_config(tmp_path, "\n[x]\n")
+
+    ended = run("doctor", "-o", "json")
+
+    assert ended.code == 1
+    assert "unknown key" in ended.json[0]["found"]  # type: ignore[index]
+
+
+def test_a_bridges_own_commands_are_run_and_their_exit_code_is_kept(run: Run) -> None:
+    ended = run("fake", "greet", "Kim")
+
+    assert (ended.code, ended.out) == (3, "hello Kim\n")
+
+
+def test_commands_that_cannot_be_loaded_are_said_in_a_line(run: Run) -> None:
+    ended = run("broken", "greet")
+
+    assert ended.code == 1
+    assert ended.err.startswith("the commands of broken can't be loaded")
+
+
+def test_help_lists_bridges_commands_without_importing_them(run: Run) -> None:
+    code = (
+        "import sys\n"
+        "from gateway.cli.app import main\n"
+        "try:\n    main(['--help'])\n"
+        "except SystemExit as ended:\n    assert not ended.code\n"
+        "loaded = {'fakekind', 'nio', 'meshtastic', 'fastapi', 'uvicorn', 'redis'} & set(sys.modules)\n"
+        "assert not loaded, loaded\n"
+    )
+    path = os.pathsep.join(one for one in sys.path if one)
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "fake" in done.stdout
+    assert "dead-letters" in done.stdout
+
+
+def test_unknown_commands_and_options_are_wrong_use(run: Run) -> None:
+    assert run("blow-up").code == 2
+    assert run("status", "--blow-up").code == 2
+    assert run("status", "-o", "yaml").code == 2
+
+
+def test_the_version_is_one_line(run: Run) -> None:
+    ended = run("--version")
+
+    assert (ended.code, ended.out.split()[0]) == (0, "crossband")

@@ -1,0 +1,571 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the journal promises while its disk works."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+from itertools import count
+
+import pytest
+
+from gateway.clock import ManualClock
+from gateway.journal import Accepted, Change, DeadLetter, Origin, Seen, Standing
+from gateway.journal.rows import PLACES
+from gateway.model import BridgeName, DeliveryId, JournalError, MessageId, RemoteId, ResumePoint, State
+from tests.contract.journal_desk import (
+    DAY_MS,
+    LAN,
+    OTHER_RADIO,
+    RADIO,
+    ROOM,
+    START_MS,
+    bound,
+    moved,
+    opened,
+    parts_of,
+    said,
+    states,
+)
+
+HOME = BridgeName("home")
+
+
+@pytest.fixture
+def clock():
+    return ManualClock(START_MS)
+
+
+@pytest.fixture
+async def journal(tmp_path, clock):
+    async with opened(tmp_path, clock=clock) as journal:
+        yield journal
+
+
+# What comes in.
+
+
+async def test_an_accepted_message_is_there_with_everything_that_belongs_to_it(journal, clock):
+    clock.advance(5)
+    message = said(1, resume="s72", reply_to=RemoteId("packet-0"), direct=True)
+    good, bad = bound(message, LAN), bound(message, ROOM)
+
+    assert await journal.accept(message, [good], [(bad, State.CANCELLED, "not permitted")]) == Accepted(seq=1)
+
+    record = await journal.message(message.id)
+    kept, refused = record.deliveries
+    assert (record.seq, record.message) == (1, said(1, reply_to=RemoteId("packet-0"), direct=True))
+    assert (kept.id, kept.to, kept.state, kept.reason) == (good.id, LAN, State.WAITING, "")
+    assert (refused.to, refused.state, refused.reason) == (ROOM, State.CANCELLED, "not permitted")
+    assert refused.changed_ms == START_MS + 5000
+    assert await journal.resume_point(RADIO.bridge) == ResumePoint("s72")
+    assert await journal.head() == 1
+
+
+async def test_sequences_follow_each_other_without_a_gap(journal):
+    answers = await asyncio.gather(*(journal.accept(said(n), []) for n in range(600)))
+
+    assert sorted(answer.seq for answer in answers) == list(range(1, 601))
+
+
+async def test_what_the_journal_holds_is_there_when_it_is_opened_again(tmp_path, clock):
+    message = said(1, resume="s1")
+    async with opened(tmp_path, clock=clock) as journal:
+        source = journal.source
+        await journal.accept(message, [bound(message)])
+    async with opened(tmp_path, clock=clock) as journal:
+        assert journal.source == source
+        assert await journal.head() == 1
+        assert await journal.resume_point(RADIO.bridge) == "s1"
+        assert (await journal.pending(HOME, after=0, limit=10)).deliveries == (bound(message),)
+        assert await journal.accept(said(1), []) == Seen(seq=1, origin=RADIO)
+
+
+async def test_a_closed_journal_leaves_one_private_file(tmp_path):
+    async with opened(tmp_path) as journal:
+        await journal.accept(said(1), [])
+    (file,) = tmp_path.iterdir()
+
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    with pytest.raises(JournalError, match="closed"):
+        await journal.accept(said(2), [])
+    with pytest.raises(JournalError, match="closed"):
+        await journal.tally()
+
+
+async def test_resume_points_are_kept_by_bridge_and_the_last_one_counts(journal):
+    await journal.set_resume(HOME, ResumePoint("a"))
+    await journal.set_resume(HOME, ResumePoint("b"))
+    await journal.accept(said(1, resume="7"), [])
+
+    assert await journal.resume_point(HOME) == "b"
+    assert await journal.resume_point(RADIO.bridge) == "7"
+    assert await journal.resume_point(BridgeName("lan")) is None
+
+
+async def test_a_message_for_more_addresses_than_can_be_kept_is_refused_in_words(journal):
+    message = said(1)
+    with pytest.raises(JournalError, match="4096 deliveries"):
+        await journal.accept(message, [bound(message)] * (PLACES + 1))
+
+
+async def test_half_characters_from_a_network_are_stored_as_question_marks(journal):
+    message = said(1, body="\ud800 hi")
+    delivery = bound(message)
+    await journal.accept(message, [delivery])
+    await journal.record([moved(delivery, "sent", remote_id=RemoteId("$\ud800"), reason="\udfff")])
+
+    (kept,) = (await journal.message(message.id)).deliveries
+    assert (kept.remote_id, kept.reason) == ("$?", "?")
+
+
+# Seen before.
+
+
+async def test_a_known_message_adds_nothing_but_its_resume_point(journal):
+    first = said(1)
+    await journal.accept(first, [bound(first)])
+    again = said(1, resume="s2")
+
+    assert await journal.accept(again, [bound(again), bound(again, LAN)]) == Seen(seq=1, origin=RADIO)
+    assert len((await journal.message(first.id)).deliveries) == 1
+    assert await journal.head() == 1
+    assert await journal.resume_point(RADIO.bridge) == "s2"
+
+
+async def test_of_two_copies_at_once_one_is_accepted_and_one_seen(journal):
+    answers = await asyncio.gather(*(journal.accept(said(7), []) for _ in range(5)))
+
+    assert [type(answer) for answer in answers].count(Accepted) == 1
+    assert {answer.seq for answer in answers} == {1}
+
+
+@pytest.mark.parametrize("state", ["waiting", "queued"])
+async def test_a_copy_from_where_it_was_still_to_go_cancels_that_delivery(journal, state):
+    message = said(1)
+    to_ridge, to_room = parts_of(message, OTHER_RADIO, 2), bound(message)
+    await journal.accept(message, [*to_ridge, to_room])
+    await journal.record([moved(one, state) for one in to_ridge])
+
+    seen = await journal.accept(said(1, OTHER_RADIO), [])
+
+    ids = tuple(one.id for one in to_ridge)
+    assert seen == Seen(seq=1, origin=OTHER_RADIO, cancelled=ids)
+    assert seen.by_bridge() == {"ridge": ids}
+    assert await states(journal, *to_ridge, to_room) == ["cancelled", "cancelled", "waiting"]
+    assert (await journal.message(message.id)).deliveries[0].reason == "already there"
+    assert (await journal.pending(BridgeName("ridge"), after=0, limit=9)).deliveries == ()
+
+
+@pytest.mark.parametrize("state", ["sending", "sent", "failed"])
+async def test_a_copy_changes_nothing_where_it_is_under_way_or_over(journal, state):
+    message = said(1)
+    delivery = bound(message, OTHER_RADIO)
+    await journal.accept(message, [delivery])
+    await journal.record([moved(delivery, state)])
+
+    seen = await journal.accept(said(1, OTHER_RADIO), [])
+
+    assert seen.cancelled == ()
+    assert seen.by_bridge() == {}
+    assert await states(journal, delivery) == [state]
+
+
+async def test_a_copy_from_the_same_place_cancels_nothing(journal):
+    message = said(1)
+    echo = bound(message, RADIO)
+    await journal.accept(message, [echo])
+
+    assert (await journal.accept(said(1), [])).cancelled == ()
+
+
+# What becomes of it.
+
+
+async def test_every_change_is_in_the_history_with_its_time_and_reason(journal):
+    message = said(1)
+    delivery = bound(message)
+    await journal.accept(message, [delivery])
+    await journal.record([moved(delivery, "queued", at_ms=11), moved(delivery, "sending", at_ms=12)])
+    await journal.record(
+        [moved(delivery, "queued", at_ms=13, reason="429,\nslow down"), moved(delivery, "sending", at_ms=14)]
+    )
+    await journal.record([moved(delivery, "sent", at_ms=15, remote_id=RemoteId("$e"), generation=1)])
+
+    (record,) = (await journal.message(message.id)).deliveries
+    assert [(one.at_ms, one.state.value, one.reason) for one in record.history[1:]] == [
+        (11, "queued", ""),
+        (12, "sending", ""),
+        (13, "queued", "429, slow down"),
+        (14, "sending", ""),
+        (15, "sent", ""),
+    ]
+    assert (record.state, record.changed_ms, record.remote_id) == (State.SENT, 15, "$e")
+    assert await journal.standings([delivery.id]) == {
+        delivery.id: Standing(to=ROOM, state=State.SENT, remote_id=RemoteId("$e"), generation=1)
+    }
+
+
+async def test_very_many_changes_keep_the_first_and_the_latest(journal):
+    """A radio that is away for a week is tried thousands of times."""
+    message = said(1)
+    delivery = bound(message)
+    await journal.accept(message, [delivery])
+    for start in range(0, 2000, 500):
+        await journal.record([moved(delivery, "queued", at_ms=n, reason="no port") for n in range(start, start + 500)])
+
+    (record,) = (await journal.message(message.id)).deliveries
+    assert record.history[0].state is State.WAITING
+    assert [one.at_ms for one in record.history[-50:]] == list(range(1950, 2000))
+    assert len(record.history) < 400
+
+
+@pytest.mark.parametrize("known", ["heard", "delivered"])
+@pytest.mark.parametrize("news", ["sent", "heard"])
+async def test_who_heard_or_has_it_is_never_unsaid(journal, known, news):
+    message = said(1)
+    delivery = bound(message)
+    await journal.accept(message, [delivery])
+    await journal.record([moved(delivery, known, at_ms=1)])
+    await journal.record([moved(delivery, news, at_ms=2, remote_id=RemoteId("$late"))])
+
+    (record,) = (await journal.message(message.id)).deliveries
+    assert (record.state, record.changed_ms) == (State(known), 1)
+    assert record.history[-1].state is State(known)
+    # What the network calls it is news all the same.
+    assert (await journal.find(ROOM, RemoteId("$late"))).message_id == message.id
+
+
+async def test_a_direct_message_that_was_heard_can_still_be_delivered_tried_again_or_fail(journal):
+    message = said(1)
+    deliveries = parts_of(message)
+    await journal.accept(message, deliveries)
+    await journal.record([moved(one, "heard") for one in deliveries])
+    await journal.record(
+        [moved(one, to) for one, to in zip(deliveries, ["delivered", "queued", "failed"], strict=True)]
+    )
+
+    assert await states(journal, *deliveries) == ["delivered", "queued", "failed"]
+    # It can be put into a queue that lost everything: its words are kept while that may happen.
+    assert (await journal.pending(HOME, after=0, limit=9)).deliveries == (deliveries[1],)
+
+
+async def test_a_change_for_one_state_only_does_nothing_in_another(journal):
+    """`queued` is told after the queue has it; by then it may be sent."""
+    message = said(1)
+    early, late = parts_of(message, parts=2)
+    await journal.accept(message, [early, late])
+    await journal.record([moved(early, "sent")])
+    await journal.record([moved(one, "queued", only_from=State.WAITING) for one in (early, late)])
+
+    assert await states(journal, early, late) == ["sent", "queued"]
+
+
+async def test_changes_of_unknown_deliveries_are_ignored_and_unknown_ones_have_no_standing(journal):
+    stranger = DeliveryId("x" * 26)
+    await journal.record([Change(id=stranger, state=State.SENT, at_ms=1, remote_id=RemoteId("$e"))])
+    await journal.record([])
+
+    assert await journal.standings([stranger]) == {}
+    assert await journal.standings([]) == {}
+    assert await journal.delivery(stranger) is None
+
+
+async def test_what_is_noted_comes_before_what_is_recorded_after_it(journal):
+    message = said(1)
+    deliveries = parts_of(message, parts=50)
+    await journal.accept(message, deliveries)
+    for one in deliveries:
+        journal.note([moved(one, "sending", at_ms=1)])
+        journal.note([])
+    await journal.record([moved(one, "sent", at_ms=2) for one in deliveries])
+
+    for record in (await journal.message(message.id)).deliveries:
+        assert [one.state.value for one in record.history] == ["waiting", "sending", "sent"]
+
+
+async def test_what_is_noted_before_closing_is_kept(tmp_path):
+    message = said(1)
+    delivery = bound(message)
+    async with opened(tmp_path) as journal:
+        await journal.accept(message, [delivery])
+        journal.note([moved(delivery, "sent")])
+    journal.note([moved(delivery, "failed")])  # too late: dropped, and said so in the log
+    async with opened(tmp_path) as journal:
+        assert await states(journal, delivery) == ["sent"]
+
+
+async def test_a_caller_that_is_cancelled_changes_nothing_for_the_others(journal):
+    tasks = [asyncio.create_task(journal.accept(said(n), [bound(said(n))])) for n in range(50)]
+    await asyncio.sleep(0)
+    for task in tasks[::2]:
+        task.cancel()
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert all(isinstance(answer, asyncio.CancelledError) for answer in answers[::2])
+    assert all(isinstance(answer, Accepted) for answer in answers[1::2])
+    for n in range(1, 50, 2):
+        assert await journal.message(said(n).id) is not None
+    await journal.accept(said(99), [])
+
+
+async def test_more_callers_than_may_wait_are_all_served(journal):
+    numbers = iter(range(6000))
+
+    async def source():
+        for n in numbers:
+            await journal.set_resume(HOME, ResumePoint(str(n)))
+
+    await asyncio.gather(*(source() for _ in range(5000)))
+
+    assert await journal.resume_point(HOME) is not None
+
+
+# What still has to leave.
+
+
+async def test_pending_gives_what_waits_in_order_and_says_how_far_that_goes(journal):
+    messages = [said(n) for n in range(5)]
+    for message in messages:
+        await journal.accept(message, [*reversed(parts_of(message, parts=2)), bound(message, LAN)])
+    await journal.record(
+        [moved(bound(messages[1], part=1, parts=2), "sent"), moved(bound(messages[2], part=2, parts=2), "cancelled")]
+    )
+
+    batch = await journal.pending(HOME, after=1, limit=100)
+
+    assert batch.upto == 5
+    expected = [(1, 2), (2, 1), (3, 1), (3, 2), (4, 1), (4, 2)]
+    assert batch.deliveries == tuple(bound(messages[n], part=part, parts=2) for n, part in expected)
+    assert (await journal.pending(HOME, after=5, limit=100)) == await journal.pending(HOME, after=5, limit=1)
+
+
+@pytest.mark.parametrize("limit", range(1, 12))
+async def test_pending_never_cuts_a_message(journal, limit):
+    for n in range(4):
+        await journal.accept(said(n), parts_of(said(n)))
+    after, found = 0, []
+    for _ in count():
+        batch = await journal.pending(HOME, after=after, limit=limit)
+        assert len(batch.deliveries) % 3 == 0
+        assert len(batch.deliveries) <= limit + 2
+        found += batch.deliveries
+        if batch.upto == after:
+            break
+        after = batch.upto
+
+    assert after == 4
+    assert found == [one for n in range(4) for one in parts_of(said(n))]
+
+
+async def test_nothing_pending_covers_everything_there_is(journal):
+    await journal.accept(said(1), [bound(said(1), LAN)])
+
+    batch = await journal.pending(HOME, after=0, limit=10)
+
+    assert (batch.upto, batch.deliveries) == (1, ())
+    assert (await journal.pending(HOME, after=9, limit=10)).upto == 9
+
+
+async def test_sent_again_they_are_found_at_the_end_as_they_are_now(journal):
+    first, second = said(1), said(2)
+    await journal.accept(first, parts_of(first, parts=2))
+    await journal.accept(second, [bound(second)])
+    await journal.record([moved(parts_of(first, parts=2)[0], "failed", reason="too big")])
+    anew = [bound(first, part=part, parts=3, expires_ms=7) for part in (1, 2, 3)]
+
+    await journal.requeue(anew)
+    await journal.requeue([])
+    await journal.requeue([bound(said(77))])
+
+    batch = await journal.pending(HOME, after=2, limit=100)
+    assert batch.deliveries == tuple(anew)
+    assert batch.upto == await journal.head()
+    records = (await journal.message(first.id)).deliveries
+    assert [(one.part, one.parts, one.state, one.reason) for one in records] == [
+        (part, 3, State.WAITING, "sent again by hand") for part in (1, 2, 3)
+    ]
+
+
+async def test_a_delivery_that_can_not_be_read_fails_with_a_reason(journal):
+    """Left waiting it would be in nobody's way and nobody's sight."""
+    message = said(1)
+    delivery = bound(message)
+    await journal.accept(message, [delivery])
+    await journal.record([moved(delivery, "cancelled")])
+    await journal.record([moved(delivery, "queued")])
+
+    assert (await journal.pending(HOME, after=0, limit=9)).deliveries == ()
+    await journal.record([moved(bound(said(2)), "sent")])  # after this, what was noted is written
+    (letter,) = await journal.failed(limit=9)
+    assert letter.reason == "what it says can't be read any more"
+
+
+async def test_a_new_source_name_is_kept(tmp_path):
+    async with opened(tmp_path) as journal:
+        old = journal.source
+        new = await journal.renew_source()
+    async with opened(tmp_path) as journal:
+        assert journal.source == new != old
+        assert len(new) == len(old) == 32
+
+
+# Who is called what where.
+
+
+async def test_counterparts_lead_from_each_network_to_each_other(journal):
+    message = said(1)
+    to_room, to_lan = parts_of(message, ROOM, 2), bound(message, LAN)
+    await journal.accept(message, [*to_room, to_lan])
+    for n, one in enumerate([*reversed(to_room), to_lan]):
+        await journal.record([moved(one, "sent", remote_id=RemoteId(f"${n}"))])
+
+    assert await journal.counterpart(RADIO, RemoteId("packet-1"), ROOM) == "$1"  # the first part
+    assert await journal.counterpart(ROOM, RemoteId("$0"), RADIO) == "packet-1"
+    assert await journal.counterpart(ROOM, RemoteId("$0"), LAN) == "$2"
+    assert await journal.counterpart(ROOM, RemoteId("$0"), OTHER_RADIO) is None
+    assert await journal.counterpart(LAN, RemoteId("$0"), ROOM) is None
+
+
+async def test_a_copy_gives_a_message_its_name_there_too(journal):
+    message = said(1)
+    await journal.accept(message, [bound(message)])
+    await journal.record([moved(bound(message), "sent", remote_id=RemoteId("$e"))])
+    await journal.accept(said(1, OTHER_RADIO), [])
+
+    assert await journal.counterpart(ROOM, RemoteId("$e"), OTHER_RADIO) == "packet-1"
+    assert (await journal.find(OTHER_RADIO, RemoteId("packet-1"))).origin == RADIO
+
+
+async def test_sent_under_a_fresh_key_both_ids_are_known_and_the_last_one_is_used(journal):
+    message = said(1)
+    delivery = bound(message)
+    await journal.accept(message, [delivery])
+    for generation, remote_id in enumerate(["900", "100", "500"]):
+        await journal.record([moved(delivery, "sent", remote_id=RemoteId(remote_id), generation=generation)])
+
+    assert await journal.counterpart(RADIO, RemoteId("packet-1"), ROOM) == "500"
+    assert await journal.counterpart(ROOM, RemoteId("900"), RADIO) == "packet-1"
+
+
+async def test_an_id_that_a_network_uses_again_means_the_newer_message(journal):
+    for n in (1, 2):
+        await journal.accept(said(n), [bound(said(n))])
+        await journal.record([moved(bound(said(n)), "sent", remote_id=RemoteId("7"))])
+
+    assert (await journal.find(ROOM, RemoteId("7"))).message_id == said(2).id
+
+
+async def test_a_message_is_found_by_its_id_where_it_came_from_and_where_it_went(journal):
+    message = said(1, direct=True)
+    await journal.accept(message, [bound(message)])
+    await journal.record([moved(bound(message), "sent", remote_id=RemoteId("$e"))])
+    origin = Origin(message_id=message.id, origin=RADIO, direct=True, sender_name="Ali")
+
+    assert await journal.find(RADIO, RemoteId("packet-1")) == origin
+    assert await journal.find(ROOM, RemoteId("$e")) == origin
+    assert await journal.find(ROOM, RemoteId("packet-1")) is None
+
+
+# For people.
+
+
+async def test_messages_come_in_pages_and_the_latest_at_once(journal):
+    for n in range(1, 8):
+        await journal.accept(said(n), [bound(said(n))])
+
+    async def seqs(**asked):
+        return [record.seq for record in await journal.messages(**asked)]
+
+    assert await seqs() == [1, 2, 3, 4, 5, 6, 7]
+    assert await seqs(limit=3) == [1, 2, 3]
+    assert await seqs(after=3, limit=3) == [4, 5, 6]
+    assert await seqs(limit=3, latest=True) == [5, 6, 7]
+    assert await seqs(after=7) == []
+    assert [len(record.deliveries) for record in await journal.messages()] == [1] * 7
+
+
+async def test_messages_of_an_address_are_those_from_and_to_it(journal, monkeypatch):
+    monkeypatch.setattr("gateway.journal.queries.WINDOW", 4)
+    for n in range(1, 21):
+        origin = ROOM if n % 5 == 0 else RADIO
+        to = LAN if n % 7 == 0 else OTHER_RADIO
+        await journal.accept(said(n, origin), [bound(said(n, origin), to)])
+
+    async def seqs(address, **asked):
+        return [record.seq for record in await journal.messages(address=address, **asked)]
+
+    assert await seqs(ROOM) == [5, 10, 15, 20]
+    assert await seqs(LAN) == [7, 14]
+    assert await seqs(ROOM, limit=2) == [5, 10]
+    assert await seqs(ROOM, limit=2, latest=True) == [15, 20]
+    assert await seqs(ROOM, after=10) == [15, 20]
+    assert await seqs(RADIO, limit=3, latest=True) == [17, 18, 19]
+    assert await seqs(LAN, limit=1, latest=True) == [14]
+
+
+async def test_nobody_knows_an_unknown_message(journal):
+    assert await journal.message(MessageId("z" * 26)) is None
+    assert await journal.messages(address=LAN) == ()
+    assert await journal.failed(limit=5) == ()
+
+
+async def test_dead_letters_say_what_and_why_and_a_page_never_cuts_a_message(journal):
+    for n in (1, 2, 3):
+        await journal.accept(said(n), parts_of(said(n), parts=3))
+        await journal.record(
+            [moved(one, "failed", at_ms=n, reason=f"too big {n}") for one in parts_of(said(n), parts=3)]
+        )
+
+    page = await journal.failed(limit=2)
+    assert [letter.seq for letter in page] == [1, 1, 1]
+    page = await journal.failed(limit=4, after=page[-1].seq)
+    assert [letter.seq for letter in page] == [2, 2, 2, 3, 3, 3]
+    assert page[0] == DeadLetter(
+        id=bound(said(2), part=1, parts=3).id,
+        message=said(2),
+        seq=2,
+        to=ROOM,
+        part=1,
+        parts=3,
+        reason="too big 2",
+        changed_ms=2,
+    )
+
+
+async def test_a_dead_letter_keeps_what_would_be_sent_again(journal):
+    message = said(1)
+    dead, done = parts_of(message, parts=2)
+    await journal.accept(message, [dead, done])
+    await journal.record([moved(dead, "failed", reason="no"), moved(done, "delivered")])
+
+    found = await journal.delivery(dead.id)
+    assert (found.message, found.seq, found.delivery) == (message, 1, dead)
+    assert (found.record.state, found.record.reason) == (State.FAILED, "no")
+    assert (await journal.delivery(done.id)).delivery is None
+
+
+async def test_the_tally_follows_every_change(journal):
+    for n in range(4):
+        await journal.accept(said(n), [bound(said(n)), bound(said(n), LAN)])
+    assert await journal.tally() == {("home", State.WAITING): 4, ("lan", State.WAITING): 4}
+
+    await journal.record([moved(bound(said(n)), "queued") for n in range(4)])
+    await journal.record([moved(bound(said(n)), state) for n, state in enumerate(["sent", "failed", "failed"])])
+
+    assert await journal.tally() == {
+        ("home", State.SENT): 1,
+        ("home", State.FAILED): 2,
+        ("home", State.QUEUED): 1,
+        ("lan", State.WAITING): 4,
+    }
+
+
+async def test_the_oldest_that_waits_is_known_for_each_bridge(journal):
+    for n in range(3):
+        message = said(n, received_ms=START_MS + n * DAY_MS)
+        await journal.accept(message, [bound(message), bound(message, LAN)])
+    await journal.record([moved(bound(said(0)), "sent")])
+    await journal.record([moved(bound(said(n), LAN), "sent") for n in range(3)])
+
+    assert await journal.oldest_pending() == {"home": START_MS + DAY_MS}
