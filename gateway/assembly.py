@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from gateway.model import (
     BridgeKind,
     BridgeName,
     Clock,
+    Delivery,
     Level,
     RoutedConversation,
     SenderId,
@@ -77,10 +78,15 @@ class Assembly:
             level_of=self.settings.permissions.level_of,
             is_direct=lambda address: kinds[address.bridge].is_direct(address.conversation),
         )
-        drains: dict[BridgeName, Drain] = {}
-        intake = Intake(self.journal, planner, self.outbox, self.tally, lambda name: drains[name].wake())
+        drains: list[Drain] = []
+
+        def hand_over(seq: int, deliveries: Sequence[Delivery]) -> None:
+            for drain in drains:
+                drain.hand_over(seq, deliveries)
+
+        intake = Intake(self.journal, planner, self.outbox, self.tally, hand_over)
         parts = {name: self._part(bridge, intake, planner) for name, bridge in bridges.items()}
-        drains.update({name: part.drain for name, part in parts.items()})
+        drains += [part.drain for part in parts.values()]
         return Parts(planner=planner, intake=intake, by_bridge=parts, kinds=kinds)
 
     async def _bridge(self, name: BridgeName, kind: BridgeKind, table: RoutingTable) -> Bridge:

@@ -91,6 +91,9 @@ class Sender:
         self.bridge = bridge
         self.holds = False
         """Whether this gateway is the one that works this destination now."""
+        self.put_count = 0
+        """How often something new was queued."""
+        self._foresees = bridge if isinstance(bridge, Foresees) else None
         self._link = link
         self._journal = journal
         self._outbox = outbox
@@ -114,6 +117,11 @@ class Sender:
 
     def wake(self) -> None:
         """Say that something new is queued."""
+        self.put_count += 1
+        self._woken.set()
+
+    def look_again(self) -> None:
+        """Say that what is queued may be due now."""
         self._woken.set()
 
     async def run(self) -> None:
@@ -206,14 +214,14 @@ class Sender:
     def begin(self, leases: Sequence[Lease]) -> None:
         """Note that these are about to be sent, and under which ids, where the network takes ours."""
         now_ms = self._clock.now_ms()
-        bridge = self.bridge if isinstance(self.bridge, Foresees) else None
+        foresees = self._foresees
         changes = [
             Change(
                 id=lease.id,
                 state=State.SENDING,
                 at_ms=now_ms,
                 generation=lease.generation,
-                remote_id=bridge.foresee(key_of(lease.id, lease.generation)) if bridge else None,
+                remote_id=foresees.foresee(key_of(lease.id, lease.generation)) if foresees else None,
             )
             for lease in leases
         ]
@@ -363,6 +371,8 @@ class Shift:
         self._put_count = 0
         self._flushed_count = 0
         self._active = 0
+        self._behind = False
+        """Whether more may wait in a conversation that is being settled: then a claim must follow."""
 
     async def work(self) -> None:
         """Claim, send and settle until the fence is lost."""
@@ -387,6 +397,7 @@ class Shift:
             if room <= 0:
                 await self._sender.rest(POLL_S)
                 continue
+            puts = self._sender.put_count
             try:
                 leases, rest_s = await self._sender.claim(self.fence, room)
                 known = await self._sender.standings(leases) if leases else {}
@@ -398,8 +409,8 @@ class Shift:
                 continue
             for run in _by_conversation(leases):
                 self._active += 1
-                group.create_task(self._send_run(run, known), name=f"run {self._sender.bridge.name}")
-            if not leases:
+                group.create_task(self._send_run(run, known, puts), name=f"run {self._sender.bridge.name}")
+            if len(leases) < room:
                 await self._sender.rest(rest_s)
 
     async def _start_over(self) -> None:
@@ -409,7 +420,8 @@ class Shift:
         await self._all_flushed()
         self.fence = await self._sender.acquire()
 
-    async def _send_run(self, run: Sequence[Lease], known: dict[DeliveryId, Standing]) -> None:
+    async def _send_run(self, run: Sequence[Lease], known: dict[DeliveryId, Standing], puts: int) -> None:
+        """Send a run in order. `puts`: how much had been queued when it was claimed."""
         self._sender.begin([lease for lease in run if not _is_over(known.get(lease.id))])
         broken: set[str] = set()
         try:
@@ -424,7 +436,9 @@ class Shift:
                     return
         finally:
             self._active -= 1
-            self._sender.wake()
+            self._behind |= len(run) >= RUN or puts != self._sender.put_count
+            if self._active == self._sender.bridge.capabilities.in_flight - 1:
+                self._sender.look_again()
 
     async def _send_one(self, lease: Lease, broken: set[str]) -> bool:
         """Send one; False if the rest of its conversation must wait."""
@@ -450,6 +464,7 @@ class Shift:
             await self._news.wait()
             self._news.clear()
             batch, self._settled = self._settled, []
+            behind, self._behind = self._behind, False
             if not batch:
                 continue
             await self._sender.record([settled.change for settled in batch if settled.change is not None])
@@ -458,7 +473,12 @@ class Shift:
             async with self._flushed:
                 self._flushed_count += len(batch)
                 self._flushed.notify_all()
-            self._sender.wake()
+            self._look_again(batch, behind=behind)
+
+    def _look_again(self, batch: Sequence[Settled], *, behind: bool) -> None:
+        width = self._sender.bridge.capabilities.in_flight
+        if behind or width == 1 or any(isinstance(settled.outcome, Retry) for settled in batch):
+            self._sender.look_again()
 
     async def _all_flushed(self) -> None:
         """Wait until every receipt up to now is in the journal."""

@@ -27,25 +27,24 @@ class Unfit:
 
 
 def fit(message: Message, to: Address, capabilities: Capabilities) -> tuple[Message, ...] | Unfit:
-    """Return the parts to send, in order. Each is the message with that part's content.
+    """Return the parts to send, in order. Each is the message with that part's content and reply.
 
     The first part keeps the reply; the sender's name leads the first part where the network shows
     only the gateway's own.
     """
-    bare = replace(message, remote_id=None, resume=None)
     content = message.content
     match content:
         case Text():
-            return _fit_text(bare, to, capabilities)
+            return _fit_text(message, to, capabilities)
         case Reaction():
             words = f"{content.emoji} (reaction)"
-            return _fit_relation(bare, content, to, capabilities, support=capabilities.reactions, words=words)
+            return _fit_relation(message, content, to, capabilities, support=capabilities.reactions, words=words)
         case Edit():
             words = f"corrected: {content.body}"
-            return _fit_relation(bare, content, to, capabilities, support=capabilities.edits, words=words)
+            return _fit_relation(message, content, to, capabilities, support=capabilities.edits, words=words)
         case Redaction():
             words = "took a message back"
-            return _fit_relation(bare, content, to, capabilities, support=capabilities.redactions, words=words)
+            return _fit_relation(message, content, to, capabilities, support=capabilities.redactions, words=words)
         case _:
             assert_never(content)
 
@@ -87,21 +86,22 @@ def _fit_text(message: Message, to: Address, capabilities: Capabilities) -> tupl
     body = content.body.strip()
     if not body:
         return Unfit(reason="there is no text in it")
-    if capabilities.replies is Support.DROP:
-        message = replace(message, reply_to=None)
-    if capabilities.names is not Support.NATIVE:
-        name = short_name(message.sender, capabilities.max_name_bytes)
-        lead, content = (f"* {name} " if content.emote else f"{name}: "), Text(body=body)
+    reply_to = None if capabilities.replies is Support.DROP else message.reply_to
+    if capabilities.names is Support.NATIVE:
+        lead, emote = "", content.emote
     else:
-        lead = ""
-    first = capabilities.room_for(content, to, message.reply_to is not None)
+        name = short_name(message.sender, capabilities.max_name_bytes)
+        lead, emote = (f"* {name} " if content.emote else f"{name}: "), False
+    first = capabilities.room_for(content, to, reply_to is not None)
     later = capabilities.room_for(content, to, False)
     parts = split(body, lead=lead, first=first, later=later, most=capabilities.max_parts)
     if parts is None:
         most = min(capabilities.max_parts, MOST_PARTS)
         return Unfit(reason=f"too long: more than {most} part{'s' if most > 1 else ''} of {later} bytes")
+    if parts == (content.body,) and emote == content.emote and reply_to == message.reply_to:
+        return (message,)
     return tuple(
-        replace(message, content=replace(content, body=part), reply_to=message.reply_to if index == 0 else None)
+        replace(message, content=Text(body=part, emote=emote), reply_to=reply_to if index == 0 else None)
         for index, part in enumerate(parts)
     )
 

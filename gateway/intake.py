@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
 
 from gateway.fitting import Unfit, fit
-from gateway.journal import Accepted, Change, Journal, Seen
+from gateway.journal import Accepted, Batch, Change, Journal, Seen
 from gateway.model import (
     Address,
     BridgeName,
@@ -31,6 +32,8 @@ from gateway.routing import Choice, Refused, RoutingTable
 log = structlog.get_logger()
 
 BATCH = 256
+MOST_HANDED = 2048
+"""Messages a drain may be told of ahead; one that is further behind reads the journal."""
 CHECK_EVERY_S = 5.0
 """How often an idle drain asks whether the queue still knows what it was given."""
 AGAIN_S = (0.1, 2.0)
@@ -104,13 +107,19 @@ class Intake:
     """Accepts messages: when `accept` returns, they are on the disk and will not be lost."""
 
     def __init__(
-        self, journal: Journal, planner: Planner, outbox: Outbox, observer: Observer, wake: Callable[[BridgeName], None]
+        self,
+        journal: Journal,
+        planner: Planner,
+        outbox: Outbox,
+        observer: Observer,
+        hand_over: Callable[[int, Sequence[Delivery]], None],
     ) -> None:
+        """`hand_over` is told of everything that was journalled: its sequence and its deliveries."""
         self._journal = journal
         self._planner = planner
         self._outbox = outbox
         self._observer = observer
-        self._wake = wake
+        self._hand_over = hand_over
 
     async def accept(self, message: Message, *, choice: Choice | None = None) -> Accepted | Seen:
         """Journal a message with its deliveries and its source's resume point; JournalError if it can't."""
@@ -121,8 +130,7 @@ class Intake:
             await self._cancel(result)
             return result
         self._observer.accepted(message, plan)
-        for bridge in {delivery.to.bridge for delivery in plan.deliveries}:
-            self._wake(bridge)
+        self._hand_over(result.seq, plan.deliveries)
         return result
 
     async def _answers(self, message: Message) -> Address | None:
@@ -139,6 +147,32 @@ class Intake:
             except OutboxError as error:
                 # The journal says cancelled, and delivery asks it before it sends.
                 log.info("cancel_postponed", bridge=bridge, reason=str(error))
+
+
+class Handed:
+    """What was journalled lately, without a gap, so that a drain that keeps up reads nothing back."""
+
+    def __init__(self) -> None:
+        self._entries: deque[tuple[int, Sequence[Delivery]]] = deque()
+
+    def add(self, seq: int, deliveries: Sequence[Delivery]) -> None:
+        """Add what comes next; after a gap, or past the limit, only what follows counts."""
+        if self._entries and (seq != self._entries[-1][0] + 1 or len(self._entries) >= MOST_HANDED):
+            self._entries.clear()
+        self._entries.append((seq, deliveries))
+
+    def take(self, cursor: int, limit: int) -> Batch | None:
+        """Return what directly follows `cursor`, about `limit` deliveries; None: look into the journal."""
+        while self._entries and self._entries[0][0] <= cursor:
+            self._entries.popleft()
+        if not self._entries or self._entries[0][0] != cursor + 1:
+            return None
+        taken: list[Delivery] = []
+        upto = cursor
+        while self._entries and len(taken) < limit:
+            upto, deliveries = self._entries.popleft()
+            taken += deliveries
+        return Batch(upto=upto, deliveries=tuple(taken))
 
 
 class Drain:
@@ -162,6 +196,14 @@ class Drain:
         self._woken = asyncio.Event()
         self._cursor: int | None = None
         self._limit = BATCH
+        self._handed = Handed()
+
+    def hand_over(self, seq: int, deliveries: Sequence[Delivery]) -> None:
+        """Learn what was journalled under this sequence: it need not be read back if nothing is missing."""
+        mine = [delivery for delivery in deliveries if delivery.to.bridge == self.destination]
+        self._handed.add(seq, mine)
+        if mine:
+            self._woken.set()
 
     def wake(self) -> None:
         """Say that there is something new in the journal, or that the queue came back."""
@@ -189,7 +231,9 @@ class Drain:
         self._woken.clear()
         if self._cursor is None:
             self._cursor = await self._outbox.cursor(self.destination, self._journal.source)
-        batch = await self._journal.pending(self.destination, after=self._cursor, limit=self._limit)
+        batch = self._handed.take(self._cursor, self._limit)
+        if batch is None:
+            batch = await self._journal.pending(self.destination, after=self._cursor, limit=self._limit)
         result = await self._outbox.put(
             self.destination,
             self._journal.source,
@@ -210,7 +254,7 @@ class Drain:
 
     async def _stored(self, upto: int, deliveries: tuple[Delivery, ...]) -> bool:
         self._say("")
-        more = upto != self._cursor
+        more = len(deliveries) >= self._limit
         self._cursor = upto
         self._limit = min(BATCH, self._limit * 2)
         if deliveries:

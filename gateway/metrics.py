@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+from typing import TypeVar, cast
+
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 
 from gateway.model import BridgeName, State
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21600, 86400, 604800)
+
+M = TypeVar("M", Counter, Histogram)
 
 
 class Metrics:
@@ -16,6 +20,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
+        self._children: dict[tuple[object, ...], Counter | Histogram] = {}
         self._received = Counter(
             "crossband_messages_received",
             "Messages journalled, by where they came from.",
@@ -35,12 +40,20 @@ class Metrics:
 
     def received(self, bridge: BridgeName) -> None:
         """Count a message that was journalled; `bridge` is its origin."""
-        self._received.labels(bridge=bridge).inc()
+        self._child(self._received, bridge).inc()
 
     def changed(self, bridge: BridgeName, state: State) -> None:
         """Count a delivery's new state; `bridge` is its destination."""
-        self._changes.labels(bridge=bridge, state=state.value).inc()
+        self._child(self._changes, bridge, state.value).inc()
 
     def sent(self, bridge: BridgeName, seconds: float) -> None:
         """Note how long a delivery took, from receiving its message to the far network having it."""
-        self._seconds.labels(bridge=bridge).observe(max(0.0, seconds))
+        self._child(self._seconds, bridge).observe(max(0.0, seconds))
+
+    def _child(self, metric: M, *labels: str) -> M:
+        """Return one series of a metric; looked up by ourselves, for `labels()` is slow and this is asked often."""
+        key = (metric, *labels)
+        child = self._children.get(key)
+        if child is None:
+            child = self._children[key] = metric.labels(*labels)
+        return cast("M", child)

@@ -59,6 +59,16 @@ class RoutingTable:
     """Where direct messages to a bridge's own node or user go."""
     in_clear: frozenset[BridgeName] = frozenset()
     """Bridges whose network anyone in range can read: sending there takes `transmit`."""
+    _by_source: Mapping[Address, Mapping[Address, int | None]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        by_source: dict[Address, dict[Address, int | None]] = {}
+        for route in self.routes:
+            for source in route.sources:
+                found = by_source.setdefault(source, {})
+                for to in route.targets:
+                    found.setdefault(to, self._expiry(route, to))
+        object.__setattr__(self, "_by_source", by_source)
 
     def decide(
         self, message: Message, level: Level, *, answers: Address | None = None, choice: Choice | None = None
@@ -102,12 +112,7 @@ class RoutingTable:
         if message.direct:
             to = self.direct.get(message.origin.bridge)
             return {} if to is None else {to: self._expiry(None, to)}
-        found: dict[Address, int | None] = {}
-        for route in self.routes:
-            if message.origin in route.sources:
-                for to in route.targets:
-                    found.setdefault(to, self._expiry(route, to))
-        return found
+        return dict(self._by_source.get(message.origin, {}))
 
     def _expiry(self, route: Route | None, to: Address) -> int | None:
         default = CLEAR_EXPIRES_S if to.bridge in self.in_clear else None

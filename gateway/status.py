@@ -95,6 +95,11 @@ class EventHub:
         self._open: set[Subscription] = set()
         self._closed = False
 
+    @property
+    def has_listeners(self) -> bool:
+        """Whether anybody would get an event."""
+        return bool(self._open)
+
     def publish(self, event: Event) -> None:
         """Give the event to everyone who listens now. Never blocks, never raises."""
         for subscription in self._open:

@@ -29,6 +29,8 @@ class Tally:
         self._metrics.received(message.origin.bridge)
         for delivery, state, _ in plan.ended:
             self._metrics.changed(delivery.to.bridge, state)
+        if not self._events.has_listeners:
+            return
         self._events.publish(
             Event(
                 name="message",
@@ -43,6 +45,8 @@ class Tally:
     def changed(self, bridge: BridgeName, change: Change) -> None:
         """Count a delivery's new state; `bridge` is its destination."""
         self._metrics.changed(bridge, change.state)
+        if not self._events.has_listeners:
+            return
         self._events.publish(
             Event(
                 name="delivery",

@@ -35,6 +35,8 @@ MOST_QUEUED: Final = 4096
 """Calls that may wait to be written; past it callers wait before they are queued."""
 MOST_NOTED: Final = 32_768
 """Noted changes that may wait; past it they are dropped, and said so: the disk has been stuck for long."""
+NOTES_WITHIN_S: Final = 0.05
+"""Noted changes go with the next call that waits, or by themselves after this."""
 CHECKPOINT_COMMITS: Final = 256
 """After so many commits the log is copied into the database, as soon as nobody writes."""
 IDLE_S: Final = 0.25
@@ -71,6 +73,8 @@ class Writer:
         self._queue: SimpleQueue[Op | None] = SimpleQueue()
         self._slots = asyncio.Semaphore(MOST_QUEUED)
         self._noted = 0
+        self._notes: list[Row] = []
+        self._notes_due: asyncio.TimerHandle | None = None
         self._closed = False
         self._stale = False
         self._full_sync = True
@@ -99,11 +103,25 @@ class Writer:
             log.error("journal_notes_dropped", changes=len(rows), in_all=self.lost)
             return
         self._noted += len(rows)
-        self._queue.put(Op(changes=rows))
+        self._notes.extend(rows)
+        if len(self._notes) >= MOST_OPS:
+            self._hand_notes()
+        elif self._notes_due is None:
+            self._notes_due = self._loop.call_later(NOTES_WITHIN_S, self._hand_notes)
+
+    def _hand_notes(self) -> None:
+        """Hand what was noted to the thread: together, so that it costs one transaction."""
+        if self._notes_due is not None:
+            self._notes_due.cancel()
+            self._notes_due = None
+        if self._notes:
+            self._queue.put(Op(changes=self._notes))
+            self._notes = []
 
     def stop(self) -> None:
         """Write what is queued, then close the connection. Later calls raise JournalError."""
         self._closed = True
+        self._hand_notes()
         self._queue.put(None)
 
     async def stopped(self) -> None:
@@ -116,6 +134,7 @@ class Writer:
             self._slots.release()
             raise JournalError("the journal is closed")
         op.future = self._loop.create_future()
+        self._hand_notes()
         self._queue.put(op)
         return await op.future
 

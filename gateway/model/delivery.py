@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import lru_cache
 from typing import NewType
 
 from gateway.model.message import Address, Lane, Message, MessageId, short_hash
@@ -43,7 +42,6 @@ class State(StrEnum):
 PENDING = frozenset({State.WAITING, State.QUEUED, State.SENDING})
 
 
-@lru_cache(maxsize=4096)
 def delivery_id(message: MessageId, to: Address, part: int) -> DeliveryId:
     """Return the id that every box computes for this part of this message to this address."""
     return DeliveryId(short_hash("delivery", message, str(to), str(part)))
@@ -61,11 +59,11 @@ class Delivery:
     expires_ms: int | None = None
     direct: bool = False
     """To one person: its end is `delivered` or `failed`, not `sent`."""
+    id: DeliveryId = field(init=False, repr=False, compare=False)
+    """Computed from message, address and part."""
 
-    @property
-    def id(self) -> DeliveryId:
-        """The delivery's id."""
-        return delivery_id(self.message.id, self.to, self.part)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id", delivery_id(self.message.id, self.to, self.part))
 
     @property
     def lane(self) -> Lane:

@@ -7,9 +7,8 @@ integers: milliseconds since the Unix epoch by the gateway's own clock, never by
 
 from __future__ import annotations
 
-import base64
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from functools import lru_cache
 from typing import Literal, NewType, Self
@@ -21,7 +20,7 @@ NativeId = NewType("NativeId", str)
 """A message's id in the world: ``mx:$event``, ``mt:from:id``, ``web:box:uuid``, ``api:key``."""
 
 MessageId = NewType("MessageId", str)
-"""26 lower-case letters and digits, a hash of the native id: the same on every box and replay."""
+"""26 hexadecimal digits, a hash of the native id: the same on every box and replay."""
 
 RemoteId = NewType("RemoteId", str)
 """What one network calls one message: a Matrix event id, a packet id. Opaque outside its bridge."""
@@ -34,13 +33,9 @@ ResumePoint = NewType("ResumePoint", str)
 
 
 def short_hash(*parts: str) -> str:
-    """Return 26 characters (130 bits) of base 32 that depend on every part and on where they end."""
-    digest = hashlib.blake2s(digest_size=17)
-    for part in parts:
-        data = part.encode()
-        digest.update(len(data).to_bytes(4, "big"))
-        digest.update(data)
-    return base64.b32encode(digest.digest()).decode().lower()[:26]
+    """Return 26 hexadecimal digits (104 bits) that depend on every part and on where they end."""
+    text = "".join(f"{len(part)}:{part}" for part in parts)
+    return hashlib.blake2s(text.encode("utf-8", "replace"), digest_size=13).hexdigest()
 
 
 @lru_cache(maxsize=4096)
@@ -157,8 +152,8 @@ class Message:
     """Said to the gateway itself: `origin` is a direct chat, routed by the bridge's ``direct``."""
     resume: ResumePoint | None = None
     """Where the source goes on once this message is stored; stored with it, atomically."""
+    id: MessageId = field(init=False, repr=False, compare=False)
+    """Computed from its native id."""
 
-    @property
-    def id(self) -> MessageId:
-        """The message's id, computed from its native id."""
-        return message_id(self.native_id)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id", message_id(self.native_id))

@@ -55,9 +55,9 @@ def decode_message(data: bytes) -> Message:
 
 
 def encode(delivery: Delivery) -> bytes:
-    """Return the envelope of a delivery."""
+    """Return the envelope of a delivery; its message's own id at the origin is the journal's to know."""
     head = [str(delivery.to), delivery.part, delivery.parts, delivery.expires_ms, int(delivery.direct)]
-    return _dump([VERSION, *head, *_message_fields(delivery.message)])
+    return _dump([VERSION, *head, *_message_fields(delivery.message)[:-1]])
 
 
 def decode(data: bytes) -> Delivery:

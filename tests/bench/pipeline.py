@@ -36,6 +36,7 @@ from gateway.outbox.embedded import EmbeddedServer
 from gateway.outbox.outbox import Done
 from gateway.outbox.redis import RedisOutbox
 from gateway.registry import Registry
+from gateway.service import share_the_interpreter
 from gateway.status import EventHub
 from gateway.tally import Tally
 
@@ -132,6 +133,7 @@ kind = "instant"
 @asynccontextmanager
 async def gateway(folder: Path) -> AsyncIterator[tuple[Parts, CountingOutbox]]:
     """A gateway's core on its default settings, running."""
+    share_the_interpreter()
     folder.mkdir(parents=True, exist_ok=True)
     registry = Registry({"instant": lambda: BridgeKind(create=InstantBridge, check=lambda _: frozenset())})
     (folder / "crossband.toml").write_text(CONFIG)

@@ -33,7 +33,9 @@ class Figure:
     def row(self) -> str:
         lowest, median, highest = (f"{value:12.2f}" for value in (min(self.runs), self.median, max(self.runs)))
         verdict = "met" if self.is_met else "MISSED"
-        return f"{self.key:22}{lowest}{median}{highest}  {self.unit:6} {self.goal:10} {verdict}  ({len(self.runs)} runs)"
+        return (
+            f"{self.key:22}{lowest}{median}{highest}  {self.unit:6} {self.goal:10} {verdict}  ({len(self.runs)} runs)"
+        )
 
 
 class Report:

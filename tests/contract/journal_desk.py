@@ -40,7 +40,9 @@ def said(n, origin=RADIO, *, resume=None, body="is anyone there?", received_ms=S
 
 
 def bound(message, to=ROOM, part=1, parts=1, **fields):
-    fitted = replace(message, content=Text(body=f"{part}/{parts} {message.content.body}"), resume=None)
+    body = f"{part}/{parts} {message.content.body}"
+    # A delivery carries neither of the origin's marks: they are the journal's.
+    fitted = replace(message, content=Text(body=body), resume=None, remote_id=None)
     return Delivery(message=fitted, to=to, part=part, parts=parts, **fields)
 
 

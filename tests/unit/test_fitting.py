@@ -76,7 +76,6 @@ def test_only_the_first_part_is_the_reply_and_it_leaves_room_for_that():
 
     assert [part.reply_to for part in parts] == [TARGET, None]
     assert len(parts[0].content.body.encode()) == 227
-    assert parts[0].remote_id is None
 
 
 def test_more_parts_than_allowed_is_refused_with_a_reason_not_cut():

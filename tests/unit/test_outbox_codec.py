@@ -71,8 +71,8 @@ def test_a_message_comes_out_as_it_went_in(message: Message) -> None:
 
 
 @given(deliveries)
-def test_a_delivery_comes_out_as_it_went_in(delivery: Delivery) -> None:
-    assert decode(encode(delivery)) == delivery
+def test_a_delivery_comes_out_as_it_went_in_but_for_its_own_id_at_the_origin(delivery: Delivery) -> None:
+    assert decode(encode(delivery)) == replace(delivery, message=replace(delivery.message, remote_id=None))
 
 
 @given(messages)
