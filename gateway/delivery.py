@@ -22,6 +22,7 @@ from gateway.intake import Observer
 from gateway.journal import Change, Journal, Standing
 from gateway.link import Link
 from gateway.model import (
+    API_ADDRESS,
     Address,
     Bridge,
     BridgeError,
@@ -34,12 +35,14 @@ from gateway.model import (
     LeaseLost,
     LinkDown,
     Message,
+    MessageId,
     NotThere,
     OutboxError,
     Reaction,
     Receipt,
     Redaction,
     Rejected,
+    RemoteId,
     State,
     Unconfirmed,
     delivery_id,
@@ -269,15 +272,23 @@ class Sender:
         """Put the destination's own ids in place of the origin's; Rejected if a relation has lost its target."""
         message = delivery.message
         if message.reply_to is not None:
-            found = await self._journal.counterpart(message.origin, message.reply_to, delivery.to)
+            found = await self._counterpart(message, message.reply_to, delivery.to)
             message = replace(message, reply_to=found)
         content = message.content
         if isinstance(content, Reaction | Edit | Redaction):
-            target = await self._journal.counterpart(message.origin, content.target, delivery.to)
+            target = await self._counterpart(message, content.target, delivery.to)
             if target is None:
                 raise Rejected(f"what this {content.kind} is about isn't known there")
             message = replace(message, content=replace(content, target=target))
         return message
+
+    async def _counterpart(self, message: Message, id: RemoteId, to: Address) -> RemoteId | None:
+        if message.origin != API_ADDRESS:
+            return await self._journal.counterpart(message.origin, id, to)
+        record = await self._journal.message(MessageId(id))
+        if record is None or record.message.remote_id is None:
+            return None
+        return await self._journal.counterpart(record.message.origin, record.message.remote_id, to)
 
     async def send(self, lease: Lease) -> Settled:
         """Send one lease and say what became of it; never raises BridgeError."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from gateway.api.gateway import API_ADDRESS
 from gateway.assembly import Part, Parts
 from gateway.config import Settings
 from gateway.fitting import Unfit
@@ -13,6 +12,7 @@ from gateway.health import Health
 from gateway.journal import Accepted, Change, Journal, Seen
 from gateway.metrics import Metrics
 from gateway.model import (
+    API_ADDRESS,
     PENDING,
     Address,
     BridgeName,

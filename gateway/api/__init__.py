@@ -2,6 +2,6 @@
 """The HTTP API, its documentation and the console."""
 
 from gateway.api.app import create_app
-from gateway.api.gateway import API_ADDRESS, GatewayView
+from gateway.api.gateway import GatewayView
 
-__all__ = ["API_ADDRESS", "GatewayView", "create_app"]
+__all__ = ["GatewayView", "create_app"]

@@ -13,9 +13,6 @@ from gateway.model import Address, BridgeName, Clock, DeliveryId, Message, Node
 from gateway.outbox.outbox import Outbox
 from gateway.status import BridgeStatus, DryPart, EventHub, JournalStatus, QueueStatus
 
-API_ADDRESS = Address(BridgeName("api"), "local")
-"""Where messages posted to the API come from. A `reply_to` of theirs is our own message id."""
-
 
 class GatewayView(Protocol):
     """The running gateway, as the API sees it.

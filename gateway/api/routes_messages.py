@@ -9,11 +9,11 @@ from typing import Annotated
 from fastapi import APIRouter, Header, HTTPException
 
 from gateway.api.deps import After, Limit, View, known_address, known_route
-from gateway.api.gateway import API_ADDRESS, GatewayView
+from gateway.api.gateway import GatewayView
 from gateway.api.records import message_out, words_of
 from gateway.api.schemas import MessageOut, MessagePage, Post, PostedOut
 from gateway.journal import Seen
-from gateway.model import Message, MessageId, NativeId, RemoteId, Sender, SenderId, Text, message_id
+from gateway.model import API_ADDRESS, Message, MessageId, NativeId, RemoteId, Sender, SenderId, Text, message_id
 
 router = APIRouter(prefix="/api/v1/messages", tags=["messages"])
 

@@ -40,6 +40,7 @@ from gateway.model.errors import (
     Unconfirmed,
 )
 from gateway.model.message import (
+    API_ADDRESS,
     Address,
     BridgeName,
     Content,
@@ -61,6 +62,7 @@ from gateway.model.message import (
 )
 
 __all__ = [
+    "API_ADDRESS",
     "PENDING",
     "Address",
     "AuthFailed",

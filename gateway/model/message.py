@@ -83,6 +83,10 @@ class Address:
         return f"{self.bridge}/{self.conversation}"
 
 
+API_ADDRESS = Address(BridgeName("api"), "local")
+"""Where messages posted to the API come from. What they reply to is named by our own message id."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sender:
     """Who said it, as their network names them. Names are shown, never trusted."""

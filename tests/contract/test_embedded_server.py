@@ -67,7 +67,7 @@ async def until_ready(server: EmbeddedServer) -> None:
 async def until(condition: Callable[[], bool], within_s: float = 10) -> None:
     """Wait for what no event tells: another process, a file."""
     async with asyncio.timeout(within_s):
-        while not condition():  # noqa: ASYNC110 - see above
+        while not condition():
             await asyncio.sleep(0.005)
 
 

@@ -289,7 +289,7 @@ async def test_history_from_before_we_came_is_not_carried(town: Town, box: Box) 
 
 
 async def until(is_so: Callable[[], bool]) -> None:
-    while not is_so():  # noqa: ASYNC110 - a file, made by the bridge, rings no bell
+    while not is_so():
         await asyncio.sleep(0.02)
 
 

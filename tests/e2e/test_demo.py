@@ -73,7 +73,7 @@ def around(folder: Path) -> set[int]:
 
 async def nobody_left(folder: Path) -> None:
     async with asyncio.timeout(ENDS_WITHIN_S):
-        while around(folder):  # noqa: ASYNC110 - nobody tells us when another's process ends
+        while around(folder):
             await asyncio.sleep(0.05)
 
 
