@@ -298,7 +298,7 @@ class Sender:
         try:
             message = await self.resolve(delivery)
             async with asyncio.timeout(SEND_TIMEOUT_S):
-                receipt = await self.bridge.send(message, delivery.to, key=key_of(delivery.id, lease.generation))
+                receipt = await self.bridge.send(message, delivery.to, key=key_of(lease.id, lease.generation))
         except TimeoutError:
             return self._failed(lease, Unconfirmed("the network did not answer in time"))
         except BridgeError as error:
