@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,6 @@ from pathlib import Path
 
 from gateway.backoff import Policy
 from gateway.config import BridgeSettings, Settings
-from gateway.delivery import Sender
 from gateway.intake import Drain, Intake, Planner
 from gateway.journal import Journal
 from gateway.link import Link
@@ -29,6 +29,7 @@ from gateway.model import (
 from gateway.outbox.outbox import Outbox
 from gateway.registry import Registry
 from gateway.routing import RoutingTable
+from gateway.sender import Sender
 from gateway.supervisor import Supervisor
 from gateway.tally import Tally
 
@@ -66,6 +67,8 @@ class Assembly:
     clock: Clock
     random: random.Random
     tally: Tally
+    steady: asyncio.Event
+    """Cleared while the clock is being set."""
 
     async def build(self) -> Parts:
         """Build every configured bridge and what works for it. Opens nothing but private directories."""
@@ -122,8 +125,10 @@ class Assembly:
             random=self.random,
             policy=Policy(),
             is_direct=planner.is_direct,
+            steady=self.steady,
         )
         drain = Drain(bridge.name, self.journal, self.outbox, self.clock, sender.wake)
+        sender.queue_lost_entries = lambda: drain.read_back(all_of_it=True)
         supervisor = Supervisor(
             bridge=bridge,
             link=link,

@@ -118,8 +118,11 @@ def split(body: str, *, lead: str, first: int, later: int, most: int) -> tuple[s
     `lead` begins the first. `first` and `later` are bytes a part may have. None: it takes more parts.
     White space at a cut is given up; everything else is in the parts, in order.
     """
-    if len((lead + body).encode()) <= first:
+    size = len((lead + body).encode())
+    if size <= first:
         return (lead + body,)
+    if size > first + later * (min(most, MOST_PARTS) - 1):
+        return None  # before looking at every character of a very long text
     for count in range(2, min(most, MOST_PARTS) + 1):
         parts = _cut(body, lead, first, later, count)
         if parts is not None:

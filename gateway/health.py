@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AsyncExitStack
 from typing import Protocol
 
 import structlog
 
+from gateway.intake import Drain, Intake
 from gateway.journal import Journal
 from gateway.model import Clock, JournalError, OutboxError, StoreRefused
 from gateway.notify import Notifier
@@ -21,6 +23,7 @@ QUEUE_EVERY_S = 2.0
 QUEUE_EVERY_WHEN_DOWN_S = 0.25
 CLOCK_EVERY_S = 5.0
 PRUNE_EVERY_S = 600.0
+JOURNAL_EVERY_S = 1.0
 
 
 class SteppingClock(Clock, Protocol):
@@ -44,15 +47,24 @@ class Health:
         journal: Journal,
         outbox: Outbox,
         clock: SteppingClock,
+        intake: Intake,
+        drains: Sequence[Drain],
+        steady: asyncio.Event,
         engine: Callable[[], tuple[str, str]],
         queue_back: Callable[[], None],
     ) -> None:
-        """`engine` names the server, and says why it is not there if it is ours and isn't."""
+        """`steady` is cleared while the clock is being set.
+
+        `engine` names the server, and says why it is not there if it is ours and isn't.
+        """
         self.queue = QueueStatus(state=StoreState.DOWN, reason="not tried yet")
         self.journal = JournalStatus(state=StoreState.UP)
         self._journal = journal
         self._outbox = outbox
         self._clock = clock
+        self._intake = intake
+        self._drains = drains
+        self._steady = steady
         self._engine = engine
         self._queue_back = queue_back
 
@@ -77,7 +89,7 @@ class Health:
             return QueueStatus(state=StoreState.REFUSED, reason=str(error), engine=engine)
         except OutboxError as error:
             return QueueStatus(state=StoreState.DOWN, reason=trouble or str(error), engine=engine)
-        return QueueStatus(state=StoreState.UP, engine=engine)
+        return QueueStatus(state=StoreState.UP, engine=self._engine()[0])  # it has told its version by now
 
     async def watch_clock(self) -> None:
         """Follow the wall clock when it is set: what is scheduled keeps its distance from now."""
@@ -89,37 +101,59 @@ class Health:
             await asyncio.sleep(CLOCK_EVERY_S)
 
     async def _follow(self, step_ms: int) -> None:
-        """Move what is scheduled and our own time, so that in between nothing looks due or expired that isn't."""
-        if step_ms < 0:
+        """Move our own time, then all that is scheduled, while nothing is claimed or drained.
+
+        In between, what is scheduled would look long due, or long expired.
+        """
+        self._steady.clear()
+        async with AsyncExitStack() as held:
+            for drain in self._drains:
+                await held.enter_async_context(drain.lock)
             self._clock.adopt(step_ms)
-        try:
-            await self._journal.shift(step_ms)
-        except JournalError as error:
-            log.warning("journal_shift_failed", reason=str(error))
+            try:
+                await self._journal.shift(step_ms)
+            except JournalError as error:
+                log.warning("journal_shift_failed", reason=str(error))
+            await self._shift_queue(step_ms)
+            for drain in self._drains:
+                drain.read_back()
+        self._steady.set()
+
+    async def _shift_queue(self, step_ms: int) -> None:
         while True:
             try:
                 await self._outbox.shift(step_ms)
-                break
             except OutboxError as error:
                 log.debug("shift_postponed", reason=str(error))
                 await asyncio.sleep(1.0)
-        if step_ms > 0:
-            self._clock.adopt(step_ms)
+                continue
+            return
 
     async def keep_journal(self) -> None:
-        """Prune the journal now and then, and notice whether it can be written."""
+        """Prune the journal now and then; when it refused something, find out whether it can be written again."""
+        pruned = -PRUNE_EVERY_S
         while True:
-            try:
-                await self._journal.prune()
-            except JournalError as error:
-                self.journal = JournalStatus(state=StoreState.DOWN, reason=str(error))
-                log.error("journal_down", reason=str(error))  # noqa: TRY400 - the reason is the news
-                await asyncio.sleep(QUEUE_EVERY_S)
-                continue
-            if self.journal.state is not StoreState.UP:
-                log.info("journal_up")
-            self.journal = JournalStatus(state=StoreState.UP)
-            await asyncio.sleep(PRUNE_EVERY_S)
+            trouble = self._intake.trouble
+            if trouble or self._clock.monotonic() - pruned >= PRUNE_EVERY_S:
+                trouble = await self._prune()
+                pruned = self._clock.monotonic()
+            state = StoreState.DOWN if trouble else StoreState.UP
+            if state is not self.journal.state:
+                tell = log.error if trouble else log.info
+                tell(f"journal_{state.value}", reason=trouble)
+            self.journal = JournalStatus(state=state, reason=trouble)
+            await asyncio.sleep(JOURNAL_EVERY_S)
+
+    async def _prune(self) -> str:
+        """Return why it can't be written; empty if it can."""
+        refused = self._intake.trouble
+        try:
+            await self._journal.prune()
+        except JournalError as error:
+            return str(error)
+        if self._intake.trouble == refused:
+            self._intake.trouble = ""
+        return ""
 
     async def watchdog(self, notifier: Notifier, troubles: Callable[[], Iterable[str]]) -> None:
         """Tell systemd that the loop moves, and in one line how we are."""

@@ -120,12 +120,19 @@ class Intake:
         self._outbox = outbox
         self._observer = observer
         self._hand_over = hand_over
+        self.trouble = ""
+        """Why nothing can be accepted, in words; empty while it can."""
 
     async def accept(self, message: Message, *, choice: Choice | None = None) -> Accepted | Seen:
         """Journal a message with its deliveries and its source's resume point; JournalError if it can't."""
         answers = await self._answers(message)
         plan = self._planner.plan(message, answers=answers, choice=choice)
-        result = await self._journal.accept(message, plan.deliveries, plan.ended)
+        try:
+            result = await self._journal.accept(message, plan.deliveries, plan.ended)
+        except JournalError as error:
+            self.trouble = str(error)
+            raise
+        self.trouble = ""
         if isinstance(result, Seen):
             await self._cancel(result)
             return result
@@ -137,7 +144,9 @@ class Intake:
         if message.reply_to is None:
             return None
         target = await self._journal.find(message.origin, message.reply_to)
-        return target.origin if target is not None and target.direct else None
+        if target is None or not target.direct or target.origin.bridge not in self._planner.capabilities:
+            return None
+        return target.origin
 
     async def _cancel(self, seen: Seen) -> None:
         """A copy came in where the message was still to go out: it is there already."""
@@ -196,7 +205,10 @@ class Drain:
         self._woken = asyncio.Event()
         self._cursor: int | None = None
         self._limit = BATCH
+        self._refill = False
         self._handed = Handed()
+        self.lock = asyncio.Lock()
+        """Held while a batch moves; whoever moves the time of everything takes it."""
 
     def hand_over(self, seq: int, deliveries: Sequence[Delivery]) -> None:
         """Learn what was journalled under this sequence: it need not be read back if nothing is missing."""
@@ -209,12 +221,19 @@ class Drain:
         """Say that there is something new in the journal, or that the queue came back."""
         self._woken.set()
 
+    def read_back(self, *, all_of_it: bool = False) -> None:
+        """Go by the journal from now on; `all_of_it`: the queue lost entries, give it what it doesn't know."""
+        self._handed = Handed()
+        self._refill |= all_of_it
+        self.wake()
+
     async def run(self) -> None:
         """Drain for ever."""
         pause_s = AGAIN_S[0]
         while True:
             try:
-                moved = await self.step()
+                async with self.lock:
+                    moved = await self.step()
             except (OutboxError, JournalError) as error:
                 self._say(str(error))
                 await self._rest(pause_s)
@@ -231,6 +250,9 @@ class Drain:
         self._woken.clear()
         if self._cursor is None:
             self._cursor = await self._outbox.cursor(self.destination, self._journal.source)
+        if self._refill:
+            await self._journal.renew_source()
+            self._cursor, self._refill = 0, False
         batch = self._handed.take(self._cursor, self._limit)
         if batch is None:
             batch = await self._journal.pending(self.destination, after=self._cursor, limit=self._limit)

@@ -123,22 +123,18 @@ class Operations:
 
     async def redrive(self, ids: Sequence[DeliveryId]) -> tuple[DeliveryId, ...]:
         """Send dead letters again; return those that were dead. The later parts they held back go too."""
-        now_ms = self.clock.now_ms()
         done: list[DeliveryId] = []
         for ident in ids:
             found = await self.journal.delivery(ident)
             if found is None or found.record.state is not State.FAILED:
                 continue
             again = await self._again(found.message, found.record.to, found.record.part)
-            if again is None:
+            if not again:
                 continue
-            kept = set(await self.outbox.redrive(found.record.to.bridge, [ident], now_ms=now_ms))
-            await self.journal.record(
-                [Change(id=one, state=State.QUEUED, reason="sent again by hand", at_ms=now_ms) for one in kept]
-            )
-            await self.journal.requeue([delivery for delivery in again if delivery.id not in kept])
-            self._parts.by_bridge[found.record.to.bridge].drain.wake()
-            self._parts.by_bridge[found.record.to.bridge].sender.wake()
+            # The queue forgets it first: then the journal hands it over like anything new, under a fresh key.
+            await self.outbox.drop(found.record.to.bridge, [delivery.id for delivery in again])
+            await self.journal.requeue(again)
+            self._parts.by_bridge[found.record.to.bridge].drain.read_back()
             done.append(ident)
         return tuple(done)
 
@@ -164,8 +160,14 @@ class Operations:
         taken: list[DeliveryId] = []
         for bridge, mine in found.items():
             taken += await self.outbox.cancel(bridge, [ident for ident, _ in mine])
+            part = self._parts.by_bridge.get(bridge)
+            on_its_way = part.sender.in_hand if part else set()
             # What the queue has not got yet is still only in the journal.
-            taken += [ident for ident, state in mine if state is State.WAITING and ident not in taken]
+            taken += [
+                ident
+                for ident, state in mine
+                if state is State.WAITING and ident not in taken and ident not in on_its_way
+            ]
         return await self._ended(taken, "cancelled by hand")
 
     async def drop(self, ids: Sequence[DeliveryId]) -> tuple[DeliveryId, ...]:

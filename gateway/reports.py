@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeVar
 
 import structlog
 
@@ -17,6 +18,7 @@ from gateway.model import (
     Certainty,
     Clock,
     DeliveryId,
+    JournalError,
     LeaseLost,
     OutboxError,
     PermanentError,
@@ -28,6 +30,8 @@ from gateway.model import (
 from gateway.outbox.outbox import Fence, Outbox
 
 log = structlog.get_logger()
+
+T = TypeVar("T")
 
 MOST_WAITING = 1000
 """Reports that wait for the queue; past it the newest is dropped, counted and logged."""
@@ -47,7 +51,9 @@ class Reports:
         random: random.Random,
         is_direct: Callable[[Address], bool],
         changed: Callable[[Change], None],
+        give_up: Callable[[DeliveryId, str], Awaitable[None]],
     ) -> None:
+        """`give_up` makes a delivery a dead letter, and cancels the parts after it."""
         self.dropped = 0
         self._destination = destination
         self._journal = journal
@@ -56,6 +62,8 @@ class Reports:
         self._random = random
         self._is_direct = is_direct
         self._changed = changed
+        self._give_up = give_up
+        self._in_hand: Report | None = None
         self._queue: asyncio.Queue[Report] = asyncio.Queue(MOST_WAITING)
         self._unsettled: dict[DeliveryId, asyncio.Event] = {}
 
@@ -82,9 +90,15 @@ class Reports:
         self.end(list(self._unsettled))
 
     async def run(self, fence: Callable[[], Fence]) -> None:
-        """Tell journal and queue of each report, in order; ends only by LeaseLost or cancellation."""
+        """Tell journal and queue of each report, in order; ends only by LeaseLost or cancellation.
+
+        A report in hand when that happens is told again under the next fence.
+        """
         while True:
-            await self._tell(fence, await self._queue.get())
+            if self._in_hand is None:
+                self._in_hand = await self._queue.get()
+            await self._tell(fence, self._in_hand)
+            self._in_hand = None
 
     async def _tell(self, fence: Callable[[], Fence], report: Report) -> None:
         try:
@@ -94,39 +108,46 @@ class Reports:
             return
         if event := self._unsettled.get(ident):
             await event.wait()
-        standing = (await self._journal.standings([ident])).get(ident)
+        standing = (await self._insist(lambda: self._journal.standings([ident]))).get(ident)
         if standing is None:
             log.info("report_unknown", destination=self._destination, delivery=ident)
             return
         match report.outcome:
             case Certainty() as certainty:
-                await self._note(ident, State(certainty.value), report.reason)
+                await self._record(ident, State(certainty.value), report.reason)
                 if certainty is not Certainty.HEARD or not self._is_direct(standing.to):
                     await self._insist(lambda: self._outbox.report(fence(), ident))
             case TransientError() as error:
-                await self._note(ident, State.QUEUED, str(error))
-                at_ms = self._clock.now_ms() + round(1000 * (error.retry_after_s or AGAIN_AFTER_S))
-                fresh_key = error.fresh_key
-                if not await self._insist(
-                    lambda: self._outbox.requeue(fence(), ident, at_ms=at_ms, fresh_key=fresh_key)
-                ):
-                    await self._note(ident, State.FAILED, f"{error}; the queue no longer had it")
+                await self._again(fence, ident, standing.generation + error.fresh_key, error)
             case PermanentError() as error:
-                await self._note(ident, State.FAILED, str(error))
+                await self._give_up(ident, str(error))
                 await self._insist(lambda: self._outbox.report(fence(), ident))
 
-    async def _note(self, ident: DeliveryId, state: State, reason: str) -> None:
-        change = Change(id=ident, state=state, reason=reason, at_ms=self._clock.now_ms())
-        self._journal.note([change])
+    async def _again(
+        self, fence: Callable[[], Fence], ident: DeliveryId, generation: int, error: TransientError
+    ) -> None:
+        # Journalled first: whoever claims it must not find that it was sent, nor use the refused key.
+        await self._record(ident, State.QUEUED, str(error), generation=generation)
+        at_ms = self._clock.now_ms() + round(1000 * (error.retry_after_s or AGAIN_AFTER_S))
+        requeued = await self._insist(
+            lambda: self._outbox.requeue(fence(), ident, at_ms=at_ms, fresh_key=error.fresh_key)
+        )
+        if not requeued:
+            await self._give_up(ident, f"{error}; the queue no longer had it")
+
+    async def _record(self, ident: DeliveryId, state: State, reason: str, *, generation: int | None = None) -> None:
+        change = Change(id=ident, state=state, reason=reason, generation=generation, at_ms=self._clock.now_ms())
+        await self._insist(lambda: self._journal.record([change]))
         self._changed(change)
 
-    async def _insist(self, ask: Callable[[], Awaitable[bool]]) -> bool:
+    async def _insist(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask until there is an answer, however long a store is away; LeaseLost ends it."""
         pauses = delays(self._random, first_s=0.1, longest_s=2.0)
         while True:
             try:
                 return await ask()
             except LeaseLost:
                 raise
-            except OutboxError as error:
+            except (OutboxError, JournalError) as error:
                 log.debug("report_postponed", destination=self._destination, reason=str(error))
                 await self._clock.sleep(next(pauses))

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,13 @@ import uvicorn
 
 from gateway.api import create_app
 from gateway.api.gateway import GatewayView
+from gateway.connections import KEPT_ALIVE_S, MOST_OPEN, Peers, connections_of
+from gateway.directories import private_directory, unusable
 from gateway.model import Bridge, GatewayError, Listener
 
 log = structlog.get_logger()
 
+BACKLOG = 128
 GRACE_S = 3
 """How long open requests have once we stop; event streams were ended before."""
 
@@ -41,20 +46,24 @@ class Servers:
         self._servers: list[Server] = []
         self.listening = ""
 
-    async def open(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
-        """Bind every address; return what serves them. GatewayError if an address is taken."""
+    def open(self) -> list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]]:
+        """Bind every address; return what serves them.
+
+        GatewayError if an address is taken, ConfigError if the token can't be read; nothing is open then.
+        """
         settings = self._view.settings
-        api = _tcp(settings.api.host, settings.api.port)
-        self.listening = _name(api)
-        control = _unix(settings.gateway.control_socket)
-        jobs = [
-            ("api", self._serve(create_app(self._view, local=False), api)),
-            ("control", self._serve(create_app(self._view, local=True), control)),
-        ]
-        for bridge in self._bridges:
-            if isinstance(bridge, Listener):
-                host, _, port = bridge.listen.rpartition(":")
-                jobs.append((f"listen {bridge.name}", self._serve(bridge.app, _tcp(host.strip("[]"), int(port)))))
+        outer, inner = create_app(self._view, local=False), create_app(self._view, local=True)
+        with contextlib.ExitStack() as opened:
+            api = opened.enter_context(_tcp(settings.api.host, settings.api.port, "[api] listen"))
+            self.listening = _name(api)
+            control = opened.enter_context(_unix(settings.gateway.control_socket))
+            jobs = [("api", self._serving(outer, api)), ("control", self._serving(inner, control))]
+            for bridge in self._bridges:
+                if isinstance(bridge, Listener):
+                    host, _, port = bridge.listen.rpartition(":")
+                    sock = opened.enter_context(_tcp(host.strip("[]"), int(port), f"[bridges.{bridge.name}] listen"))
+                    jobs.append((f"listen {bridge.name}", self._serving(bridge.app, sock)))
+            opened.pop_all()
         return jobs
 
     def stop(self) -> None:
@@ -62,10 +71,11 @@ class Servers:
         for server in self._servers:
             server.should_exit = True
 
-    def _serve(self, app: Any, sock: socket.socket) -> Coroutine[Any, Any, None]:
+    def _serving(self, app: Any, sock: socket.socket) -> Callable[[], Coroutine[Any, Any, None]]:
         server = Server(
             uvicorn.Config(
                 app,
+                http=connections_of(Peers()),
                 lifespan="off",
                 log_config=None,
                 access_log=False,
@@ -73,12 +83,13 @@ class Servers:
                 proxy_headers=False,
                 timeout_graceful_shutdown=GRACE_S,
                 h11_max_incomplete_event_size=32 * 1024,
-                limit_concurrency=256,
+                timeout_keep_alive=KEPT_ALIVE_S,
+                limit_concurrency=2 * MOST_OPEN,  # of requests whose connection is gone; the rest is `Peers`
                 ws="none",
             )
         )
         self._servers.append(server)
-        return _until_stopped(server, sock)
+        return partial(_until_stopped, server, sock)
 
 
 async def _until_stopped(server: Server, sock: socket.socket) -> None:
@@ -90,16 +101,27 @@ async def _until_stopped(server: Server, sock: socket.socket) -> None:
         raise GatewayError("an HTTP server ended by itself")
 
 
-def _tcp(host: str, port: int) -> socket.socket:
+def _tcp(host: str, port: int, key: str) -> socket.socket:
+    """Listen at once: two sockets may be bound to one address, but not both listen there."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((host, port))
+        sock.listen(BACKLOG)
     except OSError as error:
         sock.close()
-        raise GatewayError(f"can't listen on {host}:{port}: {error.strerror}. Is another program there?") from error
+        at = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        raise GatewayError(f"can't listen on {at}: {error.strerror}. {_mend_of(error)}{key}") from error
     return sock
+
+
+def _mend_of(error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return "Stop the program that is there, or name another port in "
+    if error.errno == errno.EACCES:
+        return "Ports below 1024 need a right of their own; name a higher one in "
+    return "Name an address of this box in "
 
 
 def _name(sock: socket.socket) -> str:
@@ -109,15 +131,15 @@ def _name(sock: socket.socket) -> str:
 
 def _unix(path: Path) -> socket.socket:
     """Bind a socket that only our own user may use. The data directory's lock says that no one else is on it."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
+    private_directory(path.parent, "run_dir")
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     mask = os.umask(0o177)
     try:
+        path.unlink(missing_ok=True)
         sock.bind(str(path))
     except OSError as error:
         sock.close()
-        raise GatewayError(f"can't make the control socket {path}: {error.strerror}") from error
+        raise unusable("control socket", path, error, "run_dir") from error
     finally:
         os.umask(mask)
     return sock

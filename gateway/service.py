@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import gc
 import os
 import random
 import signal
@@ -23,6 +24,9 @@ import structlog
 from gateway.assembly import Assembly, Parts
 from gateway.clock import SystemClock
 from gateway.config import Settings
+from gateway.cutoff import CutOff
+from gateway.delivery import deliver
+from gateway.directories import private_directory, unusable
 from gateway.health import Health
 from gateway.journal import Journal, Retention
 from gateway.link import LinkState
@@ -43,8 +47,10 @@ log = structlog.get_logger()
 SWITCH_S = 0.0005
 SERVER_AGAIN_S = 5.0
 """How often an embedded server that was refused is tried again: the mend may be made meanwhile."""
-STOP_WITHIN_S = 10.0
-"""How long a stop may take before what still runs is cut off."""
+SERVERS_WITHIN_S = 5.0
+"""How long requests in hand may hold up a stop; the servers end them after three seconds."""
+STOP_WITHIN_S = 20.0
+"""How long everything else may take before the process is ended: twice what the embedded server has."""
 
 
 def run(settings: Settings, *, registry: Registry | None = None) -> int:
@@ -66,11 +72,15 @@ async def serve(settings: Settings, *, registry: Registry, stop: asyncio.Event |
     """Run the gateway until `stop` (or a signal); raise what ended it if it wasn't that."""
     stop = stop or asyncio.Event()
     share_the_interpreter()
-    with _signals(stop.set):
+    with _signals(stop.set), CutOff() as cut_off:
         async with AsyncExitStack() as stack:
             stack.enter_context(_alone(settings.gateway.data_dir))
-            gateway = await _open(settings, registry, stack)
-            await gateway.run(stop)
+            try:
+                gateway = await _open(settings, registry, stack)
+            except OSError as error:
+                path = Path(str(error.filename or settings.gateway.data_dir))
+                raise unusable("data directory", path, error, "data_dir") from error
+            await gateway.run(stop, cut_off)
     log.info("gateway_stopped")
 
 
@@ -89,6 +99,8 @@ async def _open(settings: Settings, registry: Registry, stack: AsyncExitStack) -
             quota=Quota(deliveries=settings.queue.max_deliveries, size_bytes=settings.queue.max_bytes),
         )
     )
+    steady = asyncio.Event()
+    steady.set()
     assembly = Assembly(
         settings=settings,
         registry=registry,
@@ -97,9 +109,12 @@ async def _open(settings: Settings, registry: Registry, stack: AsyncExitStack) -
         clock=clock,
         random=random.Random(),  # noqa: S311 - pauses, not secrets
         tally=Tally(events, metrics),
+        steady=steady,
     )
     parts = await assembly.build()
-    return Gateway(assembly=assembly, parts=parts, clock=clock, server=server, events=events, metrics=metrics)
+    return Gateway(
+        assembly=assembly, parts=parts, clock=clock, server=server, outbox=outbox, events=events, metrics=metrics
+    )
 
 
 class Gateway:
@@ -112,17 +127,22 @@ class Gateway:
         parts: Parts,
         clock: SystemClock,
         server: EmbeddedServer | None,
+        outbox: RedisOutbox,
         events: EventHub,
         metrics: Metrics,
     ) -> None:
         self._parts = parts
         self._server = server
+        self._outbox = outbox
         self._server_trouble = ""
         self._events = events
         self._health = Health(
             journal=assembly.journal,
             outbox=assembly.outbox,
             clock=clock,
+            intake=parts.intake,
+            drains=[part.drain for part in parts.by_bridge.values()],
+            steady=assembly.steady,
             engine=self._engine,
             queue_back=self._queue_back,
         )
@@ -140,25 +160,33 @@ class Gateway:
         self._notifier = Notifier.of_process()
         self._servers = Servers(self.operations, [part.bridge for part in parts.by_bridge.values()])
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Run every task until `stop`; a task that dies takes the others down and raises."""
-        async with asyncio.TaskGroup() as group:
-            serving = [group.create_task(job, name=name) for name, job in await self._servers.open()]
-            running = [group.create_task(job, name=name) for name, job in self._jobs()]
-            self._notifier.ready("accepting messages")
-            log.info("gateway_ready", api=self._servers.listening)
-            await stop.wait()
-            self._notifier.stopping()
-            await self._stop(serving, running)
+    async def run(self, stop: asyncio.Event, cut_off: CutOff) -> None:
+        """Run every task until `stop`; a task that dies takes the others down and raises.
 
-    async def _stop(self, serving: list[asyncio.Task[None]], running: list[asyncio.Task[None]]) -> None:
-        """Streams first, then servers, then the rest; whoever does not go in time is cut off."""
+        GatewayError or ConfigError, before anything runs, if an address can't be listened on.
+        `cut_off` ends the process if the tasks don't end when they are told to.
+        """
+        opened = self._servers.open()
+        async with asyncio.TaskGroup() as group:
+            serving = [group.create_task(serve(), name=name) for name, serve in opened]
+            running = [group.create_task(job, name=name) for name, job in self._jobs()]
+            try:
+                keep_what_is_loaded()
+                self._notifier.ready("accepting messages")
+                log.info("gateway_ready", api=self._servers.listening)
+                await stop.wait()
+                self._notifier.stopping()
+                await self._close(serving)
+            finally:
+                cut_off.arm(STOP_WITHIN_S, (*serving, *running))
+                for task in (*serving, *running):
+                    task.cancel()
+
+    async def _close(self, serving: list[asyncio.Task[None]]) -> None:
+        """End the streams, then take no more requests."""
         self._events.close()
         self._servers.stop()
-        await asyncio.wait(serving, timeout=STOP_WITHIN_S / 2)
-        for task in (*serving, *running):
-            task.cancel()
-        await asyncio.wait((*serving, *running), timeout=STOP_WITHIN_S)
+        await asyncio.wait(serving, timeout=SERVERS_WITHIN_S)
 
     def _jobs(self) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
         if self._server is not None:
@@ -169,7 +197,7 @@ class Gateway:
         yield "watchdog", self._health.watchdog(self._notifier, self._troubles)
         for name, part in self._parts.by_bridge.items():
             yield f"drain {name}", part.drain.run()
-            yield f"deliver {name}", part.sender.run()
+            yield f"deliver {name}", deliver(part.sender)
             yield f"supervise {name}", part.supervisor.run()
 
     async def _keep_server(self, server: EmbeddedServer) -> None:
@@ -186,9 +214,11 @@ class Gateway:
             await asyncio.sleep(SERVER_AGAIN_S)
 
     def _engine(self) -> tuple[str, str]:
+        vetted = self._outbox.vetted
         if self._server is None:
-            return "external", ""
-        return "embedded", self._server_trouble or ("" if self._server.ready.is_set() else self._server.status)
+            return "external" if vetted is None else f"{vetted} (external)", ""
+        engine = "embedded" if vetted is None else f"{vetted} (embedded)"
+        return engine, self._server_trouble or ("" if self._server.ready.is_set() else self._server.status)
 
     def _queue_back(self) -> None:
         for part in self._parts.by_bridge.values():
@@ -224,11 +254,21 @@ def share_the_interpreter() -> None:
     sys.setswitchinterval(SWITCH_S)
 
 
+def keep_what_is_loaded() -> None:
+    """Spare the garbage collector what start-up has made: it stays, and going through it costs pauses."""
+    gc.collect()
+    gc.freeze()
+
+
 @contextmanager
 def _alone(data_dir: Path) -> Iterator[None]:
     """Make the data directory ours: two gateways in one would each journal half."""
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    private_directory(data_dir, "data_dir")
+    path = data_dir / "lock"
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise unusable("data directory's lock", path, error, "data_dir") from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

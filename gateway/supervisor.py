@@ -51,8 +51,6 @@ class Supervisor:
         self._report = report
         self._came_up = came_up
         self._changed = changed
-        self.journal_trouble = ""
-        """Why nothing can be accepted, in words; empty while it can."""
 
     async def run(self) -> None:
         """Keep the bridge connected; return only when its network refused our login."""
@@ -91,12 +89,9 @@ class Supervisor:
             try:
                 await self._intake.accept(message)
             except JournalError as error:
-                if not self.journal_trouble:
-                    log.error("journal_down", bridge=self._bridge.name, reason=str(error))  # noqa: TRY400
-                self.journal_trouble = str(error)
+                log.debug("accept_postponed", bridge=self._bridge.name, reason=str(error))
                 await self._clock.sleep(next(pauses))
                 continue
-            self.journal_trouble = ""
             return
 
     def _say(self, state: LinkState, reason: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Self
 import structlog
 
 from bridges.matrix.authors import Authors
+from bridges.matrix.catchup import CatchUp
 from bridges.matrix.client import Client, Refused
 from bridges.matrix.config import MatrixConfig
 from bridges.matrix.content import Event, from_message, room_for
@@ -22,7 +23,7 @@ from bridges.matrix.notices import Notices
 from bridges.matrix.plain import valid_id
 from bridges.matrix.rooms import Rooms
 from bridges.matrix.since import Since
-from bridges.matrix.sync import Batch, RoomNews, SinceRefused, fill_gap, first_sync, next_sync
+from bridges.matrix.sync import Batch, RoomNews, SinceRefused, first_sync, next_sync, since_join
 from gateway.model import (
     Address,
     AuthFailed,
@@ -53,7 +54,7 @@ CAPABILITIES = Capabilities(
     edits=Support.NATIVE,  # of what we sent for the same person: it is our event, so we may replace it
     redactions=Support.NATIVE,
     in_flight=4,
-    reconnect_within_s=15.0,
+    reconnect_within_s=5.0,
 )
 PATIENCE_S = 5.0
 """How long to wait where the homeserver asks for patience and doesn't say how long."""
@@ -71,6 +72,7 @@ class MatrixBridge:
         self._credentials = Credentials(self._config, context.state_dir)
         self._rooms = Rooms(self._client, self._config, context)
         self._notices = Notices(self._client, context)
+        self._catch_up = CatchUp(self._client, context, self._rooms, self._notices)
         self._members = Members()
         self._authors = Authors(self._client)
         self._since: Since | None = None
@@ -86,8 +88,9 @@ class MatrixBridge:
         return CAPABILITIES
 
     def describe(self) -> Mapping[str, str]:
-        """Return who we are, where, and which rooms are not there and why."""
-        return {"user": self._config.user_id, "homeserver": self._config.homeserver, **self._rooms.facts()}
+        """Return who we are, where, and which rooms are not there, what was lost, and why."""
+        whom = {"user": self._config.user_id, "homeserver": self._config.homeserver}
+        return {**whom, **self._rooms.facts(), **self._catch_up.facts()}
 
     async def __aenter__(self) -> Self:
         """Log in, join the rooms, and know where the stream is; LinkDown or AuthFailed leave nothing open."""
@@ -196,8 +199,7 @@ class MatrixBridge:
             try:
                 batch = await next_sync(self._client, since.token or "")
             except SinceRefused as refused:
-                log.error("matrix_since_refused", bridge=self.name, reason=str(refused))  # noqa: TRY400
-                self._context.count("matrix_since_refused")
+                self._catch_up.since_refused(str(refused))
                 since.forget()
                 await self._begin()
                 continue
@@ -211,14 +213,15 @@ class MatrixBridge:
         for room_id in batch.left:
             self._rooms.left(room_id)
         for news in batch.rooms:
+            self._rooms.here(news.room_id)
             self._learn(news)
         for invite in batch.invites:
             await self._rooms.answer(invite)
-        if batch.invites and self._config.notice:
+        moved = await self._rooms.follow()
+        if (batch.invites or moved) and self._config.notice:
             await self._notices.tell(self._rooms)
 
     def _learn(self, news: RoomNews) -> None:
-        self._rooms.here(news.room_id)
         for event in (*news.state, *news.events):
             self._rooms.see(news.room_id, event)
             self._members.learn(news.room_id, event)
@@ -226,16 +229,26 @@ class MatrixBridge:
 
     async def _messages(self, batch: Batch, since: str) -> AsyncGenerator[Message]:
         for news in batch.rooms:
-            filled = await fill_gap(self._client, news, since, self._context.count)
-            self._learn(filled)
             reading = self._reading(news.room_id)
-            for event in filled.events:
-                message = to_message(event, reading)
-                reason = message if isinstance(message, Skip) else await self._objection(news.room_id, message)
-                if isinstance(message, Message) and not reason:
-                    yield message
-                else:
-                    self._context.count(f"matrix_skipped_{reason}")
+
+            def is_message(event: object, reading: Reading = reading) -> bool:
+                return isinstance(to_message(event, reading), Message)
+
+            async with aclosing(self._catch_up.slices(news, since, is_message)) as slices:
+                async for part in slices:
+                    self._learn(part)
+                    for event in since_join(part.events, self._config.user_id)[0]:
+                        message = await self._read(event, news.room_id)
+                        if message is not None:
+                            yield message
+
+    async def _read(self, event: object, room_id: str) -> Message | None:
+        message = to_message(event, self._reading(room_id))
+        reason = message if isinstance(message, Skip) else await self._objection(room_id, message)
+        if isinstance(message, Message) and not reason:
+            return message
+        self._context.count(f"matrix_skipped_{reason}")
+        return None
 
     async def _objection(self, room_id: str, message: Message) -> str:
         """Return why the message isn't taken though it is well formed; empty if it is."""

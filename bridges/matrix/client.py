@@ -9,6 +9,7 @@ being parsed.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import math
 from collections.abc import Mapping
@@ -54,7 +55,9 @@ class Client:
 
     async def connect(self) -> None:
         """Make ready to send requests; none is sent."""
-        import nio  # noqa: PLC0415 - 25 MB and half a second that only a configured bridge pays
+        # 25 MB and a third of a second that only a configured bridge pays; others run on meanwhile.
+        await asyncio.to_thread(importlib.import_module, "nio")
+        import nio  # noqa: PLC0415
 
         await self.close()
         # Retries would be unbounded and unseen inside nio; ours are the queue's and the supervisor's.
@@ -79,9 +82,11 @@ class Client:
         """Ask; LinkDown if no answer comes, AuthFailed, RateLimited or Refused if that is the answer."""
         return await self._call("GET", path, None, query=query, timeout_s=timeout_s)
 
-    async def post(self, *path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def post(
+        self, *path: str, body: Mapping[str, Any], query: Mapping[str, str | int] | None = None
+    ) -> Mapping[str, Any]:
         """Ask for something to be done; fails as `get` does."""
-        return await self._call("POST", path, body)
+        return await self._call("POST", path, body, query=query)
 
     async def put(self, *path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
         """Put something there under a transaction id; Unconfirmed where it may have arrived, else as `get`."""

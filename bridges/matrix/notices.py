@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Says once, in a room that radios carry, that anyone in range reads along."""
+"""What the gateway itself says in rooms, once: that radios carry them, or that something was lost."""
 
 from __future__ import annotations
 
@@ -39,6 +39,11 @@ class Notices:
             if room_id not in self._known():
                 await self._tell(room_id, words(frozenset(exposed_to)))
 
+    async def say(self, room_id: str, said: str, *, about: str) -> bool:
+        """Put a notice into a room, once per `about`; False if the room doesn't take it."""
+        key = f"notice.{short_hash('notice', self._context.name, room_id, about)}"
+        return await self._put(room_id, said, key)
+
     def _exposures(self, id_of: Callable[[str], str | None]) -> dict[str, set[str]]:
         exposures: dict[str, set[str]] = {}
         for conversation in self._context.conversations:
@@ -49,15 +54,19 @@ class Notices:
 
     async def _tell(self, room_id: str, said: str) -> None:
         key = f"notice.{short_hash('notice', self._context.name, room_id)}"
+        if await self._put(room_id, said, key):
+            told = self._known()
+            told.add(room_id)
+            keep(self._file, json.dumps({"rooms": dict.fromkeys(sorted(told), True)}))
+
+    async def _put(self, room_id: str, said: str, key: str) -> bool:
         try:
             await self._client.put("rooms", room_id, "send", "m.room.message", key, body=notice(said))
         except (Refused, RateLimited, Unconfirmed) as error:
             self._context.count("matrix_notice_failed")
             log.warning("matrix_notice_failed", bridge=self._context.name, room=room_id, reason=str(error))
-            return
-        told = self._known()
-        told.add(room_id)
-        keep(self._file, json.dumps({"rooms": dict.fromkeys(sorted(told), True)}))
+            return False
+        return True
 
     def _known(self) -> set[str]:
         if self._told is None:

@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
 
 import structlog
 
 from bridges.matrix.client import Client, Refused
 from bridges.matrix.config import MatrixConfig
+from bridges.matrix.places import Place, words
 from bridges.matrix.plain import valid_id
 from bridges.matrix.sync import Invite
+from bridges.matrix.upgrades import Upgrades
 from bridges.matrix.wire import mapping, sequence
 from gateway.model import BridgeContext, Level, NotThere, RateLimited, SenderId
 
@@ -20,17 +21,11 @@ log = structlog.get_logger()
 LOOK_AGAIN_S = 15.0
 MAX_ROOMS = 1_000
 """Conversations that are remembered besides the configured ones'."""
+MAX_UPGRADES = 10
+"""How often one room may have been replaced."""
 
 _ENCRYPTED = "room is encrypted: set allow_encrypted = true"
-
-
-@dataclass(slots=True)
-class _Place:
-    """One conversation, as it is spelled: where it is, or why it isn't there."""
-
-    room_id: str | None = None
-    trouble: str = "not looked for yet"
-    looked_at_s: float | None = None
+_FALSE = "the room was replaced by one that doesn't say so: name the right one in the route"
 
 
 class Rooms:
@@ -40,9 +35,10 @@ class Rooms:
         self._client = client
         self._config = config
         self._context = context
-        self._places: OrderedDict[str, _Place] = OrderedDict((c.name, _Place()) for c in context.conversations)
+        self._places: OrderedDict[str, Place] = OrderedDict((c.name, Place()) for c in context.conversations)
         self._joined: set[str] = set()
         self._encrypted: dict[str, bool] = {}
+        self._upgrades = Upgrades(client)
 
     async def enter(self) -> None:
         """Look for every configured room and join it; what isn't there stays in trouble, in words.
@@ -81,8 +77,12 @@ class Rooms:
 
     def origin(self, room_id: str) -> str:
         """Return how the configuration spells this room: its first conversation that is it; else its id."""
-        names = (c.name for c in self._context.conversations if self._places[c.name].room_id == room_id)
+        names = (c.name for c in self._context.conversations if self._places[c.name].has(room_id))
         return next(names, room_id)
+
+    def is_routed(self, room_id: str) -> bool:
+        """Whether a route names this room."""
+        return any(self._places[c.name].has(room_id) for c in self._context.conversations)
 
     def is_closed(self, room_id: str) -> bool:
         """Whether the room is encrypted and the configuration doesn't allow that."""
@@ -90,7 +90,7 @@ class Rooms:
         if isinstance(allowed, bool):
             return self._encrypted.get(room_id, False) and not allowed
         named = room_id in allowed or any(
-            place.room_id == room_id and name in allowed for name, place in self._places.items()
+            place.has(room_id) and name in allowed for name, place in self._places.items()
         )
         return self._encrypted.get(room_id, False) and not named
 
@@ -99,8 +99,10 @@ class Rooms:
         self._joined.add(room_id)
 
     def see(self, room_id: str, event: object) -> None:
-        """Take note of a state event: encryption can be turned on, and never off."""
+        """Take note of a state event: a room can be replaced; encryption can be turned on, and never off."""
         seen = mapping(event)
+        if self._upgrades.see(room_id, event):
+            self._look_anew(room_id)
         if seen.get("type") == "m.room.encryption" and seen.get("state_key") == "" and not self._encrypted.get(room_id):
             self._encrypted[room_id] = True
             if self.is_closed(room_id):
@@ -119,12 +121,31 @@ class Rooms:
         log.info("matrix_invited", bridge=self._context.name, room=invite.room_id, by=invite.inviter, accepted=wanted)
         try:
             if wanted:
-                await self._join(invite.room_id)
-                await self._learn_encryption(invite.room_id)
+                await self._arrive(invite.room_id)
+                for old in self._upgrades.replaced_by(invite.room_id):
+                    self._look_anew(old)
             else:
                 await self._client.post("rooms", invite.room_id, "leave", body={})
         except (Refused, RateLimited) as error:
             log.warning("matrix_invite_failed", bridge=self._context.name, room=invite.room_id, reason=str(error))
+
+    async def follow(self) -> bool:
+        """Go where rooms were replaced by others, under the same spelling; whether any was.
+
+        Raises LinkDown, AuthFailed; what doesn't let us in stays in trouble, in words.
+        """
+        moved = False
+        for conversation in self._context.conversations:
+            place = self._places[conversation.name]
+            if place.room_id is None:
+                continue
+            for old in self._upgrades.replaced_by(place.room_id):
+                # Its alias led us here at once, and the old room still holds what we missed.
+                if old not in place.former and await self._is_true(old):
+                    place.former.append(old)
+            if self._upgrades.successor(place.room_id) is not None:
+                moved |= await self._moves(conversation.name, place)
+        return moved
 
     async def rejoin(self, conversation: str) -> str:
         """Join again a room that said we aren't in it; NotThere if it doesn't let us."""
@@ -135,19 +156,44 @@ class Rooms:
 
     def facts(self) -> dict[str, str]:
         """Return how many of the configured rooms are there, and what keeps the others, in words."""
-        there = [c.name for c in self._context.conversations if self._places[c.name].room_id in self._joined]
+        there = [c.name for c in self._context.conversations if self._where(self._places[c.name])]
         closed = [name for name in there if self.is_closed(self._places[name].room_id or "")]
         missing = [c.name for c in self._context.conversations if c.name not in there]
         facts = {"rooms": f"{len(there) - len(closed)} of {len(self._context.conversations)}"}
         return facts | {name: self._places[name].trouble for name in missing} | dict.fromkeys(closed, _ENCRYPTED)
 
-    def _where(self, place: _Place) -> str | None:
-        return place.room_id if place.room_id in self._joined and place.room_id in self._encrypted else None
+    def _where(self, place: Place) -> str | None:
+        room_id = place.room_id
+        if room_id not in self._joined or room_id not in self._encrypted:
+            return None
+        return room_id if self._upgrades.successor(room_id) is None else None
 
-    def _place(self, conversation: str) -> _Place:
+    def _look_anew(self, room_id: str) -> None:
+        for place in self._places.values():
+            if place.room_id == room_id:
+                place.looked_at_s = None
+
+    async def _moves(self, conversation: str, place: Place) -> bool:
+        before = place.trouble
+        try:
+            await self.ready(conversation)
+        except (NotThere, RateLimited) as error:
+            if str(error) != before:
+                self._context.count("matrix_room_not_there")
+                log.warning("matrix_room_not_there", bridge=self._context.name, room=conversation, reason=str(error))
+            return False
+        return True
+
+    async def _is_true(self, old: str) -> bool:
+        try:
+            return await self._upgrades.is_true(old)
+        except (Refused, RateLimited):
+            return False
+
+    def _place(self, conversation: str) -> Place:
         place = self._places.get(conversation)
         if place is None:
-            place = self._places[conversation] = _Place()
+            place = self._places[conversation] = Place()
             if len(self._places) > MAX_ROOMS + len(self._context.conversations):
                 configured = {c.name for c in self._context.conversations}
                 self._places.pop(next(name for name in self._places if name not in configured))
@@ -160,25 +206,51 @@ class Rooms:
             place = self._places[conversation.name]
             if place.room_id is None:
                 await self._resolve_quietly(conversation.name, place)
-            if place.room_id == invite.room_id:
+            if place.room_id == invite.room_id or place.room_id in self._upgrades.replaced_by(invite.room_id):
                 return True
         return False
 
-    async def _look_for(self, conversation: str, place: _Place) -> str:
+    async def _look_for(self, conversation: str, place: Place) -> str:
         now_s = self._context.clock.monotonic()
         if place.looked_at_s is not None and now_s - place.looked_at_s < LOOK_AGAIN_S:
             raise NotThere(place.trouble, retry_after_s=LOOK_AGAIN_S)
         place.looked_at_s = now_s
         try:
             room_id = place.room_id or await self._resolve(conversation)
-            if room_id not in self._joined:
-                await self._join(room_id, conversation if conversation.startswith("#") else room_id)
-            await self._learn_encryption(room_id)
+            await self._arrive(room_id, by=conversation if conversation.startswith("#") and not place.former else "")
+            room_id = await self._latest(place, room_id)
         except (Refused, NotThere) as error:
-            place.trouble = _words(error)
+            place.trouble = words(error)
             raise NotThere(place.trouble, retry_after_s=LOOK_AGAIN_S) from error
         place.room_id, place.trouble = room_id, ""
         return room_id
+
+    async def _arrive(self, room_id: str, *, by: str = "", via: str = "") -> None:
+        if room_id not in self._joined:
+            await self._join(room_id, by=by, via=via)
+        await self._learn_encryption(room_id)
+        await self._upgrades.learn(room_id)
+
+    async def _latest(self, place: Place, room_id: str) -> str:
+        """Return the room that is in use now, joined; NotThere if it was replaced by one we can't follow to."""
+        for _ in range(MAX_UPGRADES):
+            successor = self._upgrades.successor(room_id)
+            if successor is None:
+                return room_id
+            place.room_id = room_id
+            if successor.is_false:
+                raise NotThere(_FALSE)
+            try:
+                await self._arrive(successor.room_id, via=successor.via)
+            except Refused as refused:
+                raise NotThere(f"the room was replaced; its successor: {words(refused)}") from refused
+            if not await self._upgrades.is_true(room_id):
+                # Not left again: it may be in use for another conversation.
+                raise NotThere(_FALSE)
+            place.former.append(room_id)
+            place.room_id = room_id = successor.room_id
+            log.info("matrix_room_replaced", bridge=self._context.name, room=self.origin(room_id), by=room_id)
+        raise NotThere("the room was replaced too often")
 
     async def _resolve(self, conversation: str) -> str:
         """Return the room id: opaque, without a server's name since room version 12."""
@@ -192,14 +264,15 @@ class Rooms:
             raise NotThere("the homeserver's answer for this alias has no room id")
         return room_id
 
-    async def _resolve_quietly(self, conversation: str, place: _Place) -> None:
+    async def _resolve_quietly(self, conversation: str, place: Place) -> None:
         try:
             place.room_id = await self._resolve(conversation)
         except (Refused, NotThere, RateLimited) as error:
             place.trouble = str(error)
 
-    async def _join(self, room_id: str, by: str | None = None) -> None:
-        await self._client.post("join", by or room_id, body={})
+    async def _join(self, room_id: str, *, by: str = "", via: str = "") -> None:
+        query: dict[str, str | int] = {"via": via, "server_name": via} if via else {}  # the latter before v1.12
+        await self._client.post("join", by or room_id, body={}, query=query)
         self._joined.add(room_id)
         log.info("matrix_room_joined", bridge=self._context.name, room=room_id)
 
@@ -212,11 +285,3 @@ class Rooms:
             self._encrypted.setdefault(room_id, False)
         else:
             self._encrypted[room_id] = bool(state)
-
-
-def _words(error: Refused | NotThere) -> str:
-    known = {
-        "M_NOT_FOUND": "there is no such room or alias",
-        "M_FORBIDDEN": "not in the room and not allowed to join: invite us",
-    }
-    return known.get(error.errcode, str(error)) if isinstance(error, Refused) else str(error)

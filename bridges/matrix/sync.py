@@ -1,46 +1,39 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reads the homeserver's stream of events: long polls, and what a long poll left out."""
+"""Reads the homeserver's stream of events by long polls."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
-
-import structlog
 
 from bridges.matrix.client import Client, Refused
 from bridges.matrix.plain import valid_id
 from bridges.matrix.wire import mapping, sequence, text
 from gateway.model import LinkDown
 
-log = structlog.get_logger()
-
 POLL_S = 20
 ANSWER_WITHIN_S = POLL_S + 15.0
 PAGE = 100
 """Synapse gives no more per request (``filter_timeline_limit``)."""
-MAX_CATCHUP = 500
-"""Events of one room that are fetched after an outage besides those the sync holds."""
 
-_MEMBERS = {"lazy_load_members": True, "include_redundant_members": True}  # redundant: we may have restarted
-_STATE = ["m.room.member", "m.room.encryption"]
+MEMBERS = {"lazy_load_members": True, "include_redundant_members": True}  # redundant: we may have restarted
+_STATE = ["m.room.member", "m.room.encryption", "m.room.tombstone"]
 _NONE: dict[str, Any] = {"types": []}
 FILTER = json.dumps(
     {
         "presence": _NONE,
         "account_data": _NONE,
         "room": {
-            "timeline": {"limit": PAGE, **_MEMBERS},
-            "state": {"types": _STATE, **_MEMBERS},
+            "timeline": {"limit": PAGE, **MEMBERS},
+            "state": {"types": _STATE, **MEMBERS},
             "ephemeral": _NONE,
             "account_data": _NONE,
         },
     }
 )
-_PAGE_FILTER = json.dumps(_MEMBERS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,48 +122,6 @@ async def next_sync(client: Client, since: str) -> Batch:
             raise SinceRefused(str(refused)) from refused
         raise LinkDown(str(refused)) from refused
     return read_batch(answer, client.user_id)
-
-
-async def fill_gap(client: Client, news: RoomNews, since: str, count: Callable[[str], None]) -> RoomNews:
-    """Return the news with what the server left out put in front: in order, each event once.
-
-    Stops at our own joining, and after `MAX_CATCHUP` events of others, which is counted and logged.
-    """
-    events, joined_within = since_join(news.events, client.user_id)
-    state = list(news.state)
-    missed: list[Any] = []  # newest first
-    token = "" if joined_within else news.prev_batch
-    while token:
-        if len(missed) >= MAX_CATCHUP:
-            count("matrix_catchup_cut")
-            log.warning("matrix_catchup_cut", room=news.room_id, fetched=len(missed))
-            break
-        page = await _page(client, news.room_id, token, since)
-        chunk = sequence(page.get("chunk"))
-        state += sequence(page.get("state"))
-        after_join, joined_within = since_join(chunk[::-1], client.user_id)
-        missed += (event for event in after_join[::-1] if mapping(event).get("sender") != client.user_id)
-        token = text(page.get("end")) if chunk and not joined_within else ""
-    return RoomNews(room_id=news.room_id, state=state, events=tuple(_once(missed[:MAX_CATCHUP][::-1], events)))
-
-
-async def _page(client: Client, room_id: str, token: str, since: str) -> Mapping[str, Any]:
-    query: dict[str, str | int] = {"from": token, "to": since, "dir": "b", "limit": PAGE, "filter": _PAGE_FILTER}
-    try:
-        return await client.get("rooms", room_id, "messages", query=query)
-    except Refused as refused:  # we were put out of the room meanwhile: there is no more to get
-        log.warning("matrix_gap_refused", room=room_id, reason=str(refused))
-        return {}
-
-
-def _once(*parts: Sequence[Any]) -> Iterator[Any]:
-    seen: set[str] = set()
-    for part in parts:
-        for event in part:
-            event_id = valid_id(mapping(event).get("event_id"), "$")
-            if event_id is None or event_id not in seen:
-                yield event
-            seen.add(event_id or "")
 
 
 def _known_rooms(section: object) -> Iterator[tuple[str, Mapping[str, Any]]]:

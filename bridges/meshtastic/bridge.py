@@ -18,7 +18,7 @@ from meshtastic.protobuf.portnums_pb2 import PortNum
 
 from bridges.meshtastic import places
 from bridges.meshtastic.config import MeshtasticConfig, SerialAuto, SerialPath
-from bridges.meshtastic.convert import Ear, Transmission, packet_id, remote_id, to_message, to_packet
+from bridges.meshtastic.convert import Ear, Transmission, native_id, packet_id, remote_id, to_message, to_packet
 from bridges.meshtastic.courtesy import Courtesy, answer
 from bridges.meshtastic.inbox import Inbox
 from bridges.meshtastic.link import Link
@@ -33,11 +33,11 @@ from gateway.model import (
     BridgeError,
     BridgeName,
     Capabilities,
+    Foreseen,
     LinkDown,
     Message,
     Node,
     Receipt,
-    RemoteId,
     Report,
     Text,
 )
@@ -77,9 +77,10 @@ class MeshtasticBridge:
         """Its name in the configuration."""
         return self._context.name
 
-    def foresee(self, key: str) -> RemoteId:
-        """Return the packet id that what is sent under this key has."""
-        return remote_id(packet_id(key))
+    def foresee(self, key: str) -> Foreseen:
+        """Return the packet id that what is sent under this key has, and what it is called with our number."""
+        packet, own = packet_id(key), self._station.number
+        return Foreseen(remote_id=remote_id(packet), native_id=native_id(own, packet) if own else None)
 
     @property
     def capabilities(self) -> Capabilities:

@@ -66,6 +66,11 @@ def remote_id(packet: int) -> RemoteId:
     return RemoteId(f"{packet:08x}")
 
 
+def native_id(sender: int, packet: int) -> NativeId:
+    """Return what everyone on a mesh calls this packet of this node."""
+    return NativeId(f"mt:{sender:08x}:{packet:08x}")
+
+
 def sender_of(packet: MeshPacket) -> int:
     """Return the packet's ``from``, a word of Python's own."""
     return int(getattr(packet, "from"))
@@ -169,8 +174,7 @@ def _reply_to(data: Data, content: Content) -> RemoteId | None:
 
 
 def _native_id(packet: MeshPacket, received_ms: int) -> NativeId:
-    sender = f"{sender_of(packet):08x}"
     if packet.id:
-        return NativeId(f"mt:{sender}:{packet.id:08x}")
+        return native_id(sender_of(packet), packet.id)
     # Without an id nothing tells two packets apart but what they say and when.
-    return NativeId(f"mt:{sender}:none:{short_hash(packet.decoded.payload.hex(), str(received_ms))}")
+    return NativeId(f"mt:{sender_of(packet):08x}:none:{short_hash(packet.decoded.payload.hex(), str(received_ms))}")

@@ -15,7 +15,17 @@ from bridges.meshtastic.places import BROADCAST
 from bridges.meshtastic.refusals import BUSY_S, of_status
 from bridges.meshtastic.sends import Send, Sends
 from bridges.meshtastic.station import Station
-from gateway.model import BridgeError, Certainty, Clock, LinkDown, RateLimited, Receipt, Report, Unconfirmed
+from gateway.model import (
+    Certainty,
+    Clock,
+    LinkDown,
+    PermanentError,
+    RateLimited,
+    Receipt,
+    Report,
+    TransientError,
+    Unconfirmed,
+)
 
 STATUS_WITHIN_S = 2.0
 PROBE_WITHIN_S = 5.0
@@ -49,9 +59,9 @@ class Transmitter:
         self._attempt: Attempt | None = None
 
     def receipt(self, id: int, key: str) -> Receipt | None:
-        """Return what was answered to this key before, if it was."""
+        """Return what was answered to this key before, if it was and still holds."""
         send = self._sends.get(id)
-        return send.receipt if send and send.key == key else None
+        return send.receipt if send and send.key == key and send.refusal is None else None
 
     async def transmit(self, link: Link, packet: MeshPacket, *, key: str | None) -> Receipt:
         """Send a packet and return what the radio said of it; raise its refusal, or what went wrong.
@@ -61,6 +71,9 @@ class Transmitter:
         async with self._turn:
             await self._wait_turn(link)
             send = self._sends.begin(packet.id, key, packet.to)
+            if send.refusal is not None:
+                # It came while nobody asked, and the id is used up.
+                raise send.refusal
             if send.receipt is not None:
                 return send.receipt
             if send.known is not None:
@@ -123,8 +136,8 @@ class Transmitter:
             attempt.check()
         except (LinkDown, Unconfirmed):
             raise
-        except BridgeError:
-            self._sends.forget(packet.id)
+        except (TransientError, PermanentError) as refusal:
+            send.refusal = refusal
             raise
         finally:
             self._attempt = None

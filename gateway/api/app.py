@@ -42,6 +42,7 @@ def _application(view: GatewayView) -> FastAPI:
         title="Crossband", version=version(), description=_ABOUT, docs_url=None, redoc_url=None, openapi_url=None
     )
     app.state.view = view
+    app.state.places = routes_events.Places()
     problems.install(app)
     for part in (routes_health, routes_status, routes_messages, routes_queue, routes_events, console, reference):
         app.include_router(part.router)

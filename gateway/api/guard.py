@@ -22,6 +22,9 @@ BODY_WITHIN_S = 15.0
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _OPEN_PATHS = frozenset({"/livez", "/readyz"})
+_PAGES = frozenset({"/", "/docs"})
+TRUSTED = "crossband.trusted"
+"""In the scope: whether who asks may know everything, by token or by being on this box."""
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="crossband", Basic realm="crossband"'}
 _HEADERS = {
     "Content-Security-Policy": (
@@ -52,6 +55,7 @@ class Guard:
             await send({"type": "websocket.close", "code": 1008})
             return
         guarded = _with_headers(send)
+        scope[TRUSTED] = self._trusts(scope)
         refusal = self._refusal(scope)
         if refusal is not None:
             await problem(*refusal)(scope, receive, guarded)
@@ -60,15 +64,18 @@ class Guard:
         else:
             await self._with_body(scope, receive, guarded)
 
+    def _trusts(self, scope: Scope) -> bool:
+        return self._access is None or self._access.admits(Headers(scope=scope).get("authorization", ""))
+
     def _refusal(self, scope: Scope) -> tuple[int, str, Mapping[str, str]] | None:
         headers = Headers(scope=scope)
-        if self._access is not None:
-            refusal = _stranger(self._access, scope, headers)
-            if refusal is not None:
-                return refusal
-        if scope["method"] in _SAFE:
-            return None
-        return _cross_site(headers) or _wrong_body(scope["method"], headers)
+        refusal = None if self._access is None else _stranger(self._access, scope, headers)
+        if refusal is not None:
+            return refusal
+        if scope["method"] not in _SAFE:
+            return _cross_site(headers) or _wrong_body(scope["method"], headers)
+        may_be_linked = scope["path"] in _OPEN_PATHS or _is_visit(scope["path"], headers)
+        return None if may_be_linked else _cross_site(headers)
 
     async def _with_body(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Take the whole body before the application sees any of it, chunked or not."""
@@ -87,9 +94,15 @@ class Guard:
 def _stranger(access: Access, scope: Scope, headers: Headers) -> tuple[int, str, Mapping[str, str]] | None:
     if not access.knows_host(headers.get("host", ""), str((scope.get("server") or ("",))[0])):
         return 421, "this box is not called that; add the name to api.hosts", {}
-    if scope["path"] not in _OPEN_PATHS and not access.admits(headers.get("authorization", "")):
+    if scope["path"] not in _OPEN_PATHS and not scope[TRUSTED]:
         return 401, "the token is missing or wrong", _CHALLENGE
     return None
+
+
+def _is_visit(path: str, headers: Headers) -> bool:
+    """Whether somebody follows another site's link to one of our pages, rather than that site asking unseen."""
+    seen = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
+    return path in _PAGES and seen and "origin" not in headers
 
 
 def _cross_site(headers: Headers) -> tuple[int, str, Mapping[str, str]] | None:

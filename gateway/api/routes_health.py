@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 
 from gateway.api.deps import View
+from gateway.api.guard import TRUSTED
 from gateway.api.metrics import CONTENT_TYPE, exposition
 from gateway.link import LinkState
 from gateway.status import StoreState
@@ -21,16 +22,24 @@ async def livez() -> str:
 
 
 @router.get("/readyz", response_class=PlainTextResponse)
-async def readyz(view: View) -> Response:
-    """Say whether messages can be stored: 200 or 503. Bridges and queue are shown, and don't decide."""
+async def readyz(request: Request, view: View) -> Response:
+    """Say whether messages can be stored: 200 or 503. Bridges and queue are shown, and don't decide.
+
+    Why one is not ok is told to who has the token: reasons hold addresses.
+    """
     journal, queue = view.journal_state(), view.queue_state()
     rows = [("journal", journal.state is StoreState.UP, journal.reason)]
     rows.append(("queue", queue.state is StoreState.UP, queue.reason))
     rows += [(f"bridge {status.name}", status.state is LinkState.UP, status.reason) for status in view.bridges()]
-    lines = [f"[{'+' if up else '-'}]{name} {'ok' if up else reason}".rstrip() for name, up, reason in rows]
+    told = bool(request.scope.get(TRUSTED))
+    lines = [f"[{'+' if up else '-'}]{name} {_word(reason if told else '', up=up)}" for name, up, reason in rows]
     ready = rows[0][1]
     lines.append("ready" if ready else "not ready")
     return PlainTextResponse("\n".join(lines) + "\n", status_code=200 if ready else 503)
+
+
+def _word(reason: str, *, up: bool) -> str:
+    return "ok" if up else reason or "not ok"
 
 
 @router.get("/metrics", response_class=PlainTextResponse)

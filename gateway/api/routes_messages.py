@@ -12,8 +12,20 @@ from gateway.api.deps import After, Limit, View, known_address, known_route
 from gateway.api.gateway import GatewayView
 from gateway.api.records import message_out, words_of
 from gateway.api.schemas import MessageOut, MessagePage, Post, PostedOut
-from gateway.journal import Seen
-from gateway.model import API_ADDRESS, Message, MessageId, NativeId, RemoteId, Sender, SenderId, Text, message_id
+from gateway.journal import MessageRecord, Seen
+from gateway.model import (
+    API_ADDRESS,
+    Address,
+    Message,
+    MessageId,
+    NativeId,
+    RemoteId,
+    Sender,
+    SenderId,
+    Text,
+    message_id,
+)
+from gateway.routing import Route
 
 router = APIRouter(prefix="/api/v1/messages", tags=["messages"])
 
@@ -53,14 +65,18 @@ async def post(posted: Post, view: View, key: IdempotencyKey = None) -> PostedOu
     if (posted.to is None) == (posted.route is None):
         raise HTTPException(422, "name either `to` (one address) or `route`")
     only = None if posted.to is None else known_address(view, posted.to)
-    if posted.route is not None:
-        known_route(view, posted.route, missing=422)
+    route = None if posted.route is None else known_route(view, posted.route, missing=422)
     if not posted.text.strip():
         raise HTTPException(422, "text: there are no words in it")
     await _check_answered(view, posted.reply_to)
     said = _message(posted, view, key or secrets.token_hex(16))
     result = await view.submit(said, only=only, route=posted.route)
-    return await _posted(view, said, seen=isinstance(result, Seen), seq=result.seq)
+    kept = await view.journal.message(said.id)
+    seen = isinstance(result, Seen)
+    if seen and kept is not None:
+        _refuse_another(kept, said, _wanted(only, route))
+    deliveries = [] if kept is None else [str(one.id) for one in kept.deliveries]
+    return PostedOut(id=said.id, seq=result.seq, seen=seen, deliveries=deliveries)
 
 
 async def _check_answered(view: GatewayView, reply_to: str | None) -> None:
@@ -82,9 +98,20 @@ def _message(posted: Post, view: GatewayView, key: str) -> Message:
     )
 
 
-async def _posted(view: GatewayView, said: Message, *, seen: bool, seq: int) -> PostedOut:
-    kept = await view.journal.message(said.id)
-    if seen and kept is not None and words_of(kept.message.content) != words_of(said.content):
-        raise HTTPException(409, "this Idempotency-Key was used for another text; nothing was sent")
-    deliveries = [] if kept is None else [str(one.id) for one in kept.deliveries]
-    return PostedOut(id=said.id, seq=seq, seen=seen, deliveries=deliveries)
+def _wanted(only: Address | None, route: Route | None) -> frozenset[Address]:
+    if only is not None:
+        return frozenset({only})
+    return frozenset() if route is None else frozenset({*route.sources, *route.targets}) - {API_ADDRESS}
+
+
+def _refuse_another(kept: MessageRecord, said: Message, wanted: frozenset[Address]) -> None:
+    """Raise a 409 unless this is what the key was used for: whoever gets a 202 believes that it was sent."""
+    differs = {
+        "text": words_of(kept.message.content) != words_of(said.content),
+        "name": kept.message.sender.id != said.sender.id,
+        "reply_to": kept.message.reply_to != said.reply_to,
+        "address": frozenset(one.to for one in kept.deliveries) != wanted,
+    }
+    others = " and ".join(what for what, other in differs.items() if other)
+    if others:
+        raise HTTPException(409, f"this Idempotency-Key was used with another {others}; nothing was sent now")

@@ -68,7 +68,8 @@ def examine(invocation: Invocation) -> list[Finding]:
     except ConfigError as error:
         return [bad("configuration", str(error), "Correct it; `crossband check` shows it alone")]
     findings = [ok("configuration", str(settings.path))]
-    for check in (data_dir, secret_files, token, queue, probes.serial_ports, probes.homeservers, probes.tcp_radios):
+    own: tuple[Check, ...] = (data_dir, run_dir, secret_files, token, queue)
+    for check in (*own, probes.serial_ports, probes.homeservers, probes.tcp_radios):
         findings += check(settings)
     findings.append(running(invocation))
     return findings
@@ -77,9 +78,9 @@ def examine(invocation: Invocation) -> list[Finding]:
 def data_dir(settings: Settings) -> Iterator[Finding]:
     """Check that what must survive can be written, and that there is room."""
     path = settings.gateway.data_dir
-    there = next(one for one in (path, *path.parents) if one.exists())
-    if not os.access(there, os.W_OK | os.X_OK):
-        yield bad("data directory", f"{there} can't be written", f"sudo chown -R $(id -un) {there}")
+    there, trouble = _directory("data directory", path, "data_dir")
+    if trouble is not None:
+        yield trouble
         return
     free = shutil.disk_usage(there).free
     told = f"{path}, {free // 1024**2} MiB free"
@@ -87,6 +88,23 @@ def data_dir(settings: Settings) -> Iterator[Finding]:
         yield warn("data directory", told, "Make room: the journal and the queue may grow to 512 MiB")
     else:
         yield ok("data directory", told)
+
+
+def run_dir(settings: Settings) -> Iterator[Finding]:
+    """Check that the sockets can be made."""
+    path = settings.gateway.run_dir
+    _, trouble = _directory("run directory", path, "run_dir")
+    yield ok("run directory", str(path)) if trouble is None else trouble
+
+
+def _directory(check: str, path: Path, key: str) -> tuple[Path, Finding | None]:
+    """Return the deepest part of a path that is there, and why no directory can be made in it, if so."""
+    there = next(one for one in (path, *path.parents) if one.exists())
+    if not there.is_dir():
+        return there, bad(check, f"{there} is a file", f"Move it away, or name another directory in [gateway] {key}")
+    if not os.access(there, os.W_OK | os.X_OK):
+        return there, bad(check, f"{there} can't be written", f"sudo chown -R $(id -un) {there}")
+    return there, None
 
 
 def secret_files(settings: Settings) -> Iterator[Finding]:

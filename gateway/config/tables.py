@@ -17,7 +17,8 @@ from gateway.model import Address, Level
 RESERVED_BRIDGES = frozenset({"api"})
 """Bridge names the core uses itself: `api` is where messages posted to the API come from."""
 
-_QUEUE_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
+_QUEUE_SCHEMES = ("redis", "rediss", "unix")
+_LATER_SCHEMES = ("redis+sentinel", "redis+cluster")
 _BRIDGE_NAME = re.compile(r"[a-z](?:_?[a-z0-9-]){0,31}")
 _BOX_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,31}")
 
@@ -66,6 +67,9 @@ def _level(value: Any) -> Level:
 def _queue_url(value: Any) -> str:
     url = _text(value)
     scheme, found, rest = url.partition("://")
+    if scheme in _LATER_SCHEMES:
+        msg = f"{scheme}:// comes with a later release; write embedded, redis://, rediss:// or unix:// for now"
+        raise ValueError(msg)
     if url != "embedded" and not (found and scheme in _QUEUE_SCHEMES and rest):
         schemes = " ".join(f"{scheme}://" for scheme in _QUEUE_SCHEMES)
         msg = f"it is neither 'embedded' nor an address of a queue; write embedded or one of {schemes}"

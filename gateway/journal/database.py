@@ -19,7 +19,7 @@ from gateway.model import JournalError
 
 log = structlog.get_logger()
 
-VERSION: Final = 1
+VERSION: Final = 2
 CHECK_S: Final = 0.5
 """How long a database that wasn't closed cleanly is looked through; the rest is found when it is read."""
 LOG_PAGES: Final = 4096
@@ -132,6 +132,8 @@ def _prepare(connection: sqlite3.Connection) -> None:
         raise JournalError(f"the journal was written by a newer release (version {version}): upgrade, or restore")
     if version == 0:
         _create(connection)
+    for older in range(version or 1, VERSION):
+        _run(connection, f"upgrade_to_{older + 1}.sql", version=older + 1)
     connection.execute("UPDATE meta SET value = value + 1 WHERE name = 'opening'")
     connection.execute("SELECT count(*) FROM message").fetchone()
 
@@ -151,10 +153,15 @@ def _look_through(connection: sqlite3.Connection, *, for_s: float) -> None:
 
 
 def _create(connection: sqlite3.Connection) -> None:
-    schema = Path(__file__).with_name("schema.sql").read_text(encoding="utf-8")
     # 32 digits of our own making, not somebody's words.
     begin = f"INSERT INTO meta VALUES ('source', '{uuid.uuid4().hex}'), ('head', 0), ('opening', 0), ('pruned_ms', 0);"  # noqa: S608
-    connection.executescript(f"BEGIN IMMEDIATE; {schema} {begin} PRAGMA user_version = {VERSION}; COMMIT;")
+    _run(connection, "schema.sql", begin, version=1)
+
+
+def _run(connection: sqlite3.Connection, file: str, then: str = "", *, version: int) -> None:
+    """Run one of our files and say which version that makes of the database, in one transaction."""
+    script = Path(__file__).with_name(file).read_text(encoding="utf-8")
+    connection.executescript(f"BEGIN IMMEDIATE; {script} {then} PRAGMA user_version = {version}; COMMIT;")
 
 
 def _beside(path: Path, suffix: str) -> Path:

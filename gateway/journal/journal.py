@@ -118,8 +118,8 @@ class Journal:
     ) -> Accepted | Seen:
         """Store a message, its resume point, its deliveries and those that end before they begin, in one transaction.
 
-        A known id adds nothing but its resume point and where else it came from: what was waiting or
-        queued to go there is cancelled.
+        A known id, or one under which a known message was sent (`Change.also`), adds nothing but its resume
+        point and where else it came from: what was waiting or queued to go there is cancelled.
         """
         if len(deliveries) + len(ended) > PLACES:
             raise JournalError(f"a message may have {PLACES} deliveries, this one has {len(deliveries) + len(ended)}")
@@ -137,10 +137,12 @@ class Journal:
 
     # What becomes of it.
 
-    async def record(self, changes: Sequence[Change]) -> None:
-        """Store changes in their order. Unknown ids are ignored; HEARD and DELIVERED never become SENT or HEARD."""
-        if changes:
-            await self._writer.change([change_row(change) for change in changes])
+    async def record(self, changes: Sequence[Change]) -> tuple[DeliveryId, ...]:
+        """Store changes in their order; return the ids of those that were made, in the same order.
+
+        Unknown ids are ignored; HEARD and DELIVERED never become SENT or HEARD; `only_from` may ask for more.
+        """
+        return await self._writer.change([change_row(change) for change in changes]) if changes else ()
 
     def note(self, changes: Sequence[Change]) -> None:
         """Store changes soon: before any `record` or `accept` that is called after this."""
@@ -241,7 +243,10 @@ class Journal:
     # Upkeep.
 
     async def prune(self) -> None:
-        """Forget what retention allows, in steps between which others write. Writes in any case."""
+        """Forget what retention allows, in steps between which others write. Writes in any case.
+
+        JournalError if it can't be written, or is still too full to accept anything.
+        """
         now_ms = self._clock.now_ms()
         await self._writer.task(lambda store, _: store.set_meta("pruned_ms", now_ms), durable=True)
         place = await self._writer.task(lambda _, room: room.forget_old(None, now_ms))
@@ -250,6 +255,8 @@ class Journal:
         after: int | None = 0
         while after is not None:
             after = await self._writer.task(partial(_forget_beyond, after=after, now_ms=now_ms))
+        if full := await self._writer.task(lambda _, room: room.full(now_ms)):
+            raise JournalError(full)
 
     async def shift(self, delta_ms: int) -> None:
         """Follow a wall clock that was set by so much: what was written since opening moves along."""

@@ -56,8 +56,10 @@ class Change:
     """What the network calls it there: becomes a counterpart."""
     generation: int | None = None
     """None: as it was."""
-    only_from: State | None = None
-    """Ignore this change unless the delivery is in that state now."""
+    only_from: State | frozenset[State] | None = None
+    """Ignore this change unless the delivery is in that state now, or in one of those."""
+    also: MessageId | None = None
+    """What its message is called by whoever hears this delivery: an alias, stored whatever state it is in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,7 @@ _BY_ORDER = f"""SELECT m.seq, m.received_ms, {_HELD} FROM message m
     WHERE m.seq > ? ORDER BY m.seq LIMIT {SLICE}"""  # noqa: S608 - constants
 _FORGET = (
     "DELETE FROM counterpart WHERE seq IN (SELECT value FROM json_each(?))",
+    "DELETE FROM alias WHERE seq IN (SELECT value FROM json_each(?))",
     """DELETE FROM delivery WHERE no IN (SELECT d.no FROM json_each(?) j CROSS JOIN delivery d
         ON d.no BETWEEN j.value << 12 AND (j.value << 12) + 4095)""",
     "DELETE FROM message WHERE seq IN (SELECT value FROM json_each(?))",
@@ -112,11 +113,13 @@ class Shift:
         self._first = first
         self._opened_ms = opened_ms
         self._delta_ms = delta_ms
-        self._last = store.head
-        """What is written from now on has the new time already."""
+        self._last: int | None = None
+        """The head when the first slice is moved: what is written after that has the new time already."""
 
     def step(self, after: int) -> int | None:
         """Move a slice of messages and their deliveries; return where to go on, None at the end."""
+        if self._last is None:
+            self._last = self._store.head
         upto = min(self._last, after + SHIFT_SLICE)
         span = {"delta": self._delta_ms, "after": after, "upto": upto, "first": self._first}
         connection = self._store.connection

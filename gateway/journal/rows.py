@@ -103,8 +103,15 @@ def change_row(change: Change) -> Row:
         change.generation,
         int(change.state in WITHOUT_BODY),
         line(change.at_ms, change.state, change.reason),
-        None if change.only_from is None else change.only_from.value,
+        None if change.only_from is None else _one_of(change.only_from),
+        change.also,
     )
+
+
+def _one_of(states: State | frozenset[State]) -> str:
+    """Return states as the store's statement looks them up: each between commas."""
+    some = (states,) if isinstance(states, State) else sorted(states)
+    return f",{','.join(state.value for state in some)},"
 
 
 def clean(text: str) -> str:
@@ -114,7 +121,8 @@ def clean(text: str) -> str:
 
 def line(at_ms: int, state: State, reason: str) -> str:
     """Return one line of history."""
-    words = clean(reason[:MOST_REASON]).replace("\n", " ")
+    # SQLite's functions take a NUL for the end.
+    words = clean(reason[:MOST_REASON]).replace("\n", " ").replace("\0", " ")
     return f"{at_ms} {state.value} {words}\n"
 
 

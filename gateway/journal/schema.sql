@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
--- The journal, version 1 (PRAGMA user_version). Times are milliseconds of the gateway's clock.
+-- The journal, version 1 (PRAGMA user_version); upgrade_to_*.sql make of it what this release writes.
+-- Times are milliseconds of the gateway's clock.
 
 -- `source`: this journal's name in the queue; `head`: the last sequence that was given out, as of the last
 -- pruning (the newest message knows better); `opening`: how often a gateway has opened this file;
@@ -55,7 +56,8 @@ CREATE TABLE delivery (
 CREATE INDEX delivery_pending ON delivery (bridge, seq) WHERE state IN ('waiting', 'queued', 'sending');
 CREATE INDEX delivery_failed ON delivery (state) WHERE state = 'failed';
 
--- Under which ids a message is known where. Part 0: as received there; else: as sent there.
+-- Under which ids a message is known where. Part 0: as received there; else: as sent there, or as heard there
+-- from another sending of ours.
 CREATE TABLE counterpart (
     address INTEGER NOT NULL,
     remote_id TEXT NOT NULL,

@@ -6,14 +6,16 @@ Knows no threads. After a rollback `reload` must be called: some of the state is
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import uuid
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.journal.records import Accepted, Seen
 from gateway.journal.rows import PLACE_BITS, PLACES, NewDelivery, NewMessage, Row, clean, line
-from gateway.journal.statements import SIZES, many, write
+from gateway.journal.statements import SIZES, many, packed, write
 from gateway.model import Address, BridgeName, DeliveryId, JournalError, MessageId, ResumePoint, State
 
 THERE_ALREADY: Final = "already there"
@@ -26,7 +28,11 @@ _ADD_COUNTERPARTS = """INSERT OR REPLACE INTO counterpart (address, remote_id, s
 _ADD_DELIVERIES = """INSERT INTO delivery
     (no, id, seq, bridge, address, part, parts, expires_ms, state, changed_ms, opening, history, body)
     SELECT * FROM {values} WHERE column1 IS NOT NULL ON CONFLICT (id) DO NOTHING"""
-_KNOWN = "SELECT id, seq FROM message WHERE id IN {values}"
+_ADD_ALIASES = """INSERT OR REPLACE INTO alias (id, seq, part)
+    SELECT column1, d.no >> 12, d.part FROM {values} CROSS JOIN delivery d ON d.id = column2"""
+# A message's own id comes last, and counts.
+_KNOWN = """WITH asked AS {values} SELECT id, seq, part FROM alias WHERE id IN asked
+    UNION ALL SELECT id, seq, 0 FROM message WHERE id IN asked"""
 _SET_RESUME = """INSERT OR REPLACE INTO resume (bridge, point)
     SELECT * FROM {values} WHERE column1 IS NOT NULL"""
 _SET_META = "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)"
@@ -35,7 +41,7 @@ _BACK = "delivery.state IN ('heard', 'delivered') AND c.state IN ('sent', 'heard
 _LONGER = """CASE WHEN length(history) < 4096 THEN history
     ELSE substr(history, 1, instr(history, char(10)))
         || substr(history, 2048 + instr(substr(history, 2048), char(10))) END || c.line"""
-_CHANGE = f"""WITH c (id, state, at_ms, remote_id, generation, ends, line, only_from) AS {{values}}
+_CHANGE = f"""WITH c (id, state, at_ms, remote_id, generation, ends, line, only_from, also) AS {{values}}
     UPDATE delivery SET
         state = iif({_BACK}, delivery.state, c.state),
         changed_ms = iif({_BACK}, delivery.changed_ms, c.at_ms),
@@ -44,11 +50,32 @@ _CHANGE = f"""WITH c (id, state, at_ms, remote_id, generation, ends, line, only_
         remote_id = coalesce(c.remote_id, delivery.remote_id),
         generation = coalesce(c.generation, delivery.generation),
         opening = {{opening}}
-    FROM c WHERE delivery.id = c.id AND (c.only_from IS NULL OR c.only_from = delivery.state)"""  # noqa: S608
+    FROM c WHERE delivery.id = c.id AND (c.only_from IS NULL
+        OR instr(c.only_from, ',' || delivery.state || ','))"""  # noqa: S608
+# Made is what is the last line of history now. Of the very same change twice, in one millisecond, both are.
+_APPLIED = """FROM json_each(?) j CROSS JOIN delivery d ON d.id = json_extract(j.value, '$[0]')
+    WHERE substr(d.history, -length(json_extract(j.value, '$[1]'))) = json_extract(j.value, '$[1]')"""
+_ID, _LINE, _ALSO = 0, 6, 8
+"""Places in a change's row."""
 _CANCEL_COPY = """UPDATE delivery SET state = 'cancelled', changed_ms = ?, history = history || ?, opening = ?,
-    body = NULL WHERE no BETWEEN ? AND ? AND address = ? AND state IN ('waiting', 'queued') RETURNING id"""
+    body = NULL WHERE no BETWEEN ? AND ? AND address = ? AND part BETWEEN ? AND ?
+    AND state IN ('waiting', 'queued') RETURNING id"""
 _AGAIN = """UPDATE delivery SET seq = ?, part = ?, parts = ?, expires_ms = ?, state = ?, changed_ms = ?, opening = ?,
-    history = history || ?, body = ? WHERE id = ?"""
+    history = history || ?, body = ?, generation = generation + 1 WHERE id = ?"""
+# The network may remember the key it refused: what is sent again by hand goes under a fresh one.
+
+
+Applied = frozenset[tuple[str, str]]
+"""Changes that were made: the delivery's id and the line of history."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """A message that came in and was there already."""
+
+    seq: int
+    part: int
+    """0: the message itself came once more; else it is this part of it, as we sent it."""
 
 
 class Store:
@@ -80,34 +107,35 @@ class Store:
         self.set_meta("source", self.source)
         return self.source
 
-    def accept(self, messages: Sequence[NewMessage], full: str) -> list[Accepted | JournalError | int]:
-        """Add messages; answer each in its place, with its sequence where it was known already.
+    def accept(self, messages: Sequence[NewMessage], full: str) -> list[Accepted | JournalError | Known]:
+        """Add messages; answer each in its place; of known ones, say what they are.
 
         `full`: why none may be added; empty if they may.
         """
         known = self._known(messages)
-        answers: list[Accepted | JournalError | int] = []
+        answers: list[Accepted | JournalError | Known] = []
         fresh: list[tuple[int, NewMessage]] = []
         resume: dict[BridgeName, ResumePoint] = {}
         for new in messages:
-            seq = known.get(new.id)
-            if seq is None and full:
+            found = known.get(new.id)
+            if found is None and full:
                 answers.append(JournalError(full))
                 continue
-            if seq is None:
+            if found is None:
                 self.head += 1
-                known[new.id] = self.head
+                known[new.id] = Known(seq=self.head, part=0)
                 fresh.append((self.head, new))
-            answers.append(Accepted(seq=self.head) if seq is None else seq)
+            answers.append(found or Accepted(seq=self.head))
             if new.resume is not None:
                 resume[new.origin.bridge] = new.resume
         self._add(fresh)
         self.set_resume(resume)
         return answers
 
-    def _known(self, messages: Sequence[NewMessage]) -> dict[str, int]:
+    def _known(self, messages: Sequence[NewMessage]) -> dict[str, Known]:
         ids = [(new.id,) for new in messages]
-        return {ident: seq for cursor in many(self.connection, _KNOWN, ids) for ident, seq in cursor}
+        rows = (row for cursor in many(self.connection, _KNOWN, ids) for row in cursor)
+        return {ident: Known(seq=seq, part=part) for ident, seq, part in rows}
 
     def _add(self, fresh: Sequence[tuple[int, NewMessage]]) -> None:
         if not fresh:
@@ -160,25 +188,37 @@ class Store:
         self._addresses[address] = int(found)
         return int(found)
 
-    def seen(self, new: NewMessage, seq: int) -> Seen:
-        """Note where else a known message came from; what was still to go there is there already."""
+    def seen(self, new: NewMessage, known: Known) -> Seen:
+        """Note where else a known message, or a part of it, came from; what was still to go there is there already."""
+        seq = known.seq
         here = self.number(new.origin)
         if new.remote_id is not None:
-            write(self.connection, _ADD_COUNTERPARTS, [(here, clean(new.remote_id), seq, 0)])
+            write(self.connection, _ADD_COUNTERPARTS, [(here, clean(new.remote_id), seq, known.part)])
         (first,) = self.connection.execute("SELECT origin FROM message WHERE seq = ?", (seq,)).fetchone()
         if first == here:
             return Seen(seq=seq, origin=new.origin)
         words = line(new.at_ms, State.CANCELLED, THERE_ALREADY)
         low = seq << PLACE_BITS
+        parts = (known.part, known.part) if known.part else (0, PLACES)
         rows = self.connection.execute(
-            _CANCEL_COPY, (new.at_ms, words, self.opening, low, low + PLACES - 1, here)
+            _CANCEL_COPY, (new.at_ms, words, self.opening, low, low + PLACES - 1, here, *parts)
         ).fetchall()
         return Seen(seq=seq, origin=new.origin, cancelled=tuple(DeliveryId(ident) for (ident,) in rows))
 
-    def change(self, rows: Sequence[Row]) -> None:
-        """Move deliveries; of several changes to one, each after the other."""
+    def change(self, rows: Sequence[Row], *, tell: bool = False) -> Applied:
+        """Move deliveries; of several changes to one, each after the other. `tell`: return which were made."""
+        applied: set[tuple[str, str]] = set()
         for some in _rounds(rows):
             write(self.connection, _CHANGE.replace("{opening}", str(self.opening)), some)
+            if tell and some:
+                changes = [(row[_ID], row[_LINE]) for row in some]
+                found = packed(self.connection, ("j.key",), _APPLIED, (json.dumps(changes),))
+                applied.update(changes[nth] for (nth,) in found)
+        return frozenset(applied)
+
+    def alias(self, rows: Sequence[Row]) -> None:
+        """Store what changes call messages besides; before `accept`, which asks for it."""
+        write(self.connection, _ADD_ALIASES, [(row[_ALSO], row[_ID]) for row in rows if row[_ALSO] is not None])
 
     def set_resume(self, points: dict[BridgeName, ResumePoint]) -> None:
         """Store where sources go on."""
@@ -209,8 +249,17 @@ class Store:
 
 
 def is_one_statement(rows: Sequence[Row]) -> bool:
-    """Whether `change` takes them in one step, which is a transaction by itself."""
-    return len(rows) <= SIZES[-1] and len({row[0] for row in rows}) == len(rows)
+    """Whether `change` takes them in one step, which is a transaction by itself, and nothing else need be done."""
+    return (
+        len(rows) <= SIZES[-1]
+        and len({row[_ID] for row in rows}) == len(rows)
+        and all(row[_ALSO] is None for row in rows)
+    )
+
+
+def applied_of(rows: Sequence[Row], applied: Applied) -> tuple[DeliveryId, ...]:
+    """Return the deliveries of those changes that were made."""
+    return tuple(DeliveryId(row[_ID]) for row in rows if (row[_ID], row[_LINE]) in applied)
 
 
 def _rounds(rows: Sequence[Row]) -> Iterable[Sequence[Row]]:

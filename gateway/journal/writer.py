@@ -22,8 +22,8 @@ import structlog
 from gateway.journal.database import in_words, is_damage, is_of_the_store
 from gateway.journal.retention import Room
 from gateway.journal.rows import NewMessage, Row
-from gateway.journal.store import Store, is_one_statement
-from gateway.model import JournalError
+from gateway.journal.store import Known, Store, applied_of, is_one_statement
+from gateway.model import DeliveryId, JournalError
 
 log = structlog.get_logger()
 
@@ -87,9 +87,10 @@ class Writer:
         """Write a message; return when it is on the disk."""
         return await self._ask(Op(new=new, durable=True))
 
-    async def change(self, rows: Sequence[Row]) -> None:
-        """Write changes; return when they are committed."""
-        await self._ask(Op(changes=rows))
+    async def change(self, rows: Sequence[Row]) -> tuple[DeliveryId, ...]:
+        """Write changes; return, when they are committed, the deliveries of those that were made."""
+        made: tuple[DeliveryId, ...] = await self._ask(Op(changes=rows))
+        return made
 
     async def task(self, task: Callable[[Store, Room], T], *, durable: bool = False) -> T:
         """Run something inside a transaction. After a rollback it may be run again, alone."""
@@ -232,7 +233,7 @@ class Writer:
             self._full_sync = full_sync
         changes = [row for op in batch for row in op.changes]
         if all(op.changes for op in batch) and is_one_statement(changes):
-            self._store.change(changes)
+            self._change(batch, changes)
         else:
             connection.execute("BEGIN IMMEDIATE")
             self._apply(batch, changes)
@@ -241,19 +242,29 @@ class Writer:
         self.head = self._store.head
 
     def _apply(self, batch: Sequence[Op], changes: Sequence[Row]) -> None:
-        """New messages first, then changes in the order they came: a change is never before its delivery."""
+        """New messages first, then changes in the order they came: a change is never before its delivery.
+
+        Before both, what is sent under another id: the message that has it may be among the new ones.
+        """
+        self._store.alias(changes)
         accepts = [(op, op.new) for op in batch if op.new is not None]
         if accepts:
             full = self._room.full(self._now_ms())
             for (op, _), answer in zip(accepts, self._store.accept([new for _, new in accepts], full), strict=True):
                 op.answer = answer
-        self._store.change(changes)
+        self._change(batch, changes)
         for op, new in accepts:
-            if isinstance(op.answer, int):
+            if isinstance(op.answer, Known):
                 op.answer = self._store.seen(new, op.answer)
         for op in batch:
             if op.task is not None:
                 op.answer = op.task(self._store, self._room)
+
+    def _change(self, batch: Sequence[Op], changes: Sequence[Row]) -> None:
+        asked = [op for op in batch if op.changes and op.future is not None]
+        applied = self._store.change(changes, tell=bool(asked))
+        for op in asked:
+            op.answer = applied_of(op.changes, applied)
 
     def _roll_back(self) -> None:
         self._stale = True

@@ -12,7 +12,17 @@ from types import TracebackType
 from typing import Any, Protocol, Self, runtime_checkable
 
 from gateway.model.errors import PermanentError, TransientError
-from gateway.model.message import Address, BridgeName, Content, Level, Message, RemoteId, ResumePoint, SenderId
+from gateway.model.message import (
+    Address,
+    BridgeName,
+    Content,
+    Level,
+    Message,
+    NativeId,
+    RemoteId,
+    ResumePoint,
+    SenderId,
+)
 
 
 class Support(Enum):
@@ -201,15 +211,26 @@ class Node:
     battery_percent: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foreseen:
+    """What a delivery will be called."""
+
+    remote_id: RemoteId
+    native_id: NativeId | None = None
+    """What anyone else on that network will call it: when another bridge of ours hears it, it is no
+    news. None: not known yet."""
+
+
 @runtime_checkable
 class Foresees(Protocol):
     """A bridge whose network takes the id we choose: it is journalled before the first try.
 
-    So an answer finds what it answers even when it comes before our own receipt, or after a crash.
+    So an answer finds what it answers even when it comes before our own receipt, or after a crash,
+    and what one bridge sends and another hears is known.
     """
 
-    def foresee(self, key: str) -> RemoteId:
-        """Return the remote id that a delivery sent under this key has. Pure."""
+    def foresee(self, key: str) -> Foreseen:
+        """Return what a delivery sent under this key is called. No I/O."""
         ...
 
 

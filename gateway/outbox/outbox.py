@@ -86,6 +86,8 @@ class Claimed:
     Given out again until the same fence claims or resigns after it: a crash between this answer and
     its record in the journal hides nothing.
     """
+    unreadable: int = 0
+    """How many were taken off because the queue's copy couldn't be read: the journal has them still."""
     next_ms: int | None = None
     """When (caller's clock) the next one becomes due; None: nothing is scheduled."""
 

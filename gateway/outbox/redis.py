@@ -69,6 +69,8 @@ class RedisOutbox:
         self._overdue: dict[Fence, list[str]] = {}
         self._shifting: tuple[str, int] | None = None
         self._client: Redis | None = None
+        self.vetted: Engine | None = None
+        """Which server answered last, once it was found fit."""
         self.unreadable = 0
         """How many entries were buried or dropped because they couldn't be read."""
 
@@ -90,7 +92,8 @@ class RedisOutbox:
 
     async def engine(self) -> Engine:
         """Return which server this is, once it was found fit for a queue; else raise as `ping` does."""
-        return vet(await self._command("INFO"))
+        self.vetted = vet(await self._command("INFO"))
+        return self.vetted
 
     async def cursor(self, destination: BridgeName, source: str) -> int:
         """See `Outbox.cursor`."""
@@ -132,7 +135,7 @@ class RedisOutbox:
         self._overdue.pop(fence, None)
 
     async def claim(self, fence: Fence, *, now_ms: int, visible_ms: int, limit: int, run: int) -> Claimed:
-        """See `Outbox.claim`. What can't be read is buried here, so that it holds nothing back."""
+        """See `Outbox.claim`. What can't be read is taken off, so that it holds nothing back."""
         got = self._expired.get(fence, [])
         answer = await self._fenced("claim", fence, now_ms, visible_ms, limit, run, EXPIRED_PER_CLAIM, *got)
         skew, next_due, lost, flat, gone = answer
@@ -142,10 +145,11 @@ class RedisOutbox:
         readable = tuple(delivery for _, delivery in expired if delivery is not None)
         self._say_unreadable(fence.destination, lost + len(unreadable) + len(expired) - len(readable))
         if unreadable:
-            await self.settle(
-                fence, [Buried(id=id_, reason="unreadable envelope") for id_ in unreadable], now_ms=now_ms
-            )
-        return Claimed(leases=leases, expired=readable, next_ms=None if next_due is None else next_due + skew)
+            await self.settle(fence, [Done(id=id_) for id_ in unreadable], now_ms=now_ms)
+        spoilt = lost + len(unreadable)
+        return Claimed(
+            leases=leases, expired=readable, unreadable=spoilt, next_ms=None if next_due is None else next_due + skew
+        )
 
     async def settle(self, fence: Fence, outcomes: Sequence[Outcome], *, now_ms: int) -> None:
         """See `Outbox.settle`."""

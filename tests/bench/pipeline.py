@@ -15,6 +15,7 @@ from pathlib import Path
 from gateway.assembly import Assembly, Parts
 from gateway.clock import SystemClock
 from gateway.config import load
+from gateway.delivery import deliver
 from gateway.journal import Journal, Retention
 from gateway.metrics import Metrics
 from gateway.model import (
@@ -139,6 +140,8 @@ async def gateway(folder: Path) -> AsyncIterator[tuple[Parts, CountingOutbox]]:
     (folder / "crossband.toml").write_text(CONFIG)
     settings = load(folder / "crossband.toml", {}, registry=registry)
     clock = SystemClock()
+    steady = asyncio.Event()
+    steady.set()
     server = EmbeddedServer(folder / "queue", run_dir=folder / "run", fsync=settings.queue.fsync)
     async with (
         server,
@@ -155,9 +158,12 @@ async def gateway(folder: Path) -> AsyncIterator[tuple[Parts, CountingOutbox]]:
             clock=clock,
             random=random.Random(1),
             tally=Tally(EventHub(), Metrics()),
+            steady=steady,
         ).build()
         for part in parts.by_bridge.values():
-            running += [group.create_task(job) for job in (part.drain.run(), part.sender.run(), part.supervisor.run())]
+            running += [
+                group.create_task(job) for job in (part.drain.run(), deliver(part.sender), part.supervisor.run())
+            ]
         await parts.intake.accept(message(-1, 0))
         await outbox.settled_up_to(1)
         yield parts, outbox

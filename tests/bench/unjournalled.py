@@ -12,6 +12,7 @@ from bridges.meshtastic import kind as meshtastic
 from gateway.assembly import Assembly
 from gateway.clock import SystemClock
 from gateway.config import load
+from gateway.delivery import deliver
 from gateway.journal import Journal, Retention
 from gateway.metrics import Metrics
 from gateway.model import BridgeKind
@@ -66,6 +67,8 @@ async def unjournalled(folder: Path, texts: int = 200) -> list[float]:
         registry = Registry({"meshtastic": lambda: meshtastic, "instant": lambda: instant})
         settings = load(folder / "crossband.toml", {}, registry=registry)
         clock = SystemClock()
+        steady = asyncio.Event()
+        steady.set()
         server = EmbeddedServer(folder / "queue", run_dir=folder / "run", fsync=settings.queue.fsync)
         async with (
             server,
@@ -82,9 +85,10 @@ async def unjournalled(folder: Path, texts: int = 200) -> list[float]:
                 clock=clock,
                 random=random.Random(1),
                 tally=Tally(EventHub(), Metrics()),
+                steady=steady,
             ).build()
             for part in parts.by_bridge.values():
-                jobs = (part.drain.run(), part.sender.run(), part.supervisor.run())
+                jobs = (part.drain.run(), deliver(part.sender), part.supervisor.run())
                 running += [group.create_task(job) for job in jobs]
             await port.wait_client()
             while not port.firmware.has_client:

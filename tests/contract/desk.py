@@ -104,8 +104,13 @@ class Desk:
     async def submit(self, message: Message, *, only: Address | None, route: str | None) -> Accepted | Seen:
         if self.journal_status.state is not StoreState.UP:
             raise JournalError(self.journal_status.reason)
-        targets = (only,) if only is not None else self.settings.route(route or "").targets  # type: ignore[union-attr]
+        targets = (only,) if only is not None else self._all_of(route or "")
         return await self.journal.accept(message, [Delivery(message=message, to=to) for to in targets])
+
+    def _all_of(self, name: str) -> Sequence[Address]:
+        route = self.settings.route(name)
+        assert route is not None
+        return tuple(dict.fromkeys((*route.sources, *route.targets)))
 
     async def dry_run(self, text: str, route: str) -> Sequence[DryPart]:
         targets = self.settings.route(route).targets  # type: ignore[union-attr]

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from meshtastic.protobuf.portnums_pb2 import PortNum
+
 from bridges.meshtastic import kind
 from bridges.meshtastic.bridge import MeshtasticBridge
 from bridges.meshtastic.config import SerialPath
@@ -26,11 +28,13 @@ from gateway.model import (
     NativeId,
     RemoteId,
     Report,
+    ResumePoint,
     RoutedConversation,
     Sender,
     SenderId,
     Text,
 )
+from tests.contract.harness import Reader, Shown
 
 RADIO = BridgeName("radio")
 LONG_FAST = Address(RADIO, "LongFast")
@@ -87,13 +91,14 @@ def bridge_on(
     scale: float = SCALE,
     routed: tuple[str, ...] = (),
     boards: Sequence[Path] = (),
+    name: BridgeName = RADIO,
     **table: Any,
 ) -> MeshtasticBridge:
     """Build a bridge as the core would."""
     raw = {"kind": "meshtastic", "connection": network.connection, **table}
     kind.check(raw)
     context = BridgeContext(
-        name=RADIO,
+        name=name,
         table=raw,
         state_dir=tmp_path,
         clock=ScaledClock(scale),
@@ -130,50 +135,57 @@ async def take(bridge: MeshtasticBridge, count: int, *, timeout_s: float = 15.0)
     return items
 
 
-class Reader:
-    """A task that takes all a bridge yields, as the core's supervisor does."""
 
-    def __init__(self, bridge: MeshtasticBridge) -> None:
-        self.items: list[Message | Report] = []
-        self.failure: LinkDown | None = None
-        self._bridge = bridge
-        self._news = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+class MeshtasticHarness:
+    """People at a relay on a ridge, who hear the gateway's node and talk to its channel."""
 
-    async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._read())
-        return self
+    place = LONG_FAST
+    nowhere = Address(RADIO, "Village")
 
-    async def __aexit__(self, *_: object) -> None:
-        assert self._task is not None
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+    def __init__(self, network: Air, folder: Path) -> None:
+        self._network = network
+        self._folder = folder
 
-    async def _read(self) -> None:
-        try:
-            async with aclosing(self._bridge.receive()) as source:
-                async for item in source:
-                    self.items.append(item)
-                    self._news.set()
-        except LinkDown as error:
-            self.failure = error
-            self._news.set()
+    def bridge(self, *, resume: ResumePoint | None = None) -> MeshtasticBridge:
+        assert resume is None, "a radio keeps no past"
+        return bridge_on(self._network, self._folder)
 
-    @property
-    def messages(self) -> list[Message]:
-        return [item for item in self.items if isinstance(item, Message)]
+    async def say(self, body: str, *, reply_to: RemoteId | None = None) -> RemoteId:
+        mesh = self._network.mesh
+        number = mesh["RDGE"].say(body, reply_id=int(reply_to, 16) if reply_to else 0)
+        await mesh.gateway.wait_heard(lambda heard: heard.id == number)
+        return RemoteId(f"{number:08x}")
 
-    @property
-    def reports(self) -> list[Report]:
-        return [item for item in self.items if isinstance(item, Report)]
+    async def shown(self) -> list[Shown]:
+        mesh = self._network.mesh
+        ours = (heard for heard in mesh["RDGE"].heard if heard.sender == mesh.gateway.number)
+        return [
+            Shown(
+                id=RemoteId(f"{heard.id:08x}"),
+                body=heard.text,
+                reply_to=RemoteId(f"{heard.reply_id:08x}") if heard.reply_id else None,
+            )
+            for heard in ours
+            if heard.portnum == PortNum.TEXT_MESSAGE_APP
+        ]
 
-    @property
-    def bodies(self) -> list[str]:
-        return [item.content.body for item in self.messages if isinstance(item.content, Text)]
+    async def cut(self) -> None:
+        self._network.port.unplug()
 
-    async def until(self, holds: Any, timeout_s: float = 15.0) -> None:
-        """Wait until something holds of what was read."""
-        async with asyncio.timeout(timeout_s):
-            while not holds(self):
-                self._news.clear()
-                await self._news.wait()
+    async def mend(self) -> None:
+        self._network.port.plug()
+
+    def mute(self) -> None:
+        self._network.port.faults.lose_frame = 1.0
+
+    def unmute(self) -> None:
+        self._network.port.faults.lose_frame = 0.0
+
+    async def wait_visited(self) -> None:
+        await self._network.port.wait_client()
+
+
+@asynccontextmanager
+async def radio(tmp_path: Path, *, tcp: bool = False) -> AsyncIterator[MeshtasticHarness]:
+    async with air(tmp_path, tcp=tcp) as network:
+        yield MeshtasticHarness(network, tmp_path)

@@ -63,6 +63,24 @@ async def test_not_ready_only_when_messages_cannot_be_stored(api: httpx.AsyncCli
     assert "[-]journal disk full" in without_journal.text
 
 
+async def test_without_the_token_readiness_names_no_reasons(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("a-token-that-is-long-enough")
+    async with open_desk(tmp_path, '[api]\nlisten = "0.0.0.0:0"\ntoken_file = "token"\n') as desk:
+        desk.journal_status = JournalStatus(state=StoreState.DOWN, reason="/var/lib/x is full")
+        transport = httpx.ASGITransport(app=create_app(desk, local=False))
+        async with httpx.AsyncClient(transport=transport, base_url=BASE) as client:
+            stranger = await client.get("/readyz")
+            known = await client.get("/readyz", headers={"authorization": "Bearer a-token-that-is-long-enough"})
+        transport = httpx.ASGITransport(app=create_app(desk, local=True))
+        async with httpx.AsyncClient(transport=transport, base_url=BASE) as client:
+            private = await client.get("/readyz")
+
+    names = "[-]journal not ok\n[+]queue ok\n[+]bridge home ok\n[-]bridge radio not ok\nnot ready\n"
+    assert (stranger.status_code, stranger.text) == (503, names)
+    assert "/var/lib/x is full" in known.text
+    assert private.text == known.text
+
+
 async def test_status_says_everything_at_a_glance(api: httpx.AsyncClient, desk: Desk) -> None:
     await _say(api, "hello")
     desk.clock.advance(60)
@@ -123,7 +141,35 @@ async def test_the_same_idempotency_key_sends_once(api: httpx.AsyncClient) -> No
 
     assert again == first | {"seen": True}
     assert other.status_code == 409
+    assert other.json()["detail"] == "this Idempotency-Key was used with another text; nothing was sent now"
     assert len((await api.get("/api/v1/messages")).json()["messages"]) == 1
+
+
+async def test_the_same_idempotency_key_for_something_else_is_refused_and_says_what_differs(
+    api: httpx.AsyncClient,
+) -> None:
+    body, key = {"text": "hello", "to": "radio/LongFast"}, {"Idempotency-Key": "k-1"}
+    first = (await api.post("/api/v1/messages", json=body, headers=key)).json()
+    others = {
+        "address": body | {"to": "home/#town"},
+        "reply_to": body | {"reply_to": first["id"]},
+        "name": body | {"name": "Kim"},
+        "text and address": {"text": "other", "route": "town"},
+    }
+
+    for what, other in others.items():
+        answer = await api.post("/api/v1/messages", json=other, headers=key)
+        assert answer.status_code == 409
+        assert f"another {what};" in answer.json()["detail"]
+    assert len((await api.get("/api/v1/messages")).json()["messages"]) == 1
+
+
+async def test_the_same_idempotency_key_along_the_same_route_is_the_same(api: httpx.AsyncClient) -> None:
+    body, key = {"text": "hello", "route": "warnings", "name": "Kim"}, {"Idempotency-Key": "k-1"}
+    first = (await api.post("/api/v1/messages", json=body, headers=key)).json()
+
+    assert (await api.post("/api/v1/messages", json=body, headers=key)).json() == first | {"seen": True}
+    assert (await api.post("/api/v1/messages", json=body | {"route": "town"}, headers=key)).status_code == 409
 
 
 async def test_a_reply_names_one_of_our_messages(api: httpx.AsyncClient, desk: Desk) -> None:

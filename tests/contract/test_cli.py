@@ -360,6 +360,19 @@ def test_the_doctor_prints_the_mend_and_fails(run: Run, tmp_path: Path) -> None:
     assert rows["api.token_file"]["mend"] == f"crossband token --write {tmp_path / 'token'}"
 
 
+def test_the_doctor_sees_what_is_in_the_way_of_our_directories(run: Run, tmp_path: Path) -> None:
+    path = write_config(tmp_path)
+    path.write_text(path.read_text().replace("[gateway]", '[gateway]\nrun_dir = "file/run"'))
+    (tmp_path / "file").write_text("")
+    (tmp_path / "data").write_text("")
+
+    rows = {row["check"]: row for row in run("doctor", "-o", "json").json}  # type: ignore[attr-defined]
+
+    assert rows["run directory"]["found"] == f"{tmp_path / 'file'} is a file"
+    assert rows["run directory"]["mend"].endswith("[gateway] run_dir")
+    assert rows["data directory"]["found"] == f"{tmp_path / 'data'} is a file"
+
+
 def test_the_doctor_tells_a_wrong_configuration(run: Run, tmp_path: Path) -> None:
     write_config(tmp_path, "\n[x]\n")
 

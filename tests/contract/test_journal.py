@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import stat
+from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -12,7 +13,17 @@ import pytest
 from gateway.clock import ManualClock
 from gateway.journal import Accepted, Change, DeadLetter, Origin, Seen, Standing
 from gateway.journal.rows import PLACES
-from gateway.model import BridgeName, DeliveryId, JournalError, MessageId, RemoteId, ResumePoint, State
+from gateway.model import (
+    BridgeName,
+    DeliveryId,
+    JournalError,
+    MessageId,
+    NativeId,
+    RemoteId,
+    ResumePoint,
+    State,
+    message_id,
+)
 from tests.contract.journal_desk import (
     DAY_MS,
     LAN,
@@ -179,6 +190,73 @@ async def test_a_copy_from_the_same_place_cancels_nothing(journal):
     assert (await journal.accept(said(1), [])).cancelled == ()
 
 
+# Seen under the id we sent it with.
+
+
+def sent_by(delivery, native, remote, **fields):
+    """Return what `Sender.begin` notes of a radio's delivery."""
+    return moved(delivery, "sending", also=message_id(NativeId(native)), remote_id=RemoteId(remote), **fields)
+
+
+def heard(native, remote, at=OTHER_RADIO, **fields):
+    return replace(said(0, at, **fields), native_id=NativeId(native), remote_id=RemoteId(remote))
+
+
+async def test_what_one_radio_sends_and_another_hears_is_seen(journal):
+    message = said(1, ROOM)
+    out, copy = bound(message, RADIO), bound(message, OTHER_RADIO)
+    await journal.accept(message, [out, copy])
+    journal.note([sent_by(out, "mt:own:77", "77")])
+    echo = heard("mt:own:77", "77", resume="s9")
+    seen = await journal.accept(echo, [bound(echo, ROOM)])
+
+    assert seen == Seen(seq=1, origin=OTHER_RADIO, cancelled=(copy.id,))
+    assert await states(journal, out, copy) == ["sending", "cancelled"]
+    assert (await journal.head(), await journal.resume_point(OTHER_RADIO.bridge)) == (1, "s9")
+    assert await journal.counterpart(OTHER_RADIO, RemoteId("77"), ROOM) == message.remote_id
+    assert await journal.counterpart(ROOM, message.remote_id, OTHER_RADIO) == "77"
+    assert await journal.message(echo.id) is None
+
+
+async def test_a_part_that_is_heard_is_there_and_the_others_still_go(journal):
+    message = said(1, ROOM)
+    out, copies = parts_of(message, RADIO, 2), parts_of(message, OTHER_RADIO, 2)
+    await journal.accept(message, [*out, *copies])
+    await journal.record([sent_by(one, f"mt:own:{one.part}", f"p{one.part}") for one in out])
+
+    assert (await journal.accept(heard("mt:own:2", "p2"), [])).cancelled == (copies[1].id,)
+    assert await states(journal, *copies) == ["waiting", "cancelled"]
+    assert (await journal.accept(heard("mt:own:1", "p1"), [])).cancelled == (copies[0].id,)
+    assert await journal.counterpart(ROOM, message.remote_id, OTHER_RADIO) == "p1"
+
+
+async def test_each_try_has_a_name_of_its_own_and_all_are_known(journal):
+    message = said(1, ROOM)
+    out = bound(message, RADIO)
+    await journal.accept(message, [out])
+    await journal.record([sent_by(out, f"mt:own:{n}", f"p{n}", generation=n) for n in range(3)])
+    await journal.record([moved(out, "delivered", also=message_id(NativeId("mt:own:9")), only_from=State.FAILED)])
+
+    answers = [await journal.accept(heard(f"mt:own:{n}", f"p{n}"), []) for n in (0, 1, 2, 9)]
+    assert answers == [Seen(seq=1, origin=OTHER_RADIO)] * 4
+    assert type(await journal.accept(heard("mt:own:3", "p3"), [])) is Accepted
+
+
+async def test_what_is_heard_is_known_as_soon_as_it_is_noted_and_after_opening_again(tmp_path, clock):
+    """The note and the echo may be of one transaction."""
+    async with opened(tmp_path, clock=clock) as journal:
+        messages = [said(n, ROOM) for n in range(100)]
+        await asyncio.gather(*(journal.accept(one, [bound(one, RADIO)]) for one in messages))
+        journal.note([sent_by(bound(one, RADIO), f"mt:own:{n}", f"{n}") for n, one in enumerate(messages)])
+        echoes = [heard(f"mt:own:{n}", f"{n}") for n in range(100)]
+        answers = await asyncio.gather(*(journal.accept(one, []) for one in echoes[:50]))
+    async with opened(tmp_path, clock=clock) as journal:
+        answers += await asyncio.gather(*(journal.accept(one, []) for one in echoes[50:]))
+
+        assert {type(answer) for answer in answers} == {Seen}
+        assert await journal.head() == 100
+
+
 # What becomes of it.
 
 
@@ -259,6 +337,56 @@ async def test_a_change_for_one_state_only_does_nothing_in_another(journal):
     await journal.record([moved(one, "queued", only_from=State.WAITING) for one in (early, late)])
 
     assert await states(journal, early, late) == ["sent", "queued"]
+
+
+async def test_a_change_for_some_states_only_does_nothing_in_any_other(journal):
+    """`overdue` fails what was sent, not what is being sent again or is known to have arrived."""
+    message = said(1)
+    before = ["sent", "heard", "queued", "delivered"]
+    deliveries = parts_of(message, parts=4)
+    await journal.accept(message, deliveries)
+    await journal.record([moved(one, state) for one, state in zip(deliveries, before, strict=True)])
+    unanswered = frozenset({State.SENT, State.HEARD})
+    await journal.record([moved(one, "failed", only_from=unanswered) for one in deliveries])
+    await journal.record([moved(one, "cancelled", only_from=frozenset()) for one in deliveries])
+
+    assert await states(journal, *deliveries) == ["failed", "failed", "queued", "delivered"]
+
+
+async def test_recording_tells_which_changes_were_made(journal):
+    """What came too late, or of nothing we know, is not to be told on."""
+    message = said(1)
+    one, two, three = deliveries = parts_of(message)
+    await journal.accept(message, deliveries)
+    journal.note([moved(one, "delivered"), moved(two, "queued", only_from=State.SENT)])
+    stranger = Change(id=DeliveryId("x" * 26), state=State.SENT, at_ms=1)
+
+    made = await journal.record(
+        [
+            moved(one, "heard", remote_id=RemoteId("late")),
+            stranger,
+            moved(three, "sent", reason="grüße\0\n"),
+            moved(two, "failed", only_from=frozenset({State.SENT})),
+            moved(two, "queued", only_from=State.WAITING),
+            moved(three, "heard"),
+        ]
+    )
+
+    assert made == (three.id, two.id, three.id)
+    assert await states(journal, *deliveries) == ["delivered", "queued", "heard"]
+    assert await journal.record([]) == ()
+    both = await asyncio.gather(
+        journal.record([moved(two, "sent")]), journal.record([moved(two, "sent", at_ms=1, only_from=State.WAITING)])
+    )
+    assert both == [(two.id,), ()]
+
+
+async def test_of_very_many_changes_at_once_each_is_told_of(journal):
+    message = said(1)
+    deliveries = parts_of(message, parts=200)
+    await journal.accept(message, deliveries)
+
+    assert await journal.record([moved(one, "sent") for one in deliveries]) == tuple(one.id for one in deliveries)
 
 
 async def test_changes_of_unknown_deliveries_are_ignored_and_unknown_ones_have_no_standing(journal):

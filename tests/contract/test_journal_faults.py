@@ -9,13 +9,14 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
 from gateway.clock import ManualClock
-from gateway.journal import Accepted
+from gateway.journal import Accepted, Seen
 from gateway.model import BridgeName, JournalError, NativeId, message_id
 from tests.contract.journal_desk import LAN, RADIO, START_MS, bound, moved, opened, parts_of, said, states
 
@@ -214,6 +215,24 @@ async def test_a_second_damaged_file_does_not_replace_the_first(tmp_path):
 
     names = sorted(path.name for path in tmp_path.glob("*damaged*"))
     assert names == ["journal.db.damaged-20231114T221320Z", "journal.db.damaged-20231114T221320Z-2"]
+
+
+async def test_a_journal_of_version_1_is_read_and_written_on(tmp_path):
+    old = Path(__file__).with_name("journal_of_version_1.sql").read_text(encoding="utf-8")
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as connection:
+        connection.executescript(old)
+    one = parts_of(said(1))
+    for _ in range(2):
+        async with opened(tmp_path) as journal:
+            assert [record.message for record in await journal.messages()] == [said(n) for n in (1, 2, 3)]
+            assert await journal.resume_point(RADIO.bridge) == "s1"
+            assert await states(journal, *one, bound(said(3))) == ["sent", "sending", "waiting", "failed"]
+            assert (await journal.pending(HOME, after=0, limit=9)).deliveries == (one[1], one[2], bound(said(2)))
+            echo = replace(said(4, LAN), native_id=NativeId("mt:own:1"))
+            await journal.record([moved(one[1], "sending", also=echo.id)])
+            assert await journal.accept(echo, []) == Seen(seq=1, origin=LAN)
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
 
 
 async def test_a_journal_of_a_newer_release_is_refused_and_left_alone(tmp_path):

@@ -50,6 +50,18 @@ async def test_what_is_over_its_age_is_forgotten_with_all_that_belongs_to_it(tmp
         assert (await accept(journal, clock, 201)) == Accepted(seq=202)
 
 
+async def test_the_names_it_was_sent_under_are_forgotten_with_a_message_and_not_before(tmp_path, clock):
+    async with opened(tmp_path, clock=clock) as journal:
+        for n in range(3):
+            await accept(journal, clock, n)
+            clock.advance(3 * 86400)
+            await journal.record([moved(bound(said(n)), "sent", also=said(f"sent-{n}").id)])
+        await journal.prune()
+
+        answers = [await journal.accept(said(f"sent-{n}", LAN), []) for n in range(3)]
+        assert answers == [Accepted(seq=4), Seen(seq=2, origin=LAN), Seen(seq=3, origin=LAN)]
+
+
 async def test_a_sequence_is_never_used_twice_even_if_all_is_forgotten(tmp_path, clock):
     async with opened(tmp_path, clock=clock) as journal:
         await accept(journal, clock, 1)

@@ -245,6 +245,144 @@ async def test_150_missed_messages_come_in_order_and_once(town: Town, box: Box) 
     assert [bool(message.resume) for message in missed] == [False] * 149 + [True]
 
 
+async def chatter(town: Town, each: int, *, senders: int) -> dict[str, list[str]]:
+    """Let `senders` people say `each` words at the same time; return what each said, in order."""
+    await town.ali.state(town.room_id, "m.room.join_rules", {"join_rule": "public"})
+    people = [await person(town.server, f"p{n}") for n in range(senders)]
+    said: dict[str, list[str]] = {who.id: [f"{who.id} {n}" for n in range(each)] for who in people}
+
+    async def talk(who: Any) -> None:
+        await who.client.join(town.alias)
+        for words in said[who.id]:
+            await who.say(town.room_id, words)
+
+    try:
+        await asyncio.gather(*map(talk, people))
+    finally:
+        for who in people:
+            await who.client.close()
+    return said
+
+
+async def test_800_missed_messages_come_exactly_once_and_in_order(town: Town, box: Box) -> None:
+    """More than a sync and 500 events of its past hold; the order is each person's own."""
+    async with listening(box.bridge()) as items:
+        await town.ali.say(town.room_id, "before")
+        (before,) = await take(items, 1)
+    said = await chatter(town, 100, senders=8)
+    async with listening(box.bridge(resume=before.resume)) as items:
+        missed = await take(items, 800)
+        await town.ali.say(town.room_id, "after")
+        assert bodies(await take(items, 1)) == ["after"]
+    assert {who: bodies([m for m in missed if m.sender.id == who]) for who in said} == said
+    assert [n for n, message in enumerate(missed, 1) if message.resume] == [800]
+    assert not any(count.startswith(("matrix_catchup", "matrix_gap")) for count in box.counts)
+
+
+async def test_what_is_too_much_to_catch_up_on_is_counted_and_said_once(
+    town: Town, box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridges.matrix.catchup.MAX_PAGES", 1)
+    async with listening(box.bridge()) as items:
+        await town.ali.say(town.room_id, "before")
+        (before,) = await take(items, 1)
+    for number in range(230):
+        await town.ali.say(town.room_id, f"m{number}")
+    for _ in range(2):
+        bridge = box.bridge(resume=before.resume)
+        async with listening(bridge) as items:
+            missed = await take(items, 200)
+    assert bodies(missed) == [f"m{number}" for number in range(30, 230)]
+    assert bridge.describe()["not_carried"].startswith(f"{town.alias}: 30 messages")
+    notices = [e["content"]["body"] for e in await town.ali.heard(town.room_id)]
+    assert notices == ["30 messages from while I was away were not carried."]
+
+
+async def replaced(town: Town) -> str:
+    """Upgrade the room, as its admin's client does; return the new room."""
+    path = f"/_matrix/client/v3/rooms/{town.room_id}/upgrade"
+    made = await town.server.request("POST", path, {"new_version": "11"}, token=town.ali.account.access_token)
+    return str(made["replacement_room"])
+
+
+async def test_a_room_that_is_replaced_is_followed_under_its_spelling(town: Town, box: Box) -> None:
+    await town.ali.state(town.room_id, "m.room.join_rules", {"join_rule": "public"})
+    old, to = town.room_id, Address(HOME, town.room_id)
+    routed = (Routed(name=old, exposed_to=(RADIO,)),)
+    bridge = box.bridge(conversations=routed)
+    async with listening(bridge) as items:
+        await town.ali.say(old, "last words")
+        new = await replaced(town)
+        assert bodies(await take(items, 1)) == ["last words"]
+        waiting = asyncio.ensure_future(anext(items))
+        await in_room(town, new)
+        await town.ali.say(new, "first words")
+        first = await waiting
+        assert (first.origin, bodies([first])) == (to, ["first words"])
+        receipt = await bridge.send(radio_says("here too"), to, key="h.0")
+        assert bridge.describe()["rooms"] == "1 of 1"
+    told, spoken = await town.ali.heard(new)
+    assert told["content"]["msgtype"] == "m.notice"
+    assert spoken["event_id"] == receipt.remote_id
+
+    async with asyncio.timeout(PATIENCE_S), box.bridge(conversations=routed) as anew:
+        await anew.send(radio_says("and again"), to, key="a.0")
+    assert len(await town.ali.heard(new)) == 3
+
+
+async def in_room(town: Town, room_id: str) -> None:
+    """Wait until the gateway's account has joined."""
+    while True:
+        state = await town.ali.client.room_get_state_event(room_id, "m.room.member", town.bot.user_id)
+        if getattr(state, "content", {}).get("membership") == "join":
+            return
+        await asyncio.sleep(0.05)
+
+
+async def test_what_was_said_before_a_room_was_replaced_while_we_were_away_is_carried(town: Town, box: Box) -> None:
+    await town.ali.state(town.room_id, "m.room.join_rules", {"join_rule": "public"})
+    async with listening(box.bridge()) as items:
+        await town.ali.say(town.room_id, "before")
+        (before,) = await take(items, 1)
+    await town.ali.say(town.room_id, "last words")
+    new = await replaced(town)
+    async with listening(box.bridge(resume=before.resume)) as items:
+        (last,) = await take(items, 1)
+        await town.ali.say(new, "first words")
+        (first,) = await take(items, 1)
+    assert bodies([last, first]) == ["last words", "first words"]
+    assert {last.origin, first.origin} == {Address(HOME, town.alias)}
+
+
+async def test_a_replaced_room_whose_successor_is_closed_waits_for_an_invitation(town: Town, box: Box) -> None:
+    to = Address(HOME, town.alias)
+    bridge = box.bridge()
+    async with listening(bridge) as items:
+        waiting = asyncio.ensure_future(anext(items))
+        new = await replaced(town)
+        await until(lambda: "replaced" in bridge.describe().get(town.alias, ""))
+        with pytest.raises(NotThere, match="invite us"):
+            await bridge.send(radio_says("hello?"), to, key="h.0")
+        await town.ali.client.room_invite(new, town.bot.user_id)
+        await in_room(town, new)
+        await town.ali.say(new, "welcome")
+        assert (await waiting).origin == to
+        await bridge.send(radio_says("thanks"), to, key="t.0")
+
+
+async def test_a_room_that_is_not_the_successor_is_not_spoken_in(town: Town, box: Box) -> None:
+    stranger = await town.ali.create_room()
+    await town.ali.state(stranger, "m.room.join_rules", {"join_rule": "public"})
+    async with asyncio.timeout(PATIENCE_S), box.bridge():
+        pass
+    await town.ali.state(town.room_id, "m.room.tombstone", {"body": "moved", "replacement_room": stranger})
+    bridge = box.bridge()
+    async with asyncio.timeout(PATIENCE_S), bridge:
+        with pytest.raises(NotThere, match="doesn't say so"):
+            await bridge.send(radio_says("hello?"), Address(HOME, town.alias), key="h.0")
+        assert "doesn't say so" in bridge.describe()[town.alias]
+
+
 async def test_what_was_not_stored_comes_again(town: Town, box: Box) -> None:
     bridge = box.bridge()
     async with listening(bridge) as items:
@@ -542,9 +680,11 @@ async def test_a_sync_token_the_server_does_not_know_starts_anew_without_replay(
     async with asyncio.timeout(PATIENCE_S), box.bridge():
         await town.ali.say(town.room_id, "old")
     (box.context.state_dir / "since.json").unlink()
-    async with listening(box.bridge(resume="nonsense")) as items:
+    bridge = box.bridge(resume="nonsense")
+    async with listening(bridge) as items:
         waiting = asyncio.ensure_future(anext(items))
         await until((box.context.state_dir / "since.json").exists)
         assert "matrix_since_refused" in box.counts
+        assert "no longer knew" in bridge.describe()["not_carried"]
         await town.ali.say(town.room_id, "new")
         assert bodies([await waiting]) == ["new"]

@@ -23,6 +23,7 @@ from gateway.model import (
     LinkDown,
     Message,
     NotThere,
+    RateLimited,
     Reaction,
     Rejected,
     RemoteId,
@@ -245,6 +246,35 @@ async def test_an_unplugged_radio_is_link_down_and_comes_back_with_what_was_queu
             await bridge.send(said("queued"), LONG_FAST, key="d1.0")
             await network.mesh["RDGE"].wait_text("queued")
         assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_refusal_that_waited_in_the_node_for_the_line_to_come_back_is_raised(tmp_path: Path, restarted: bool):
+    """The node passes over the id from then on: that is no sign that it has the text."""
+    async with air(tmp_path, settings=Settings(text_interval_s=60)) as network:
+        bridge = bridge_on(network, tmp_path)
+        async with bridge, Reader(bridge) as reader:
+            first = await bridge.send(said("first"), LONG_FAST, key="d1.0")
+            await reader.until(lambda r: r.reports or first.certainty is Certainty.HEARD)
+            # Gone with the status, before the refusal is on the line.
+            network.port.faults.cut_next_at, network.port.faults.after_cut = 5, network.port.unplug
+            with pytest.raises(LinkDown):
+                await bridge.send(said("too soon"), LONG_FAST, key="d2.0")
+            await reader.until(lambda r: r.failure is not None)
+        assert network.port.firmware.counts["too_soon"] == 1
+        network.mesh["RDGE"].say("after the refusal")
+        await network.mesh["MRKT"].wait_text("after the refusal")
+        network.port.plug()
+        if restarted:
+            bridge = bridge_on(network, tmp_path)
+        async with bridge, Reader(bridge) as reader:
+            await reader.until(lambda r: "after the refusal" in r.bodies)
+            for _ in range(2):
+                with pytest.raises(RateLimited) as refused:
+                    await bridge.send(said("too soon"), LONG_FAST, key="d2.0")
+
+    assert refused.value.fresh_key
+    assert network.port.firmware.counts["same_id"] == 0
 
 
 async def test_messages_before_the_loss_come_before_the_loss(tmp_path: Path):

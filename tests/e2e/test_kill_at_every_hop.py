@@ -66,8 +66,9 @@ def test_a_gateway_killed_again_and_again_at_this_hop_loses_and_doubles_nothing(
     said = [f"text {n}" for n in range(MESSAGES)]
     (tmp_path / "said").write_text("\n".join(said) + "\n")
 
-    codes = [run(tmp_path, hop, count).returncode for count in (1, 3)]
-    assert codes[0] == -9
+    ends = [run(tmp_path, hop, count) for count in (1, 3)]
+    codes = [end.returncode for end in ends]
+    assert codes[0] == -9, ends[0].stderr.decode()[-3000:]
     assert set(codes) <= {-9, 0}
     last = run(tmp_path, "never", 0)
     assert last.returncode == 0, last.stderr.decode()[-3000:]

@@ -71,6 +71,33 @@ async def test_another_sites_page_may_not_change_anything(headers: dict[str, str
     assert answer.status_code == 403
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "http://evil.example"},
+        {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"},
+        {"sec-fetch-site": "same-site"},
+        {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "iframe"},
+    ],
+)
+@pytest.mark.parametrize("path", ["/api/v1/events", "/api/v1/status", "/metrics", "/"])
+async def test_another_sites_page_may_not_ask_either(headers: dict[str, str], path: str) -> None:
+    async with _client() as client:
+        answers = [await client.request(method, path, headers=headers) for method in ("GET", "HEAD", "OPTIONS")]
+
+    assert [answer.status_code for answer in answers] == [403, 403, 403]
+
+
+async def test_a_link_to_a_page_of_ours_may_be_followed_and_health_may_be_asked_from_anywhere() -> None:
+    visit = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+    async with _client() as client:
+        pages = [(await client.get(path, headers=visit)).status_code for path in ("/", "/docs")]
+        streams = (await client.get("/api/v1/events", headers=visit)).status_code
+        health = (await client.get("/readyz", headers={"sec-fetch-site": "cross-site"})).status_code
+
+    assert (pages, streams, health) == ([200, 200], 403, 200)
+
+
 async def test_our_own_page_and_programs_may() -> None:
     async with _client() as client:
         own = await client.post("/x", headers=JSON | {"origin": "http://gateway.local"}, content=b"{}")

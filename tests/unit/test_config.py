@@ -170,6 +170,12 @@ def test_a_data_dir_too_deep_for_sockets_gets_a_short_run_dir(read: Load) -> Non
         ("[permissions]", '[api]\nlisten = "0.0.0.0:80"\n[permissions]', ":27: api.listen: 0.0.0.0:80 can be reached"),
         ("[permissions]", '[api]\nlisten = "8080"\n[permissions]', ":27: api.listen: '8080' is not an address to lis"),
         ("[permissions]", '[queue]\nurl = "http://x"\n[permissions]', ":27: queue.url: it is neither 'embedded' nor "),
+        (
+            "[permissions]",
+            '[queue]\nurl = "redis+sentinel://a:1,b:2/x"\n[permissions]',
+            ":27: queue.url: redis+sentinel:// comes with a later release. Write embedded, redis://, rediss:// or unix://",
+        ),
+        ("[permissions]", '[queue]\nurl = "redis+cluster://a:1"\n[permissions]', ":27: queue.url: redis+cluster:// "),
         ("[permissions]", '[queue]\nmax_bytes = "x"\n[permissions]', ":27: queue.max_bytes: 'x' is not a size. Write "),
         ("[permissions]", '[log]\nlevel = "all"\n[permissions]', ":27: log.level: input should be 'debug', "),
         ("[permissions]", '[bridges.home]\nkind="x"\n[permissions]', ":26: not TOML: cannot declare"),

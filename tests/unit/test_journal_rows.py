@@ -12,7 +12,7 @@ changes = st.builds(
     StateChange,
     at_ms=st.integers(0, 2**45),
     state=st.sampled_from(State),
-    reason=st.text(st.characters(codec="utf-8", exclude_characters="\n"), max_size=MOST_REASON),
+    reason=st.text(st.characters(codec="utf-8", exclude_characters="\n\0"), max_size=MOST_REASON),
 )
 
 

@@ -63,12 +63,49 @@ def test_a_heard_broadcast_stays_heard():
     assert judged(sends, Routing.MAX_RETRANSMIT) is None
 
 
-def test_a_second_try_is_the_same_send_until_it_is_refused():
+def test_a_second_try_is_the_same_send():
     sends = Sends()
     first = sends.begin(7, "k.0", BROADCAST)
+
     assert sends.begin(7, "k.0", BROADCAST) is first
+    assert sends.begin(7, "other.0", BROADCAST) is not first
+
+
+def test_a_refusal_is_kept_and_nothing_said_later_counts():
+    """Its id is used up: the node would pass over it, which must not be taken for a yes."""
+    sends = Sends()
+    sends.begin(7, "k.0", BROADCAST)
     judged(sends, Routing.RATE_LIMIT_EXCEEDED)
-    assert sends.begin(7, "k.0", BROADCAST) is not first
+
+    assert isinstance(sends.begin(7, "k.0", BROADCAST).refusal, RateLimited)
+    assert judged(sends, Routing.NONE) is None
+    assert sends.begin(7, "k.0", BROADCAST).known is None
+
+
+@pytest.mark.parametrize(
+    ("error", "refused", "known"),
+    [
+        (Routing.RATE_LIMIT_EXCEEDED, RateLimited, None),
+        (Routing.NONE, type(None), Certainty.HEARD),
+        (Routing.MAX_RETRANSMIT, type(None), Certainty.SENT),
+    ],
+)
+def test_what_our_node_says_of_a_send_from_before_a_restart_counts_when_it_is_tried_again(error, refused, known):
+    sends = Sends()
+    judged(sends, error)
+    judged(sends, Routing.NO_CHANNEL, sender=OTHER)
+    send = sends.begin(7, "k.0", BROADCAST)
+
+    assert type(send.refusal) is refused
+    assert send.known is known
+
+
+def test_of_what_was_said_of_unknown_sends_the_oldest_is_forgotten():
+    sends = Sends(limit=3)
+    for number in range(5):
+        sends.judge(request=number, error=Routing.NO_CHANNEL, sender=OWN, own=OWN)
+
+    assert [number for number in range(5) if sends.begin(number, "k.0", BROADCAST).refusal] == [2, 3, 4]
 
 
 def test_the_oldest_are_forgotten():

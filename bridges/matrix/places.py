@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where a conversation is, as far as is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from bridges.matrix.client import Refused
+from gateway.model import NotThere
+
+
+@dataclass(slots=True)
+class Place:
+    """One conversation, as it is spelled: where it is, or why it isn't there."""
+
+    room_id: str | None = None
+    trouble: str = "not looked for yet"
+    looked_at_s: float | None = None
+    former: list[str] = field(default_factory=list)
+    """Rooms that this one replaced: what was said there is still this conversation's."""
+
+    def has(self, room_id: str) -> bool:
+        """Whether the room is this conversation's, or was."""
+        return self.room_id == room_id or room_id in self.former
+
+
+def words(error: Refused | NotThere) -> str:
+    """Return why a room isn't there, for people."""
+    known = {
+        "M_NOT_FOUND": "there is no such room or alias",
+        "M_FORBIDDEN": "not in the room and not allowed to join: invite us",
+    }
+    return known.get(error.errcode, str(error)) if isinstance(error, Refused) else str(error)

@@ -1,0 +1,429 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Hop 5: send one lease under its key, and say what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+import structlog
+
+from gateway.backoff import GiveUp, Policy, TryAgain, delays
+from gateway.intake import Observer
+from gateway.journal import Change, Journal, Standing
+from gateway.link import Link
+from gateway.model import (
+    API_ADDRESS,
+    PENDING,
+    Address,
+    Bridge,
+    BridgeError,
+    Clock,
+    Delivery,
+    DeliveryId,
+    Edit,
+    Foresees,
+    GatewayError,
+    JournalError,
+    LeaseLost,
+    LinkDown,
+    Message,
+    MessageId,
+    NotThere,
+    OutboxError,
+    Reaction,
+    Receipt,
+    Redaction,
+    Rejected,
+    RemoteId,
+    State,
+    Unconfirmed,
+    delivery_id,
+    key_of,
+    message_id,
+)
+from gateway.outbox.outbox import Buried, Done, Fence, Lease, Outbox, Outcome, Retry
+from gateway.reports import Reports
+
+log = structlog.get_logger()
+
+LEASE_MS = 15_000
+VISIBLE_MS = 10 * 60_000
+"""Longer than a run may take; a dead holder's leases are due at once when its fence is taken over."""
+SEND_TIMEOUT_S = 120.0
+POLL_S = 1.0
+EXPIRE_EVERY_S = 30.0
+"""How often what waits for a link that is down is looked through for what is too old."""
+EXPIRE_LIMIT = 256
+JOURNAL_AGAIN_S = 2.0
+DIRECT_ATTEMPTS = 3
+"""A direct message on radio is put on the air this often at most; it may be seen twice."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What became of one lease: for the journal, then for the queue."""
+
+    outcome: Outcome
+    change: Change | None
+    """None: the journal knows already."""
+
+
+class Sender:
+    """Delivers what is queued for one bridge."""
+
+    def __init__(
+        self,
+        *,
+        bridge: Bridge,
+        link: Link,
+        journal: Journal,
+        outbox: Outbox,
+        clock: Clock,
+        owner: str,
+        observer: Observer,
+        random: random.Random,
+        policy: Policy,
+        is_direct: Callable[[Address], bool],
+        steady: asyncio.Event,
+    ) -> None:
+        """`steady`: cleared while the clock is being set; nothing is claimed then, for it might look expired."""
+        self.bridge = bridge
+        self.holds = False
+        """Whether this gateway is the one that works this destination now."""
+        self.in_hand: set[DeliveryId] = set()
+        """What is leased by us and not settled yet: it may be on its way."""
+        self.put_count = 0
+        """How often something new was queued."""
+        self._foresees = bridge if isinstance(bridge, Foresees) else None
+        self._link = link
+        self._journal = journal
+        self._outbox = outbox
+        self._clock = clock
+        self._owner = owner
+        self._observer = observer
+        self._random = random
+        self._policy = policy
+        self._steady = steady
+        self.queue_lost_entries: Callable[[], None] = lambda: None
+        self._woken = asyncio.Event()
+        self._paused_until = 0.0
+        self._pauses = self._new_pauses()
+        self.reports = Reports(
+            bridge.name,
+            journal,
+            outbox,
+            clock=clock,
+            random=random,
+            is_direct=is_direct,
+            changed=lambda change: observer.changed(bridge.name, change),
+            give_up=self._give_up,
+        )
+
+    def wake(self) -> None:
+        """Say that something new is queued."""
+        self.put_count += 1
+        self._woken.set()
+
+    def look_again(self) -> None:
+        """Say that what is queued may be due now."""
+        self._woken.set()
+
+    async def due_now(self) -> None:
+        """The link is back: what was waiting for it need not wait longer."""
+        self._paused_until = 0.0
+        self._pauses = self._new_pauses()
+        with suppress(OutboxError):
+            await self._outbox.due_now(self.bridge.name, now_ms=self._clock.now_ms())
+        self.wake()
+
+    def _new_pauses(self) -> Iterator[float]:
+        return delays(self._random, first_s=0.5, longest_s=self.bridge.capabilities.reconnect_within_s)
+
+    async def acquire(self) -> Fence:
+        """Wait until this destination is ours, anew if it was: what was leased before is due at once."""
+        pauses = delays(self._random, first_s=0.1, longest_s=2.0)
+        while True:
+            try:
+                fence = await self._outbox.acquire(
+                    self.bridge.name, self._owner, now_ms=self._clock.now_ms(), ttl_ms=LEASE_MS
+                )
+            except OutboxError as error:
+                log.debug("acquire_postponed", destination=self.bridge.name, reason=str(error))
+                fence = None
+            if fence is not None:
+                return fence
+            await self._clock.sleep(next(pauses))
+
+    async def renew(self, fence: Fence) -> None:
+        """Hold the destination longer; LeaseLost when another has it."""
+        try:
+            await self._outbox.renew(fence, now_ms=self._clock.now_ms(), ttl_ms=LEASE_MS)
+        except LeaseLost:
+            raise
+        except OutboxError as error:
+            log.debug("renew_postponed", destination=self.bridge.name, reason=str(error))
+
+    async def resign(self, fence: Fence) -> None:
+        """Give the destination up, so that a standby need not wait."""
+        with suppress(OutboxError):
+            await self._outbox.resign(fence)
+
+    def monotonic(self) -> float:
+        """Seconds that only grow."""
+        return self._clock.monotonic()
+
+    def end(self, ids: Sequence[DeliveryId]) -> None:
+        """Note that these are settled."""
+        self.in_hand.difference_update(ids)
+        self.reports.end(ids)
+
+    def end_all(self) -> None:
+        """Note that whatever was in hand isn't ours any more."""
+        self.in_hand.clear()
+        self.reports.end_all()
+
+    def pause(self) -> None:
+        """Stop claiming for a while: the network is down, and no message should pay for that."""
+        self._paused_until = self._clock.monotonic() + next(self._pauses)
+
+    async def may_claim(self, fence: Fence) -> None:
+        """Wait until the link is up and no pause is running."""
+        while not self._link.is_up:
+            await self._wait_up(fence)
+        wait_s = self._paused_until - self._clock.monotonic()
+        if wait_s > 0:
+            await self._clock.sleep(wait_s)
+
+    async def _wait_up(self, fence: Fence) -> None:
+        """Wait for the link, and meanwhile let expire what does."""
+        try:
+            async with asyncio.timeout(EXPIRE_EVERY_S):
+                await self._link.wait_up()
+        except TimeoutError:
+            try:
+                leases, _ = await self.claim(fence, EXPIRE_LIMIT, run=1)
+                now_ms = self._clock.now_ms()
+                await self.settle(fence, [Retry(id=lease.id, at_ms=now_ms, counted=False) for lease in leases])
+            except LeaseLost:
+                raise
+            except (OutboxError, JournalError) as error:
+                log.debug("expiry_postponed", destination=self.bridge.name, reason=str(error))
+
+    async def rest(self, seconds: float) -> None:
+        """Wait for something to do, or so long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
+        self._woken.clear()
+
+    # What a shift needs of its sender.
+
+    async def claim(self, fence: Fence, room: int, *, run: int) -> tuple[Sequence[Lease], float]:
+        """Lease what is due for up to `room` conversations; return also seconds until more is due."""
+        await self._steady.wait()
+        now_ms = self._clock.now_ms()
+        claimed = await self._outbox.claim(fence, now_ms=now_ms, visible_ms=VISIBLE_MS, limit=room * run, run=run)
+        if claimed.unreadable:
+            self.queue_lost_entries()
+        if claimed.expired:
+            await self._journal.record([self._expired(delivery, now_ms) for delivery in claimed.expired])
+        rest_s = POLL_S if claimed.next_ms is None else min(POLL_S, max(0.01, (claimed.next_ms - now_ms) / 1000))
+        return claimed.leases, rest_s
+
+    def _expired(self, delivery: Delivery, now_ms: int) -> Change:
+        return Change(id=delivery.id, state=State.EXPIRED, reason="too old for this network", at_ms=now_ms)
+
+    async def standings(self, leases: Sequence[Lease]) -> dict[DeliveryId, Standing]:
+        """Return what the journal knows of them already."""
+        return await self._journal.standings([lease.id for lease in leases])
+
+    def begin(self, leases: Sequence[Lease]) -> None:
+        """Note that these are about to be sent, and under which ids, where the network takes ours."""
+        now_ms = self._clock.now_ms()
+        changes = [self._begun(lease, now_ms) for lease in leases]
+        self._journal.note(changes)
+        for change in changes:
+            self._observer.changed(self.bridge.name, change)
+
+    def _begun(self, lease: Lease, now_ms: int) -> Change:
+        begun = Change(id=lease.id, state=State.SENDING, at_ms=now_ms, generation=lease.generation)
+        if self._foresees is None:
+            return begun
+        foreseen = self._foresees.foresee(key_of(lease.id, lease.generation))
+        also = None if foreseen.native_id is None else message_id(foreseen.native_id)
+        return replace(begun, remote_id=foreseen.remote_id, also=also)
+
+    async def record(self, changes: Sequence[Change]) -> None:
+        """Journal what became of deliveries, however long the disk makes us wait."""
+        pauses = delays(self._random, first_s=0.1, longest_s=5.0)
+        while True:
+            try:
+                await self._journal.record(changes)
+            except JournalError as error:
+                log.error("receipt_postponed", destination=self.bridge.name, reason=str(error))  # noqa: TRY400
+                await self._clock.sleep(next(pauses))
+                continue
+            for change in changes:
+                self._observer.changed(self.bridge.name, change)
+            return
+
+    async def settle(self, fence: Fence, outcomes: Sequence[Outcome]) -> None:
+        """Tell the queue, however long it is away; LeaseLost when it is another's by then."""
+        pauses = delays(self._random, first_s=0.05, longest_s=1.0)
+        while True:
+            try:
+                await self._outbox.settle(fence, outcomes, now_ms=self._clock.now_ms())
+            except LeaseLost:
+                raise
+            except OutboxError as error:
+                log.debug("settle_postponed", destination=self.bridge.name, reason=str(error))
+                await self._clock.sleep(next(pauses))
+                continue
+            return
+
+    async def overdue(self, fence: Fence) -> None:
+        """Close the deliveries whose reports did not come in time."""
+        keep = self.bridge.capabilities.awaiting
+        late = await self._outbox.overdue(fence, now_ms=self._clock.now_ms(), keep=keep)
+        if not late:
+            return
+        standings = await self._journal.standings([delivery.id for delivery in late])
+        for delivery in late:
+            standing = standings.get(delivery.id)
+            if standing is None:
+                continue
+            if standing.state.is_pending:
+                # It was refused and should have been queued again when we died.
+                await self._journal.requeue([delivery])
+            elif delivery.direct and standing.state in {State.SENT, State.HEARD}:
+                await self._give_up(delivery.id, "the node itself did not acknowledge in time")
+
+    async def _give_up(self, id: DeliveryId, reason: str) -> None:
+        """Make what was sent a dead letter, and cancel the parts after it."""
+        undelivered = frozenset(State) - {State.DELIVERED}
+        change = Change(id=id, state=State.FAILED, reason=reason, at_ms=self._clock.now_ms(), only_from=undelivered)
+        await self.record([change])
+        found = await self._journal.delivery(id)
+        if found is not None and found.record.part < found.record.parts:
+            record = found.record
+            await self.cancel_later_parts(found.message.id, record.to, record.part, record.parts)
+
+    async def resolve(self, delivery: Delivery) -> Message:
+        """Put the destination's own ids in place of the origin's; Rejected if a relation has lost its target."""
+        message = delivery.message
+        if message.reply_to is not None:
+            found = await self._counterpart(message, message.reply_to, delivery.to)
+            message = replace(message, reply_to=found)
+        content = message.content
+        if isinstance(content, Reaction | Edit | Redaction):
+            target = await self._counterpart(message, content.target, delivery.to)
+            if target is None:
+                raise Rejected(f"what this {content.kind} is about isn't known there")
+            message = replace(message, content=replace(content, target=target))
+        return message
+
+    async def _counterpart(self, message: Message, id: RemoteId, to: Address) -> RemoteId | None:
+        if message.origin != API_ADDRESS:
+            return await self._journal.counterpart(message.origin, id, to)
+        record = await self._journal.message(MessageId(id))
+        if record is None or record.message.remote_id is None:
+            return None
+        return await self._journal.counterpart(record.message.origin, record.message.remote_id, to)
+
+    async def send(self, lease: Lease) -> Settled:
+        """Send one lease and say what became of it; never raises BridgeError."""
+        delivery = lease.delivery
+        if delivery.direct and lease.attempt > DIRECT_ATTEMPTS:
+            return self._bury(lease, f"no acknowledgement after {DIRECT_ATTEMPTS} tries")
+        try:
+            message = await self.resolve(delivery)
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                receipt = await self.bridge.send(message, delivery.to, key=key_of(lease.id, lease.generation))
+        except TimeoutError:
+            return self._failed(lease, Unconfirmed("the network did not answer in time"))
+        except BridgeError as error:
+            return self._failed(lease, error)
+        except JournalError as error:
+            return self._put_off(lease, TryAgain(after_s=JOURNAL_AGAIN_S, counted=False), error, State.QUEUED)
+        except Exception:
+            # A defect in a bridge must not take every other conversation down with this message.
+            log.exception("bridge_defect", destination=self.bridge.name, delivery=delivery.id)
+            return self._failed(lease, Unconfirmed("a defect in the bridge; the log has its trace"))
+        self._pauses = self._new_pauses()
+        return self._sent(lease, receipt)
+
+    def _sent(self, lease: Lease, receipt: Receipt) -> Settled:
+        now_ms = self._clock.now_ms()
+        self._observer.sent(self.bridge.name, (now_ms - lease.delivery.message.received_ms) / 1000)
+        until = None if receipt.more_within_s is None else now_ms + round(receipt.more_within_s * 1000)
+        change = Change(
+            id=lease.id,
+            state=State(receipt.certainty.value),
+            remote_id=receipt.remote_id,
+            generation=lease.generation,
+            at_ms=now_ms,
+        )
+        return Settled(outcome=Done(id=lease.id, awaiting_until_ms=until), change=change)
+
+    def _failed(self, lease: Lease, error: BridgeError) -> Settled:
+        if isinstance(error, LinkDown):
+            self.pause()
+        decision = self._policy.after(error, attempt=lease.attempt, random=self._random)
+        log.info(
+            "delivery_put_off" if isinstance(decision, TryAgain) else "delivery_failed",
+            destination=self.bridge.name,
+            delivery=lease.id,
+            attempt=lease.attempt,
+            reason=str(error),
+        )
+        if isinstance(decision, GiveUp):
+            return self._bury(lease, decision.reason)
+        state = State.WAITING if isinstance(error, LinkDown | NotThere) else State.QUEUED
+        return self._put_off(lease, decision, error, state)
+
+    def _put_off(self, lease: Lease, decision: TryAgain, error: GatewayError, state: State) -> Settled:
+        now_ms = self._clock.now_ms()
+        retry = Retry(
+            id=lease.id,
+            at_ms=now_ms + round(decision.after_s * 1000),
+            counted=decision.counted,
+            fresh_key=decision.fresh_key,
+        )
+        change = Change(
+            id=lease.id,
+            state=state,
+            reason=str(error),
+            generation=lease.generation + decision.fresh_key,
+            at_ms=now_ms,
+        )
+        return Settled(outcome=retry, change=change)
+
+    def give_back(self, lease: Lease) -> Settled:
+        """Return what gives a lease back unsent."""
+        return Settled(outcome=Retry(id=lease.id, at_ms=self._clock.now_ms(), counted=False), change=None)
+
+    def _bury(self, lease: Lease, reason: str) -> Settled:
+        ident = lease.id
+        change = Change(id=ident, state=State.FAILED, reason=reason, at_ms=self._clock.now_ms())
+        return Settled(outcome=Buried(id=ident, reason=reason), change=change)
+
+    def cancelled(self, ident: DeliveryId) -> Change:
+        """Return the change for a part that is not sent any more."""
+        return Change(
+            id=ident,
+            state=State.CANCELLED,
+            reason="an earlier part failed",
+            at_ms=self._clock.now_ms(),
+            only_from=PENDING,
+        )
+
+    async def cancel_later_parts(self, message: MessageId, to: Address, part: int, parts: int) -> None:
+        """Take the parts after this one off the queue; those leased now are dropped before they are sent."""
+        later = [delivery_id(message, to, number) for number in range(part + 1, parts + 1)]
+        with suppress(OutboxError):
+            await self._outbox.cancel(self.bridge.name, later)
+        await self.record([self.cancelled(ident) for ident in later])

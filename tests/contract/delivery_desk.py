@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A core without a network: real journal, in-memory queue, a bridge that does as it is told."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+
+from gateway.backoff import Policy
+from gateway.clock import SystemClock
+from gateway.delivery import deliver
+from gateway.intake import Drain, Intake, Planner
+from gateway.journal import Journal, Retention
+from gateway.link import Link, LinkState
+from gateway.model import (
+    Address,
+    BridgeName,
+    Capabilities,
+    Level,
+    Message,
+    NativeId,
+    Receipt,
+    RemoteId,
+    Sender,
+    SenderId,
+    Support,
+    Text,
+)
+from gateway.operations import Operations
+from gateway.outbox.memory import MemoryOutbox
+from gateway.routing import Route, RoutingTable
+from gateway.sender import Sender as Deliverer
+
+ROOM = Address(BridgeName("home"), "#town")
+CHANNEL = Address(BridgeName("radio"), "LongFast")
+CHAT = Address(BridgeName("radio"), "!a1b2c301")
+TABLE = RoutingTable(
+    routes=(
+        Route(name="town", sources=(ROOM, CHANNEL), targets=(ROOM, CHANNEL)),
+        Route(name="chat", sources=(Address(BridgeName("home"), "#chat"),), targets=(CHAT,)),
+    ),
+    in_clear=frozenset({CHANNEL.bridge}),
+)
+
+
+class ScriptedBridge:
+    """Answers each send with the next of `answers` (an error or a receipt), then with plain receipts."""
+
+    def __init__(self, *, more_within_s=None, max_parts=4):
+        self.name = CHANNEL.bridge
+        self.capabilities = Capabilities(
+            room_for=lambda *_: 40, names=Support.NATIVE, replies=Support.NATIVE, max_parts=max_parts
+        )
+        self.more_within_s = more_within_s
+        self.answers = []
+        self.sent = []
+        self.held = None
+
+    async def send(self, message, to, *, key):
+        if self.held is not None:
+            await self.held.wait()
+        answer = self.answers.pop(0) if self.answers else None
+        if isinstance(answer, Exception):
+            raise answer
+        self.sent.append((key, message.content.body))
+        return answer or Receipt(remote_id=RemoteId(f"radio-{key}"), more_within_s=self.more_within_s)
+
+    @property
+    def keys(self):
+        return [key for key, _ in self.sent]
+
+    @property
+    def texts(self):
+        return [text for _, text in self.sent]
+
+
+class Watcher:
+    """Wakes whoever waits for a change."""
+
+    def __init__(self):
+        self.changes = []
+
+    def accepted(self, message, plan):
+        return None
+
+    def changed(self, bridge, change):
+        self.changes.append(change)
+
+    def sent(self, bridge, seconds):
+        return None
+
+
+class Core:
+    def __init__(self, journal, outbox, bridge, clock):
+        self.journal, self.outbox, self.bridge = journal, outbox, bridge
+        self.clock = clock
+        self.watcher = Watcher()
+        self.steady = asyncio.Event()
+        self.steady.set()
+        self.link = Link(0)
+        self.link.set(LinkState.UP, "", 0)
+        capabilities = {CHANNEL.bridge: bridge.capabilities, ROOM.bridge: bridge.capabilities}
+        self.planner = Planner(
+            table=TABLE,
+            capabilities=capabilities,
+            level_of=lambda _: Level.ADMIN,
+            is_direct=lambda address: address.conversation.startswith("!"),
+        )
+        self.sender = Deliverer(
+            bridge=bridge,
+            link=self.link,
+            journal=journal,
+            outbox=outbox,
+            clock=clock,
+            owner="box",
+            observer=self.watcher,
+            random=random.Random(1),
+            policy=Policy(first_s=0.05, longest_s=0.2, attempts=3, there_again_s=0.1),
+            is_direct=self.planner.is_direct,
+            steady=self.steady,
+        )
+        self.drain = Drain(CHANNEL.bridge, journal, outbox, clock, self.sender.wake)
+        self.sender.queue_lost_entries = lambda: self.drain.read_back(all_of_it=True)
+        self.intake = Intake(journal, self.planner, outbox, self.watcher, self.drain.hand_over)
+        part = SimpleNamespace(drain=self.drain, sender=self.sender)
+        self.operations = Operations(
+            settings=None,
+            parts=SimpleNamespace(planner=self.planner, intake=self.intake, by_bridge={CHANNEL.bridge: part}),
+            journal=journal,
+            outbox=outbox,
+            clock=clock,
+            events=None,
+            tally=None,
+            metrics=None,
+            health=None,
+        )
+
+    async def say(self, number, *, origin=ROOM, body=None, reply_to=None, received_ms=None):
+        """Accept a message; return the ids of its deliveries to the radio."""
+        message = Message(
+            native_id=NativeId(f"mx:${number}"),
+            origin=origin,
+            sender=Sender(id=SenderId("@ali:example.org"), name="Ali"),
+            content=Text(body=body or f"text {number}"),
+            received_ms=received_ms or self.clock.now_ms(),
+            remote_id=RemoteId(f"${number}"),
+            reply_to=reply_to,
+        )
+        await self.intake.accept(message)
+        record = await self.journal.message(message.id)
+        return [delivery.id for delivery in record.deliveries]
+
+    async def state(self, ident):
+        return (await self.journal.standings([ident]))[ident].state.value
+
+    async def history(self, ident):
+        return [(change.state.value, change.reason) for change in (await self.journal.delivery(ident)).record.history]
+
+    async def until(self, ident, *states, timeout_s=8.0):
+        """Wait until a delivery is in one of these states."""
+        async with asyncio.timeout(timeout_s):
+            while (now := await self.state(ident)) not in states:
+                await asyncio.sleep(0.01)
+        return now
+
+
+@asynccontextmanager
+async def running_core(folder, bridge=None, *, outbox=None, retention=None, clock=None):
+    """A core whose drain and delivery run."""
+    clock = clock or SystemClock()
+    async with Journal(folder / "journal.db", clock=clock, retention=retention or Retention()) as journal:
+        core = Core(journal, outbox or MemoryOutbox(), bridge or ScriptedBridge(), clock)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(core.drain.run()), group.create_task(deliver(core.sender))]
+            try:
+                yield core
+            finally:
+                for task in tasks:
+                    task.cancel()

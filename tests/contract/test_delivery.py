@@ -1,0 +1,346 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From accepted to settled: what becomes of a delivery when networks, stores and people do as they do."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from gateway.journal import Change
+from gateway.link import LinkState
+from gateway.model import (
+    Address,
+    BridgeName,
+    Certainty,
+    Delivery,
+    JournalError,
+    LinkDown,
+    Message,
+    NativeId,
+    NotThere,
+    RateLimited,
+    Rejected,
+    RemoteId,
+    Report,
+    Sender,
+    SenderId,
+    State,
+    StoreUnavailable,
+    Text,
+    TransientError,
+    Unconfirmed,
+)
+from gateway.outbox.memory import MemoryOutbox
+from gateway.outbox.outbox import Claimed, Done
+from tests.contract.delivery_desk import CHANNEL, ROOM, ScriptedBridge, running_core
+
+CHAT_ROOM = Address(BridgeName("home"), "#chat")
+
+
+async def test_what_is_accepted_is_sent_in_order_and_settled(tmp_path):
+    async with running_core(tmp_path) as core:
+        ids = [(await core.say(n))[0] for n in range(5)]
+        await core.until(ids[-1], "sent")
+
+        assert core.bridge.texts == [f"text {n}" for n in range(5)]
+        assert [state for state, _ in await core.history(ids[0])] == ["waiting", "queued", "sending", "sent"]
+
+
+async def test_a_network_that_is_down_costs_no_attempt_however_long(tmp_path):
+    async with running_core(tmp_path) as core:
+        core.bridge.answers = [LinkDown("unplugged")] * 6
+        core.sender.pause = lambda: None
+        (ident,) = await core.say(1)
+
+        assert await core.until(ident, "sent", "failed") == "sent"
+        assert ("waiting", "unplugged") in await core.history(ident)
+
+
+async def test_a_missing_conversation_waits_with_its_reason_until_it_is_there(tmp_path):
+    async with running_core(tmp_path) as core:
+        core.bridge.answers = [NotThere("no such channel")]
+        (ident,) = await core.say(1)
+
+        await core.until(ident, "sent")
+        assert ("waiting", "no such channel") in await core.history(ident)
+
+
+async def test_what_can_never_be_sent_is_a_dead_letter_and_the_next_goes_on(tmp_path):
+    async with running_core(tmp_path) as core:
+        core.bridge.answers = [Rejected("too big")]
+        (first,), (second,) = await core.say(1), await core.say(2)
+        await core.until(second, "sent")
+
+        assert (await core.history(first))[-1] == ("failed", "too big")
+        assert core.bridge.texts == ["text 2"]
+
+
+async def test_a_defect_in_a_bridge_ends_one_message_not_the_gateway(tmp_path):
+    async with running_core(tmp_path) as core:
+        core.bridge.answers = [ZeroDivisionError()] * 3
+        (first,), (second,) = await core.say(1), await core.say(2)
+
+        await core.until(second, "sent")
+        assert await core.state(first) == "failed"
+
+
+async def test_silence_is_tried_again_under_the_same_key_until_the_attempts_are_used_up(tmp_path):
+    async with running_core(tmp_path) as core:
+        core.bridge.answers = [Unconfirmed("silence")] * 3
+        (ident,) = await core.say(1)
+        await core.until(ident, "failed")
+
+        assert (await core.history(ident))[-1] == ("failed", "silence (after 3 attempts)")
+
+
+async def test_a_network_that_remembers_what_it_refused_gets_a_fresh_key(tmp_path):
+    async with running_core(tmp_path) as core:
+        core.bridge.answers = [RateLimited("too soon", fresh_key=True)]
+        (ident,) = await core.say(1)
+        await core.until(ident, "sent")
+
+        assert core.bridge.keys == [f"{ident}.1"]
+
+
+async def test_when_one_part_fails_the_later_ones_are_cancelled_and_a_redrive_sends_them_all(tmp_path):
+    async with running_core(tmp_path) as core:
+        core.bridge.answers = [None, Rejected("no")]
+        ids = await core.say(1, body="word " * 18)
+        assert len(ids) == 3
+        await core.until(ids[1], "failed")
+        assert await core.until(ids[2], "cancelled") == "cancelled"
+
+        assert await core.operations.redrive([ids[1]]) == (ids[1],)
+
+        await core.until(ids[2], "sent")
+        assert [key.partition(".")[0] for key in core.bridge.keys] == ids
+
+
+async def test_a_redriven_dead_letter_goes_out_under_a_fresh_key_though_the_sender_is_busy(tmp_path):
+    async with running_core(tmp_path) as core:
+        core.bridge.answers = [Rejected("no")]
+        (ident,) = await core.say(1)
+        await core.until(ident, "failed")
+
+        busy = asyncio.create_task(_keep_busy(core))
+        assert await core.operations.redrive([ident]) == (ident,)
+        await core.until(ident, "sent")
+        await busy
+
+        assert f"{ident}.1" in core.bridge.keys
+
+
+async def _keep_busy(core):
+    for number in range(100, 110):
+        await core.say(number)
+
+
+async def test_a_late_refusal_is_sent_again_under_a_fresh_key_and_its_story_is_kept(tmp_path):
+    async with running_core(tmp_path, ScriptedBridge(more_within_s=60)) as core:
+        (ident,) = await core.say(1)
+        await core.until(ident, "sent")
+        core.sender.reports.take(Report(key=f"{ident}.0", outcome=TransientError("nobody heard it", fresh_key=True)))
+
+        await core.until(ident, "queued")
+        await core.until(ident, "sent")
+        assert core.bridge.keys == [f"{ident}.0", f"{ident}.1"]
+        assert ("queued", "nobody heard it") in await core.history(ident)
+
+
+async def test_the_refused_key_is_not_used_again_though_the_queue_forgot_it(tmp_path):
+    bridge = ScriptedBridge(more_within_s=60)
+    async with running_core(tmp_path, bridge) as core:
+        (ident,) = await core.say(1)
+        await core.until(ident, "sent")
+        core.sender.reports.take(Report(key=f"{ident}.0", outcome=TransientError("refused", fresh_key=True)))
+        await core.until(ident, "queued")
+    async with running_core(tmp_path, bridge, outbox=MemoryOutbox()) as core:
+        await core.until(ident, "sent")
+
+    assert bridge.keys[-1] == f"{ident}.1"
+
+
+async def test_a_refusal_is_not_lost_though_the_disk_stalls_as_it_comes(tmp_path):
+    async with running_core(tmp_path, ScriptedBridge(more_within_s=60)) as core:
+        (ident,) = await core.say(1)
+        await core.until(ident, "sent")
+        record, stalls = core.journal.record, [JournalError("no space")] * 3
+
+        async def stalling(changes):
+            if stalls:
+                raise stalls.pop()
+            await record(changes)
+
+        core.journal.record = stalling
+        core.sender.reports.take(Report(key=f"{ident}.0", outcome=TransientError("refused", fresh_key=True)))
+
+        async with asyncio.timeout(8):
+            while len(core.bridge.sent) < 2:
+                await asyncio.sleep(0.01)
+
+
+async def test_a_journal_that_cannot_be_read_as_a_report_comes_costs_neither_gateway_nor_report(tmp_path):
+    async with running_core(tmp_path, ScriptedBridge(more_within_s=60)) as core:
+        (ident,) = await core.say(1)
+        await core.until(ident, "sent")
+        standings, fails = core.journal.standings, [JournalError("input/output error")] * 2
+
+        async def failing(ids):
+            if fails:
+                raise fails.pop()
+            return await standings(ids)
+
+        core.journal.standings = failing
+        core.sender.reports.take(Report(key=f"{ident}.0", outcome=Certainty.HEARD))
+
+        async with asyncio.timeout(8):
+            while (await standings([ident]))[ident].state.value != "heard":
+                await asyncio.sleep(0.01)
+
+
+async def test_a_direct_message_nobody_acknowledges_fails_but_an_acknowledged_one_never_does(tmp_path):
+    async with running_core(tmp_path, ScriptedBridge(more_within_s=0.1)) as core:
+        (quiet,) = await core.say(1, origin=CHAT_ROOM)
+        await core.until(quiet, "sent")
+        (answered,) = await core.say(2, origin=CHAT_ROOM)
+        await core.until(answered, "sent")
+        away = core.outbox.report
+
+        async def unreachable(*_):
+            raise StoreUnavailable("away")
+
+        core.outbox.report = unreachable
+        core.sender.reports.take(Report(key=f"{answered}.0", outcome=Certainty.DELIVERED))
+        await core.until(answered, "delivered")
+
+        await core.until(quiet, "failed", timeout_s=12)
+        core.outbox.report = away
+        await asyncio.sleep(0.5)
+        assert await core.state(answered) == "delivered"
+        assert (await core.history(quiet))[-1][1] == "the node itself did not acknowledge in time"
+
+
+async def test_what_grows_too_old_while_its_bridge_is_away_expires_all_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr("gateway.sender.EXPIRE_EVERY_S", 0.1)
+    async with running_core(tmp_path) as core:
+        core.link.set(LinkState.DOWN, "unplugged", 0)
+        (old,) = await core.say(1, received_ms=core.clock.now_ms() - 7 * 3600 * 1000)
+        (young,) = await core.say(2)
+
+        await core.until(old, "expired")
+        core.link.set(LinkState.UP, "", 0)
+        await core.until(young, "sent")
+        assert core.bridge.texts == ["text 2"]
+
+
+async def test_a_reply_finds_what_it_answers_though_that_was_sent_a_moment_ago(tmp_path):
+    async with running_core(tmp_path) as core:
+        seen = []
+        send = core.bridge.send
+
+        async def noting(message, to, *, key):
+            seen.append(message.reply_to)
+            return await send(message, to, key=key)
+
+        core.bridge.send = noting
+        (first,) = await core.say(1)
+        (second,) = await core.say(2, reply_to=RemoteId("$1"))
+        await core.until(second, "sent")
+
+        assert seen == [None, RemoteId(f"radio-{first}.0")]
+
+
+async def test_a_reply_to_a_direct_message_of_a_bridge_that_is_gone_is_a_message_like_any_other(tmp_path):
+    async with running_core(tmp_path) as core:
+        gone = Address(BridgeName("old"), "!a1b2c301")
+        said = Message(
+            native_id=NativeId("mt:a1b2c301:1"),
+            origin=gone,
+            sender=Sender(id=SenderId("!a1b2c301"), name="Ridge"),
+            content=Text(body="only you"),
+            received_ms=core.clock.now_ms(),
+            remote_id=RemoteId("00000001"),
+            direct=True,
+        )
+        copy = Delivery(message=said, to=ROOM)
+        await core.journal.accept(said, [copy])
+        await core.journal.record(
+            [Change(id=copy.id, state=State.SENT, at_ms=core.clock.now_ms(), remote_id=RemoteId("$copy"))]
+        )
+
+        (ident,) = await core.say(1, reply_to=RemoteId("$copy"))
+
+        await core.until(ident, "sent")
+
+
+async def test_what_is_being_sent_is_not_called_cancelled(tmp_path):
+    async with running_core(tmp_path) as core:
+        core.bridge.held = asyncio.Event()
+        (ident,) = await core.say(1)
+        await core.until(ident, "sending")
+
+        assert await core.operations.cancel([ident]) == ()
+        core.bridge.held.set()
+        await core.until(ident, "sent")
+
+
+async def test_what_waits_is_cancelled_and_never_sent(tmp_path):
+    async with running_core(tmp_path) as core:
+        core.bridge.held = asyncio.Event()
+        (first,), (second,) = await core.say(1), await core.say(2)
+        await core.until(first, "sending")
+        await core.until(second, "queued")
+
+        assert await core.operations.cancel([second]) == (second,)
+        core.bridge.held.set()
+        (third,) = await core.say(3)
+        await core.until(third, "sent")
+        assert core.bridge.texts == ["text 1", "text 3"]
+        assert (await core.history(second))[-1] == ("cancelled", "cancelled by hand")
+
+
+async def test_a_dropped_dead_letter_is_gone_for_good(tmp_path):
+    async with running_core(tmp_path) as core:
+        core.bridge.answers = [Rejected("no")]
+        (ident,) = await core.say(1)
+        await core.until(ident, "failed")
+
+        assert await core.operations.drop([ident]) == (ident,)
+        assert await core.operations.redrive([ident]) == ()
+
+
+async def test_a_queue_that_cannot_read_its_entries_gets_them_again(tmp_path):
+    async with running_core(tmp_path) as core:
+        claim = core.outbox.claim
+
+        async def spoilt(fence, **times):
+            claimed = await claim(fence, **times)
+            if not claimed.leases:
+                return claimed
+            core.outbox.claim = claim
+            await core.outbox.settle(fence, [Done(id=lease.id) for lease in claimed.leases], now_ms=times["now_ms"])
+            return Claimed(unreadable=len(claimed.leases))
+
+        core.outbox.claim = spoilt
+        (ident,) = await core.say(1)
+
+        await core.until(ident, "sent")
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.05])
+async def test_a_copy_that_comes_in_where_a_delivery_still_waits_cancels_it(tmp_path, delay):
+    async with running_core(tmp_path) as core:
+        core.bridge.held = asyncio.Event()
+        (blocking,) = await core.say(0)
+        await core.until(blocking, "sending")
+        (ident,) = await core.say(1)
+        await asyncio.sleep(delay)
+        record = (await core.journal.delivery(ident)).message
+
+        await core.intake.accept(replace(record, origin=CHANNEL, remote_id=RemoteId("heard-there")))
+        core.bridge.held.set()
+        (last,) = await core.say(2)
+        await core.until(last, "sent")
+
+        assert core.bridge.texts == ["text 0", "text 2"]
+        assert (await core.history(ident))[-1] == ("cancelled", "already there")

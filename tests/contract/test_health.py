@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the gateway notices of its stores and its clock, and what it does about it."""
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+
+import pytest
+
+from gateway.clock import SystemClock
+from gateway.health import Health
+from gateway.journal import Retention
+from gateway.model import JournalError, StoreRefused, StoreUnavailable
+from gateway.status import StoreState
+from tests.contract.delivery_desk import running_core
+
+YEAR_MS = 365 * 24 * 3600 * 1000
+
+
+class Wall:
+    """A wall clock that can be set."""
+
+    def __init__(self):
+        self.offset_ms = 0
+
+    def now_ms(self):
+        return time.time_ns() // 1_000_000 + self.offset_ms
+
+
+@asynccontextmanager
+async def watched(folder, monkeypatch, *, retention=None):
+    for name in ("CLOCK_EVERY_S", "JOURNAL_EVERY_S", "QUEUE_EVERY_S", "QUEUE_EVERY_WHEN_DOWN_S"):
+        monkeypatch.setattr(f"gateway.health.{name}", 0.02)
+    wall = Wall()
+    clock = SystemClock(wall_ms=wall.now_ms)
+    async with running_core(folder, clock=clock, retention=retention) as core:
+        health = Health(
+            journal=core.journal,
+            outbox=core.outbox,
+            clock=clock,
+            intake=core.intake,
+            drains=[core.drain],
+            steady=core.steady,
+            engine=lambda: ("valkey", ""),
+            queue_back=core.drain.wake,
+        )
+        jobs = (health.watch_clock(), health.keep_journal(), health.watch_queue())
+        tasks = [asyncio.create_task(job) for job in jobs]
+        try:
+            yield core, health, wall
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def until(condition):
+    async with asyncio.timeout(8):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("step_ms", [YEAR_MS, -YEAR_MS])
+async def test_a_clock_that_is_set_while_the_queue_is_away_makes_nothing_expire(tmp_path, monkeypatch, step_ms):
+    async with watched(tmp_path, monkeypatch) as (core, _, wall):
+        core.bridge.held = asyncio.Event()
+        (before,) = await core.say(1)
+        await core.until(before, "sending")
+        (waiting,) = await core.say(2)
+        shift, away = core.outbox.shift, [StoreUnavailable("away")] * 1
+
+        async def sometimes(delta_ms):
+            if away:
+                raise away.pop()
+            await shift(delta_ms)
+
+        core.outbox.shift = sometimes
+        wall.offset_ms = step_ms
+        await until(lambda: not core.steady.is_set())
+        (during,) = await core.say(3)
+        await until(core.steady.is_set)
+        (after,) = await core.say(4)
+        core.bridge.held.set()
+
+        await core.until(after, "sent")
+        assert core.bridge.texts == ["text 1", "text 2", "text 3", "text 4"]
+        assert [await core.state(ident) for ident in (before, waiting, during)] == ["sent"] * 3
+        assert abs(core.clock.now_ms() - wall.now_ms()) < 1000
+
+
+async def test_a_journal_that_refuses_is_not_ready_and_is_again_when_it_can(tmp_path, monkeypatch):
+    async with watched(tmp_path, monkeypatch) as (core, health, _):
+        accept, prune = core.journal.accept, core.journal.prune
+
+        async def no_space(*_):
+            raise JournalError("no space left on the disk")
+
+        core.journal.accept = core.journal.prune = no_space
+        with pytest.raises(JournalError):
+            await core.say(1)
+        await until(lambda: health.journal.state is StoreState.DOWN)
+        assert health.journal.reason == "no space left on the disk"
+
+        core.journal.accept, core.journal.prune = accept, prune
+        await until(lambda: health.journal.state is StoreState.UP)
+
+
+async def test_a_queue_that_is_away_or_must_not_be_used_is_told_with_its_reason(tmp_path, monkeypatch):
+    async with watched(tmp_path, monkeypatch) as (core, health, _):
+        await until(lambda: health.queue.state is StoreState.UP)
+        ping = core.outbox.ping
+
+        async def refused():
+            raise StoreRefused("maxmemory-policy is allkeys-lru: set it to noeviction")
+
+        core.outbox.ping = refused
+        await until(lambda: health.queue.state is StoreState.REFUSED)
+        assert "noeviction" in health.queue.reason
+        core.outbox.ping = ping
+        await until(lambda: health.queue.state is StoreState.UP)
+
+
+async def test_a_full_journal_is_not_ready_and_says_why(tmp_path, monkeypatch):
+    async with watched(tmp_path, monkeypatch, retention=Retention(rows=5)) as (core, health, _):
+        core.bridge.held = asyncio.Event()
+        with pytest.raises(JournalError, match="full"):
+            await _keep_talking(core)
+
+        await until(lambda: health.journal.state is StoreState.DOWN)
+        assert "full" in health.journal.reason
+        core.bridge.held.set()
+
+
+async def _keep_talking(core):
+    for number in range(50):
+        await core.say(number)
