@@ -60,12 +60,16 @@ class Harness(Protocol):
         """Let what the bridge says arrive, and nothing come back."""
         ...
 
+    def confuse(self) -> None:
+        """Let what answers, from the next time somebody connects, not be what it should be."""
+        ...
+
     def unmute(self) -> None:
-        """Let things come back; what was held may be late or gone."""
+        """End `mute` or `confuse`: let things come back; what was held may be late or gone."""
         ...
 
     async def wait_visited(self) -> None:
-        """Wait until somebody has connected."""
+        """Wait until somebody is connected."""
         ...
 
 

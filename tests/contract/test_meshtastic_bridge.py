@@ -31,7 +31,8 @@ from gateway.model import (
     Text,
     TransientError,
 )
-from tests.contract.harness_meshtastic import LONG_FAST, MARKET, RADIO, Reader, air, bridge_on, said, take
+from tests.contract.harness import Reader
+from tests.contract.harness_meshtastic import LONG_FAST, MARKET, RADIO, air, bridge_on, said, take
 
 
 @pytest.mark.parametrize("tcp", [False, True])

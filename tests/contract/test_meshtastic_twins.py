@@ -15,7 +15,8 @@ from gateway.journal import Accepted, Change, Journal, Retention, Seen
 from gateway.model import Address, BridgeName, Delivery, Level, Message, State, key_of, message_id
 from gateway.outbox.memory import MemoryOutbox
 from gateway.routing import Route, RoutingTable
-from tests.contract.harness_meshtastic import LONG_FAST, RADIO, Air, Reader, ScaledClock, air, bridge_on, said
+from tests.contract.harness import Reader
+from tests.contract.harness_meshtastic import LONG_FAST, RADIO, Air, ScaledClock, air, bridge_on, said
 
 ROOM = said("").origin
 OTHER = BridgeName("ridge")

@@ -13,14 +13,18 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from pathlib import Path
+from typing import Self
 
 import pytest
 
+from gateway import service
+from gateway.config import load
 from gateway.control import Control, NotRunning
-from gateway.model import StoreRefused
+from gateway.model import BridgeContext, BridgeKind, Capabilities, Message, Receipt, StoreRefused
 from gateway.outbox.binary import find_binary
+from gateway.registry import Registry
 
 CHILD = "tests.contract.stubborn_child"
 CONFIG = """\
@@ -170,3 +174,32 @@ def _status(control: Control) -> dict[str, dict[str, str]]:
     except NotRunning:
         return {"queue": {"state": ""}}
     return found
+
+
+class DyingBridge:
+    """A bridge with a defect in its receiving, which no one may hide."""
+
+    def __init__(self, context: BridgeContext) -> None:
+        self.name = context.name
+        self.capabilities = Capabilities(room_for=lambda *_: 100)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return None
+
+    async def receive(self) -> AsyncGenerator[Message]:
+        raise ZeroDivisionError
+        yield
+
+    async def send(self, *_: object, **__: object) -> Receipt:
+        raise AssertionError
+
+
+def test_a_gateway_whose_task_dies_ends_with_an_error(folder: Path) -> None:
+    kind = BridgeKind(create=DyingBridge, check=lambda _: frozenset())
+    registry = Registry({"dying": lambda: kind})
+    config = _config(folder, more='[bridges.one]\nkind = "dying"\n')
+
+    assert service.run(load(config, {}, registry=registry), registry=registry) == 1
