@@ -24,7 +24,7 @@ FIRST_WORD_S = 4.0
 """How long a board that may be something else has to speak like a radio."""
 LINGER_S = 1.0
 SETTLE_S = 0.2
-"""What is written needs this long to leave a serial port's own buffer."""
+"""What is written needs this long to leave a serial port's own buffer, and what was on its way to us to come."""
 
 
 class Link:
@@ -133,7 +133,7 @@ class Link:
     async def _linger(self) -> None:
         until = self._clock.monotonic() + LINGER_S
         while (now := self._clock.monotonic()) < until and self.failure is None:
-            if self._port.is_flushed and now - self._wrote_at >= (SETTLE_S if self._port.is_serial else 0.0):
+            if self._port.is_flushed and now - self._wrote_at >= SETTLE_S:
                 return
             await self._clock.sleep(SETTLE_S / 4)
 

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from meshtastic.protobuf.portnums_pb2 import PortNum
 
@@ -23,7 +23,6 @@ from gateway.model import (
     Address,
     BridgeContext,
     BridgeName,
-    LinkDown,
     Message,
     NativeId,
     RemoteId,
@@ -34,7 +33,7 @@ from gateway.model import (
     SenderId,
     Text,
 )
-from tests.contract.harness import Reader, Shown
+from tests.contract.harness import Shown
 
 RADIO = BridgeName("radio")
 LONG_FAST = Address(RADIO, "LongFast")
@@ -135,7 +134,6 @@ async def take(bridge: MeshtasticBridge, count: int, *, timeout_s: float = 15.0)
     return items
 
 
-
 class MeshtasticHarness:
     """People at a relay on a ridge, who hear the gateway's node and talk to its channel."""
 
@@ -178,8 +176,11 @@ class MeshtasticHarness:
     def mute(self) -> None:
         self._network.port.faults.lose_frame = 1.0
 
+    def confuse(self) -> None:
+        self._network.port.faults.corrupt_byte = 1.0
+
     def unmute(self) -> None:
-        self._network.port.faults.lose_frame = 0.0
+        self._network.port.faults.lose_frame = self._network.port.faults.corrupt_byte = 0.0
 
     async def wait_visited(self) -> None:
         await self._network.port.wait_client()

@@ -216,16 +216,6 @@ async def test_an_edit_by_somebody_else_is_not_taken(town: Town, box: Box) -> No
     assert box.counts.count("matrix_skipped_foreign_edit") == 1
 
 
-async def test_the_same_key_shows_once(town: Town, box: Box) -> None:
-    bridge, to = box.bridge(), Address(HOME, town.alias)
-    async with asyncio.timeout(PATIENCE_S), bridge:
-        first = await bridge.send(radio_says("once"), to, key="same.0")
-    async with asyncio.timeout(PATIENCE_S), bridge:
-        second = await bridge.send(radio_says("once"), to, key="same.0")
-    assert first == second
-    assert len(await town.ali.heard(town.room_id)) == 1
-
-
 async def test_150_missed_messages_come_in_order_and_once(town: Town, box: Box) -> None:
     bridge = box.bridge()
     async with listening(bridge) as items:

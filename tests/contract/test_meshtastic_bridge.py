@@ -140,19 +140,6 @@ async def test_many_texts_keep_the_radios_pace_and_none_is_dropped(tmp_path: Pat
     assert network.port.firmware.counts["too_soon"] == 0
 
 
-async def test_the_same_key_shows_once(tmp_path: Path):
-    async with air(tmp_path) as network:
-        bridge = bridge_on(network, tmp_path)
-        async with bridge, Reader(bridge):
-            first = await bridge.send(said("once"), LONG_FAST, key="d1.0")
-            again = await bridge.send(said("once"), LONG_FAST, key="d1.0")
-            await bridge.send(said("end"), LONG_FAST, key="d2.0")
-            await network.mesh["RDGE"].wait_text("end")
-
-    assert again.remote_id == first.remote_id
-    assert [each.text for each in network.mesh["RDGE"].heard] == ["once", "end"]
-
-
 async def test_a_key_the_radio_has_from_before_a_restart_of_the_gateway_shows_once(tmp_path: Path):
     async with air(tmp_path) as network:
         network.mesh.isolate("HILL")
@@ -217,18 +204,6 @@ async def test_what_the_node_buffered_while_nobody_listened_is_drained(tmp_path:
 
     assert reader.bodies == ["early 0", "early 1", "early 2"]
     assert [message.remote_id for message in reader.messages] == [f"{number:08x}" for number in numbers]
-
-
-async def test_what_was_not_asked_past_is_yielded_again(tmp_path: Path):
-    async with air(tmp_path) as network:
-        bridge = bridge_on(network, tmp_path)
-        async with bridge:
-            network.mesh["RDGE"].say("precious")
-            first = await take(bridge, 1)
-            async with Reader(bridge) as reader:
-                await reader.until(lambda r: r.messages)
-
-    assert reader.items[0] == first[0]
 
 
 async def test_an_unplugged_radio_is_link_down_and_comes_back_with_what_was_queued(tmp_path: Path):
