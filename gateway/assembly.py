@@ -22,6 +22,7 @@ from gateway.model import (
     BridgeName,
     Clock,
     Delivery,
+    DeliveryId,
     Level,
     RoutedConversation,
     SenderId,
@@ -87,8 +88,13 @@ class Assembly:
             for drain in drains:
                 drain.hand_over(seq, deliveries)
 
-        intake = Intake(self.journal, planner, self.outbox, self.tally, hand_over)
-        parts = {name: self._part(bridge, intake, planner) for name, bridge in bridges.items()}
+        def touched(bridge: BridgeName, ids: Sequence[DeliveryId]) -> None:
+            if part := parts.get(bridge):
+                part.sender.forget(ids)
+
+        parts: dict[BridgeName, Part] = {}
+        intake = Intake(self.journal, planner, self.outbox, self.tally, hand_over=hand_over, touched=touched)
+        parts |= {name: self._part(bridge, intake, planner) for name, bridge in bridges.items()}
         drains += [part.drain for part in parts.values()]
         return Parts(planner=planner, intake=intake, by_bridge=parts, kinds=kinds)
 
@@ -127,7 +133,7 @@ class Assembly:
             is_direct=planner.is_direct,
             steady=self.steady,
         )
-        drain = Drain(bridge.name, self.journal, self.outbox, self.clock, sender.wake)
+        drain = Drain(bridge.name, self.journal, self.outbox, self.clock, ready=sender.wake, expect=sender.expect)
         sender.queue_lost_entries = lambda: drain.read_back(all_of_it=True)
         supervisor = Supervisor(
             bridge=bridge,

@@ -19,6 +19,7 @@ from gateway.model import (
     Capabilities,
     Clock,
     Delivery,
+    DeliveryId,
     JournalError,
     Level,
     Message,
@@ -112,14 +113,20 @@ class Intake:
         planner: Planner,
         outbox: Outbox,
         observer: Observer,
+        *,
         hand_over: Callable[[int, Sequence[Delivery]], None],
+        touched: Callable[[BridgeName, Sequence[DeliveryId]], None] = lambda _, __: None,
     ) -> None:
-        """`hand_over` is told of everything that was journalled: its sequence and its deliveries."""
+        """`hand_over` is told of everything that was journalled: its sequence and its deliveries.
+
+        `touched` is told of what was cancelled because a copy came in.
+        """
         self._journal = journal
         self._planner = planner
         self._outbox = outbox
         self._observer = observer
         self._hand_over = hand_over
+        self._touched = touched
         self.trouble = ""
         """Why nothing can be accepted, in words; empty while it can."""
 
@@ -151,6 +158,7 @@ class Intake:
     async def _cancel(self, seen: Seen) -> None:
         """A copy came in where the message was still to go out: it is there already."""
         for bridge, ids in seen.by_bridge().items():
+            self._touched(bridge, ids)
             try:
                 await self._outbox.cancel(bridge, ids)
             except OutboxError as error:
@@ -193,8 +201,11 @@ class Drain:
         journal: Journal,
         outbox: Outbox,
         clock: Clock,
+        *,
         ready: Callable[[], None],
+        expect: Callable[[Sequence[Delivery]], None] = lambda _: None,
     ) -> None:
+        """`ready` is called when something was queued; `expect` is told what nobody can know of yet."""
         self.destination = destination
         self.trouble = ""
         """Why nothing is moving, in words; empty while it moves."""
@@ -202,6 +213,7 @@ class Drain:
         self._outbox = outbox
         self._clock = clock
         self._ready = ready
+        self._expect = expect
         self._woken = asyncio.Event()
         self._cursor: int | None = None
         self._limit = BATCH
@@ -254,6 +266,7 @@ class Drain:
             await self._journal.renew_source()
             self._cursor, self._refill = 0, False
         batch = self._handed.take(self._cursor, self._limit)
+        is_news = batch is not None
         if batch is None:
             batch = await self._journal.pending(self.destination, after=self._cursor, limit=self._limit)
         result = await self._outbox.put(
@@ -265,6 +278,8 @@ class Drain:
         )
         match result:
             case Stored():
+                if is_news and not result.known:
+                    self._expect(batch.deliveries)
                 return await self._stored(batch.upto, batch.deliveries)
             case Gap():
                 await self._gap(result.cursor)

@@ -168,14 +168,15 @@ class Operations:
                 for ident, state in mine
                 if state is State.WAITING and ident not in taken and ident not in on_its_way
             ]
-        return await self._ended(taken, "cancelled by hand")
+        return await self._ended(taken, "cancelled by hand", only_from=PENDING)
 
     async def drop(self, ids: Sequence[DeliveryId]) -> tuple[DeliveryId, ...]:
         """Forget dead letters; return those that were dead."""
         found = await self._in_state(ids, frozenset({State.FAILED}))
         for bridge, mine in found.items():
             await self.outbox.drop(bridge, [ident for ident, _ in mine])
-        return await self._ended([ident for mine in found.values() for ident, _ in mine], "dropped by hand")
+        dead = [ident for mine in found.values() for ident, _ in mine]
+        return await self._ended(dead, "dropped by hand", only_from=frozenset({State.FAILED}))
 
     async def _in_state(
         self, ids: Sequence[DeliveryId], states: frozenset[State]
@@ -186,12 +187,17 @@ class Operations:
                 found.setdefault(standing.to.bridge, []).append((ident, standing.state))
         return found
 
-    async def _ended(self, ids: Sequence[DeliveryId], reason: str) -> tuple[DeliveryId, ...]:
+    async def _ended(
+        self, ids: Sequence[DeliveryId], reason: str, *, only_from: frozenset[State]
+    ) -> tuple[DeliveryId, ...]:
+        """Cancel them; return those that still were in one of these states."""
         now_ms = self.clock.now_ms()
-        await self.journal.record(
-            [Change(id=ident, state=State.CANCELLED, reason=reason, at_ms=now_ms) for ident in ids]
+        made = await self.journal.apply(
+            [Change(id=ident, state=State.CANCELLED, reason=reason, at_ms=now_ms, only_from=only_from) for ident in ids]
         )
-        return tuple(ids)
+        for part in self._parts.by_bridge.values():
+            part.sender.forget(made)
+        return made
 
     async def retry(
         self, *, destination: BridgeName | None = None, ids: Sequence[DeliveryId] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -59,6 +59,7 @@ EXPIRE_EVERY_S = 30.0
 """How often what waits for a link that is down is looked through for what is too old."""
 EXPIRE_LIMIT = 256
 JOURNAL_AGAIN_S = 2.0
+MOST_FRESH = 4096
 DIRECT_ATTEMPTS = 3
 """A direct message on radio is put on the air this often at most; it may be seen twice."""
 
@@ -108,6 +109,7 @@ class Sender:
         self._random = random
         self._policy = policy
         self._steady = steady
+        self._fresh: set[DeliveryId] = set()
         self.queue_lost_entries: Callable[[], None] = lambda: None
         self._woken = asyncio.Event()
         self._paused_until = 0.0
@@ -179,11 +181,13 @@ class Sender:
     def end(self, ids: Sequence[DeliveryId]) -> None:
         """Note that these are settled."""
         self.in_hand.difference_update(ids)
+        self.forget(ids)
         self.reports.end(ids)
 
     def end_all(self) -> None:
         """Note that whatever was in hand isn't ours any more."""
         self.in_hand.clear()
+        self._fresh.clear()
         self.reports.end_all()
 
     def pause(self) -> None:
@@ -237,9 +241,21 @@ class Sender:
     def _expired(self, delivery: Delivery, now_ms: int) -> Change:
         return Change(id=delivery.id, state=State.EXPIRED, reason="too old for this network", at_ms=now_ms)
 
+    def expect(self, deliveries: Sequence[Delivery]) -> None:
+        """Note what was accepted and queued just now: nothing can be known of it but that."""
+        if len(self._fresh) + len(deliveries) > MOST_FRESH:
+            self._fresh.clear()
+        self._fresh.update(delivery.id for delivery in deliveries)
+
+    def forget(self, ids: Iterable[DeliveryId]) -> None:
+        """Look these up again before they are sent: they were cancelled, or otherwise touched."""
+        self._fresh.difference_update(ids)
+
     async def standings(self, leases: Sequence[Lease]) -> dict[DeliveryId, Standing]:
-        """Return what the journal knows of them already."""
-        return await self._journal.standings([lease.id for lease in leases])
+        """Return what the journal knows of them already; nothing of those that were queued just now."""
+        asked = [lease.id for lease in leases if lease.id not in self._fresh or lease.attempt > 1]
+        self._fresh.difference_update([lease.id for lease in leases])
+        return await self._journal.standings(asked) if asked else {}
 
     def begin(self, leases: Sequence[Lease]) -> None:
         """Note that these are about to be sent, and under which ids, where the network takes ours."""

@@ -137,12 +137,17 @@ class Journal:
 
     # What becomes of it.
 
-    async def record(self, changes: Sequence[Change]) -> tuple[DeliveryId, ...]:
-        """Store changes in their order; return the ids of those that were made, in the same order.
+    async def record(self, changes: Sequence[Change]) -> None:
+        """Store changes in their order.
 
         Unknown ids are ignored; HEARD and DELIVERED never become SENT or HEARD; `only_from` may ask for more.
         """
-        return await self._writer.change([change_row(change) for change in changes]) if changes else ()
+        if changes:
+            await self._writer.change([change_row(change) for change in changes])
+
+    async def apply(self, changes: Sequence[Change]) -> tuple[DeliveryId, ...]:
+        """Store changes as `record` does; return the ids of those that were made, in their order."""
+        return await self._writer.change_and_tell([change_row(change) for change in changes]) if changes else ()
 
     def note(self, changes: Sequence[Change]) -> None:
         """Store changes soon: before any `record` or `accept` that is called after this."""

@@ -53,6 +53,8 @@ class Op:
     changes: Sequence[Row] = ()
     task: Callable[[Store, Room], Any] | None = None
     durable: bool = False
+    tell: bool = False
+    """Whether who waits wants to know which changes were made."""
     answer: Any = None
 
 
@@ -87,9 +89,13 @@ class Writer:
         """Write a message; return when it is on the disk."""
         return await self._ask(Op(new=new, durable=True))
 
-    async def change(self, rows: Sequence[Row]) -> tuple[DeliveryId, ...]:
+    async def change(self, rows: Sequence[Row]) -> None:
+        """Write changes; return when they are committed."""
+        await self._ask(Op(changes=rows))
+
+    async def change_and_tell(self, rows: Sequence[Row]) -> tuple[DeliveryId, ...]:
         """Write changes; return, when they are committed, the deliveries of those that were made."""
-        made: tuple[DeliveryId, ...] = await self._ask(Op(changes=rows))
+        made: tuple[DeliveryId, ...] = await self._ask(Op(changes=rows, tell=True))
         return made
 
     async def task(self, task: Callable[[Store, Room], T], *, durable: bool = False) -> T:
@@ -261,7 +267,7 @@ class Writer:
                 op.answer = op.task(self._store, self._room)
 
     def _change(self, batch: Sequence[Op], changes: Sequence[Row]) -> None:
-        asked = [op for op in batch if op.changes and op.future is not None]
+        asked = [op for op in batch if op.tell]
         applied = self._store.change(changes, tell=bool(asked))
         for op in asked:
             op.answer = applied_of(op.changes, applied)

@@ -121,9 +121,16 @@ class Core:
             is_direct=self.planner.is_direct,
             steady=self.steady,
         )
-        self.drain = Drain(CHANNEL.bridge, journal, outbox, clock, self.sender.wake)
+        self.drain = Drain(CHANNEL.bridge, journal, outbox, clock, ready=self.sender.wake, expect=self.sender.expect)
         self.sender.queue_lost_entries = lambda: self.drain.read_back(all_of_it=True)
-        self.intake = Intake(journal, self.planner, outbox, self.watcher, self.drain.hand_over)
+        self.intake = Intake(
+            journal,
+            self.planner,
+            outbox,
+            self.watcher,
+            hand_over=self.drain.hand_over,
+            touched=lambda _, ids: self.sender.forget(ids),
+        )
         part = SimpleNamespace(drain=self.drain, sender=self.sender)
         self.operations = Operations(
             settings=None,

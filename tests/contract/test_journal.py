@@ -361,7 +361,7 @@ async def test_recording_tells_which_changes_were_made(journal):
     journal.note([moved(one, "delivered"), moved(two, "queued", only_from=State.SENT)])
     stranger = Change(id=DeliveryId("x" * 26), state=State.SENT, at_ms=1)
 
-    made = await journal.record(
+    made = await journal.apply(
         [
             moved(one, "heard", remote_id=RemoteId("late")),
             stranger,
@@ -374,9 +374,9 @@ async def test_recording_tells_which_changes_were_made(journal):
 
     assert made == (three.id, two.id, three.id)
     assert await states(journal, *deliveries) == ["delivered", "queued", "heard"]
-    assert await journal.record([]) == ()
+    assert await journal.apply([]) == ()
     both = await asyncio.gather(
-        journal.record([moved(two, "sent")]), journal.record([moved(two, "sent", at_ms=1, only_from=State.WAITING)])
+        journal.apply([moved(two, "sent")]), journal.apply([moved(two, "sent", at_ms=1, only_from=State.WAITING)])
     )
     assert both == [(two.id,), ()]
 
@@ -386,7 +386,7 @@ async def test_of_very_many_changes_at_once_each_is_told_of(journal):
     deliveries = parts_of(message, parts=200)
     await journal.accept(message, deliveries)
 
-    assert await journal.record([moved(one, "sent") for one in deliveries]) == tuple(one.id for one in deliveries)
+    assert await journal.apply([moved(one, "sent") for one in deliveries]) == tuple(one.id for one in deliveries)
 
 
 async def test_changes_of_unknown_deliveries_are_ignored_and_unknown_ones_have_no_standing(journal):

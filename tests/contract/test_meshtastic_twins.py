@@ -51,7 +51,11 @@ class Gateway:
             is_direct=lambda _: False,
         )
         self.intake = Intake(
-            self.journal, planner, MemoryOutbox(), Unobserved(), lambda _, deliveries: self.handed.extend(deliveries)
+            self.journal,
+            planner,
+            MemoryOutbox(),
+            Unobserved(),
+            hand_over=lambda _, deliveries: self.handed.extend(deliveries),
         )
 
     async def accept(self, message: Message) -> Accepted | Seen:
