@@ -44,7 +44,7 @@ from gateway.tally import Tally
 
 log = structlog.get_logger()
 
-SWITCH_S = 0.002
+SWITCH_S = 0.0005
 SERVER_AGAIN_S = 5.0
 """How often an embedded server that was refused is tried again: the mend may be made meanwhile."""
 SERVERS_WITHIN_S = 5.0
@@ -250,7 +250,7 @@ def _retention(settings: Settings) -> Retention:
 
 
 def share_the_interpreter() -> None:
-    """Let the journal's threads and a busy loop take turns every two milliseconds, not every five."""
+    """Let the journal's threads and a busy loop take turns every half millisecond, not every five."""
     sys.setswitchinterval(SWITCH_S)
 
 
