@@ -134,7 +134,8 @@ class Health:
         pruned = -PRUNE_EVERY_S
         while True:
             trouble = self._intake.trouble
-            if trouble or self._clock.monotonic() - pruned >= PRUNE_EVERY_S:
+            is_down = self.journal.state is not StoreState.UP
+            if trouble or is_down or self._clock.monotonic() - pruned >= PRUNE_EVERY_S:
                 trouble = await self._prune()
                 pruned = self._clock.monotonic()
             state = StoreState.DOWN if trouble else StoreState.UP

@@ -105,6 +105,24 @@ async def test_a_journal_that_refuses_is_not_ready_and_is_again_when_it_can(tmp_
         await until(lambda: health.journal.state is StoreState.UP)
 
 
+async def test_a_journal_that_cannot_be_pruned_stays_down_until_it_can_though_nobody_speaks(tmp_path, monkeypatch):
+    async with watched(tmp_path, monkeypatch) as (core, health, _):
+        prune = core.journal.prune
+
+        async def read_only():
+            raise JournalError("the disk is read-only")
+
+        monkeypatch.setattr("gateway.health.PRUNE_EVERY_S", 0.0)
+        core.journal.prune = read_only
+        await until(lambda: health.journal.state is StoreState.DOWN)
+        monkeypatch.setattr("gateway.health.PRUNE_EVERY_S", 600.0)
+
+        await asyncio.sleep(0.3)
+        assert health.journal.reason == "the disk is read-only"
+        core.journal.prune = prune
+        await until(lambda: health.journal.state is StoreState.UP)
+
+
 async def test_a_queue_that_is_away_or_must_not_be_used_is_told_with_its_reason(tmp_path, monkeypatch):
     async with watched(tmp_path, monkeypatch) as (core, health, _):
         await until(lambda: health.queue.state is StoreState.UP)
