@@ -77,13 +77,13 @@ class Shift:
     async def _claim(self, group: asyncio.TaskGroup) -> None:
         width = max(1, self._sender.bridge.capabilities.in_flight)
         while True:
-            await self._sender.may_claim(self.fence)
-            room = width - self._active
-            if room <= 0:
-                await self._sender.rest(POLL_S)
-                continue
-            puts = self._sender.put_count
             try:
+                await self._sender.may_claim(self.fence)
+                room = width - self._active
+                if room <= 0:
+                    await self._sender.rest(POLL_S)
+                    continue
+                puts = self._sender.put_count
                 leases, rest_s = await self._sender.claim(self.fence, room, run=RUN if width > 1 else 1)
                 known = await self._sender.standings(leases) if leases else {}
             except LeaseLost:

@@ -195,7 +195,7 @@ class Sender:
         self._paused_until = self._clock.monotonic() + next(self._pauses)
 
     async def may_claim(self, fence: Fence) -> None:
-        """Wait until the link is up and no pause is running."""
+        """Wait until the link is up and no pause is running; raises what `claim` does."""
         while not self._link.is_up:
             await self._wait_up(fence)
         wait_s = self._paused_until - self._clock.monotonic()
@@ -208,14 +208,8 @@ class Sender:
             async with asyncio.timeout(EXPIRE_EVERY_S):
                 await self._link.wait_up()
         except TimeoutError:
-            try:
-                leases, _ = await self.claim(fence, EXPIRE_LIMIT, run=1)
-                now_ms = self._clock.now_ms()
-                await self.settle(fence, [Retry(id=lease.id, at_ms=now_ms, counted=False) for lease in leases])
-            except LeaseLost:
-                raise
-            except (OutboxError, JournalError) as error:
-                log.debug("expiry_postponed", destination=self.bridge.name, reason=str(error))
+            leases, _ = await self.claim(fence, EXPIRE_LIMIT, run=1)
+            await self.settle(fence, [self.give_back(lease).outcome for lease in leases])
 
     async def rest(self, seconds: float) -> None:
         """Wait for something to do, or so long."""
