@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Time, injected. Wall time never jumps by itself: a step is noticed by `check` and adopted there.
+"""Time, injected. Wall time never jumps by itself: a step is noticed by `measure`, and followed by `adopt`.
 
 Boxes without a real-time clock start years off and are set right by the network minutes later. Who
-keeps times (queue, journal) asks `check` now and then and shifts what is scheduled by what it returns.
+keeps times (queue, journal) measures now and then, and shifts what is scheduled as it adopts a step.
 """
 
 from __future__ import annotations
@@ -57,12 +57,6 @@ class SystemClock:
         """Follow a step that was measured."""
         self._stepped_ms += step_ms
 
-    def check(self) -> int:
-        """Measure and adopt at once, for who has nothing scheduled."""
-        step_ms = self.measure()
-        self.adopt(step_ms)
-        return step_ms
-
     def _real_s(self) -> float:
         return self._real_monotonic() - self._started
 
@@ -85,7 +79,7 @@ class ManualClock:
         self._count = 0
 
     def now_ms(self) -> int:
-        """Milliseconds since the epoch: the start, what was advanced, and the steps that `check` adopted."""
+        """Milliseconds since the epoch: the start, what was advanced, and the steps adopted."""
         return self._start_ms + round(self._elapsed * 1000)
 
     def monotonic(self) -> float:
@@ -111,7 +105,7 @@ class ManualClock:
                 sleeper.woken.set_result(None)
 
     def step(self, ms: int) -> None:
-        """Set the wall clock under it; seen when `check` is asked."""
+        """Set the wall clock under it; seen when it is measured."""
         self._unseen_ms += ms
 
     def measure(self) -> int:
@@ -122,9 +116,3 @@ class ManualClock:
         """Follow a step that was measured."""
         self._unseen_ms -= step_ms
         self._start_ms += step_ms
-
-    def check(self) -> int:
-        """Measure and adopt at once, for who has nothing scheduled."""
-        step_ms = self.measure()
-        self.adopt(step_ms)
-        return step_ms

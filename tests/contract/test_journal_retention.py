@@ -10,6 +10,7 @@ import pytest
 from gateway.clock import ManualClock
 from gateway.journal import Accepted, Retention, Seen
 from gateway.model import BridgeName, JournalError, RemoteId
+from tests.clocks import followed
 from tests.contract.journal_desk import DAY_MS, HOUR_MS, LAN, RADIO, ROOM, START_MS, bound, moved, opened, said
 
 HOME = BridgeName("home")
@@ -194,7 +195,7 @@ async def test_a_step_moves_what_this_run_wrote_and_leaves_what_was_there(tmp_pa
         await journal.record([moved(bound(early, LAN), "sent", at_ms=clock.now_ms())])
         delta = START_MS
         clock.step(delta)
-        assert clock.check() == delta
+        assert followed(clock) == delta
         await journal.shift(delta)
 
         old, new = (await journal.pending(HOME, after=0, limit=9)).deliveries
@@ -214,7 +215,7 @@ async def test_a_second_step_moves_it_again_and_what_came_after_stays(tmp_path, 
             message = said(n, received_ms=clock.now_ms())
             await journal.accept(message, [bound(message)])
             clock.step(step)
-            await journal.shift(clock.check())
+            await journal.shift(followed(clock))
         last = said("last", received_ms=clock.now_ms())
         await journal.accept(last, [])
 

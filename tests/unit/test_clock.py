@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.clock import STEP_MS, ManualClock, SystemClock
+from tests.clocks import followed
 
 START_MS = 1_600_000_000_000
 
@@ -34,7 +35,7 @@ def test_it_starts_at_the_wall_time_and_goes_on_with_it():
 
     assert clock.now_ms() == START_MS + 90_000
     assert clock.monotonic() == pytest.approx(90.0)
-    assert clock.check() == 0
+    assert followed(clock) == 0
 
 
 def test_a_step_of_the_wall_clock_is_not_seen_before_it_is_checked():
@@ -43,9 +44,9 @@ def test_a_step_of_the_wall_clock_is_not_seen_before_it_is_checked():
     box.wall_ms += 3_600_000
 
     assert clock.now_ms() == START_MS
-    assert clock.check() == 3_600_000
+    assert followed(clock) == 3_600_000
     assert clock.now_ms() == START_MS + 3_600_000
-    assert clock.check() == 0
+    assert followed(clock) == 0
 
 
 @pytest.mark.parametrize("difference", [0, 1, STEP_MS, -STEP_MS])
@@ -54,7 +55,7 @@ def test_a_small_difference_is_no_step(difference):
     clock = box.clock()
     box.wall_ms += difference
 
-    assert clock.check() == 0
+    assert followed(clock) == 0
     assert clock.now_ms() == START_MS
 
 
@@ -77,7 +78,7 @@ def test_steps_add_up_and_time_between_them_never_jumps(happenings):
         box.passes(passed_ms)
 
         assert abs(clock.now_ms() - before_ms - passed_ms) <= 1
-        found_ms = clock.check()
+        found_ms = followed(clock)
         assert abs(found_ms - step_ms) <= 2 * len(happenings)
         stepped_ms += found_ms
         assert abs(clock.now_ms() - box.wall_ms) <= STEP_MS
@@ -91,7 +92,7 @@ def test_monotonic_time_only_grows_and_knows_no_steps(passes, step_ms):
     for ms in passes:
         box.wall_ms += step_ms
         box.passes(ms)
-        clock.check()
+        followed(clock)
         seen.append(clock.monotonic())
 
     assert seen == sorted(seen)
@@ -103,10 +104,10 @@ def test_a_scaled_clock_runs_faster_and_still_sees_a_step_as_what_it_is():
     clock = box.clock(time_scale=60)
     box.passes(1000)
     assert clock.now_ms() == START_MS + 60_000
-    assert clock.check() == 0
+    assert followed(clock) == 0
 
     box.wall_ms += 5000
-    assert clock.check() == 5000
+    assert followed(clock) == 5000
     assert clock.now_ms() == START_MS + 65_000
 
 
@@ -122,7 +123,7 @@ async def test_the_system_clock_takes_its_time_from_the_system():
     clock = SystemClock()
     await clock.sleep(0)
 
-    assert clock.check() == 0
+    assert followed(clock) == 0
     assert clock.now_ms() > START_MS
 
 
@@ -157,8 +158,8 @@ async def test_a_manual_clock_steps_when_it_is_checked():
     clock.step(-5000)
     assert clock.now_ms() == START_MS
 
-    assert clock.check() == -5000
+    assert followed(clock) == -5000
     assert clock.now_ms() == START_MS - 5000
-    assert clock.check() == 0
+    assert followed(clock) == 0
     assert clock.monotonic() == 0
     await clock.sleep(0)
