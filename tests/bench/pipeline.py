@@ -132,12 +132,18 @@ kind = "instant"
 
 
 @asynccontextmanager
-async def gateway(folder: Path) -> AsyncIterator[tuple[Parts, CountingOutbox]]:
-    """A gateway's core on its default settings, running."""
+async def core(
+    folder: Path,
+    config: str,
+    registry: Registry,
+    *,
+    journal_type: type[Journal] = Journal,
+    outbox_type: type[RedisOutbox] = RedisOutbox,
+) -> AsyncIterator[tuple[Parts, Journal, RedisOutbox]]:
+    """A gateway's core on its default settings, running: real journal, real embedded queue, no servers."""
     share_the_interpreter()
     folder.mkdir(parents=True, exist_ok=True)
-    registry = Registry({"instant": lambda: BridgeKind(create=InstantBridge, check=lambda _: frozenset())})
-    (folder / "crossband.toml").write_text(CONFIG)
+    (folder / "crossband.toml").write_text(config)
     settings = load(folder / "crossband.toml", {}, registry=registry)
     clock = SystemClock()
     steady = asyncio.Event()
@@ -145,8 +151,8 @@ async def gateway(folder: Path) -> AsyncIterator[tuple[Parts, CountingOutbox]]:
     server = EmbeddedServer(folder / "queue", run_dir=folder / "run", fsync=settings.queue.fsync)
     async with (
         server,
-        Journal(folder / "journal.db", clock=clock, retention=Retention()) as journal,
-        CountingOutbox(server.url, community="bench") as outbox,
+        journal_type(folder / "journal.db", clock=clock, retention=Retention()) as journal,
+        outbox_type(server.url, community="bench") as outbox,
         asyncio.TaskGroup() as group,
     ):
         running = [group.create_task(server.run())]
@@ -161,14 +167,21 @@ async def gateway(folder: Path) -> AsyncIterator[tuple[Parts, CountingOutbox]]:
             steady=steady,
         ).build()
         for part in parts.by_bridge.values():
-            running += [
-                group.create_task(job) for job in (part.drain.run(), deliver(part.sender), part.supervisor.run())
-            ]
+            jobs = (part.drain.run(), deliver(part.sender), part.supervisor.run())
+            running += [group.create_task(job) for job in jobs]
+        yield parts, journal, outbox
+        for task in running:
+            task.cancel()
+
+
+@asynccontextmanager
+async def gateway(folder: Path) -> AsyncIterator[tuple[Parts, CountingOutbox]]:
+    """A core between two networks that take everything at once, warm."""
+    registry = Registry({"instant": lambda: BridgeKind(create=InstantBridge, check=lambda _: frozenset())})
+    async with core(folder, CONFIG, registry, outbox_type=CountingOutbox) as (parts, _, outbox):
         await parts.intake.accept(message(-1, 0))
         await outbox.settled_up_to(1)
         yield parts, outbox
-        for task in running:
-            task.cancel()
 
 
 async def serial(folder: Path, messages: int) -> float:
