@@ -150,7 +150,10 @@ class Journal:
         return await self._writer.change_and_tell([change_row(change) for change in changes]) if changes else ()
 
     def note(self, changes: Sequence[Change]) -> None:
-        """Store changes soon: before any `record` or `accept` that is called after this."""
+        """Store changes soon, before whatever is recorded of the same deliveries after this.
+
+        What is accepted or asked for by a task finds them stored: a copy that comes in, a `requeue`.
+        """
         if changes:
             self._writer.note([change_row(change) for change in changes])
 

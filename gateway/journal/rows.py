@@ -8,7 +8,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway.journal.records import Change, DeliveryRecord, StateChange
-from gateway.model import Address, BridgeName, Delivery, DeliveryId, Message, MessageId, RemoteId, ResumePoint, State
+from gateway.model import (
+    PENDING,
+    Address,
+    BridgeName,
+    Delivery,
+    DeliveryId,
+    Message,
+    MessageId,
+    RemoteId,
+    ResumePoint,
+    State,
+)
 from gateway.outbox.codec import decode, decode_message, encode, encode_message
 
 PLACE_BITS = 12
@@ -22,6 +33,12 @@ WITHOUT_BODY = frozenset({State.DELIVERED, State.EXPIRED, State.CANCELLED, State
 """States after which a delivery is never sent again. SENT is none: a late report may ask for another try."""
 
 Row = tuple[Any, ...]
+
+ID, STATE, AT, REMOTE_ID, GENERATION, ENDS, LINE, ONLY_FROM, ALSO, BEFORE, BEFORE_FROM, AFRESH = range(12)
+"""Places in a change's row. The last three are of one that was merged into it."""
+_PENDING = frozenset(state.value for state in PENDING)
+_ALONE: Row = (None, None, 0)
+"""Of a change that has no other merged into it: none before it, and it doesn't begin another try."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +122,36 @@ def change_row(change: Change) -> Row:
         line(change.at_ms, change.state, change.reason),
         None if change.only_from is None else _one_of(change.only_from),
         change.also,
+        *_ALONE,
+    )
+
+
+def merged(earlier: Row, later: Row) -> Row | None:
+    """Return two changes of one delivery as one that does what both did; None where there is none.
+
+    The later one must be unconditional, and the earlier one leave the delivery still to be sent. Who is
+    called something new by one of them has a row of its own.
+    """
+    if later[ONLY_FROM] is not None or later[BEFORE] or earlier[STATE] not in _PENDING:
+        return None
+    if earlier[ALSO] is not None or later[ALSO] is not None or earlier[REMOTE_ID] not in {None, later[REMOTE_ID]}:
+        return None
+    if earlier[ONLY_FROM] is not None:
+        return (*later[:BEFORE], earlier[LINE], earlier[ONLY_FROM], later[AFRESH])
+    ident, state, at_ms, remote_id, generation, ends, words, *_ = later
+    return (
+        ident,
+        state,
+        at_ms,
+        remote_id,
+        earlier[GENERATION] if generation is None else generation,
+        max(ends, earlier[ENDS]),
+        earlier[LINE] + words,
+        None,
+        None,
+        earlier[BEFORE],
+        earlier[BEFORE_FROM],
+        1,
     )
 
 

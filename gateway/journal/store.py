@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.journal.records import Accepted, Seen
-from gateway.journal.rows import PLACE_BITS, PLACES, NewDelivery, NewMessage, Row, clean, line
+from gateway.journal.rows import ALSO, ID, LINE, PLACE_BITS, PLACES, NewDelivery, NewMessage, Row, clean, line
 from gateway.journal.statements import SIZES, many, packed, write
 from gateway.model import Address, BridgeName, DeliveryId, JournalError, MessageId, ResumePoint, State
 
@@ -37,11 +37,14 @@ _SET_RESUME = """INSERT OR REPLACE INTO resume (bridge, point)
     SELECT * FROM {values} WHERE column1 IS NOT NULL"""
 _SET_META = "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)"
 
-_BACK = "delivery.state IN ('heard', 'delivered') AND c.state IN ('sent', 'heard')"
-_LONGER = """CASE WHEN length(history) < 4096 THEN history
+_BACK = "delivery.state IN ('heard', 'delivered') AND c.state IN ('sent', 'heard') AND NOT c.afresh"
+_BEFORE = "iif(instr(c.before_from, ',' || delivery.state || ','), c.before, '') || c.line"
+_LONGER = f"""CASE WHEN length(history) < 4096 THEN history
     ELSE substr(history, 1, instr(history, char(10)))
-        || substr(history, 2048 + instr(substr(history, 2048), char(10))) END || c.line"""
-_CHANGE = f"""WITH c (id, state, at_ms, remote_id, generation, ends, line, only_from, also) AS {{values}}
+        || substr(history, 2048 + instr(substr(history, 2048), char(10))) END
+    || iif(c.before IS NULL, c.line, {_BEFORE})"""
+_CHANGE = f"""WITH c (id, state, at_ms, remote_id, generation, ends, line, only_from, also, before, before_from, afresh)
+    AS {{values}}
     UPDATE delivery SET
         state = iif({_BACK}, delivery.state, c.state),
         changed_ms = iif({_BACK}, delivery.changed_ms, c.at_ms),
@@ -55,8 +58,6 @@ _CHANGE = f"""WITH c (id, state, at_ms, remote_id, generation, ends, line, only_
 # Made is what is the last line of history now. Of the very same change twice, in one millisecond, both are.
 _APPLIED = """FROM json_each(?) j CROSS JOIN delivery d ON d.id = json_extract(j.value, '$[0]')
     WHERE substr(d.history, -length(json_extract(j.value, '$[1]'))) = json_extract(j.value, '$[1]')"""
-_ID, _LINE, _ALSO = 0, 6, 8
-"""Places in a change's row."""
 _CANCEL_COPY = """UPDATE delivery SET state = 'cancelled', changed_ms = ?, history = history || ?, opening = ?,
     body = NULL WHERE no BETWEEN ? AND ? AND address = ? AND part BETWEEN ? AND ?
     AND state IN ('waiting', 'queued') RETURNING id"""
@@ -211,14 +212,14 @@ class Store:
         for some in _rounds(rows):
             write(self.connection, _CHANGE.replace("{opening}", str(self.opening)), some)
             if tell and some:
-                changes = [(row[_ID], row[_LINE]) for row in some]
+                changes = [(row[ID], row[LINE]) for row in some]
                 found = packed(self.connection, ("j.key",), _APPLIED, (json.dumps(changes),))
                 applied.update(changes[nth] for (nth,) in found)
         return frozenset(applied)
 
     def alias(self, rows: Sequence[Row]) -> None:
         """Store what changes call messages besides; before `accept`, which asks for it."""
-        write(self.connection, _ADD_ALIASES, [(row[_ALSO], row[_ID]) for row in rows if row[_ALSO] is not None])
+        write(self.connection, _ADD_ALIASES, [(row[ALSO], row[ID]) for row in rows if row[ALSO] is not None])
 
     def set_resume(self, points: dict[BridgeName, ResumePoint]) -> None:
         """Store where sources go on."""
@@ -252,14 +253,14 @@ def is_one_statement(rows: Sequence[Row]) -> bool:
     """Whether `change` takes them in one step, which is a transaction by itself, and nothing else need be done."""
     return (
         len(rows) <= SIZES[-1]
-        and len({row[_ID] for row in rows}) == len(rows)
-        and all(row[_ALSO] is None for row in rows)
+        and len({row[ID] for row in rows}) == len(rows)
+        and all(row[ALSO] is None for row in rows)
     )
 
 
 def applied_of(rows: Sequence[Row], applied: Applied) -> tuple[DeliveryId, ...]:
     """Return the deliveries of those changes that were made."""
-    return tuple(DeliveryId(row[_ID]) for row in rows if (row[_ID], row[_LINE]) in applied)
+    return tuple(DeliveryId(row[ID]) for row in rows if (row[ID], row[LINE]) in applied)
 
 
 def _rounds(rows: Sequence[Row]) -> Iterable[Sequence[Row]]:

@@ -21,7 +21,8 @@ import structlog
 
 from gateway.journal.database import in_words, is_damage, is_of_the_store
 from gateway.journal.retention import Room
-from gateway.journal.rows import NewMessage, Row
+from gateway.journal.notes import Notes
+from gateway.journal.rows import ALSO, NewMessage, Row
 from gateway.journal.store import Known, Store, applied_of, is_one_statement
 from gateway.model import DeliveryId, JournalError
 
@@ -36,7 +37,7 @@ MOST_QUEUED: Final = 4096
 MOST_NOTED: Final = 32_768
 """Noted changes that may wait; past it they are dropped, and said so: the disk has been stuck for long."""
 NOTES_WITHIN_S: Final = 0.05
-"""Noted changes go with the next call that waits, or by themselves after this."""
+"""Noted changes go with the next ones of the same deliveries, or by themselves after this."""
 CHECKPOINT_COMMITS: Final = 256
 """After so many commits the log is copied into the database, as soon as nobody writes."""
 IDLE_S: Final = 0.25
@@ -75,7 +76,7 @@ class Writer:
         self._queue: SimpleQueue[Op | None] = SimpleQueue()
         self._slots = asyncio.Semaphore(MOST_QUEUED)
         self._noted = 0
-        self._notes: list[Row] = []
+        self._notes = Notes()
         self._notes_due: asyncio.TimerHandle | None = None
         self._closed = False
         self._stale = False
@@ -91,10 +92,11 @@ class Writer:
 
     async def change(self, rows: Sequence[Row]) -> None:
         """Write changes; return when they are committed."""
-        await self._ask(Op(changes=rows))
+        await self._ask(Op(changes=self._notes.into(rows)))
 
     async def change_and_tell(self, rows: Sequence[Row]) -> tuple[DeliveryId, ...]:
         """Write changes; return, when they are committed, the deliveries of those that were made."""
+        self._hand_notes()
         made: tuple[DeliveryId, ...] = await self._ask(Op(changes=rows, tell=True))
         return made
 
@@ -104,13 +106,14 @@ class Writer:
         return result
 
     def note(self, rows: Sequence[Row]) -> None:
-        """Write changes with the next commit; nobody waits."""
-        if self._closed or self._noted + len(rows) > MOST_NOTED:
+        """Write changes soon, or with the next ones of the same deliveries; nobody waits."""
+        if self._closed or self._noted + len(self._notes) + len(rows) > MOST_NOTED:
             self.lost += len(rows)
             log.error("journal_notes_dropped", changes=len(rows), in_all=self.lost)
             return
-        self._noted += len(rows)
-        self._notes.extend(rows)
+        at_once = [row for row in rows if row[ALSO] is not None]
+        self._hand(self._notes.hold([row for row in rows if row[ALSO] is None]))
+        self._hand(self._notes.into(at_once))  # what hears us may be a packet behind
         if len(self._notes) >= MOST_OPS:
             self._hand_notes()
         elif self._notes_due is None:
@@ -121,9 +124,12 @@ class Writer:
         if self._notes_due is not None:
             self._notes_due.cancel()
             self._notes_due = None
-        if self._notes:
-            self._queue.put(Op(changes=self._notes))
-            self._notes = []
+        self._hand(self._notes.take())
+
+    def _hand(self, rows: Sequence[Row]) -> None:
+        if rows:
+            self._noted += len(rows)
+            self._queue.put(Op(changes=rows))
 
     def stop(self) -> None:
         """Write what is queued, then close the connection. Later calls raise JournalError."""
@@ -141,7 +147,6 @@ class Writer:
             self._slots.release()
             raise JournalError("the journal is closed")
         op.future = self._loop.create_future()
-        self._hand_notes()
         self._queue.put(op)
         return await op.future
 
@@ -228,7 +233,7 @@ class Writer:
             log.error("journal_refused", exc_info=error)
             self._answer(batch, [f"the journal can't store this: {error}"])
 
-    def _transaction(self, batch: Sequence[Op]) -> None:
+    def _transaction(self, batch: list[Op]) -> None:
         if self._stale:
             self._store.reload()
             self._stale = False
@@ -237,6 +242,8 @@ class Writer:
         if full_sync != self._full_sync:
             connection.execute(f"PRAGMA synchronous = {'FULL' if full_sync else 'NORMAL'}")
             self._full_sync = full_sync
+        if any(op.task is not None for op in batch):
+            self._take_notes(batch)
         changes = [row for op in batch for row in op.changes]
         if all(op.changes for op in batch) and is_one_statement(changes):
             self._change(batch, changes)
@@ -247,7 +254,7 @@ class Writer:
         self._commits += 1
         self.head = self._store.head
 
-    def _apply(self, batch: Sequence[Op], changes: Sequence[Row]) -> None:
+    def _apply(self, batch: list[Op], changes: Sequence[Row]) -> None:
         """New messages first, then changes in the order they came: a change is never before its delivery.
 
         Before both, what is sent under another id: the message that has it may be among the new ones.
@@ -259,12 +266,25 @@ class Writer:
             for (op, _), answer in zip(accepts, self._store.accept([new for _, new in accepts], full), strict=True):
                 op.answer = answer
         self._change(batch, changes)
-        for op, new in accepts:
-            if isinstance(op.answer, Known):
-                op.answer = self._store.seen(new, op.answer)
+        seen = [(op, new, op.answer) for op, new in accepts if isinstance(op.answer, Known)]
+        if seen:
+            self._store.change(self._take_notes(batch))
+        for op, new, known in seen:
+            op.answer = self._store.seen(new, known)
         for op in batch:
             if op.task is not None:
                 op.answer = op.task(self._store, self._room)
+
+    def _take_notes(self, batch: list[Op]) -> Sequence[Row]:
+        """Make what was noted part of this transaction: something in it depends on where deliveries are."""
+        rows = self._notes.take()
+        if rows:
+            self._loop.call_soon_threadsafe(self._count_noted, len(rows))
+            batch.append(Op(changes=rows))
+        return rows
+
+    def _count_noted(self, number: int) -> None:
+        self._noted += number
 
     def _change(self, batch: Sequence[Op], changes: Sequence[Row]) -> None:
         asked = [op for op in batch if op.tell]

@@ -101,6 +101,7 @@ async def test_a_full_disk_is_said_in_words_and_forgotten_when_there_is_room_aga
 
             remount(disk, "size=8m")
             assert await journal.accept(said("after"), []) == Accepted(seq=accepted + 1)
+            await journal.prune()  # after this, what was noted is written
             assert await states(journal, delivery) == ["sending"]
         async with opened(disk) as journal:
             assert await journal.head() == accepted + 1
