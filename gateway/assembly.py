@@ -90,7 +90,7 @@ class Assembly:
 
         def touched(bridge: BridgeName, ids: Sequence[DeliveryId]) -> None:
             if part := parts.get(bridge):
-                part.sender.forget(ids)
+                part.sender.fresh.forget(ids)
 
         parts: dict[BridgeName, Part] = {}
         intake = Intake(self.journal, planner, self.outbox, self.tally, hand_over=hand_over, touched=touched)
@@ -133,7 +133,7 @@ class Assembly:
             is_direct=planner.is_direct,
             steady=self.steady,
         )
-        drain = Drain(bridge.name, self.journal, self.outbox, self.clock, ready=sender.wake, expect=sender.expect)
+        drain = Drain(bridge.name, self.journal, self.outbox, self.clock, ready=sender.wake, fresh=sender.fresh)
         sender.queue_lost_entries = lambda: drain.read_back(all_of_it=True)
         supervisor = Supervisor(
             bridge=bridge,

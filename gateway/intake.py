@@ -12,6 +12,7 @@ from typing import Protocol
 import structlog
 
 from gateway.fitting import Unfit, fit
+from gateway.fresh import Fresh
 from gateway.journal import Accepted, Batch, Change, Journal, Seen
 from gateway.model import (
     Address,
@@ -203,9 +204,9 @@ class Drain:
         clock: Clock,
         *,
         ready: Callable[[], None],
-        expect: Callable[[Sequence[Delivery]], None] = lambda _: None,
+        fresh: Fresh | None = None,
     ) -> None:
-        """`ready` is called when something was queued; `expect` is told what nobody can know of yet."""
+        """`ready` is called when something was queued; `fresh` is told what nobody can know of yet."""
         self.destination = destination
         self.trouble = ""
         """Why nothing is moving, in words; empty while it moves."""
@@ -213,7 +214,7 @@ class Drain:
         self._outbox = outbox
         self._clock = clock
         self._ready = ready
-        self._expect = expect
+        self._fresh = fresh or Fresh()
         self._woken = asyncio.Event()
         self._cursor: int | None = None
         self._limit = BATCH
@@ -236,6 +237,7 @@ class Drain:
     def read_back(self, *, all_of_it: bool = False) -> None:
         """Go by the journal from now on; `all_of_it`: the queue lost entries, give it what it doesn't know."""
         self._handed = Handed()
+        self._fresh.clear()
         self._refill |= all_of_it
         self.wake()
 
@@ -279,7 +281,7 @@ class Drain:
         match result:
             case Stored():
                 if is_news and not result.known:
-                    self._expect(batch.deliveries)
+                    self._fresh.add(batch.deliveries)
                 return await self._stored(batch.upto, batch.deliveries)
             case Gap():
                 await self._gap(result.cursor)

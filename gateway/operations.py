@@ -196,7 +196,7 @@ class Operations:
             [Change(id=ident, state=State.CANCELLED, reason=reason, at_ms=now_ms, only_from=only_from) for ident in ids]
         )
         for part in self._parts.by_bridge.values():
-            part.sender.forget(made)
+            part.sender.fresh.forget(made)
         return made
 
     async def retry(

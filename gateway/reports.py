@@ -65,7 +65,8 @@ class Reports:
         self._give_up = give_up
         self._in_hand: Report | None = None
         self._queue: asyncio.Queue[Report] = asyncio.Queue(MOST_WAITING)
-        self._unsettled: dict[DeliveryId, asyncio.Event] = {}
+        self._unsettled: dict[DeliveryId, asyncio.Event | None] = {}
+        """An event only where somebody waits."""
 
     def take(self, report: Report) -> None:
         """Accept a report; never waits, so that receiving goes on while the queue is away."""
@@ -77,7 +78,7 @@ class Reports:
 
     def begin(self, ident: DeliveryId) -> None:
         """Note that this one is being sent: its reports wait until its receipt is settled."""
-        self._unsettled[ident] = asyncio.Event()
+        self._unsettled[ident] = None
 
     def end(self, idents: Iterable[DeliveryId]) -> None:
         """Note that their receipts are settled."""
@@ -106,7 +107,8 @@ class Reports:
         except ValueError:
             log.warning("report_unreadable", destination=self._destination)
             return
-        if event := self._unsettled.get(ident):
+        if ident in self._unsettled:
+            event = self._unsettled[ident] = self._unsettled[ident] or asyncio.Event()
             await event.wait()
         standing = (await self._insist(lambda: self._journal.standings([ident]))).get(ident)
         if standing is None:

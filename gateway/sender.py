@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import structlog
 
 from gateway.backoff import GiveUp, Policy, TryAgain, delays
+from gateway.fresh import Fresh
 from gateway.intake import Observer
 from gateway.journal import Change, Journal, Standing
 from gateway.link import Link
@@ -59,7 +60,6 @@ EXPIRE_EVERY_S = 30.0
 """How often what waits for a link that is down is looked through for what is too old."""
 EXPIRE_LIMIT = 256
 JOURNAL_AGAIN_S = 2.0
-MOST_FRESH = 4096
 DIRECT_ATTEMPTS = 3
 """A direct message on radio is put on the air this often at most; it may be seen twice."""
 
@@ -109,7 +109,7 @@ class Sender:
         self._random = random
         self._policy = policy
         self._steady = steady
-        self._fresh: set[DeliveryId] = set()
+        self.fresh = Fresh()
         self.queue_lost_entries: Callable[[], None] = lambda: None
         self._woken = asyncio.Event()
         self._paused_until = 0.0
@@ -181,13 +181,13 @@ class Sender:
     def end(self, ids: Sequence[DeliveryId]) -> None:
         """Note that these are settled."""
         self.in_hand.difference_update(ids)
-        self.forget(ids)
+        self.fresh.forget(ids)
         self.reports.end(ids)
 
     def end_all(self) -> None:
         """Note that whatever was in hand isn't ours any more."""
         self.in_hand.clear()
-        self._fresh.clear()
+        self.fresh.clear()
         self.reports.end_all()
 
     def pause(self) -> None:
@@ -224,7 +224,9 @@ class Sender:
         """Lease what is due for up to `room` conversations; return also seconds until more is due."""
         await self._steady.wait()
         now_ms = self._clock.now_ms()
-        claimed = await self._outbox.claim(fence, now_ms=now_ms, visible_ms=VISIBLE_MS, limit=room * run, run=run)
+        claimed = await self._outbox.claim(
+            fence, now_ms=now_ms, visible_ms=VISIBLE_MS, limit=room * run, run=run, at_hand=self.fresh.at_hand
+        )
         if claimed.unreadable:
             self.queue_lost_entries()
         if claimed.expired:
@@ -235,20 +237,9 @@ class Sender:
     def _expired(self, delivery: Delivery, now_ms: int) -> Change:
         return Change(id=delivery.id, state=State.EXPIRED, reason="too old for this network", at_ms=now_ms)
 
-    def expect(self, deliveries: Sequence[Delivery]) -> None:
-        """Note what was accepted and queued just now: nothing can be known of it but that."""
-        if len(self._fresh) + len(deliveries) > MOST_FRESH:
-            self._fresh.clear()
-        self._fresh.update(delivery.id for delivery in deliveries)
-
-    def forget(self, ids: Iterable[DeliveryId]) -> None:
-        """Look these up again before they are sent: they were cancelled, or otherwise touched."""
-        self._fresh.difference_update(ids)
-
     async def standings(self, leases: Sequence[Lease]) -> dict[DeliveryId, Standing]:
         """Return what the journal knows of them already; nothing of those that were queued just now."""
-        asked = [lease.id for lease in leases if lease.id not in self._fresh or lease.attempt > 1]
-        self._fresh.difference_update([lease.id for lease in leases])
+        asked = self.fresh.unknown(leases)
         return await self._journal.standings(asked) if asked else {}
 
     def begin(self, leases: Sequence[Lease]) -> None:

@@ -20,8 +20,8 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from gateway.journal.database import in_words, is_damage, is_of_the_store
-from gateway.journal.retention import Room
 from gateway.journal.notes import Notes
+from gateway.journal.retention import Room
 from gateway.journal.rows import ALSO, NewMessage, Row
 from gateway.journal.store import Known, Store, applied_of, is_one_statement
 from gateway.model import DeliveryId, JournalError

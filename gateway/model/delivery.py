@@ -61,6 +61,8 @@ class Delivery:
     """To one person: its end is `delivered` or `failed`, not `sent`."""
     id: DeliveryId = field(init=False, repr=False, compare=False)
     """Computed from message, address and part."""
+    envelope: bytes | None = field(init=False, default=None, repr=False, compare=False)
+    """Its encoding, kept by who needed it first: the journal and the queue write the same."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "id", delivery_id(self.message.id, self.to, self.part))

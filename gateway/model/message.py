@@ -34,7 +34,7 @@ ResumePoint = NewType("ResumePoint", str)
 
 def short_hash(*parts: str) -> str:
     """Return 26 hexadecimal digits (104 bits) that depend on every part and on where they end."""
-    text = "".join(f"{len(part)}:{part}" for part in parts)
+    text = "".join([f"{len(part)}:{part}" for part in parts])
     return hashlib.blake2s(text.encode("utf-8", "replace"), digest_size=13).hexdigest()
 
 

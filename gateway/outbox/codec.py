@@ -56,8 +56,12 @@ def decode_message(data: bytes) -> Message:
 
 def encode(delivery: Delivery) -> bytes:
     """Return the envelope of a delivery; its message's own id at the origin is the journal's to know."""
+    if delivery.envelope is not None:
+        return delivery.envelope
     head = [str(delivery.to), delivery.part, delivery.parts, delivery.expires_ms, int(delivery.direct)]
-    return _dump([VERSION, *head, *_message_fields(delivery.message)[:-1]])
+    envelope = _dump([VERSION, *head, *_message_fields(delivery.message)[:-1]])
+    object.__setattr__(delivery, "envelope", envelope)
+    return envelope
 
 
 def decode(data: bytes) -> Delivery:

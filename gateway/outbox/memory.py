@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
 from gateway.model import BridgeName, Delivery, DeliveryId, Lane, LeaseLost
 from gateway.outbox.lanes import Destination, Entry, delivery_of, entry_of
-from gateway.outbox.outbox import Claimed, Depth, Fence, Full, Gap, Lease, Outcome, Quota, Stored
+from gateway.outbox.outbox import NONE_AT_HAND, Claimed, Depth, Fence, Full, Gap, Lease, Outcome, Quota, Stored
 from gateway.outbox.records import LANES
 
 
@@ -107,7 +107,16 @@ class MemoryOutbox:
         here.owner, here.until = "", 0
         self._confirm(fence, here)
 
-    async def claim(self, fence: Fence, *, now_ms: int, visible_ms: int, limit: int, run: int) -> Claimed:
+    async def claim(
+        self,
+        fence: Fence,
+        *,
+        now_ms: int,
+        visible_ms: int,
+        limit: int,
+        run: int,
+        at_hand: Mapping[DeliveryId, Delivery] = NONE_AT_HAND,  # noqa: ARG002 - this one keeps deliveries themselves
+    ) -> Claimed:
         """See `Outbox.claim`."""
         here, skew = self._held(fence), self._state.skew
         here.confirm(self._expired.pop(fence, ()), here.gone)

@@ -15,8 +15,9 @@ call it again) and, where a fence is an argument, LeaseLost (nothing happened, s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final, Protocol
 
 from gateway.model import BridgeName, Delivery, DeliveryId
@@ -148,6 +149,8 @@ class Quota:
     """The oldest beyond fall out of the queue's copy; the journal keeps its own."""
 
 
+NONE_AT_HAND: Final[Mapping[DeliveryId, Delivery]] = MappingProxyType({})
+
 EXPIRED_PER_CLAIM: Final = 500
 """So that a claim after a long outage doesn't block the queue for everyone else."""
 
@@ -187,8 +190,19 @@ class Outbox(Protocol):
         """Give it up at once, so that a standby need not wait; no error if it was lost already."""
         ...
 
-    async def claim(self, fence: Fence, *, now_ms: int, visible_ms: int, limit: int, run: int) -> Claimed:
+    async def claim(
+        self,
+        fence: Fence,
+        *,
+        now_ms: int,
+        visible_ms: int,
+        limit: int,
+        run: int,
+        at_hand: Mapping[DeliveryId, Delivery] = NONE_AT_HAND,
+    ) -> Claimed:
         """Lease up to `limit` due deliveries, at most `run` of one conversation.
+
+        `at_hand`: what the caller put and no shift has moved since; of these its own copy may be returned.
 
         Emergency lane first, then normal, then guest; within a lane the conversation due longest first.
         A conversation with leases out is not claimed again before they are settled or, for a dead

@@ -7,7 +7,7 @@ Nothing is retried here: every call is idempotent, and the caller knows how long
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
@@ -21,6 +21,7 @@ from gateway.model import BridgeName, Delivery, DeliveryId, StoreUnavailable
 from gateway.outbox.codec import UnreadableEnvelope
 from gateway.outbox.outbox import (
     EXPIRED_PER_CLAIM,
+    NONE_AT_HAND,
     Buried,
     Claimed,
     Depth,
@@ -134,12 +135,21 @@ class RedisOutbox:
         self._expired.pop(fence, None)
         self._overdue.pop(fence, None)
 
-    async def claim(self, fence: Fence, *, now_ms: int, visible_ms: int, limit: int, run: int) -> Claimed:
+    async def claim(
+        self,
+        fence: Fence,
+        *,
+        now_ms: int,
+        visible_ms: int,
+        limit: int,
+        run: int,
+        at_hand: Mapping[DeliveryId, Delivery] = NONE_AT_HAND,
+    ) -> Claimed:
         """See `Outbox.claim`. What can't be read is taken off, so that it holds nothing back."""
         got = self._expired.get(fence, [])
         answer = await self._fenced("claim", fence, now_ms, visible_ms, limit, run, EXPIRED_PER_CLAIM, *got)
         skew, next_due, lost, flat, gone = answer
-        leases, unreadable = _read_leases(flat, skew, now_ms + visible_ms)
+        leases, unreadable = _read_leases(flat, skew, now_ms + visible_ms, at_hand)
         expired = list(read_pairs(gone, skew))
         self._expired[fence] = [id_ for id_, _ in expired]
         readable = tuple(delivery for _, delivery in expired if delivery is not None)
@@ -267,13 +277,15 @@ def _ids(answer: Sequence[bytes]) -> tuple[DeliveryId, ...]:
     return tuple(DeliveryId(id_.decode()) for id_ in answer)
 
 
-def _read_leases(flat: Sequence[bytes], skew: int, until_ms: int) -> tuple[tuple[Lease, ...], list[DeliveryId]]:
+def _read_leases(
+    flat: Sequence[bytes], skew: int, until_ms: int, at_hand: Mapping[DeliveryId, Delivery]
+) -> tuple[tuple[Lease, ...], list[DeliveryId]]:
     leases, unreadable = [], []
     for raw, tries, body in zip(flat[::3], flat[1::3], flat[2::3], strict=True):
         id_ = DeliveryId(raw.decode())
         attempts, generation = read_tries(tries) if tries else (0, 0)
         try:
-            delivery = read_body(body, skew)
+            delivery = at_hand.get(id_) or read_body(body, skew)
         except UnreadableEnvelope:
             unreadable.append(id_)
             continue

@@ -121,7 +121,7 @@ class Core:
             is_direct=self.planner.is_direct,
             steady=self.steady,
         )
-        self.drain = Drain(CHANNEL.bridge, journal, outbox, clock, ready=self.sender.wake, expect=self.sender.expect)
+        self.drain = Drain(CHANNEL.bridge, journal, outbox, clock, ready=self.sender.wake, fresh=self.sender.fresh)
         self.sender.queue_lost_entries = lambda: self.drain.read_back(all_of_it=True)
         self.intake = Intake(
             journal,
@@ -129,7 +129,7 @@ class Core:
             outbox,
             self.watcher,
             hand_over=self.drain.hand_over,
-            touched=lambda _, ids: self.sender.forget(ids),
+            touched=lambda _, ids: self.sender.fresh.forget(ids),
         )
         part = SimpleNamespace(drain=self.drain, sender=self.sender)
         self.operations = Operations(

@@ -802,3 +802,17 @@ async def test_nothing_is_left_of_what_was_sent(server: Harness) -> None:
     left = sorted(key.decode().partition("}:")[2] for key in await server.remember())
     assert left == ["fence:radio", "src:box:radio", "stats:radio"]
     assert await server.outbox._open().hgetall(server.outbox._keys_of(RADIO).all[4]) == {b"n": b"0", b"bytes": b"0"}
+
+
+async def test_what_the_caller_has_at_hand_is_leased_all_the_same(queue: Harness) -> None:
+    await queue.put(delivery(1), delivery(2))
+    fence = await queue.hold()
+    first = (await queue.claim(fence, limit=1)).leases[0]
+    await queue.settle(fence, Retry(id=first.id, at_ms=START))
+
+    claimed = await queue.outbox.claim(
+        fence, now_ms=START, visible_ms=60_000, limit=9, run=9, at_hand={first.id: first.delivery}
+    )
+
+    assert numbers(claimed) == [1, 2]
+    assert [lease.attempt for lease in claimed.leases] == [2, 1]
