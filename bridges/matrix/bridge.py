@@ -148,7 +148,7 @@ class MatrixBridge:
 
     async def send(self, message: Message, to: Address, *, key: str) -> Receipt:
         """Put the message into a room; the key is the transaction id, so a repeat shows nothing new."""
-        event = from_message(message, key)
+        event = from_message(message, key, self._context.clock.now_ms())
         try:
             room_id = await self._rooms.ready(to.conversation)
             try:

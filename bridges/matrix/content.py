@@ -6,9 +6,11 @@ from __future__ import annotations
 import html
 import json
 from dataclasses import dataclass, field
+from datetime import tzinfo
 from typing import Any, assert_never
 
 from bridges.matrix.convert import ID_KEY, ORIGIN_KEY, PROFILE_KEY
+from bridges.matrix.lateness import said_at
 from bridges.matrix.plain import clean, cut, one_line
 from gateway.model import Address, Content, Edit, Message, Reaction, Redaction, RemoteId, Text
 
@@ -33,18 +35,23 @@ def room_for(content: Content, to: Address, is_reply: bool) -> int:
     return ROOM_BYTES // 2 if isinstance(content, Edit) else ROOM_BYTES
 
 
-def from_message(message: Message, key: str) -> Event:
-    """Return the event that says the message under its sender's name, marked as ours."""
+def from_message(message: Message, key: str, now_ms: int, zone: tzinfo | None = None) -> Event:
+    """Return the event that says the message under its sender's name, marked as ours; words that come late say when.
+
+    So the same message may be another event a minute later: what is the same is its key.
+    """
+    mark = marked(key, str(message.origin))
     match message.content:
         case Text():
-            return Event(type="m.room.message", content=_text(message, message.content) | _mark(message, key))
+            late = said_at(message.received_ms, now_ms, zone)
+            return Event(type="m.room.message", content=_text(message, message.content, late) | mark)
         case Edit():
-            return Event(type="m.room.message", content=_edit(message, message.content) | _mark(message, key))
+            return Event(type="m.room.message", content=_edit(message, message.content) | mark)
         case Reaction(target=target, emoji=emoji):
             relation = {"rel_type": "m.annotation", "event_id": target, "key": clean(emoji)}
-            return Event(type="m.reaction", content={"m.relates_to": relation} | _mark(message, key))
+            return Event(type="m.reaction", content={"m.relates_to": relation} | mark)
         case Redaction(target=target):
-            return Event(type="m.room.redaction", content={}, redacts=target)
+            return Event(type="m.room.redaction", content=mark, redacts=target)
         case _ as other:
             assert_never(other)
 
@@ -54,12 +61,14 @@ def notice(words: str) -> dict[str, Any]:
     return {"msgtype": "m.notice", "body": words, "m.mentions": {}}
 
 
-def _mark(message: Message, key: str) -> dict[str, Any]:
-    return {ID_KEY: key, ORIGIN_KEY: str(message.origin)}
+def marked(key: str, origin: str) -> dict[str, Any]:
+    """Return what tells other gateways that an event is a bridge's, and us which one it is."""
+    return {ID_KEY: key, ORIGIN_KEY: origin}
 
 
-def _text(message: Message, said: Text) -> dict[str, Any]:
-    content = _under_name(message, clean(said.body), "m.emote" if said.emote else "m.text")
+def _text(message: Message, said: Text, late: str) -> dict[str, Any]:
+    body = f"[{late}] {clean(said.body)}" if late else clean(said.body)
+    content = _under_name(message, body, "m.emote" if said.emote else "m.text")
     if message.reply_to is not None:
         content["m.relates_to"] = {"m.in_reply_to": {"event_id": message.reply_to}}
     return _fitting(content)

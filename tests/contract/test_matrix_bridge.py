@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
@@ -148,6 +149,19 @@ async def test_text_crosses_both_ways_under_names(town: Town, box: Box) -> None:
     assert (content["org.crossband.id"], content["org.crossband.origin"]) == ("k.0", "radio/LongFast")
 
 
+async def test_words_that_come_late_say_when_and_a_repeat_of_them_shows_the_first(town: Town, box: Box) -> None:
+    bridge, to = box.bridge(), Address(HOME, town.alias)
+    an_hour_ago = replace(radio_says("the bridge is out"), received_ms=box.context.clock.now_ms() - 3_600_000)
+    async with asyncio.timeout(PATIENCE_S), bridge:
+        first = await bridge.send(replace(an_hour_ago, received_ms=box.context.clock.now_ms()), to, key="a.0")
+        again = await bridge.send(an_hour_ago, to, key="a.0")
+        late = await bridge.send(an_hour_ago, to, key="b.0")
+    in_time, shown = await town.ali.heard(town.room_id)
+    assert first.remote_id == again.remote_id == in_time["event_id"] != late.remote_id
+    assert in_time["content"]["body"] == "Bea: the bridge is out"
+    assert re.fullmatch(r"Bea: \[([-0-9]+ )?\d\d:\d\d\] the bridge is out", shown["content"]["body"])
+
+
 async def test_replies_keep_their_target_both_ways(town: Town, box: Box) -> None:
     bridge, to = box.bridge(), Address(HOME, town.alias)
     async with listening(bridge) as items:
@@ -198,6 +212,7 @@ async def test_reactions_edits_and_redactions_cross_both_ways(town: Town, box: B
         events = await town.ali.events(town.room_id)
     redacted = next(event for event in events if event["event_id"] == mine)
     assert "body" not in redacted["content"]
+    assert events[-1]["content"]["org.crossband.id"] == "k5.0"
 
 
 async def test_an_edit_by_somebody_else_is_not_taken(town: Town, box: Box) -> None:

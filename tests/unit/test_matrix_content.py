@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import UTC
 from typing import Any
 
 from hypothesis import given
@@ -24,16 +26,20 @@ from gateway.model import (
     Text,
 )
 
+NOW = 1_795_701_720_000
+"""2026-11-26 14:02 UTC."""
 TO = Address(BridgeName("home"), "#town:gw.test")
 
 
-def message(content: Content, *, name: str = "Bea", reply_to: str | None = None) -> Message:
+def message(
+    content: Content, *, name: str = "Bea", reply_to: str | None = None, received_ms: int | None = None
+) -> Message:
     return Message(
         native_id=NativeId("mt:1:2"),
         origin=Address(BridgeName("radio"), "LongFast"),
         sender=Sender(id=SenderId("!a1b2c301"), name=name),
         content=content,
-        received_ms=1,
+        received_ms=NOW if received_ms is None else received_ms,
         reply_to=None if reply_to is None else RemoteId(reply_to),
     )
 
@@ -43,7 +49,7 @@ def size(content: dict[str, Any]) -> int:
 
 
 def test_text_shows_its_sender_and_can_be_told_for_ours() -> None:
-    event = from_message(message(Text(body="a <b>\nc"), reply_to="$x"), "key.0")
+    event = from_message(message(Text(body="a <b>\nc"), reply_to="$x"), "key.0", NOW)
     assert event.type == "m.room.message"
     assert event.content == {
         "msgtype": "m.text",
@@ -59,29 +65,59 @@ def test_text_shows_its_sender_and_can_be_told_for_ours() -> None:
 
 
 def test_a_hostile_name_is_escaped_and_one_line() -> None:
-    content = from_message(message(Text(body="hi"), name="<img src=x>\n\u202eBea" + "x" * 999), "k.0").content
+    content = from_message(message(Text(body="hi"), name="<img src=x>\n\u202eBea" + "x" * 999), "k.0", NOW).content
     assert content["body"].startswith("<img src=x> Beaxxx")
     assert content["formatted_body"].startswith("<strong data-mx-profile-fallback>&lt;img src=x&gt; Beaxxx")
     assert len(content[PROFILE_KEY]["displayname"].encode()) == 255
 
 
 def test_without_a_name_the_words_stand_alone() -> None:
-    content = from_message(message(Text(body="hi", emote=True), name="\u200b"), "k.0").content
+    content = from_message(message(Text(body="hi", emote=True), name="\u200b"), "k.0", NOW).content
     assert (content["msgtype"], content["body"], PROFILE_KEY in content) == ("m.emote", "hi", False)
 
 
 def test_an_edit_says_its_words_in_both_places() -> None:
-    content = from_message(message(Edit(target=RemoteId("$x"), body="new")), "k.0").content
+    content = from_message(message(Edit(target=RemoteId("$x"), body="new")), "k.0", NOW).content
     assert content["body"] == "* Bea: new"
     assert content["m.new_content"]["body"] == "Bea: new"
     assert content["m.relates_to"] == {"rel_type": "m.replace", "event_id": "$x"}
 
 
+def test_words_that_come_late_say_when_they_were_said_in_every_form() -> None:
+    late = message(Text(body="the <bridge> is out"), received_ms=NOW - 3 * 60_000)
+    content = from_message(late, "k.0", NOW, UTC).content
+    assert content["body"] == "Bea: [13:59] the <bridge> is out"
+    assert content["formatted_body"] == (
+        "<strong data-mx-profile-fallback>Bea: </strong>[13:59] the &lt;bridge&gt; is out"
+    )
+    nameless = replace(late, sender=Sender(id=SenderId("!a1b2c301"), name=""))
+    assert from_message(nameless, "k.0", NOW, UTC).content["body"] == "[13:59] the <bridge> is out"
+    assert content["org.crossband.id"] == from_message(late, "k.0", NOW - 60_000, UTC).content["org.crossband.id"]
+
+
+def test_a_late_edit_says_no_time_for_it_isnt_when_the_words_were_said() -> None:
+    late = message(Edit(target=RemoteId("$x"), body="new"), received_ms=NOW - 3 * 60_000)
+    assert from_message(late, "k.0", NOW, UTC).content["body"] == "* Bea: new"
+
+
+def test_all_that_is_sent_carries_its_key() -> None:
+    target = RemoteId("$x")
+    contents = (
+        Text(body="a"),
+        Edit(target=target, body="a"),
+        Reaction(target=target, emoji="a"),
+        Redaction(target=target),
+    )
+    for content in contents:
+        event = from_message(message(content), "k.0", NOW)
+        assert (event.content["org.crossband.id"], event.content["org.crossband.origin"]) == ("k.0", "radio/LongFast")
+
+
 def test_reactions_and_redactions_use_their_target() -> None:
-    reaction = from_message(message(Reaction(target=RemoteId("$x"), emoji="👍")), "k.0")
+    reaction = from_message(message(Reaction(target=RemoteId("$x"), emoji="👍")), "k.0", NOW)
     assert reaction.type == "m.reaction"
     assert reaction.content["m.relates_to"] == {"rel_type": "m.annotation", "event_id": "$x", "key": "👍"}
-    assert from_message(message(Redaction(target=RemoteId("$x"))), "k.0").redacts == "$x"
+    assert from_message(message(Redaction(target=RemoteId("$x"))), "k.0", NOW).redacts == "$x"
 
 
 def test_a_notice_pings_nobody() -> None:
@@ -94,14 +130,15 @@ def test_what_there_is_room_for_makes_an_event_that_fits(char: str, is_edit: boo
     wanted: Content = Edit(target=target, body="") if is_edit else Text(body="")
     body = char * (room_for(wanted, TO, False) // len(char.encode()))
     said: Content = Edit(target=target, body=body) if is_edit else Text(body=body)
-    content = from_message(message(said, name='"' * 255, reply_to=None if is_edit else target), "k" * 30).content
+    long_ago = message(said, name='"' * 255, reply_to=None if is_edit else target, received_ms=NOW - 10**10)
+    content = from_message(long_ago, "k" * 30, NOW).content
     assert size(content) <= MAX_CONTENT_BYTES + 2_000
     assert content["body"].endswith(body)
 
 
 @given(st.text(st.characters(exclude_categories=()), min_size=1), st.text())
 def test_ours_can_always_be_encoded_and_is_never_taken_back(body: str, name: str) -> None:
-    content = from_message(message(Text(body=body), name=name), "k.0").content
+    content = from_message(message(Text(body=body), name=name), "k.0", NOW).content
     json.dumps(content, ensure_ascii=False).encode()
     event = {"type": "m.room.message", "event_id": "$x", "sender": "@other:gw.test", "content": content}
     reading = Reading(room=TO, user_id="@us:gw.test", received_ms=1, name_of=lambda _: "")
