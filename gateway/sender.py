@@ -47,6 +47,7 @@ from gateway.model import (
     message_id,
 )
 from gateway.outbox.outbox import Buried, Done, Fence, Lease, Outbox, Outcome, Retry
+from gateway.recollection import Recollection
 from gateway.reports import Reports
 
 log = structlog.get_logger()
@@ -100,6 +101,7 @@ class Sender:
         self.put_count = 0
         """How often something new was queued."""
         self._foresees = bridge if isinstance(bridge, Foresees) else None
+        self._recollection = Recollection(bridge, clock)
         self._link = link
         self._journal = journal
         self._outbox = outbox
@@ -182,12 +184,14 @@ class Sender:
         """Note that these are settled."""
         self.in_hand.difference_update(ids)
         self.fresh.forget(ids)
+        self._recollection.forget(ids)
         self.reports.end(ids)
 
     def end_all(self) -> None:
         """Note that whatever was in hand isn't ours any more."""
         self.in_hand.clear()
         self.fresh.clear()
+        self._recollection.forget_all()
         self.reports.end_all()
 
     def pause(self) -> None:
@@ -240,7 +244,9 @@ class Sender:
     async def standings(self, leases: Sequence[Lease]) -> dict[DeliveryId, Standing]:
         """Return what the journal knows of them already; nothing of those that were queued just now."""
         asked = self.fresh.unknown(leases)
-        return await self._journal.standings(asked) if asked else {}
+        known = await self._journal.standings(asked) if asked else {}
+        self._recollection.learn(asked, known)
+        return known
 
     def begin(self, leases: Sequence[Lease]) -> None:
         """Note that these are about to be sent, and under which ids, where the network takes ours."""
@@ -343,7 +349,9 @@ class Sender:
         try:
             message = await self.resolve(delivery)
             async with asyncio.timeout(SEND_TIMEOUT_S):
-                receipt = await self.bridge.send(message, delivery.to, key=key_of(lease.id, lease.generation))
+                key = key_of(lease.id, lease.generation)
+                receipt = await self._recollection.recall(delivery, key)
+                receipt = receipt or await self.bridge.send(message, delivery.to, key=key)
         except TimeoutError:
             return self._failed(lease, Unconfirmed("the network did not answer in time"))
         except BridgeError as error:

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import os
 import secrets
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,12 @@ async def own_synapse(tmp_path: Path) -> AsyncIterator[Synapse]:
     """A homeserver of the test's own with a file database, to stop, kill and start again."""
     async with Synapse(tmp_path / "synapse", python=synapse_or_skip(), database="file") as server:
         yield server
+
+
+def forget_transactions(server: Synapse) -> int:
+    """Let a homeserver that is down forget all transaction ids, as after a day; return how many it knew."""
+    with closing(sqlite3.connect(server.folder / "homeserver.db")) as database, database:
+        return database.execute("DELETE FROM event_txn_id_device_id").rowcount
 
 
 @dataclass(kw_only=True)

@@ -13,16 +13,17 @@ import structlog
 
 from bridges.matrix.authors import Authors
 from bridges.matrix.catchup import CatchUp
-from bridges.matrix.client import Client, Refused
+from bridges.matrix.client import Client
 from bridges.matrix.config import MatrixConfig
-from bridges.matrix.content import Event, from_message, room_for
+from bridges.matrix.content import room_for
 from bridges.matrix.convert import Reading, Skip, to_message
 from bridges.matrix.login import Credentials
 from bridges.matrix.members import Members
 from bridges.matrix.notices import Notices
-from bridges.matrix.plain import valid_id
+from bridges.matrix.recall import Recall
 from bridges.matrix.rooms import Rooms
 from bridges.matrix.since import Since
+from bridges.matrix.speech import Speech
 from bridges.matrix.sync import Batch, RoomNews, SinceRefused, first_sync, next_sync, since_join
 from gateway.model import (
     Address,
@@ -35,13 +36,10 @@ from gateway.model import (
     LinkDown,
     Message,
     RateLimited,
-    Reaction,
     Receipt,
-    RemoteId,
     Report,
     ResumePoint,
     Support,
-    Unconfirmed,
 )
 
 log = structlog.get_logger()
@@ -75,6 +73,8 @@ class MatrixBridge:
         self._catch_up = CatchUp(self._client, context, self._rooms, self._notices)
         self._members = Members()
         self._authors = Authors(self._client)
+        self._recall = Recall(self._client, context)
+        self._speech = Speech(self._client, context, self._rooms, self._recall)
         self._since: Since | None = None
 
     @property
@@ -95,6 +95,7 @@ class MatrixBridge:
     async def __aenter__(self) -> Self:
         """Log in, join the rooms, and know where the stream is; LinkDown or AuthFailed leave nothing open."""
         await self._client.connect()
+        self._recall.connected()
         try:
             await self._credentials.authenticate(self._client)
             await self._rooms.enter()
@@ -148,34 +149,15 @@ class MatrixBridge:
 
     async def send(self, message: Message, to: Address, *, key: str) -> Receipt:
         """Put the message into a room; the key is the transaction id, so a repeat shows nothing new."""
-        event = from_message(message, key, self._context.clock.now_ms())
-        try:
-            room_id = await self._rooms.ready(to.conversation)
-            try:
-                return await self._put(room_id, event, key)
-            except Refused as refused:
-                if refused.errcode != "M_FORBIDDEN":
-                    raise
-            # Either we were put out of the room, or may not speak in it: joining tells which.
-            return await self._put(await self._rooms.rejoin(to.conversation), event, key)
-        except AuthFailed as error:
-            # The receiving side stops the bridge for this; the message is as good as before, and waits.
-            raise LinkDown(str(error)) from error
-        except Refused as refused:
-            if refused.errcode == "M_DUPLICATE_ANNOTATION" and isinstance(message.content, Reaction):
-                # Somebody we speak for has put the same emoji there: it is shown, once.
-                return Receipt(remote_id=RemoteId(f"reaction:{key}"))
-            raise
+        return await self._speech.say(message, to, key)
 
-    async def _put(self, room_id: str, event: Event, key: str) -> Receipt:
-        if event.redacts is not None:
-            answer = await self._client.put("rooms", room_id, "redact", event.redacts, key, body=event.content)
-        else:
-            answer = await self._client.put("rooms", room_id, "send", event.type, key, body=event.content)
-        event_id = valid_id(answer.get("event_id"), "$")
-        if event_id is None:
-            raise Unconfirmed("the homeserver's answer to a send has no event id")
-        return Receipt(remote_id=RemoteId(event_id))
+    def remembers_since_ms(self) -> int:
+        """Return since when the homeserver surely remembers our transaction ids."""
+        return self._recall.remembers_since_ms()
+
+    async def recall(self, to: Address, *, key: str, since_ms: int) -> Receipt | None:
+        """Look among our events in the room for the one that carries the key."""
+        return await self._speech.recall(to, key, since_ms)
 
     def _known_since(self) -> Since:
         if self._since is None:

@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import Any, Final
 
 from gateway.journal.records import DeadLetter, Kept, MessageRecord, Origin, Standing
-from gateway.journal.rows import RECORD, delivery_of, delivery_record, message_of
+from gateway.journal.rows import RECORD, delivery_of, delivery_record, message_of, tried_ms
 from gateway.journal.statements import packed
 from gateway.model import (
     Address,
@@ -31,6 +31,7 @@ WINDOW: Final = 2000
 
 _PENDING = "d.state IN ('waiting', 'queued', 'sending')"
 _THERE = "a.bridge = ? AND a.conversation = ?"
+_IF_TRIED = "iif(instr(d.history, ' sending '), d.history, '')"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +71,7 @@ def standings(connection: sqlite3.Connection, ids: Sequence[DeliveryId]) -> dict
     """Return where these deliveries are; unknown ones are left out."""
     rows = packed(
         connection,
-        ("d.id", "a.bridge", "a.conversation", "d.state", "d.remote_id", "d.generation"),
+        ("d.id", "a.bridge", "a.conversation", "d.state", "d.remote_id", "d.generation", _IF_TRIED),
         "FROM json_each(?) j CROSS JOIN delivery d ON d.id = j.value JOIN address a ON a.no = d.address",
         (json.dumps(ids),),
     )
@@ -80,8 +81,9 @@ def standings(connection: sqlite3.Connection, ids: Sequence[DeliveryId]) -> dict
             state=State(state),
             remote_id=remote_id,
             generation=generation,
+            tried_ms=tried_ms(history),
         )
-        for ident, bridge, conversation, state, remote_id, generation in rows
+        for ident, bridge, conversation, state, remote_id, generation, history in rows
     }
 
 

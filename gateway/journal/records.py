@@ -70,6 +70,8 @@ class Standing:
     state: State
     remote_id: RemoteId | None
     generation: int
+    tried_ms: int | None = None
+    """Since when a network may have it: its first try, or earlier where its history is too long to tell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,9 @@ PLACE_BITS = 12
 PLACES = 1 << PLACE_BITS
 """Deliveries one message may have."""
 
+WHOLE_HISTORY = 2048
+"""Characters of history that are surely all there was: beyond, the store leaves some out."""
+
 MOST_REASON = 300
 """Characters of a reason that are kept."""
 
@@ -187,6 +190,15 @@ def _changes(text: str) -> Iterable[StateChange]:
         state, _, reason = rest.partition(" ")
         if state:
             yield StateChange(at_ms=int(at_ms), state=State(state), reason=reason)
+
+
+def tried_ms(text: str) -> int | None:
+    """Return since when what has this history may have been sent; None: it never was tried."""
+    entries = tuple(_changes(text))
+    tries = (entry.at_ms for entry in entries if entry.state is State.SENDING)
+    first = next(tries, None)
+    # Of a long history the middle is left out, and the first try may have been there.
+    return entries[0].at_ms if first is not None and len(text) >= WHOLE_HISTORY else first
 
 
 def shifted(text: str, since_ms: int, delta_ms: int) -> str:

@@ -235,6 +235,25 @@ class Foresees(Protocol):
 
 
 @runtime_checkable
+class Recalls(Protocol):
+    """A bridge whose network forgets keys, and can be asked whether what was sent under one is there.
+
+    It is asked before a send whose key may be forgotten: then the key alone would let it show twice.
+    """
+
+    def remembers_since_ms(self) -> int:
+        """Return since when keys are remembered: what was first sent later and is repeated shows nothing new."""
+        ...
+
+    async def recall(self, to: Address, *, key: str, since_ms: int) -> Receipt | None:
+        """Return the receipt of what was sent under the key, not before `since_ms`; None if it isn't there.
+
+        Raises BridgeError only: then nothing is known, and it is asked again.
+        """
+        ...
+
+
+@runtime_checkable
 class Directory(Protocol):
     """A bridge that knows who is out there."""
 

@@ -280,7 +280,7 @@ async def test_every_change_is_in_the_history_with_its_time_and_reason(journal):
     ]
     assert (record.state, record.changed_ms, record.remote_id) == (State.SENT, 15, "$e")
     assert await journal.standings([delivery.id]) == {
-        delivery.id: Standing(to=ROOM, state=State.SENT, remote_id=RemoteId("$e"), generation=1)
+        delivery.id: Standing(to=ROOM, state=State.SENT, remote_id=RemoteId("$e"), generation=1, tried_ms=12)
     }
 
 

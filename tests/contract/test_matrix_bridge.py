@@ -40,7 +40,7 @@ from gateway.model import (
     Unconfirmed,
 )
 from gateway.model import RoutedConversation as Routed
-from tests.services import Town, build_town, person
+from tests.services import Town, build_town, forget_transactions, person
 
 HOME = BridgeName("home")
 RADIO = Address(BridgeName("radio"), "LongFast")
@@ -678,6 +678,33 @@ async def test_the_homeserver_dies_hangs_and_comes_back(own_synapse: Synapse, tm
         assert bodies(await take(items, 1)) == ["while you were away"]
         await bridge.send(radio_says("into the void"), to, key="v.0")
     assert len(await town.ali.heard(town.room_id)) == 1
+    await town.ali.client.close()
+
+
+async def test_whatever_was_sent_is_found_again_by_its_key_when_its_transaction_id_is_forgotten(
+    own_synapse: Synapse, tmp_path: Path
+) -> None:
+    town = await build_town(own_synapse)
+    box = Box(town, tmp_path / "state")
+    to, began_ms = Address(HOME, town.alias), box.context.clock.now_ms()
+    async with asyncio.timeout(PATIENCE_S):
+        async with box.bridge() as bridge:
+            said = (await bridge.send(radio_says("at nine"), to, key="k0.0")).remote_id
+            contents = (Edit(target=said, body="at ten"), Reaction(target=said, emoji="👍"), Redaction(target=said))
+            more = [radio_says("", number=n, content=content) for n, content in enumerate(contents, 1)]
+            sent = [(await bridge.send(message, to, key=f"k{n}.0")).remote_id for n, message in enumerate(more, 1)]
+            doubled = (await bridge.send(radio_says("twice"), to, key="k4.0")).remote_id
+        await own_synapse.stop()
+        assert forget_transactions(own_synapse) == 5
+        await own_synapse.start()
+        async with box.bridge() as bridge:
+            assert bridge.remembers_since_ms() >= began_ms
+            found = [await bridge.recall(to, key=f"k{n}.0", since_ms=began_ms) for n in range(6)]
+            again = (await bridge.send(radio_says("twice"), to, key="k4.0")).remote_id
+    assert [receipt.remote_id if receipt else None for receipt in found] == [None, *sent, doubled, None], (
+        "all but what was taken back, which says nothing any more, and what never was"
+    )
+    assert again != doubled, "without looking it shows twice"
     await town.ali.client.close()
 
 

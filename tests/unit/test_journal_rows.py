@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.journal.records import StateChange
-from gateway.journal.rows import MOST_REASON, clean, history, line, shifted
+from gateway.journal.rows import MOST_REASON, WHOLE_HISTORY, clean, history, line, shifted, tried_ms
 from gateway.model import State
 
 changes = st.builds(
@@ -30,6 +30,18 @@ def test_whatever_a_reason_says_it_is_one_line_that_can_be_stored(reason):
     assert len(text) <= MOST_REASON + 20
     assert len(history(text)) == 1
     text.encode()
+
+
+def test_the_first_try_is_when_it_was_first_sent_whatever_reasons_say():
+    waited = line(1, State.WAITING, "no sending yet") + line(2, State.QUEUED, "")
+    assert tried_ms("") is None
+    assert tried_ms(waited) is None
+    assert tried_ms(waited + line(3, State.SENDING, "") + line(4, State.QUEUED, "") + line(5, State.SENDING, "")) == 3
+
+
+def test_of_a_history_too_long_to_be_whole_it_counts_as_tried_from_the_start():
+    long = line(1, State.WAITING, "") + "".join(line(n, State.SENDING, "") for n in range(1000, 1000 + WHOLE_HISTORY))
+    assert tried_ms(long) == 1
 
 
 def test_half_a_character_is_replaced_and_the_rest_kept():
