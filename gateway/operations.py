@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from gateway.assembly import Part, Parts
 from gateway.config import Settings
@@ -37,6 +38,9 @@ from gateway.outbox.outbox import Outbox
 from gateway.routing import Choice
 from gateway.status import BridgeStatus, DryPart, EventHub, JournalStatus, QueueStatus
 from gateway.tally import Tally
+
+Found = dict[BridgeName, list[tuple[DeliveryId, State]]]
+"""Deliveries by destination, with the state they were found in."""
 
 
 class Operations:
@@ -168,7 +172,7 @@ class Operations:
                 for ident, state in mine
                 if state is State.WAITING and ident not in taken and ident not in on_its_way
             ]
-        return await self._ended(taken, "cancelled by hand", only_from=PENDING)
+        return await self._ended(found, taken, "cancelled by hand", only_from=PENDING)
 
     async def drop(self, ids: Sequence[DeliveryId]) -> tuple[DeliveryId, ...]:
         """Forget dead letters; return those that were dead."""
@@ -176,27 +180,26 @@ class Operations:
         for bridge, mine in found.items():
             await self.outbox.drop(bridge, [ident for ident, _ in mine])
         dead = [ident for mine in found.values() for ident, _ in mine]
-        return await self._ended(dead, "dropped by hand", only_from=frozenset({State.FAILED}))
+        return await self._ended(found, dead, "dropped by hand", only_from=frozenset({State.FAILED}))
 
-    async def _in_state(
-        self, ids: Sequence[DeliveryId], states: frozenset[State]
-    ) -> dict[BridgeName, list[tuple[DeliveryId, State]]]:
-        found: dict[BridgeName, list[tuple[DeliveryId, State]]] = {}
+    async def _in_state(self, ids: Sequence[DeliveryId], states: frozenset[State]) -> Found:
+        found: Found = {}
         for ident, standing in (await self.journal.standings(ids)).items():
             if standing.state in states:
                 found.setdefault(standing.to.bridge, []).append((ident, standing.state))
         return found
 
     async def _ended(
-        self, ids: Sequence[DeliveryId], reason: str, *, only_from: frozenset[State]
+        self, found: Found, ids: Sequence[DeliveryId], reason: str, *, only_from: frozenset[State]
     ) -> tuple[DeliveryId, ...]:
         """Cancel them; return those that still were in one of these states."""
-        now_ms = self.clock.now_ms()
-        made = await self.journal.apply(
-            [Change(id=ident, state=State.CANCELLED, reason=reason, at_ms=now_ms, only_from=only_from) for ident in ids]
-        )
+        end = partial(Change, state=State.CANCELLED, reason=reason, at_ms=self.clock.now_ms(), only_from=only_from)
+        made = await self.journal.apply([end(id=ident) for ident in ids])
         for part in self._parts.by_bridge.values():
             part.sender.fresh.forget(made)
+        bridge_of = {ident: bridge for bridge, mine in found.items() for ident, _ in mine}
+        for ident in made:
+            self._tally.changed(bridge_of[ident], end(id=ident))
         return made
 
     async def retry(

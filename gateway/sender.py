@@ -234,12 +234,16 @@ class Sender:
         if claimed.unreadable:
             self.queue_lost_entries()
         if claimed.expired:
-            await self._journal.record([self._expired(delivery, now_ms) for delivery in claimed.expired])
+            await self._expire(claimed.expired, now_ms)
         rest_s = POLL_S if claimed.next_ms is None else min(POLL_S, max(0.01, (claimed.next_ms - now_ms) / 1000))
         return claimed.leases, rest_s
 
-    def _expired(self, delivery: Delivery, now_ms: int) -> Change:
-        return Change(id=delivery.id, state=State.EXPIRED, reason="too old for this network", at_ms=now_ms)
+    async def _expire(self, deliveries: Sequence[Delivery], now_ms: int) -> None:
+        reason = "too old for this network"
+        changes = [Change(id=one.id, state=State.EXPIRED, reason=reason, at_ms=now_ms) for one in deliveries]
+        await self._journal.record(changes)
+        for change in changes:
+            self._observer.changed(self.bridge.name, change)
 
     async def standings(self, leases: Sequence[Lease]) -> dict[DeliveryId, Standing]:
         """Return what the journal knows of them already; nothing of those that were queued just now."""

@@ -81,12 +81,16 @@ class Watcher:
 
     def __init__(self):
         self.changes = []
+        self.followers = ()
 
     def accepted(self, message, plan):
-        return None
+        for follower in self.followers:
+            follower.accepted(message, plan)
 
     def changed(self, bridge, change):
         self.changes.append(change)
+        for follower in self.followers:
+            follower.changed(bridge, change)
 
     def sent(self, bridge, seconds):
         return None
@@ -139,7 +143,7 @@ class Core:
             outbox=outbox,
             clock=clock,
             events=None,
-            tally=None,
+            tally=self.watcher,
             metrics=None,
             health=None,
         )
