@@ -28,6 +28,7 @@ from gateway.model import (
     SenderId,
 )
 from gateway.outbox.outbox import Outbox
+from gateway.reflections import Reflections
 from gateway.registry import Registry
 from gateway.routing import RoutingTable
 from gateway.sender import Sender
@@ -54,6 +55,7 @@ class Parts:
     planner: Planner
     intake: Intake
     by_bridge: Mapping[BridgeName, Part]
+    reflections: Reflections
     kinds: Mapping[BridgeName, BridgeKind]
 
 
@@ -96,7 +98,10 @@ class Assembly:
         intake = Intake(self.journal, planner, self.outbox, self.tally, hand_over=hand_over, touched=touched)
         parts |= {name: self._part(bridge, intake, planner) for name, bridge in bridges.items()}
         drains += [part.drain for part in parts.values()]
-        return Parts(planner=planner, intake=intake, by_bridge=parts, kinds=kinds)
+        reflections = Reflections(self.journal, self.clock, table, is_direct=planner.is_direct, count=self.tally.skip)
+        reflections.follow(bridges, {name: part.link for name, part in parts.items()})
+        self.tally.followers = (reflections,)
+        return Parts(planner=planner, intake=intake, by_bridge=parts, reflections=reflections, kinds=kinds)
 
     async def _bridge(self, name: BridgeName, kind: BridgeKind, table: RoutingTable) -> Bridge:
         mine = sorted({address.conversation for address in table.addresses() if address.bridge == name})

@@ -195,6 +195,7 @@ class Gateway:
         yield "watch clock", self._health.watch_clock()
         yield "keep journal", self._health.keep_journal()
         yield "watchdog", self._health.watchdog(self._notifier, self._troubles)
+        yield from self._parts.reflections.jobs()
         for name, part in self._parts.by_bridge.items():
             yield f"drain {name}", part.drain.run()
             yield f"deliver {name}", deliver(part.sender)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Protocol
 
 from gateway.intake import Plan
 from gateway.journal import Change
@@ -16,11 +17,25 @@ MOST_KINDS = 200
 """Kinds of skipped things counted per bridge; what comes after is counted as `other`."""
 
 
+class Follower(Protocol):
+    """Who wants to know what becomes of messages."""
+
+    def accepted(self, message: Message, plan: Plan) -> None:
+        """A message is journalled."""
+        ...
+
+    def changed(self, bridge: BridgeName, change: Change) -> None:
+        """A delivery to this bridge has a new state."""
+        ...
+
+
 class Tally:
     """What happened since this process started, counted, and told to the event streams."""
 
     def __init__(self, events: EventHub, metrics: Metrics) -> None:
         self.skipped: dict[BridgeName, Counter[str]] = {}
+        self.followers: tuple[Follower, ...] = ()
+        """Who else is told of messages and changes; in passing, so they must be quick."""
         self._events = events
         self._metrics = metrics
 
@@ -29,6 +44,8 @@ class Tally:
         self._metrics.received(message.origin.bridge)
         for delivery, state, _ in plan.ended:
             self._metrics.changed(delivery.to.bridge, state)
+        for follower in self.followers:
+            follower.accepted(message, plan)
         if not self._events.has_listeners:
             return
         self._events.publish(
@@ -45,6 +62,8 @@ class Tally:
     def changed(self, bridge: BridgeName, change: Change) -> None:
         """Count a delivery's new state; `bridge` is its destination."""
         self._metrics.changed(bridge, change.state)
+        for follower in self.followers:
+            follower.changed(bridge, change)
         if not self._events.has_listeners:
             return
         self._events.publish(

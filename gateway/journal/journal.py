@@ -204,6 +204,10 @@ class Journal:
         """Return a message and what became of it."""
         return await self._reader.ask(lambda connection: queries.message(connection, id))
 
+    async def messages_of(self, ids: Sequence[DeliveryId]) -> tuple[MessageRecord, ...]:
+        """Return the messages of these deliveries, each once, in ascending order; unknown ones are left out."""
+        return await self._reader.ask(lambda connection: queries.messages_of(connection, ids))
+
     async def messages(
         self, *, after: int = 0, address: Address | None = None, limit: int = 100, latest: bool = False
     ) -> tuple[MessageRecord, ...]:

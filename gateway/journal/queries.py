@@ -128,6 +128,13 @@ def message(connection: sqlite3.Connection, ident: MessageId) -> MessageRecord |
     return next(iter(_records(connection, rows)), None)
 
 
+def messages_of(connection: sqlite3.Connection, ids: Sequence[DeliveryId]) -> tuple[MessageRecord, ...]:
+    """Return the messages of these deliveries, each once, in ascending order."""
+    source = """FROM message m WHERE m.seq IN
+        (SELECT d.no >> 12 FROM json_each(?) j CROSS JOIN delivery d ON d.id = j.value) ORDER BY m.seq"""
+    return _records(connection, packed(connection, _MESSAGE, source, (json.dumps(ids),)))
+
+
 _MESSAGE = ("m.seq", "m.received_ms", "m.envelope")
 
 

@@ -62,6 +62,7 @@ from gateway.model.message import (
     message_id,
     short_hash,
 )
+from gateway.model.progress import Leg, Progress, Reflects, Showing
 
 __all__ = [
     "API_ADDRESS",
@@ -90,6 +91,7 @@ __all__ = [
     "JournalError",
     "Lane",
     "LeaseLost",
+    "Leg",
     "Level",
     "LinkDown",
     "Listener",
@@ -100,12 +102,14 @@ __all__ = [
     "NotThere",
     "OutboxError",
     "PermanentError",
+    "Progress",
     "ProtocolError",
     "RateLimited",
     "Reaction",
     "Recalls",
     "Receipt",
     "Redaction",
+    "Reflects",
     "Rejected",
     "RemoteId",
     "Report",
@@ -113,6 +117,7 @@ __all__ = [
     "RoutedConversation",
     "Sender",
     "SenderId",
+    "Showing",
     "State",
     "StoreRefused",
     "StoreUnavailable",

@@ -284,6 +284,19 @@ async def test_every_change_is_in_the_history_with_its_time_and_reason(journal):
     }
 
 
+async def test_the_messages_of_deliveries_come_once_each_with_all_that_became_of_them(journal):
+    messages = [said(n) for n in range(3)]
+    made = [[bound(message, LAN), bound(message)] for message in messages]
+    for message, deliveries in zip(messages, made, strict=True):
+        await journal.accept(message, deliveries)
+    await journal.record([moved(made[0][1], "sent", at_ms=11)])
+
+    records = await journal.messages_of([made[2][0].id, made[0][0].id, made[0][1].id, "0" * 26])
+    assert [record.message.id for record in records] == [messages[0].id, messages[2].id]
+    assert [one.state.value for one in records[0].deliveries] == ["waiting", "sent"]
+    assert await journal.messages_of([]) == ()
+
+
 async def test_very_many_changes_keep_the_first_and_the_latest(journal):
     """A radio that is away for a week is tried thousands of times."""
     message = said(1)

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a message's record to what became of it, in short. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+
+from gateway.journal import DeliveryRecord, MessageRecord
+from gateway.model import Address, BridgeName, Leg, Progress, State
+
+_WORST_FIRST = (
+    State.FAILED,
+    State.EXPIRED,
+    State.WAITING,
+    State.QUEUED,
+    State.SENDING,
+    State.FOLDED,
+    State.SENT,
+    State.HEARD,
+    State.DELIVERED,
+    State.CANCELLED,
+)
+"""Of several parts, the one that comes first here says how the whole stands."""
+
+
+def progress_of(
+    record: MessageRecord, *, is_direct: Callable[[Address], bool], trouble: Callable[[BridgeName], str]
+) -> Progress | None:
+    """Return what became of a message; None if its network has no name for it, so nothing can be shown at it.
+
+    `trouble`: why a bridge can't send now, in words; empty if it can.
+    """
+    message = record.message
+    if message.remote_id is None:
+        return None
+    by_address = groupby(sorted(record.deliveries, key=_address), key=_address)
+    legs = [_leg(list(parts), is_direct, trouble) for _, parts in by_address]
+    return Progress(
+        message_id=message.id,
+        at=message.origin,
+        remote_id=message.remote_id,
+        seq=record.seq,
+        received_ms=message.received_ms,
+        kind=message.content.kind,
+        legs=tuple(leg for leg in legs if leg.state is not State.CANCELLED),
+    )
+
+
+def lately(records: Iterable[MessageRecord], since_ms: int) -> list[MessageRecord]:
+    """Return the messages that still wait, or of which something became since then."""
+    return [
+        record
+        for record in records
+        if any(one.state.is_pending or one.changed_ms >= since_ms for one in record.deliveries)
+    ]
+
+
+def _address(delivery: DeliveryRecord) -> tuple[str, str]:
+    return (delivery.to.bridge, delivery.to.conversation)
+
+
+def _leg(
+    parts: Sequence[DeliveryRecord], is_direct: Callable[[Address], bool], trouble: Callable[[BridgeName], str]
+) -> Leg:
+    worst = min(parts, key=lambda part: _WORST_FIRST.index(part.state))
+    to = worst.to
+    reason = worst.reason
+    if worst.state.is_pending:
+        reason = trouble(to.bridge) or reason
+    return Leg(to=to, state=worst.state, reason=reason, direct=is_direct(to))
