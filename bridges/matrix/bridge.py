@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from types import TracebackType
@@ -21,6 +21,7 @@ from bridges.matrix.login import Credentials
 from bridges.matrix.members import Members
 from bridges.matrix.notices import Notices
 from bridges.matrix.recall import Recall
+from bridges.matrix.reflector import Reflector
 from bridges.matrix.rooms import Rooms
 from bridges.matrix.since import Since
 from bridges.matrix.speech import Speech
@@ -35,10 +36,12 @@ from gateway.model import (
     Edit,
     LinkDown,
     Message,
+    Progress,
     RateLimited,
     Receipt,
     Report,
     ResumePoint,
+    Showing,
     Support,
 )
 
@@ -75,6 +78,7 @@ class MatrixBridge:
         self._authors = Authors(self._client)
         self._recall = Recall(self._client, context)
         self._speech = Speech(self._client, context, self._rooms, self._recall)
+        self._reflector = Reflector(self._client, context, self._rooms, self._config.shown)
         self._since: Since | None = None
 
     @property
@@ -150,6 +154,15 @@ class MatrixBridge:
     async def send(self, message: Message, to: Address, *, key: str) -> Receipt:
         """Put the message into a room; the key is the transaction id, so a repeat shows nothing new."""
         return await self._speech.say(message, to, key)
+
+    @property
+    def showing(self) -> Showing | None:
+        """What it takes to show people what the configuration says they are shown."""
+        return self._config.shown.showing
+
+    async def reflect(self, news: Sequence[Progress]) -> None:
+        """Show in a room what became of its messages."""
+        await self._reflector.reflect(news)
 
     def remembers_since_ms(self) -> int:
         """Return since when the homeserver surely remembers our transaction ids."""

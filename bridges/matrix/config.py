@@ -4,16 +4,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from bridges.matrix.plain import valid_id
+from bridges.matrix.shown import Shown
 from gateway.model import ConfigError
 
 PATH_KEYS = frozenset({"access_token_file", "password_file"})
-_KEYS = PATH_KEYS | {"kind", "homeserver", "mode", "user_id", "device_id", "allow_encrypted", "direct", "notice"}
+_KEYS = PATH_KEYS | {
+    "kind",
+    "homeserver",
+    "mode",
+    "user_id",
+    "device_id",
+    "allow_encrypted",
+    "direct",
+    "notice",
+    "progress",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +42,8 @@ class MatrixConfig:
     """Encrypted rooms that may be bridged: all, none, or those named by id or alias."""
     notice: bool = True
     """Say once, in a room that is carried by radio, that anyone in range reads along."""
+    shown: Shown = field(default_factory=Shown)
+    """What people see of what becomes of their messages: the table ``progress``."""
 
     @classmethod
     def from_table(cls, table: Mapping[str, Any]) -> MatrixConfig:
@@ -46,6 +59,7 @@ class MatrixConfig:
             device_id=_text(table, "device_id"),
             allow_encrypted=_allowed(table.get("allow_encrypted", False)),
             notice=_flag(table, "notice", default=True),
+            shown=Shown.from_table(table.get("progress", {})),
         )
 
 

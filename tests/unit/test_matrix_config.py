@@ -8,6 +8,7 @@ import pytest
 
 from bridges.matrix import kind
 from bridges.matrix.config import MatrixConfig
+from bridges.matrix.shown import Shown
 from gateway.model import ConfigError
 
 TABLE: dict[str, Any] = {
@@ -26,6 +27,14 @@ def test_a_table_is_read_with_its_defaults() -> None:
         access_token_file=Path("/secrets/matrix.token"),
     )
     assert MatrixConfig.from_table(TABLE | {"allow_encrypted": ["#a:b"]}).allow_encrypted == {"#a:b"}
+
+
+def test_what_is_shown_of_progress_is_a_table_of_its_own() -> None:
+    config = MatrixConfig.from_table(TABLE | {"progress": {"receipts": False}})
+    assert config.shown == Shown(receipts=False)
+    with pytest.raises(ConfigError) as wrong:
+        kind.check(TABLE | {"progress": {"reactions": {"gone": "x"}}})
+    assert wrong.value.key == "progress.reactions.gone"
 
 
 def test_a_bridge_holds_its_account_alone() -> None:
@@ -57,6 +66,7 @@ def test_a_bridge_holds_its_account_alone() -> None:
         ("allow_encrypted", ["town"]),
         ("allow_encrypted", [["#a:b"]]),
         ("direct", 4),
+        ("progress", True),
         ("colour", "red"),
     ],
 )
