@@ -100,7 +100,8 @@ class Assembly:
         drains += [part.drain for part in parts.values()]
         reflections = Reflections(self.journal, self.clock, table, is_direct=planner.is_direct, count=self.tally.skip)
         reflections.follow(bridges, {name: part.link for name, part in parts.items()})
-        self.tally.followers = (reflections,)
+        if reflections.are_wanted:
+            self.tally.followers = (reflections,)
         return Parts(planner=planner, intake=intake, by_bridge=parts, reflections=reflections, kinds=kinds)
 
     async def _bridge(self, name: BridgeName, kind: BridgeKind, table: RoutingTable) -> Bridge:

@@ -82,6 +82,11 @@ class Reflections:
                 self._mirrors[name] = Mirror(name, bridge, links[name], self._clock, self._count)
         self._followed = destinations(self._table, frozenset(self._showing))
 
+    @property
+    def are_wanted(self) -> bool:
+        """Whether anybody shows anything."""
+        return bool(self._mirrors)
+
     # Told in passing: as good as free, unless it concerns somebody.
 
     def accepted(self, message: Message, plan: Plan) -> None:

@@ -16,6 +16,8 @@ from gateway.model import Address, Content, Edit, Message, Reaction, Redaction, 
 
 MAX_CONTENT_BYTES = 60_000
 """Of the 65,536 an event may have: the rest is for what the homeserver adds."""
+SAID_KEY = "org.crossband.said_ms"
+"""Of words that begin with their time: the same in milliseconds, for programs."""
 ROOM_BYTES = 28_672
 """Any text this long fits, were every character of it a quotation mark that JSON doubles."""
 
@@ -71,6 +73,8 @@ def _text(message: Message, said: Text, late: str) -> dict[str, Any]:
     content = _under_name(message, body, "m.emote" if said.emote else "m.text")
     if message.reply_to is not None:
         content["m.relates_to"] = {"m.in_reply_to": {"event_id": message.reply_to}}
+    if late:
+        content[SAID_KEY] = message.received_ms
     return _fitting(content)
 
 

@@ -19,6 +19,7 @@ from bridges.sim.timeline import KEPT, Timeline
 
 _CLIENT = "/_matrix/client/v3"
 _PROFILE = "com.beeper.per_message_profile"  # MSC4144
+_SAID = "org.crossband.said_ms"
 _LONG_POLL_S = 20
 _PAGE = 100
 _PAUSE_S = 0.25
@@ -43,7 +44,9 @@ class Seen:
     name: str
     """Under whose name it shows: the message's own profile if it has one, else empty."""
     text: str
-    """The body without the name that clients without per-message profiles would show."""
+    """The body without the name that clients without per-message profiles would show, and without its time."""
+    said_ms: int | None
+    """When it was said, where the message says that it came late."""
     msgtype: str
     reply_to: str | None
 
@@ -182,13 +185,16 @@ class Person:
             self._known.popitem(last=False)
         profile = content.get(_PROFILE, {})
         name = profile.get("displayname", "")
+        text = content["body"].removeprefix(f"{name}: ") if profile.get("has_fallback") else content["body"]
+        said_ms = content.get(_SAID)
         self.seen.add(
             Seen(
                 event_id=event["event_id"],
                 room_id=room_id,
                 sender=event["sender"],
                 name=name,
-                text=content["body"].removeprefix(f"{name}: ") if profile.get("has_fallback") else content["body"],
+                text=text if said_ms is None else text.partition("] ")[2],
+                said_ms=said_ms,
                 msgtype=content.get("msgtype", ""),
                 reply_to=content.get("m.relates_to", {}).get("m.in_reply_to", {}).get("event_id"),
             )

@@ -47,6 +47,17 @@ async def test_a_message_under_another_name_shows_that_name_and_the_bare_text(sy
     assert (seen.name, seen.sender) == ("Ridge", host.user_id)
 
 
+async def test_a_message_that_came_late_shows_its_bare_text_and_when_it_was_said(synapse: Synapse) -> None:
+    host, guest = await two_in_a_room(synapse)
+    profile = {"id": "!1", "displayname": "Ridge", "has_fallback": True}
+    late = {"msgtype": "m.text", "body": "Ridge: [14:02] windy", "org.crossband.said_ms": 5}
+    async with guest:
+        await host.send("m.room.message", late | {"com.beeper.per_message_profile": profile})
+        seen = await guest.wait_text("windy")
+
+    assert seen.said_ms == 5
+
+
 async def test_what_a_limited_timeline_left_out_is_fetched_in_order(synapse: Synapse) -> None:
     host, guest = await two_in_a_room(synapse)
     async with guest:
