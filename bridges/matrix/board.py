@@ -41,7 +41,8 @@ class Board:
             return
         for target, standing in mapping(kept.get("marks")).items():
             if valid_id(target, "$") and (emoji := text(mapping(standing).get("emoji"))):
-                found = Standing(emoji=emoji, reaction=text(mapping(standing).get("reaction")))
+                reaction = mapping(standing).get("reaction")
+                found = Standing(emoji=emoji, reaction=reaction if isinstance(reaction, str) else None)
                 self.marks[RemoteId(target)] = found
         self.told.update(dict.fromkeys(filter(None, map(text, sequence(kept.get("told"))))))
 

@@ -23,13 +23,13 @@ class Standing:
     """A reaction of ours at a message."""
 
     emoji: str
-    reaction: str = ""
-    """Its event id; empty: it was being put when we stopped, or is somebody else's of ours."""
+    reaction: str | None = ""
+    """Its event id; empty: unknown. None: it was being put, and may or may not be there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """Put this reaction at a message, in place of the one that stands."""
+    """Put this reaction at a message, in place of the one that stands, or finish putting it."""
 
     target: RemoteId
     emoji: str
@@ -39,11 +39,16 @@ class Mark:
     @property
     def cost(self) -> int:
         """How many events it takes."""
-        return bool(self.emoji) + (self.old is not None)
+        return bool(self.emoji) + self.replaces
+
+    @property
+    def replaces(self) -> bool:
+        """Whether what stands has to go."""
+        return self.old is not None and self.old.emoji != self.emoji
 
     @property
     def is_owed(self) -> bool:
-        """Whether it must be done, however late: what stands is not true any more."""
+        """Whether it must be done, however late: what stands, or may, is not true any more."""
         return self.old is not None
 
 
@@ -120,7 +125,8 @@ def _mark(progress: Progress, stage: Stage | None, reactions: Mapping[Stage, str
     if stage is None and progress.legs:
         return None
     emoji = _emoji(stage, reactions, is_marked=old is not None)
-    if emoji == (old.emoji if old else ""):
+    is_unfinished = old is not None and old.reaction is None
+    if emoji == (old.emoji if old else "") and not is_unfinished:
         return None
     return Mark(target=progress.remote_id, emoji=emoji, old=old)
 

@@ -91,11 +91,11 @@ class Reflector:
         """Put it in place of what stands; return how long it must wait if it must."""
         if wait_s := self._wait(room_id, mark.cost, is_owed=mark.is_owed):
             return wait_s if mark.is_owed else 0.0
-        if mark.old is not None:
+        if mark.old is not None and mark.replaces:
             await self._take_away(room_id, mark.target, mark.old)
         if mark.emoji:
             # Noted first: what is put and not noted would stand for ever.
-            await self._board.mark(mark.target, Standing(emoji=mark.emoji))
+            await self._board.mark(mark.target, Standing(emoji=mark.emoji, reaction=None))
             reaction = await self._react(room_id, mark.target, mark.emoji)
             await self._board.mark(mark.target, Standing(emoji=mark.emoji, reaction=reaction))
         return 0.0
@@ -119,8 +119,8 @@ class Reflector:
         return valid_id(answer.get("event_id"), "$") or ""
 
     async def _take_away(self, room_id: str, target: RemoteId, old: Standing) -> None:
-        # Where its id isn't known, putting it once more tells it.
-        reaction = old.reaction or await self._react(room_id, target, old.emoji)
+        # Of one that may be there, putting it once more tells the id.
+        reaction = await self._react(room_id, target, old.emoji) if old.reaction is None else old.reaction
         if reaction:
             key = f"unmark.{short_hash('unmark', reaction)}"
             body = marked(key, self._context.name)

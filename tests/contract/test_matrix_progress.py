@@ -104,7 +104,7 @@ async def test_a_mark_that_was_put_as_the_gateway_died_is_taken_away_all_the_sam
         await bridge.reflect([progress(town, event, State.QUEUED)])
     kept = box.context.state_dir / "progress.json"
     board = json.loads(kept.read_text())
-    board["marks"][event]["reaction"] = ""  # as it is between asking and the answer
+    board["marks"][event]["reaction"] = None  # as it is between asking and the answer
     kept.write_text(json.dumps(board))
     async with asyncio.timeout(PATIENCE_S), box.bridge() as bridge:
         await bridge.reflect([progress(town, event, State.FAILED)])

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,14 @@ async def test_what_stands_and_what_was_told_survives_a_restart(tmp_path: Path) 
     assert again.marks == {RemoteId("$2"): WAITING}
     assert list(again.told) == ["m1 radio/LongFast"]
     assert (tmp_path / "progress.json").stat().st_mode & 0o777 == 0o600
+
+
+async def test_what_was_being_put_is_known_to_be_unfinished_after_a_restart(tmp_path: Path) -> None:
+    board = await read(tmp_path / "progress.json")
+    await board.mark(RemoteId("$1"), replace(WAITING, reaction=None))
+    await board.mark(RemoteId("$2"), replace(WAITING, reaction=""))
+    again = await read(tmp_path / "progress.json")
+    assert [standing.reaction for standing in again.marks.values()] == [None, ""]
 
 
 @pytest.mark.parametrize(

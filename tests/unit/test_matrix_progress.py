@@ -108,6 +108,13 @@ def test_what_was_sent_after_it_had_failed_is_shown_so() -> None:
     assert marked(planned(progress(leg(State.SENT)), marks={"$1": "❌"})) == [("$1", "❌", "✅")]
 
 
+def test_a_mark_that_may_not_have_been_put_is_put_and_owed() -> None:
+    standing = {RemoteId("$1"): Standing(emoji="❌", reaction=None)}
+    made = plan([progress(leg(State.FAILED))], Shown(reactions=REACTIONS), marks=standing, told=(), now_ms=NOW)
+    (mark,) = made.marks
+    assert (mark.emoji, mark.cost, mark.replaces, mark.is_owed) == ("❌", 1, False, True)
+
+
 def test_a_message_that_was_taken_back_keeps_no_mark() -> None:
     assert marked(planned(progress(), marks={"$1": "⏳"})) == [("$1", "⏳", "")]
 
