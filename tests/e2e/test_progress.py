@@ -13,19 +13,26 @@ from urllib.parse import quote, urlencode
 import pytest
 
 from bridges.sim.synapse import Synapse
-from tests.e2e.world import World, build_world
+from tests.e2e.world import NEAR, World, build_world
 
 PROGRESS = """
 [bridges.home.progress]
-reactions = true
+reactions = {reactions}
 waiting_after_s = 1
 """
+EVERY_STAGE = '{ waiting = "⏳", sent = "📤", heard = "👂", delivered = "✅", failed = "❌" }'
 FROM_OTHERS = {"room": {"timeline": {"limit": 1}, "ephemeral": {"types": ["m.receipt"]}}}
 
 
 @pytest.fixture
 async def showing_world(synapse: Synapse) -> AsyncIterator[World]:
-    async with build_world(synapse, more=PROGRESS) as world:
+    async with build_world(synapse, more=PROGRESS.format(reactions="true")) as world:
+        yield world
+
+
+@pytest.fixture
+async def talkative_world(synapse: Synapse) -> AsyncIterator[World]:
+    async with build_world(synapse, more=PROGRESS.format(reactions=EVERY_STAGE)) as world:
         yield world
 
 
@@ -100,3 +107,15 @@ async def test_what_cannot_go_out_is_told_once_with_the_reason(showing_world: Wo
     assert told["content"]["m.relates_to"] == {"m.in_reply_to": {"event_id": said}}
     assert await marks(world, said) == ["❌"]
     assert "xxxx" not in world.box.log.read_text()
+
+
+async def test_what_the_radio_tells_of_a_text_is_shown_and_no_more_than_that(talkative_world: World) -> None:
+    world = talkative_world
+    to_all = await world.person.say("to all")
+    await until(world, lambda: marks(world, to_all), ["👂"])
+
+    await world.radio.say(NEAR, "only for the town", to=world.radio.gateway)
+    asked = await world.seen("only for the town")
+    answer = await world.person.say("only for you", reply_to=asked.event_id)
+    await until(world, lambda: marks(world, answer), ["✅"])
+    assert await marks(world, to_all) == ["👂"], "a neighbour relayed it: nobody said more"
