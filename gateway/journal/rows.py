@@ -142,6 +142,8 @@ def merged(earlier: Row, later: Row) -> Row | None:
         return None
     if earlier[ALSO] is not None or later[ALSO] is not None or earlier[REMOTE_ID] not in {None, later[REMOTE_ID]}:
         return None
+    if earlier[ONLY_FROM] is not None and earlier[GENERATION] is not None:
+        return None
     if earlier[ONLY_FROM] is not None:
         return (*later[:BEFORE], earlier[LINE], earlier[ONLY_FROM], later[AFRESH])
     ident, state, at_ms, remote_id, generation, ends, words, *_ = later

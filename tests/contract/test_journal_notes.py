@@ -45,7 +45,7 @@ async def carried_out(folder, steps, *, noting):
         return record.deliveries, standings, called
 
 
-@settings(max_examples=150, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 @given(steps=steps)
 async def test_what_is_noted_ends_as_if_it_had_been_recorded_step_by_step(steps):
     with tempfile.TemporaryDirectory() as place:
