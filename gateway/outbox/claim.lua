@@ -1,13 +1,13 @@
 #!lua flags=allow-oom
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- Lease what is due: lane by lane, the conversation due longest first, a run of each.
--- KEYS 1 to 14 as in common.lua; reads skew, tries; writes fence, body, stats, fly, ready, lists, gone
+-- KEYS 1 to 16 as in common.lua; reads skew, tries; writes fence, body, stats, fly, ready, lists, gone
 -- ARGV stem, owner, epoch, now, visible, limit, run, cap of expired ones, then the expired ids to confirm
 -- Returns {skew, next due or false, lost, {id, tries, body, ...}, {expired id, body, ...}}.
 if not held(ARGV[2], ARGV[3]) then return LOST end
 local now, visible = tonumber(ARGV[4]) - skew, tonumber(ARGV[5])
 local limit, run = tonumber(ARGV[6]), tonumber(ARGV[7])
-confirm(GONE, 9)
+remember_all(confirm(GONE, 9), 'e;')
 local gone = call('SRANDMEMBER', GONE, ARGV[8]) -- given out before, but the answer may have been lost
 local may_expire = tonumber(ARGV[8]) - #gone
 local leased, bodies, lost, n, bytes = {}, {}, 0, 0, 0

@@ -2,8 +2,10 @@
 -- What every script on one destination begins with. All keys are under one hash tag.
 --
 -- Stored times are the caller's minus `ms` of SKEW: a stepped wall clock changes that one number.
---  1 skew   HASH  ms, token (of the last shift, so that a repeated one counts once)
---  2 fence  HASH  owner, epoch, until, seen (the latest time a holder told us)
+--  1 skew   HASH  ms, token (of the last shift, so that a repeated one counts once); where several boxes
+--                 share the queue each has its own, and stored times are the server's
+--  2 fence  HASH  owner, epoch, until, seen (the latest time a holder told us); resume and by: where the
+--                 bridge's source goes on, and who said so; began: when `lately` did
 --  3 body   HASH  id -> "lane;expires;received;bytes of conversation;conversation;" .. envelope
 --  4 tries  HASH  id -> "attempts;generation"; absent: 0;0
 --  5 stats  HASH  n, bytes: what is on the lanes
@@ -14,11 +16,16 @@
 -- 10 gone   SET   expired ids that were handed out but not confirmed yet
 -- 11 late   SET   the same for overdue ones
 -- 12, 13, 14 ready  ZSET  conversation -> due; of lane 0 emergency, 1 normal, 2 guest
+-- 15, 16 lately, before  HASH  id -> its fate; what left a shared queue, in two generations. A fate is one of
+--   w;remote id (awaiting)  s;remote id (sent)  h;.. (heard)  d;.. (delivered)  x;reason  e;  c;
 -- ARGV[1] .. lane .. ":" .. conversation  LIST of ids: strict order, the leased ones first
 local SKEW, FENCE, BODY, TRIES, STATS, FLY = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local WAIT, DEAD, WHY, GONE, LATE = KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
+local LATELY, BEFORE, LATELY_MOST, LATELY_MS = KEYS[15], KEYS[16], 50000, 7 * 86400000
 local call = redis.call
-local skew = tonumber(call('HGET', SKEW, 'ms') or 0)
+local shared = string.find(SKEW, '}:skew:', 1, true)
+local skew = tonumber(call('HGET', SKEW, 'ms') or (not shared and 0))
+if not skew then return redis.error_reply('NOSKEW this box has not told its clock, or the queue forgot it') end
 
 local function int(number)
   return string.format('%.0f', number)
@@ -98,9 +105,47 @@ end
 -- the holder got these from `set`: they are off the queue for good
 local function confirm(set, from)
   local ids = {}
-  for i = from, #ARGV do ids[#ids + 1] = ARGV[i] end
-  bulk('SREM', set, ids)
+  for i = from, #ARGV do
+    if call('SREM', set, ARGV[i]) == 1 then ids[#ids + 1] = ARGV[i] end
+  end
   forget(ids)
+  return ids
+end
+
+-- Keep what became of these (id, fate, id, fate ...), so that a box that comes late with one adds nothing.
+local function remember(fates)
+  if not shared or #fates == 0 then return end
+  local times = call('HMGET', FENCE, 'seen', 'began')
+  local seen, began = tonumber(times[1] or 0), tonumber(times[2] or 0)
+  local many = call('HLEN', LATELY)
+  if many >= LATELY_MOST or (many > 0 and seen - began >= LATELY_MS) then
+    call('UNLINK', BEFORE)
+    call('RENAME', LATELY, BEFORE)
+    many = 0
+  end
+  if many == 0 then call('HSET', FENCE, 'began', int(seen)) end
+  bulk('HSET', LATELY, fates)
+end
+
+local function remember_all(ids, fate)
+  local fates = {}
+  for i = 1, #ids do fates[2 * i - 1], fates[2 * i] = ids[i], fate end
+  remember(fates)
+end
+
+-- what is remembered of these
+local function recall(ids)
+  if not shared then return {} end
+  local found, before = fetch(LATELY, ids), fetch(BEFORE, ids)
+  for i = 1, #ids do found[i] = found[i] or before[i] end
+  return found
+end
+
+local function let_go(ids)
+  if shared then
+    bulk('HDEL', LATELY, ids)
+    bulk('HDEL', BEFORE, ids)
+  end
 end
 
 -- id, body, id, body ...

@@ -1,7 +1,7 @@
 #!lua flags=no-writes
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- How much waits, conversation by conversation, deepest first.
--- KEYS 1 to 14 as in common.lua; reads skew, body, ready, lists
+-- KEYS 1 to 16 as in common.lua; reads skew, body, ready, lists
 -- ARGV stem, limit
 -- Returns {lane, conversation, waiting, received or false, ...}.
 local rows = {}

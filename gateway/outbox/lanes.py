@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import assert_never
 
-from gateway.model import Delivery, DeliveryId, Lane
+from gateway.model import Delivery, DeliveryId, Lane, RemoteId, ResumePoint, State
 from gateway.outbox.codec import encode
-from gateway.outbox.outbox import EXPIRED_PER_CLAIM, Buried, Done, Outcome, Retry
+from gateway.outbox.outbox import EXPIRED_PER_CLAIM, Buried, Done, Fate, Outcome, Retry
 from gateway.outbox.records import LANES
 
 Queue = tuple[Lane, str]
@@ -63,6 +63,12 @@ class Destination:
     dead: dict[DeliveryId, int] = field(default_factory=dict)
     gone: list[DeliveryId] = field(default_factory=list)
     late: list[DeliveryId] = field(default_factory=list)
+    fates: dict[DeliveryId, Fate] = field(default_factory=dict)
+    """Kept without end: tests are short."""
+    remote: dict[DeliveryId, RemoteId | None] = field(default_factory=dict)
+    """What an awaiting one is called."""
+    resume: ResumePoint | None = None
+    marked_by: str = ""
     count: int = 0
     size: int = 0
 
@@ -145,10 +151,13 @@ class Destination:
         match outcome:
             case Buried():
                 self.dead[entry.id] = now
+                self.fates[entry.id] = Fate(state=State.FAILED, detail=outcome.reason)
             case Done(awaiting_until_ms=None):
                 del self.entries[entry.id]
+                self.fates[entry.id] = Fate(state=State.SENT, detail=outcome.remote_id or "")
             case Done(awaiting_until_ms=until_ms):
                 self.awaiting[entry.id] = (until_ms or 0) - skew
+                self.remote[entry.id] = outcome.remote_id
             case _:
                 assert_never(outcome)
         return True
@@ -163,10 +172,11 @@ class Destination:
         else:
             del self.queues[queue], self.due[queue]
 
-    def report(self, id_: DeliveryId) -> bool:
+    def report(self, id_: DeliveryId, state: State) -> bool:
         """Forget an awaiting delivery; False if it wasn't one."""
         if self.awaiting.pop(id_, None) is None:
             return False
+        self.fates[id_] = Fate(state=state, detail=self.remote.pop(id_, None) or "")
         del self.entries[id_]
         return True
 
@@ -193,12 +203,15 @@ class Destination:
         for id_ in islice(oldest_first, min(max(over, 0), EXPIRED_PER_CLAIM - len(self.late))):
             del self.awaiting[id_]
             self.late.append(id_)
+            self.fates[id_] = Fate(state=State.SENT, detail=self.remote.pop(id_, None) or "")
 
     def confirm(self, ids: Iterable[DeliveryId], of: list[DeliveryId]) -> None:
         """Forget entries that were given out from `gone` or `late`."""
-        for id_ in ids:
+        for id_ in [id_ for id_ in ids if id_ in of]:
             of.remove(id_)
             del self.entries[id_]
+            if of is self.gone:
+                self.fates[id_] = Fate(state=State.EXPIRED)
 
     def cancel(self, id_: DeliveryId) -> bool:
         """Take a waiting delivery off; False if it isn't waiting, or is leased."""
@@ -212,6 +225,7 @@ class Destination:
             return False
         self._take_off(entry)
         del self.entries[id_]
+        self.fates[id_] = Fate(state=State.CANCELLED)
         if position == 0 and entry.queue in self.due:
             self.due[entry.queue] = min(self.due[entry.queue], self.seen)
         return True
@@ -223,15 +237,18 @@ class Destination:
         entry = self.entries[id_]
         past = entry.expires is not None and entry.expires <= now
         entry.attempts, entry.expires = 0, None if past else entry.expires
+        self.fates.pop(id_, None)
         self._count(entry, 1)
         self.queues.setdefault(entry.queue, []).append(id_)
         self.due.setdefault(entry.queue, now)
         return True
 
     def drop(self, id_: DeliveryId) -> bool:
-        """Forget a dead letter; False if it isn't one."""
-        if self.dead.pop(id_, None) is None:
+        """Forget a dead letter or an overdue one, and its fate; False if it isn't one."""
+        self.fates.pop(id_, None)
+        if self.dead.pop(id_, None) is None and id_ not in self.late:
             return False
+        self.late = [other for other in self.late if other != id_]
         del self.entries[id_]
         return True
 

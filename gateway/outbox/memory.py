@@ -9,9 +9,22 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from gateway.model import BridgeName, Delivery, DeliveryId, Lane, LeaseLost
+from gateway.model import BridgeName, Delivery, DeliveryId, Lane, LeaseLost, ResumePoint, State
 from gateway.outbox.lanes import Destination, Entry, delivery_of, entry_of
-from gateway.outbox.outbox import NONE_AT_HAND, Claimed, Depth, Fence, Full, Gap, Lease, Outcome, Quota, Stored
+from gateway.outbox.outbox import (
+    NONE_AT_HAND,
+    Claimed,
+    Depth,
+    Fate,
+    Fence,
+    Full,
+    Gap,
+    Holder,
+    Lease,
+    Outcome,
+    Quota,
+    Stored,
+)
 from gateway.outbox.records import LANES
 
 
@@ -26,7 +39,8 @@ class Snapshot:
 class MemoryOutbox:
     """An `Outbox` that dies with its process."""
 
-    def __init__(self, quota: Quota | None = None) -> None:
+    def __init__(self, quota: Quota | None = None, *, shared: bool = False) -> None:
+        self._shared = shared
         self._quota = quota or Quota()
         self._state = Snapshot()
         self._expired: dict[Fence, list[DeliveryId]] = {}
@@ -64,7 +78,7 @@ class MemoryOutbox:
         new = [
             entry_of(wanted.pop(id_), self._state.skew)
             for id_ in [delivery.id for delivery in deliveries]
-            if id_ in wanted and id_ not in here.entries
+            if id_ in wanted and id_ not in here.entries and not (self._shared and id_ in here.fates)
         ]
         if new and self._is_over(here, new):
             return Full(deliveries=here.count, size_bytes=here.size)
@@ -97,6 +111,22 @@ class MemoryOutbox:
         """See `Outbox.renew`."""
         here, now = self._held(fence), now_ms - self._state.skew
         here.until, here.seen = now + ttl_ms, now
+
+    async def holder(self, destination: BridgeName, *, now_ms: int) -> Holder:
+        """See `Outbox.holder`."""
+        here = self._at(destination)
+        owner = here.owner if here.until > now_ms - self._state.skew else ""
+        return Holder(owner=owner, resume=here.resume, marked_by=here.marked_by)
+
+    async def mark(self, fence: Fence, resume: ResumePoint) -> None:
+        """See `Outbox.mark`."""
+        here = self._held(fence)
+        here.resume, here.marked_by = resume, fence.owner
+
+    async def fates(self, destination: BridgeName, ids: Sequence[DeliveryId]) -> dict[DeliveryId, Fate]:
+        """See `Outbox.fates`."""
+        known = self._at(destination).fates if self._shared else {}
+        return {id_: known[id_] for id_ in ids if id_ in known}
 
     async def resign(self, fence: Fence) -> None:
         """See `Outbox.resign`."""
@@ -135,9 +165,9 @@ class MemoryOutbox:
             here.settle(outcomes, now_ms - self._state.skew, self._state.skew)
             here.trim_dead(self._quota.dead_letters)
 
-    async def report(self, fence: Fence, id: DeliveryId) -> bool:
+    async def report(self, fence: Fence, id: DeliveryId, state: State = State.SENT) -> bool:
         """See `Outbox.report`."""
-        return self._held(fence).report(id)
+        return self._held(fence).report(id, state)
 
     async def requeue(self, fence: Fence, id: DeliveryId, *, at_ms: int, fresh_key: bool) -> bool:
         """See `Outbox.requeue`."""

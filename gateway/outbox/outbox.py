@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Protocol
 
-from gateway.model import BridgeName, Delivery, DeliveryId
+from gateway.model import BridgeName, Delivery, DeliveryId, RemoteId, ResumePoint, State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +110,8 @@ class Done:
 
     id: DeliveryId
     awaiting_until_ms: int | None = None
+    remote_id: RemoteId | None = None
+    """For the box that accepted it, if that is another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +135,26 @@ class Depth:
     waiting: int
     oldest_ms: int | None
     """When its head was received."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """Who holds a destination, and where its bridge's source goes on."""
+
+    owner: str = ""
+    """Empty: nobody, or one whose lease has run out."""
+    resume: ResumePoint | None = None
+    marked_by: str = ""
+    """Who held it when `resume` was noted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fate:
+    """What became of a delivery that left a shared queue."""
+
+    state: State
+    detail: str = ""
+    """Of a failed one: why; else the far network's id, if it gave one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +191,7 @@ class Outbox(Protocol):
 
         `after` must be the cursor; the cursor becomes `upto`. If it is `upto` already, this call was
         made before and its answer lost: all are `known`. Deliveries already in the queue (by id:
-        waiting, leased, awaiting or dead) are left where they are. An empty batch moves or checks
+        waiting, leased, awaiting or dead) are left where they are, and those whose fate is known add nothing. An empty batch moves or checks
         the cursor. A batch larger than the whole quota is Full too: halve it.
         """
         ...
@@ -183,7 +205,23 @@ class Outbox(Protocol):
         ...
 
     async def renew(self, fence: Fence, *, now_ms: int, ttl_ms: int) -> None:
-        """Hold it longer; LeaseLost if another has it."""
+        """Hold it longer; LeaseLost if another has it. `ttl_ms` 0: as long as nobody else takes it."""
+        ...
+
+    async def holder(self, destination: BridgeName, *, now_ms: int) -> Holder:
+        """Return who holds it; takes nothing."""
+        ...
+
+    async def mark(self, fence: Fence, resume: ResumePoint) -> None:
+        """Note where the bridge's source goes on: all before it must be in the queue, or have left it."""
+        ...
+
+    async def fates(self, destination: BridgeName, ids: Sequence[DeliveryId]) -> dict[DeliveryId, Fate]:
+        """Return what became of those that left a shared queue lately, for good.
+
+        A queue of one box remembers nothing: the box's journal does. A shared one remembers each for
+        seven days, or 50,000 deliveries of its destination, and twice that at most; `put` takes none of them.
+        """
         ...
 
     async def resign(self, fence: Fence) -> None:
@@ -221,8 +259,8 @@ class Outbox(Protocol):
         """
         ...
 
-    async def report(self, fence: Fence, id: DeliveryId) -> bool:
-        """Take a delivery out of the awaiting set: its last report came. False: it wasn't there."""
+    async def report(self, fence: Fence, id: DeliveryId, state: State = State.SENT) -> bool:
+        """Take a delivery out of the awaiting set: its last report came, it ended so. False: it wasn't there."""
         ...
 
     async def requeue(self, fence: Fence, id: DeliveryId, *, at_ms: int, fresh_key: bool) -> bool:
@@ -253,7 +291,7 @@ class Outbox(Protocol):
         ...
 
     async def drop(self, destination: BridgeName, ids: Sequence[DeliveryId]) -> tuple[DeliveryId, ...]:
-        """Forget dead letters; return those it had."""
+        """Forget dead letters and overdue ones; return those it had. What is put under these ids next is news."""
         ...
 
     async def due_now(self, destination: BridgeName, conversation: str | None = None, *, now_ms: int) -> None:

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- Take out of the awaiting set whose time is over, and the oldest beyond `keep`.
--- KEYS 1 to 14 as in common.lua; reads skew; writes wait, late, body, tries
+-- KEYS 1 to 16 as in common.lua; reads skew; writes wait, late, body, tries, lately
 -- ARGV stem, owner, epoch, now, keep, cap, then the overdue ids to confirm
 -- Returns {skew, {id, body, ...}}.
 if not held(ARGV[2], ARGV[3]) then return LOST end
@@ -14,6 +14,11 @@ if over > 0 then
   local ids = call('ZRANGE', WAIT, 0, over - 1)
   bulk('ZREM', WAIT, ids)
   bulk('SADD', LATE, ids)
+  local found, fates = recall(ids), {}
+  for i = 1, #ids do
+    fates[2 * i - 1], fates[2 * i] = ids[i], 's' .. string.match(found[i] or ';', ';.*')
+  end
+  remember(fates)
   for i = 1, #ids do late[#late + 1] = ids[i] end
 end
 return {skew, with_bodies(late)}

@@ -1,11 +1,11 @@
 #!lua
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- Append what a source journalled in (after, upto], or nothing at all. No allow-oom: this is the tap.
--- KEYS 1 to 14 as in common.lua; reads skew, fence; writes body, stats, ready, lists
--- KEYS[15] src STRING  the last sequence taken from this source for this destination
+-- KEYS 1 to 16 as in common.lua; reads skew, fence; writes body, stats, ready, lists
+-- KEYS[17] src STRING  the last sequence taken from this source for this destination
 -- ARGV stem, after, upto, quota, quota in bytes, and for each: id, body with the caller's times
 -- Returns {0, new, known}, {1, cursor} for a gap, {2, n, bytes} for full.
-local SRC, FIRST, STEP = KEYS[15], 6, 2
+local SRC, FIRST, STEP = KEYS[17], 6, 2
 local cursor = call('GET', SRC) or '0'
 local total = (#ARGV - FIRST + 1) / STEP
 if cursor ~= ARGV[2] then
@@ -15,12 +15,12 @@ end
 
 local ids = {}
 for i = 1, total do ids[i] = ARGV[FIRST + STEP * (i - 1)] end
-local known = fetch(BODY, ids)
+local known, past = fetch(BODY, ids), recall(ids)
 local fresh, twice = {}, {}
 local n, bytes, urgent_n, urgent_bytes = 0, 0, 0, 0
 for i = 1, total do
   local id = ids[i]
-  if not known[i] and not twice[id] then
+  if not known[i] and not past[i] and not twice[id] then
     local body = ARGV[FIRST + STEP * (i - 1) + 1]
     local lane, expires, received, conversation, at = header(body)
     twice[id] = true

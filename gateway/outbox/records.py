@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from gateway.model import BridgeName, Delivery, Lane
+from gateway.model import BridgeName, Delivery, DeliveryId, Lane, State
 from gateway.outbox.codec import UnreadableEnvelope, decode, encode
-from gateway.outbox.outbox import Depth
+from gateway.outbox.outbox import Depth, Fate
 
 LANES = (Lane.EMERGENCY, Lane.NORMAL, Lane.GUEST)
 """In the order they are served; a lane's index is its digit in the store."""
@@ -69,3 +69,24 @@ def read_depths(destination: BridgeName, flat: Sequence[bytes | int | None]) -> 
             waiting=int(waiting or 0),
             oldest_ms=None if received is None else int(received),
         )
+
+
+LETTERS = {
+    State.SENT: "s",
+    State.HEARD: "h",
+    State.DELIVERED: "d",
+    State.FAILED: "x",
+    State.EXPIRED: "e",
+    State.CANCELLED: "c",
+}
+_STATES = {letter: state for state, letter in LETTERS.items()}
+
+
+def read_fates(flat: Sequence[bytes]) -> dict[DeliveryId, Fate]:
+    """Read id, fate, id, fate ...; what still awaits a report has none yet."""
+    fates: dict[DeliveryId, Fate] = {}
+    for id_, fate in zip(flat[::2], flat[1::2], strict=True):
+        letter, _, detail = fate.decode("utf-8", "replace").partition(";")
+        if (state := _STATES.get(letter)) is not None:
+            fates[DeliveryId(id_.decode())] = Fate(state=state, detail=detail)
+    return fates

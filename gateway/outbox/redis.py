@@ -7,7 +7,7 @@ Nothing is retried here: every call is idempotent, and the caller knows how long
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
@@ -17,7 +17,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
-from gateway.model import BridgeName, Delivery, DeliveryId, StoreUnavailable
+from gateway.model import BridgeName, Delivery, DeliveryId, ResumePoint, State, StoreUnavailable
 from gateway.outbox.codec import UnreadableEnvelope
 from gateway.outbox.outbox import (
     EXPIRED_PER_CLAIM,
@@ -26,24 +26,37 @@ from gateway.outbox.outbox import (
     Claimed,
     Depth,
     Done,
+    Fate,
     Fence,
     Full,
     Gap,
+    Holder,
     Lease,
     Outcome,
     Quota,
     Retry,
     Stored,
 )
-from gateway.outbox.records import DIGITS, read_body, read_depths, read_pairs, read_tries, write_body
+from gateway.outbox.records import (
+    DIGITS,
+    LETTERS,
+    read_body,
+    read_depths,
+    read_fates,
+    read_pairs,
+    read_tries,
+    write_body,
+)
 from gateway.outbox.redis_client import connect
-from gateway.outbox.redis_errors import CAUGHT, outbox_error
+from gateway.outbox.redis_errors import CAUGHT, NoSkew, outbox_error
 from gateway.outbox.redis_server import Engine, vet
 from gateway.outbox.scripts import load_scripts
 
 log = structlog.get_logger()
 
 _CANCELLED_AT_ONCE: Final = 100
+_SKEW_MS: Final = 250
+"""By how much this box's clock may drift from the server's before that is noted."""
 _HASHES = ("skew", "fence", "body", "tries", "stats", "fly", "wait", "dead", "why", "gone", "late")
 
 
@@ -56,14 +69,36 @@ class _Keys:
     source: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """One of several boxes on one queue. Their clocks differ, so they go by the server's."""
+
+    box: str
+    now_ms: Callable[[], int]
+    """Of the clock whose times are the arguments."""
+
+
 class RedisOutbox:
     """An `Outbox` on one Redis or Valkey server. An async context manager; opening it needs no server."""
 
-    def __init__(self, server: str | Callable[[], Redis], *, community: str, quota: Quota | None = None) -> None:
-        """Use the server at a url, or what the factory connects to, under the keys of one community."""
+    def __init__(
+        self,
+        server: str | Callable[[], Redis],
+        *,
+        community: str,
+        quota: Quota | None = None,
+        shared: Shared | None = None,
+    ) -> None:
+        """Use the server at a url, or what the factory connects to, under the keys of one community.
+
+        `shared`: who we are among the boxes that use it too.
+        """
         self._server = server
+        self._shared = shared
+        self._skew_ms: int | None = None
         self._tag = f"xb:{{{quote(community, safe='')}}}:"
         self._quota = quota or Quota()
+        self._skew_key = self._tag + ("skew" if shared is None else f"skew:{quote(shared.box, safe='')}")
         self._scripts = load_scripts()
         self._keys: dict[str, _Keys] = {}
         self._expired: dict[Fence, list[str]] = {}
@@ -94,7 +129,18 @@ class RedisOutbox:
     async def engine(self) -> Engine:
         """Return which server this is, once it was found fit for a queue; else raise as `ping` does."""
         self.vetted = vet(await self._command("INFO"))
+        if self._shared is not None:
+            await self._compare_clocks(self._shared)
         return self.vetted
+
+    async def _compare_clocks(self, shared: Shared) -> None:
+        """Keep this box's distance from the server's time, so that a lease ends for all at one moment."""
+        before_ms = shared.now_ms()
+        seconds, micros = await self._command("TIME")
+        skew_ms = (before_ms + shared.now_ms()) // 2 - (int(seconds) * 1000 + int(micros) // 1000)
+        if self._skew_ms is None or abs(skew_ms - self._skew_ms) > _SKEW_MS:
+            await self._command("HSET", self._skew_key, "ms", skew_ms)
+            self._skew_ms = skew_ms
 
     async def cursor(self, destination: BridgeName, source: str) -> int:
         """See `Outbox.cursor`."""
@@ -128,6 +174,19 @@ class RedisOutbox:
         """See `Outbox.renew`."""
         await self._fenced("renew", fence, now_ms, ttl_ms)
 
+    async def holder(self, destination: BridgeName, *, now_ms: int) -> Holder:
+        """See `Outbox.holder`."""
+        owner, resume, by = map(bytes.decode, await self._run("holder", destination, now_ms))
+        return Holder(owner=owner, resume=ResumePoint(resume) if resume else None, marked_by=by)
+
+    async def mark(self, fence: Fence, resume: ResumePoint) -> None:
+        """See `Outbox.mark`."""
+        await self._fenced("mark", fence, resume)
+
+    async def fates(self, destination: BridgeName, ids: Sequence[DeliveryId]) -> dict[DeliveryId, Fate]:
+        """See `Outbox.fates`."""
+        return read_fates(await self._run("fates", destination, *ids))
+
     async def resign(self, fence: Fence) -> None:
         """See `Outbox.resign`."""
         expired, overdue = self._expired.get(fence, []), self._overdue.get(fence, [])
@@ -155,7 +214,7 @@ class RedisOutbox:
         readable = tuple(delivery for _, delivery in expired if delivery is not None)
         self._say_unreadable(fence.destination, lost + len(unreadable) + len(expired) - len(readable))
         if unreadable:
-            await self.settle(fence, [Done(id=id_) for id_ in unreadable], now_ms=now_ms)
+            await self._settle(fence, [f"l;{id_}" for id_ in unreadable], now_ms)
         spoilt = lost + len(unreadable)
         return Claimed(
             leases=leases, expired=readable, unreadable=spoilt, next_ms=None if next_due is None else next_due + skew
@@ -164,11 +223,14 @@ class RedisOutbox:
     async def settle(self, fence: Fence, outcomes: Sequence[Outcome], *, now_ms: int) -> None:
         """See `Outbox.settle`."""
         if outcomes:
-            await self._fenced("settle", fence, now_ms, self._quota.dead_letters, *map(_outcome_arg, outcomes))
+            await self._settle(fence, map(_outcome_arg, outcomes), now_ms)
 
-    async def report(self, fence: Fence, id: DeliveryId) -> bool:
+    async def _settle(self, fence: Fence, outcomes: Iterable[str], now_ms: int) -> None:
+        await self._fenced("settle", fence, now_ms, self._quota.dead_letters, *outcomes)
+
+    async def report(self, fence: Fence, id: DeliveryId, state: State = State.SENT) -> bool:
         """See `Outbox.report`."""
-        return bool(await self._fenced("report", fence, id))
+        return bool(await self._fenced("report", fence, id, LETTERS[state]))
 
     async def requeue(self, fence: Fence, id: DeliveryId, *, at_ms: int, fresh_key: bool) -> bool:
         """See `Outbox.requeue`."""
@@ -216,6 +278,10 @@ class RedisOutbox:
 
     async def shift(self, delta_ms: int) -> None:
         """See `Outbox.shift`. After StoreUnavailable call it again with the same delta: it counts once."""
+        if self._shared is not None:
+            self._skew_ms = None
+            await self._compare_clocks(self._shared)
+            return
         unsure, self._shifting = self._shifting, self._shifting or (uuid.uuid4().hex, delta_ms)
         await self._shift(*self._shifting)
         self._shifting = None
@@ -223,7 +289,7 @@ class RedisOutbox:
             await self.shift(delta_ms)
 
     async def _shift(self, token: str, delta_ms: int) -> None:
-        await self._evaluate("shift", (self._tag + "skew",), (token, delta_ms))
+        await self._evaluate("shift", (self._skew_key,), (token, delta_ms))
 
     async def _fenced(self, name: str, fence: Fence, *args: Any) -> Any:
         return await self._run(name, fence.destination, fence.owner, fence.epoch, *args)
@@ -233,6 +299,16 @@ class RedisOutbox:
         return await self._evaluate(name, (*keys.all, extra) if extra else keys.all, (keys.stem, *args))
 
     async def _evaluate(self, name: str, keys: tuple[str, ...], args: tuple[Any, ...]) -> Any:
+        try:
+            return await self._evaluate_sha(name, keys, args)
+        except NoSkew:
+            if self._shared is None:
+                raise
+            self._skew_ms = None
+            await self._compare_clocks(self._shared)
+            return await self._evaluate_sha(name, keys, args)
+
+    async def _evaluate_sha(self, name: str, keys: tuple[str, ...], args: tuple[Any, ...]) -> Any:
         script = self._scripts[name]
         try:
             return await self._send("EVALSHA", script.sha, len(keys), *keys, *args)
@@ -260,7 +336,8 @@ class RedisOutbox:
             name = quote(destination, safe="")
             own = tuple(f"{self._tag}{kind}:{name}" for kind in _HASHES[1:])
             ready = tuple(f"{self._tag}rdy:{name}:{lane}" for lane in DIGITS.values())
-            keys = (f"{self._tag}skew", *own, *ready)
+            past = tuple(f"{self._tag}{kind}:{name}" for kind in ("lately", "before"))
+            keys = (self._skew_key, *own, *ready, *past)
             self._keys[destination] = _Keys(keys, f"{self._tag}q:{name}:", name)
         return self._keys[destination]
 
@@ -296,9 +373,9 @@ def _read_leases(
 def _outcome_arg(outcome: Outcome) -> str:
     match outcome:
         case Done(awaiting_until_ms=None):
-            return f"d;{outcome.id}"
+            return f"d;{outcome.id};{outcome.remote_id or ''}"
         case Done():
-            return f"w;{outcome.id};{outcome.awaiting_until_ms}"
+            return f"w;{outcome.id};{outcome.awaiting_until_ms};{outcome.remote_id or ''}"
         case Retry():
             return f"r;{outcome.id};{outcome.at_ms};{'c' * outcome.counted}{'f' * outcome.fresh_key}"
         case Buried():

@@ -12,6 +12,11 @@ from gateway.model import LeaseLost, OutboxError, StoreRefused, StoreUnavailable
 
 _LATER = "comes with a later release: name one plain server in [queue] url"
 
+
+class NoSkew(StoreUnavailable):
+    """A shared queue doesn't know this box's clock (any more): tell it, then ask again."""
+
+
 # The first that fits; the most particular ones come first.
 _BY_TYPE: tuple[tuple[type[Exception], type[OutboxError], str], ...] = (
     (theirs.BusyLoadingError, StoreUnavailable, "the queue's server is still loading its data"),
@@ -38,6 +43,7 @@ _BY_TYPE: tuple[tuple[type[Exception], type[OutboxError], str], ...] = (
 
 _BY_CODE: Mapping[str, tuple[type[OutboxError], str]] = MappingProxyType(
     {
+        "NOSKEW": (NoSkew, "the queue forgot this box's clock"),
         "LEASELOST": (LeaseLost, "another holder has this destination"),
         "MISCONF": (StoreUnavailable, "the queue's server can't write to its disk"),
         "NOREPLICAS": (StoreUnavailable, "the queue's server has too few replicas to accept writes"),

@@ -1,9 +1,10 @@
 #!lua flags=allow-oom
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- Acknowledge (d), keep awaiting (w), retry (r) or bury (x) leases.
--- KEYS 1 to 14 as in common.lua; reads skew; writes all of them, and lists
+-- KEYS 1 to 16 as in common.lua; reads skew; writes all of them, and lists
 -- ARGV stem, owner, epoch, now, cap of dead letters, and for each one of
---   d;id   w;id;until   r;id;at;flags ('c' counted, 'f' fresh key)   x;id;reason
+--   d;id;remote id   w;id;until;remote id   r;id;at;flags ('c' counted, 'f' fresh key)   x;id;reason
+--   l;id: it can't be read; it goes, and may come back
 if not held(ARGV[2], ARGV[3]) then return LOST end
 local now, FIRST = tonumber(ARGV[4]) - skew, 6
 local ids, kinds, details = {}, {}, {}
@@ -12,7 +13,7 @@ for at = FIRST, #ARGV do
   kinds[i], ids[i], details[i] = string.match(ARGV[at], '^(.);([^;]*);?(.*)$')
 end
 local found = fetch(BODY, ids)
-local flights, over, n, bytes = {}, {}, 0, 0
+local flights, over, fates, n, bytes = {}, {}, {}, 0, 0
 
 -- The leased ids of a conversation, and whether more wait behind them. What is settled at the head is
 -- only counted, and popped at the end in one go.
@@ -55,12 +56,18 @@ local function settle(kind, id, detail, body)
   if position == 1 then of.popped = of.popped + 1 else call('LREM', of.q, 1, id) end
   n, bytes = n - 1, bytes - (#body - at + 1)
   if kind == 'w' then
-    call('ZADD', WAIT, int(tonumber(detail) - skew), id)
+    local till, remote = string.match(detail, '^(%-?%d+);?(.*)$')
+    call('ZADD', WAIT, int(tonumber(till) - skew), id)
+    detail = remote
   elseif kind == 'x' then
     call('ZADD', DEAD, int(now), id)
     call('HSET', WHY, id, detail)
   else
     over[#over + 1] = id
+  end
+  if kind ~= 'l' then
+    fates[#fates + 1] = id
+    fates[#fates + 1] = (kind == 'd' and 's' or kind) .. ';' .. detail
   end
 end
 
@@ -90,6 +97,7 @@ for lane = 0, 2 do
   bulk('ZADD', ready(lane), scores[lane + 1])
   bulk('ZREM', ready(lane), empty[lane + 1])
 end
+remember(fates)
 forget(over)
 count(n, bytes)
 

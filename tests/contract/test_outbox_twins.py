@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -21,13 +22,14 @@ from gateway.model import (
     LeaseLost,
     Message,
     NativeId,
+    RemoteId,
     Sender,
     SenderId,
     Text,
 )
 from gateway.outbox.memory import MemoryOutbox
 from gateway.outbox.outbox import Buried, Done, Fence, Outbox, Quota, Retry
-from gateway.outbox.redis import RedisOutbox
+from gateway.outbox.redis import RedisOutbox, Shared
 from tests.contract.queue_server import valkey
 
 __all__ = ["valkey"]
@@ -69,6 +71,7 @@ steps = st.one_of(
     st.tuples(st.just("drop"), st.lists(ids, max_size=3)),
     st.tuples(st.just("due_now"), st.sampled_from([None, "c0", "c1"])),
     st.tuples(st.just("shift"), st.sampled_from([-1_000_000, 7, 1_000_000])),
+    st.tuples(st.just("look")),
 )
 
 
@@ -113,8 +116,8 @@ class Driver:
 
     def outcome(self, id_: Any, kind: str, at: int) -> Any:
         return {
-            "d": Done(id=id_),
-            "w": Done(id=id_, awaiting_until_ms=self.now + at),
+            "d": Done(id=id_, remote_id=RemoteId(f"r;{id_}") if at % 2 else None),
+            "w": Done(id=id_, awaiting_until_ms=self.now + at, remote_id=RemoteId("r")),
             "r": Retry(id=id_, at_ms=self.now + at, fresh_key=at % 2 == 0),
             "c": Retry(id=id_, at_ms=self.now + at, counted=False),
             "x": Buried(id=id_, reason="no"),
@@ -153,6 +156,10 @@ class Driver:
     async def do_due_now(self, conversation: str | None) -> None:
         await self.outbox.due_now(RADIO, conversation, now_ms=self.now)
 
+    async def do_look(self) -> Any:
+        everything = [delivery(number).id for number in range(25)]
+        return await self.outbox.fates(RADIO, everything), await self.outbox.holder(RADIO, now_ms=self.now)
+
     async def do_shift(self, by: int) -> None:
         await self.outbox.shift(by)
         self.now += by
@@ -169,13 +176,18 @@ def runner() -> Iterator[asyncio.Runner]:
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
-@given(story=st.lists(steps, min_size=1, max_size=25))
-def test_the_twins_answer_the_same(runner: asyncio.Runner, valkey: str, story: list[tuple[Any, ...]]) -> None:
+@given(story=st.lists(steps, min_size=1, max_size=25), shared=st.booleans())
+def test_the_twins_answer_the_same(
+    runner: asyncio.Runner, valkey: str, story: list[tuple[Any, ...]], *, shared: bool
+) -> None:
+    story = [step for step in story if not (shared and step[0] == "shift")]  # there the clock itself is asked
     opening = [("acquire", "one"), ("put", list(range(6)), 0)]
 
     async def play() -> tuple[list[Any], list[Any]]:
-        async with RedisOutbox(valkey, community=uuid.uuid4().hex, quota=QUOTA) as outbox:
-            return await Driver(outbox).play(opening + story), await Driver(MemoryOutbox(QUOTA)).play(opening + story)
+        box = Shared(box="box", now_ms=lambda: time.time_ns() // 1_000_000) if shared else None
+        async with RedisOutbox(valkey, community=uuid.uuid4().hex, quota=QUOTA, shared=box) as outbox:
+            twin = MemoryOutbox(QUOTA, shared=shared)
+            return await Driver(outbox).play(opening + story), await Driver(twin).play(opening + story)
 
     on_server, in_memory = runner.run(play())
     assert on_server == in_memory
