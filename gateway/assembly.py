@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gateway.backoff import Policy
 from gateway.config import BridgeSettings, Settings
+from gateway.elsewhere import Bookmark, Elsewhere
 from gateway.intake import Drain, Intake, Planner
 from gateway.journal import Journal
 from gateway.link import Link
@@ -24,6 +25,7 @@ from gateway.model import (
     Delivery,
     DeliveryId,
     Level,
+    Resumable,
     RoutedConversation,
     SenderId,
 )
@@ -34,6 +36,7 @@ from gateway.routing import RoutingTable
 from gateway.sender import Sender
 from gateway.supervisor import Supervisor
 from gateway.tally import Tally
+from gateway.turn import Turn, owner_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +49,8 @@ class Part:
     supervisor: Supervisor
     drain: Drain
     sender: Sender
+    elsewhere: Elsewhere | None
+    """Where other boxes use the queue too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +77,8 @@ class Assembly:
     tally: Tally
     steady: asyncio.Event
     """Cleared while the clock is being set."""
+    shared: bool = False
+    """Whether other boxes use the queue too."""
 
     async def build(self) -> Parts:
         """Build every configured bridge and what works for it. Opens nothing but private directories."""
@@ -95,13 +102,25 @@ class Assembly:
                 part.sender.fresh.forget(ids)
 
         parts: dict[BridgeName, Part] = {}
-        intake = Intake(self.journal, planner, self.outbox, self.tally, hand_over=hand_over, touched=touched)
+        intake = Intake(
+            self.journal,
+            planner,
+            self.outbox,
+            self.tally,
+            hand_over=hand_over,
+            touched=touched,
+            shared=self.shared,
+        )
         parts |= {name: self._part(bridge, intake, planner) for name, bridge in bridges.items()}
         drains += [part.drain for part in parts.values()]
         reflections = Reflections(self.journal, self.clock, table, is_direct=planner.is_direct, count=self.tally.skip)
         reflections.follow(bridges, {name: part.link for name, part in parts.items()})
         if reflections.are_wanted:
             self.tally.followers = (reflections,)
+        if self.shared:
+            for part in parts.values():
+                if isinstance(part.bridge, Resumable):
+                    part.sender.bookmark = Bookmark(part.bridge, self.journal, self.outbox, drains)
         return Parts(planner=planner, intake=intake, by_bridge=parts, reflections=reflections, kinds=kinds)
 
     async def _bridge(self, name: BridgeName, kind: BridgeKind, table: RoutingTable) -> Bridge:
@@ -126,19 +145,23 @@ class Assembly:
 
     def _part(self, bridge: Bridge, intake: Intake, planner: Planner) -> Part:
         link = Link(self.clock.now_ms())
+        owner = owner_of(self.settings.gateway.name, self.journal.source)
+        turn = Turn(bridge, self.journal, self.outbox, self.clock, owner=owner, shared=self.shared)
         sender = Sender(
             bridge=bridge,
             link=link,
             journal=self.journal,
             outbox=self.outbox,
             clock=self.clock,
-            owner=self.settings.gateway.name,
+            owner=owner,
             observer=self.tally,
             random=self.random,
             policy=Policy(),
             is_direct=planner.is_direct,
             steady=self.steady,
+            shared=self.shared,
         )
+        sender.taken_by_another = turn.lost
         drain = Drain(bridge.name, self.journal, self.outbox, self.clock, ready=sender.wake, fresh=sender.fresh)
         sender.queue_lost_entries = lambda: drain.read_back(all_of_it=True)
         supervisor = Supervisor(
@@ -150,6 +173,7 @@ class Assembly:
             report=sender.reports.take,
             came_up=sender.due_now,
             changed=lambda changed: self.tally.link(bridge.name, changed),
+            turn=turn,
         )
         return Part(
             settings=self.settings.bridges[bridge.name],
@@ -158,7 +182,11 @@ class Assembly:
             supervisor=supervisor,
             drain=drain,
             sender=sender,
+            elsewhere=self._elsewhere(bridge.name) if self.shared else None,
         )
+
+    def _elsewhere(self, name: BridgeName) -> Elsewhere:
+        return Elsewhere(name, self.journal, self.outbox, self.clock, changed=self.tally.changed)
 
 
 def routing_table(settings: Settings, kinds: Mapping[BridgeName, BridgeKind]) -> RoutingTable:

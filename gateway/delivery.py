@@ -67,6 +67,8 @@ class Shift:
             group.create_task(self._flush(), name=f"settle {name}")
             group.create_task(self._watch_awaiting(), name=f"awaiting {name}")
             group.create_task(self._sender.reports.run(lambda: self.fence), name=f"reports {name}")
+            if self._sender.bookmark is not None:
+                group.create_task(self._sender.bookmark.run(lambda: self.fence), name=f"bookmark {name}")
             await self._claim(group)
 
     async def _renew(self) -> None:
@@ -135,6 +137,7 @@ class Shift:
         if _refers(delivery.message):
             # What it refers to may have been sent a moment ago: its receipt must be in the journal.
             await self._all_flushed()
+        await self._sender.assure(self.fence)
         self._sender.begin([lease])
         self._sender.reports.begin(lease.id)
         settled = await self._sender.send(lease)

@@ -117,11 +117,13 @@ class Intake:
         *,
         hand_over: Callable[[int, Sequence[Delivery]], None],
         touched: Callable[[BridgeName, Sequence[DeliveryId]], None] = lambda _, __: None,
+        shared: bool = False,
     ) -> None:
         """`hand_over` is told of everything that was journalled: its sequence and its deliveries.
 
-        `touched` is told of what was cancelled because a copy came in.
+        `touched` is told of what was cancelled because a copy came in. `shared`: other boxes use the queue too.
         """
+        self._shared = shared
         self._journal = journal
         self._planner = planner
         self._outbox = outbox
@@ -143,6 +145,8 @@ class Intake:
         self.trouble = ""
         if isinstance(result, Seen):
             await self._cancel(result)
+            if self._shared:
+                await self._complete(message, plan)
             return result
         self._observer.accepted(message, plan)
         self._hand_over(result.seq, plan.deliveries)
@@ -155,6 +159,14 @@ class Intake:
         if target is None or not target.direct or target.origin.bridge not in self._planner.capabilities:
             return None
         return target.origin
+
+    async def _complete(self, message: Message, plan: Plan) -> None:
+        """Add what this box never planned: it met the message on its way out, accepted by another box."""
+        known = await self._journal.standings([delivery.id for delivery in plan.deliveries])
+        missing = [delivery for delivery in plan.deliveries if delivery.id not in known]
+        record = await self._journal.message(message.id) if missing else None
+        if record is not None and record.message.origin == message.origin:
+            await self._journal.requeue(missing)
 
     async def _cancel(self, seen: Seen) -> None:
         """A copy came in where the message was still to go out: it is there already."""
@@ -222,6 +234,11 @@ class Drain:
         self._handed = Handed()
         self.lock = asyncio.Lock()
         """Held while a batch moves; whoever moves the time of everything takes it."""
+
+    @property
+    def upto(self) -> int:
+        """Up to which sequence everything is in the queue."""
+        return self._cursor or 0
 
     def hand_over(self, seq: int, deliveries: Sequence[Delivery]) -> None:
         """Learn what was journalled under this sequence: it need not be read back if nothing is missing."""

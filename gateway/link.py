@@ -13,6 +13,8 @@ class LinkState(StrEnum):
     CONNECTING = "connecting"
     UP = "up"
     DOWN = "down"
+    STANDBY = "standby"
+    """Another gateway on the same queue has this bridge; it is taken over when that one is gone."""
     STOPPED = "stopped"
     """Its login was refused: only the operator can mend that."""
 

@@ -118,12 +118,12 @@ class Reports:
             case Certainty() as certainty:
                 await self._record(ident, State(certainty.value), report.reason)
                 if certainty is not Certainty.HEARD or not self._is_direct(standing.to):
-                    await self._insist(lambda: self._outbox.report(fence(), ident))
+                    await self._insist(lambda: self._outbox.report(fence(), ident, State(certainty.value)))
             case TransientError() as error:
                 await self._again(fence, ident, standing.generation + error.fresh_key, error)
             case PermanentError() as error:
                 await self._give_up(ident, str(error))
-                await self._insist(lambda: self._outbox.report(fence(), ident))
+                await self._insist(lambda: self._outbox.report(fence(), ident, State.FAILED))
 
     async def _again(
         self, fence: Callable[[], Fence], ident: DeliveryId, generation: int, error: TransientError

@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 import structlog
 
 from gateway.backoff import GiveUp, Policy, TryAgain, delays
+from gateway.elsewhere import Bookmark, adopt
 from gateway.fresh import Fresh
 from gateway.intake import Observer
 from gateway.journal import Change, Journal, Standing
-from gateway.link import Link
+from gateway.link import Link, LinkState
 from gateway.model import (
     API_ADDRESS,
     PENDING,
@@ -53,6 +54,8 @@ from gateway.reports import Reports
 log = structlog.get_logger()
 
 LEASE_MS = 15_000
+LET_GO_MS = 10_000
+"""A box that hasn't reached its network for so long lets another try."""
 VISIBLE_MS = 10 * 60_000
 """Longer than a run may take; a dead holder's leases are due at once when its fence is taken over."""
 SEND_TIMEOUT_S = 120.0
@@ -91,8 +94,12 @@ class Sender:
         policy: Policy,
         is_direct: Callable[[Address], bool],
         steady: asyncio.Event,
+        shared: bool = False,
     ) -> None:
-        """`steady`: cleared while the clock is being set; nothing is claimed then, for it might look expired."""
+        """`steady`: cleared while the clock is being set; nothing is claimed then, for it might look expired.
+
+        `shared`: other boxes use the queue too, and may hold this bridge.
+        """
         self.bridge = bridge
         self.holds = False
         """Whether this gateway is the one that works this destination now."""
@@ -112,7 +119,11 @@ class Sender:
         self._policy = policy
         self._steady = steady
         self.fresh = Fresh()
+        self._shared = shared
+        self._sure_until = 0.0
         self.queue_lost_entries: Callable[[], None] = lambda: None
+        self.taken_by_another: Callable[[], None] = lambda: None
+        self.bookmark: Bookmark | None = None
         self._woken = asyncio.Event()
         self._paused_until = 0.0
         self._pauses = self._new_pauses()
@@ -148,28 +159,59 @@ class Sender:
         return delays(self._random, first_s=0.5, longest_s=self.bridge.capabilities.reconnect_within_s)
 
     async def acquire(self) -> Fence:
-        """Wait until this destination is ours, anew if it was: what was leased before is due at once."""
+        """Wait until this destination is ours, anew if it was: what was leased before is due at once.
+
+        On a shared queue only a box that reaches the network asks for it.
+        """
         pauses = delays(self._random, first_s=0.1, longest_s=2.0)
         while True:
+            if self._shared:
+                await self._link.wait_up()
+            asked = self._clock.monotonic()
             try:
                 fence = await self._outbox.acquire(
                     self.bridge.name, self._owner, now_ms=self._clock.now_ms(), ttl_ms=LEASE_MS
                 )
             except OutboxError as error:
                 log.debug("acquire_postponed", destination=self.bridge.name, reason=str(error))
-                fence = None
-            if fence is not None:
-                return fence
+            else:
+                if fence is not None:
+                    self._sure_until = asked + LEASE_MS / 1000
+                    return fence
+                self.taken_by_another()
             await self._clock.sleep(next(pauses))
 
     async def renew(self, fence: Fence) -> None:
-        """Hold the destination longer; LeaseLost when another has it."""
+        """Hold the destination longer; LeaseLost when another has it.
+
+        On a shared queue, and with the network out of reach for a while: only until another box wants it.
+        """
+        asked, ttl_ms = self._clock.monotonic(), self._ttl_ms()
         try:
-            await self._outbox.renew(fence, now_ms=self._clock.now_ms(), ttl_ms=LEASE_MS)
+            await self._outbox.renew(fence, now_ms=self._clock.now_ms(), ttl_ms=ttl_ms)
         except LeaseLost:
             raise
         except OutboxError as error:
             log.debug("renew_postponed", destination=self.bridge.name, reason=str(error))
+        else:
+            self._sure_until = asked + ttl_ms / 1000
+
+    def _ttl_ms(self) -> int:
+        if not self._shared or self._link.is_up:
+            return LEASE_MS
+        is_over = self._link.state is LinkState.STOPPED
+        return 0 if is_over or self._clock.now_ms() - self._link.since_ms > LET_GO_MS else LEASE_MS
+
+    async def assure(self, fence: Fence) -> None:
+        """Return while the lease is surely ours; after that ask the queue, however long it is away. LeaseLost.
+
+        A box that was frozen, or cut off from the queue, for longer than its lease must send nothing more.
+        """
+        pauses = delays(self._random, first_s=0.1, longest_s=1.0)
+        while self._shared and self._clock.monotonic() >= self._sure_until:
+            await self.renew(fence)
+            if self._clock.monotonic() >= self._sure_until:
+                await self._clock.sleep(next(pauses))
 
     async def resign(self, fence: Fence) -> None:
         """Give the destination up, so that a standby need not wait."""
@@ -250,6 +292,9 @@ class Sender:
         asked = self.fresh.unknown(leases)
         known = await self._journal.standings(asked) if asked else {}
         self._recollection.learn(asked, known)
+        if self._shared and asked:
+            wanted = set(asked)
+            await adopt(self._journal, [lease for lease in leases if lease.id in wanted], known)
         return known
 
     def begin(self, leases: Sequence[Lease]) -> None:
@@ -308,7 +353,8 @@ class Sender:
             if standing is None:
                 continue
             if standing.state.is_pending:
-                # It was refused and should have been queued again when we died.
+                # It was refused and should have been queued again when we died. The queue forgets it first.
+                await self._outbox.drop(self.bridge.name, [delivery.id])
                 await self._journal.requeue([delivery])
             elif delivery.direct and standing.state in {State.SENT, State.HEARD}:
                 await self._give_up(delivery.id, "the node itself did not acknowledge in time")
@@ -380,7 +426,8 @@ class Sender:
             generation=lease.generation,
             at_ms=now_ms,
         )
-        return Settled(outcome=Done(id=lease.id, awaiting_until_ms=until), change=change)
+        done = Done(id=lease.id, awaiting_until_ms=until, remote_id=receipt.remote_id)
+        return Settled(outcome=done, change=change)
 
     def _failed(self, lease: Lease, error: BridgeError) -> Settled:
         if isinstance(error, LinkDown):

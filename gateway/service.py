@@ -36,7 +36,7 @@ from gateway.notify import Notifier
 from gateway.operations import Operations
 from gateway.outbox.embedded import EmbeddedServer
 from gateway.outbox.outbox import Quota
-from gateway.outbox.redis import RedisOutbox
+from gateway.outbox.redis import RedisOutbox, Shared
 from gateway.registry import Registry
 from gateway.servers import Servers
 from gateway.status import EventHub, StoreState
@@ -97,6 +97,7 @@ async def _open(settings: Settings, registry: Registry, stack: AsyncExitStack) -
             settings.queue.url if server is None else server.url,
             community="crossband",
             quota=Quota(deliveries=settings.queue.max_deliveries, size_bytes=settings.queue.max_bytes),
+            shared=None if server else Shared(box=journal.source, now_ms=clock.now_ms),
         )
     )
     steady = asyncio.Event()
@@ -110,6 +111,7 @@ async def _open(settings: Settings, registry: Registry, stack: AsyncExitStack) -
         random=random.Random(),  # noqa: S311 - pauses, not secrets
         tally=Tally(events, metrics),
         steady=steady,
+        shared=server is None,
     )
     parts = await assembly.build()
     return Gateway(
@@ -200,6 +202,8 @@ class Gateway:
             yield f"drain {name}", part.drain.run()
             yield f"deliver {name}", deliver(part.sender)
             yield f"supervise {name}", part.supervisor.run()
+            if part.elsewhere is not None:
+                yield f"elsewhere {name}", part.elsewhere.run()
 
     async def _keep_server(self, server: EmbeddedServer) -> None:
         """Run the embedded server; one that must not start is tried again, and the journal keeps filling."""
@@ -230,7 +234,7 @@ class Gateway:
         if self._health.queue.state is not StoreState.UP:
             yield f"queue: {self._health.queue.reason}"
         for name, part in self._parts.by_bridge.items():
-            if part.link.state is not LinkState.UP:
+            if part.link.state not in {LinkState.UP, LinkState.STANDBY}:
                 yield f"{name}: {part.link.reason}"
 
 

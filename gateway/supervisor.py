@@ -21,6 +21,7 @@ from gateway.model import (
     PermanentError,
     Report,
 )
+from gateway.turn import Superseded, Turn
 
 log = structlog.get_logger()
 
@@ -29,7 +30,10 @@ STEADY_S = 30.0
 
 
 class Supervisor:
-    """Connects, receives, and connects again, for ever; ends when the login is refused."""
+    """Connects, receives, and connects again, for ever; ends when the login is refused.
+
+    Where several boxes hold the bridge: only while it is our turn.
+    """
 
     def __init__(
         self,
@@ -42,6 +46,7 @@ class Supervisor:
         report: Callable[[Report], None],
         came_up: Callable[[], Awaitable[None]],
         changed: Callable[[Link], None],
+        turn: Turn,
     ) -> None:
         self._bridge = bridge
         self._link = link
@@ -51,14 +56,20 @@ class Supervisor:
         self._report = report
         self._came_up = came_up
         self._changed = changed
+        self._turn = turn
 
     async def run(self) -> None:
         """Keep the bridge connected; return only when its network refused our login."""
         pauses = self._pauses()
         while True:
+            await self._turn.wait(lambda who: self._say(LinkState.STANDBY, who))
             began = self._clock.monotonic()
             try:
-                await self._session()
+                async with self._turn.ours():
+                    await self._session()
+            except Superseded:
+                self._say(LinkState.STANDBY, "another gateway has taken it over")
+                continue
             except PermanentError as error:
                 self._say(LinkState.STOPPED, str(error))
                 return
@@ -96,6 +107,6 @@ class Supervisor:
 
     def _say(self, state: LinkState, reason: str) -> None:
         if self._link.set(state, reason, self._clock.now_ms()):
-            tell = log.info if state is LinkState.UP else log.warning
+            tell = log.info if state in {LinkState.UP, LinkState.STANDBY} else log.warning
             tell(f"bridge_{state.value}", bridge=self._bridge.name, reason=reason)
             self._changed(self._link)

@@ -172,6 +172,16 @@ class MatrixBridge:
         """Look among our events in the room for the one that carries the key."""
         return await self._speech.recall(to, key, since_ms)
 
+    @property
+    def position(self) -> ResumePoint | None:
+        """Where the stream goes on after all that was stored."""
+        token = None if self._since is None else self._since.token
+        return None if token is None else ResumePoint(token)
+
+    def go_on_from(self, point: ResumePoint) -> None:
+        """Read on from where another box was: the account's tokens are good on every box."""
+        self._since = Since(self._context.state_dir / "since.json", point)
+
     def _known_since(self) -> Since:
         if self._since is None:
             self._since = Since(self._context.state_dir / "since.json", self._context.resume)

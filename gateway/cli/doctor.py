@@ -176,7 +176,7 @@ def running(invocation: Invocation) -> Finding:
         return warn("gateway", str(error), "crossband run")
     except Refused as error:
         return bad("gateway", str(error), "crossband status")
-    down = [f"{one['name']}: {one['reason']}" for one in status["bridges"] if one["state"] != "up"]
+    down = [f"{one['name']}: {one['reason']}" for one in status["bridges"] if one["state"] not in {"up", "standby"}]
     if not status["ready"]:
         return bad("gateway", status["journal"]["reason"], "Make room on the disk, then look at its log")
     return warn("gateway", "; ".join(down), "See above") if down else ok("gateway", "running, everything is up")

@@ -18,6 +18,7 @@ from gateway.model.bridge import (
     Recalls,
     Receipt,
     Report,
+    Resumable,
     RoutedConversation,
     Support,
 )
@@ -113,6 +114,7 @@ __all__ = [
     "Rejected",
     "RemoteId",
     "Report",
+    "Resumable",
     "ResumePoint",
     "RoutedConversation",
     "Sender",

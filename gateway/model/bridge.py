@@ -254,6 +254,20 @@ class Recalls(Protocol):
 
 
 @runtime_checkable
+class Resumable(Protocol):
+    """A bridge whose source another box can go on reading where this one was: for a hot standby."""
+
+    @property
+    def position(self) -> ResumePoint | None:
+        """Where its source goes on, when all that was asked for is stored; None before it first connected."""
+        ...
+
+    def go_on_from(self, point: ResumePoint) -> None:
+        """Read on from where another box was; called only while it isn't connected."""
+        ...
+
+
+@runtime_checkable
 class Directory(Protocol):
     """A bridge that knows who is out there."""
 

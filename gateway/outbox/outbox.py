@@ -191,8 +191,9 @@ class Outbox(Protocol):
 
         `after` must be the cursor; the cursor becomes `upto`. If it is `upto` already, this call was
         made before and its answer lost: all are `known`. Deliveries already in the queue (by id:
-        waiting, leased, awaiting or dead) are left where they are, and those whose fate is known add nothing. An empty batch moves or checks
-        the cursor. A batch larger than the whole quota is Full too: halve it.
+        waiting, leased, awaiting or dead) are left where they are, and those whose fate is remembered
+        add nothing. An empty batch moves or checks the cursor. A batch larger than the whole quota is
+        Full too: halve it.
         """
         ...
 

@@ -22,6 +22,7 @@ from gateway.model import (
     Text,
 )
 from gateway.supervisor import Supervisor
+from gateway.turn import Turn
 
 NAME = BridgeName("radio")
 
@@ -81,7 +82,7 @@ class Store:
 
 
 class Run:
-    def __init__(self, bridge, store=None):
+    def __init__(self, bridge, store=None, turn=None):
         self.store = store or Store()
         self.store.bridge = bridge
         self.link = Link(0)
@@ -97,6 +98,7 @@ class Run:
             report=self.reports.append,
             came_up=self._came_up,
             changed=lambda link: self.states.append(link.state),
+            turn=turn or Turn(bridge, None, None, SystemClock(), owner="box", shared=False),
         )
 
     async def _came_up(self):
