@@ -97,6 +97,7 @@ async def _open(settings: Settings, registry: Registry, stack: AsyncExitStack) -
             settings.queue.url if server is None else server.url,
             community="crossband",
             quota=Quota(deliveries=settings.queue.max_deliveries, size_bytes=settings.queue.max_bytes),
+            password_file=settings.queue.password_file,
             shared=None if server else Shared(box=journal.source, now_ms=clock.now_ms),
         )
     )

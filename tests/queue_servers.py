@@ -131,16 +131,22 @@ def cluster(folder: Path, *, replicas: bool = False) -> Iterator[list[Server]]:
         for server in servers[1:]:
             server("CLUSTER", "MEET", "127.0.0.1", servers[0].port)
         known = str(len(servers))
-        until(lambda: all(dict(one("CLUSTER", "INFO"))["cluster_known_nodes"] == known for one in servers))
+        until(lambda: all(cluster_info(one)["known_nodes"] == known for one in servers))
         for primary, replica in zip(servers[:3], servers[3:], strict=False):
             replica("CLUSTER", "REPLICATE", primary("CLUSTER", "MYID"))
         until(lambda: all(state(one) == "ok" for one in servers))
         yield servers
 
 
+def cluster_info(server: Server) -> dict[str, str]:
+    """What a node knows of its cluster."""
+    lines = str(server("CLUSTER", "INFO")).split()
+    return {name.removeprefix("cluster_"): value for name, _, value in (line.partition(":") for line in lines)}
+
+
 def state(server: Server) -> str:
     """What a node thinks of its cluster: ok, fail."""
-    return str(dict(server("CLUSTER", "INFO"))["cluster_state"])
+    return cluster_info(server)["state"]
 
 
 def until(condition: Callable[[], object], *, within_s: float = 20.0) -> None:

@@ -117,6 +117,8 @@ def secret_files(settings: Settings) -> Iterator[Finding]:
     ]
     if settings.api.token_file is not None:
         named.append(("api.token_file", settings.api.token_file))
+    if settings.queue.password_file is not None:
+        named.append(("queue.password_file", settings.queue.password_file))
     for key, path in named:
         yield _secret_file(key, path)
 
@@ -163,7 +165,8 @@ def _embedded(settings: Settings) -> str:
 async def _remote(settings: Settings) -> str:
     from gateway.outbox.redis import RedisOutbox  # noqa: PLC0415 - not needed by other commands
 
-    async with RedisOutbox(settings.queue.url, community="crossband") as outbox:
+    queue = settings.queue
+    async with RedisOutbox(queue.url, community="crossband", password_file=queue.password_file) as outbox:
         await outbox.ping()
     return "the server answers and can hold the queue"
 

@@ -146,6 +146,7 @@ def _build(path: Path, document: Document, paths: Paths, registry: Registry, loc
         gateway=gateway,
         queue=QueueSettings(
             url=document.queue.url,
+            password_file=paths.optional(document.queue.password_file, ("queue", "password_file"), problems),
             fsync=document.queue.fsync,
             server_path=paths.optional(document.queue.server_path, ("queue", "server_path"), problems),
             max_deliveries=document.queue.max_deliveries,

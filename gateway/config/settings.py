@@ -35,7 +35,9 @@ class QueueSettings:
     """``[queue]``."""
 
     url: str
-    """``embedded`` or the address of a Redis or Valkey."""
+    """``embedded`` or the address of a Redis or Valkey, its Sentinels or its Cluster."""
+    password_file: Path | None
+    """Of the queue's password; None: it is in the url, or there is none."""
     fsync: Literal["always", "everysec"]
     """Of the embedded server."""
     server_path: Path | None

@@ -13,12 +13,11 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from gateway.config import units
 from gateway.config.problems import bad
 from gateway.model import Address, Level
+from gateway.outbox import redis_url
 
 RESERVED_BRIDGES = frozenset({"api"})
 """Bridge names the core uses itself: `api` is where messages posted to the API come from."""
 
-_QUEUE_SCHEMES = ("redis", "rediss", "unix")
-_LATER_SCHEMES = ("redis+sentinel", "redis+cluster")
 _BRIDGE_NAME = re.compile(r"[a-z](?:_?[a-z0-9-]){0,31}")
 _BOX_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,31}")
 
@@ -66,14 +65,8 @@ def _level(value: Any) -> Level:
 
 def _queue_url(value: Any) -> str:
     url = _text(value)
-    scheme, found, rest = url.partition("://")
-    if scheme in _LATER_SCHEMES:
-        msg = f"{scheme}:// comes with a later release; write embedded, redis://, rediss:// or unix:// for now"
-        raise ValueError(msg)
-    if url != "embedded" and not (found and scheme in _QUEUE_SCHEMES and rest):
-        schemes = " ".join(f"{scheme}://" for scheme in _QUEUE_SCHEMES)
-        msg = f"it is neither 'embedded' nor an address of a queue; write embedded or one of {schemes}"
-        raise ValueError(msg)
+    if url != "embedded":
+        redis_url.read(url)
     return url
 
 
@@ -127,6 +120,7 @@ class QueueTable(Table):
     """``[queue]``."""
 
     url: Annotated[str, _checked(_queue_url)] = "embedded"
+    password_file: Path | None = Field(default=None, description="Name a file that holds the queue's password")
     fsync: Literal["always", "everysec"] = "everysec"
     server_path: Path | None = Field(
         default=None, description="Name a redis-server or valkey-server to run as the queue"

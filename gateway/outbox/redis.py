@@ -9,12 +9,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import quote
 
 import structlog
-from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
 from gateway.model import BridgeName, Delivery, DeliveryId, ResumePoint, State, StoreUnavailable
@@ -47,9 +47,10 @@ from gateway.outbox.records import (
     read_tries,
     write_body,
 )
-from gateway.outbox.redis_client import connect
+from gateway.outbox.redis_client import Client, connect
 from gateway.outbox.redis_errors import CAUGHT, NoSkew, outbox_error
 from gateway.outbox.redis_server import Engine, vet
+from gateway.outbox.redis_url import Way, read
 from gateway.outbox.scripts import load_scripts
 
 log = structlog.get_logger()
@@ -83,17 +84,20 @@ class RedisOutbox:
 
     def __init__(
         self,
-        server: str | Callable[[], Redis],
+        server: str | Callable[[], Client],
         *,
         community: str,
         quota: Quota | None = None,
         shared: Shared | None = None,
+        password_file: Path | None = None,
     ) -> None:
         """Use the server at a url, or what the factory connects to, under the keys of one community.
 
         `shared`: who we are among the boxes that use it too.
         """
         self._server = server
+        self._password_file = password_file
+        self._way = Way.PLAIN
         self._shared = shared
         self._skew_ms: int | None = None
         self._tag = f"xb:{{{quote(community, safe='')}}}:"
@@ -104,7 +108,7 @@ class RedisOutbox:
         self._expired: dict[Fence, list[str]] = {}
         self._overdue: dict[Fence, list[str]] = {}
         self._shifting: tuple[str, int] | None = None
-        self._client: Redis | None = None
+        self._client: Client | None = None
         self.vetted: Engine | None = None
         """Which server answered last, once it was found fit."""
         self.unreadable = 0
@@ -112,7 +116,11 @@ class RedisOutbox:
 
     async def __aenter__(self) -> Self:
         server = self._server
-        self._client = connect(server) if isinstance(server, str) else server()
+        if isinstance(server, str):
+            self._client = connect(server, key=self._skew_key, password_file=self._password_file)
+            self._way = read(server).way
+        else:
+            self._client = server()
         return self
 
     async def __aexit__(
@@ -128,7 +136,11 @@ class RedisOutbox:
 
     async def engine(self) -> Engine:
         """Return which server this is, once it was found fit for a queue; else raise as `ping` does."""
-        self.vetted = vet(await self._command("INFO"))
+        try:
+            self.vetted = vet(await self._command("INFO"), self._way)
+        except StoreUnavailable:
+            await self._open().aclose()  # it opens again: where the Sentinels or the Cluster say by then
+            raise
         if self._shared is not None:
             await self._compare_clocks(self._shared)
         return self.vetted
@@ -324,9 +336,9 @@ class RedisOutbox:
             raise outbox_error(error) from error
 
     async def _send(self, *command: Any) -> Any:
-        return await self._open().execute_command(*command)  # type: ignore[no-untyped-call]  # theirs is untyped
+        return await self._open().execute_command(*command)
 
-    def _open(self) -> Redis:
+    def _open(self) -> Client:
         if self._client is None:
             raise StoreUnavailable("the queue is closed")
         return self._client

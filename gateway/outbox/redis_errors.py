@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from types import MappingProxyType
 
 import redis.exceptions as theirs
+from redis.asyncio.sentinel import MasterNotFoundError
 
 from gateway.model import LeaseLost, OutboxError, StoreRefused, StoreUnavailable
 
-_LATER = "comes with a later release: name one plain server in [queue] url"
+_LOGIN = "the queue's server refused the login: mend user and password in [queue] url, or its password_file"
 
 
 class NoSkew(StoreUnavailable):
@@ -23,17 +25,29 @@ _BY_TYPE: tuple[tuple[type[Exception], type[OutboxError], str], ...] = (
     (
         theirs.AuthenticationError,
         StoreRefused,
-        "the queue's server refused the login: mend user and password in its url",
+        _LOGIN,
     ),
-    (
-        theirs.AuthorizationError,
-        StoreRefused,
-        "the queue's server refused the login: mend user and password in its url",
-    ),
+    (theirs.AuthorizationError, StoreRefused, _LOGIN),
+    (theirs.AuthenticationWrongNumberOfArgsError, StoreRefused, _LOGIN),
     (theirs.NoPermissionError, StoreRefused, "the queue's user may not do what the gateway needs: mend its ACL"),
     (theirs.OutOfMemoryError, StoreUnavailable, "the queue's server is out of memory (maxmemory reached)"),
     (theirs.ReadOnlyError, StoreUnavailable, "the queue's server is a read-only replica now"),
-    (theirs.MovedError, StoreRefused, f"the queue's server is part of a Redis Cluster; that {_LATER}"),
+    (theirs.MovedError, StoreUnavailable, "the queue's cluster doesn't agree who has its slot"),
+    (theirs.AskError, StoreUnavailable, "the queue's slot is on its way to another node"),
+    (theirs.TryAgainError, StoreUnavailable, "the queue's slot is on its way to another node"),
+    (theirs.MasterDownError, StoreUnavailable, "the queue's server is a replica whose primary is away"),
+    (theirs.ClusterDownError, StoreUnavailable, "the queue's cluster is down: not all of its slots are served"),
+    (theirs.ClusterCrossSlotError, StoreRefused, "the queue's server cuts slots otherwise than Redis does"),
+    (
+        theirs.InvalidResponse,
+        StoreRefused,
+        "what answers there doesn't speak the Redis protocol: mend host and port in [queue] url",
+    ),
+    (
+        MasterNotFoundError,
+        StoreUnavailable,
+        "no Sentinel that answers knows such a primary that is up: look at its name, and at how many Sentinels run",
+    ),
     (theirs.MaxConnectionsError, StoreUnavailable, "too many calls to the queue at once"),
     (theirs.TimeoutError, StoreUnavailable, "the queue's server didn't answer in time"),
     (theirs.ConnectionError, StoreUnavailable, "the queue's server can't be reached"),
@@ -48,8 +62,8 @@ _BY_CODE: Mapping[str, tuple[type[OutboxError], str]] = MappingProxyType(
         "MISCONF": (StoreUnavailable, "the queue's server can't write to its disk"),
         "NOREPLICAS": (StoreUnavailable, "the queue's server has too few replicas to accept writes"),
         "MASTERDOWN": (StoreUnavailable, "the queue's server is a replica whose primary is away"),
-        "CLUSTERDOWN": (StoreUnavailable, "the queue's cluster is down"),
-        "CROSSSLOT": (StoreRefused, f"the queue's server is a Redis Cluster; that {_LATER}"),
+        "CLUSTERDOWN": (StoreUnavailable, "the queue's cluster is down: not all of its slots are served"),
+        "CROSSSLOT": (StoreRefused, "the queue's server cuts slots otherwise than Redis does"),
         "BUSY": (StoreUnavailable, "the queue's server is busy with somebody's script"),
         "UNBLOCKED": (StoreUnavailable, "the queue's server is changing its role"),
         "WRONGTYPE": (
@@ -70,10 +84,20 @@ def outbox_error(error: Exception) -> OutboxError:
     if code in _BY_CODE:
         kind, reason = _BY_CODE[code]
         return kind(reason)
+    if (cause := _of_tls(error)) is not None:
+        return StoreRefused(
+            _with_cause("TLS with the queue's server failed: mend its certificate, or [queue] url", cause)
+        )
     for of, kind, reason in _BY_TYPE:
         if isinstance(error, of):
             return kind(_with_cause(reason, error))
     return StoreUnavailable(_with_cause("the queue's server refused", error))
+
+
+def _of_tls(error: BaseException | None) -> ssl.SSLError | None:
+    while error is not None and not isinstance(error, ssl.SSLError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _with_cause(reason: str, error: Exception) -> str:

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from gateway.model import StoreRefused, StoreUnavailable
+from gateway.outbox.redis_url import Way
 
 OLDEST: Mapping[str, tuple[int, ...]] = MappingProxyType({"redis": (7, 0), "valkey": (7, 2)})
 """The first versions with script flags, which let a full server be drained."""
@@ -54,8 +55,24 @@ def engine_of(info: Mapping[str, Any]) -> Engine:
     return Engine("redis", parse_version(str(info.get("redis_version", "0"))))
 
 
-def vet(info: Mapping[str, Any]) -> Engine:
-    """Return the engine, or raise StoreRefused / StoreUnavailable saying why it can't hold the queue."""
+def _vet_topology(info: Mapping[str, Any], way: Way) -> None:
+    clustered = bool(int(info.get("cluster_enabled", 0)))
+    if clustered and way is not Way.CLUSTER:
+        raise StoreRefused("the queue's server is part of a Cluster: write redis+cluster://HOST,HOST in [queue] url")
+    if way is Way.CLUSTER and not clustered:
+        raise StoreRefused("the queue's server is not part of a Cluster: write redis://HOST in [queue] url")
+    if info.get("role") not in {"slave", "replica"}:
+        return
+    if way is Way.PLAIN:
+        raise StoreRefused("the queue's server is a replica: name the primary in [queue] url, or its Sentinels")
+    raise StoreUnavailable("the queue's server has become a replica; its successor isn't known yet")
+
+
+def vet(info: Mapping[str, Any], way: Way = Way.PLAIN) -> Engine:
+    """Return the engine, or raise StoreRefused / StoreUnavailable saying why it can't hold the queue.
+
+    `way`: how it was found.
+    """
     engine = engine_of(info)
     refuse_too_old(engine)
     policy = str(info.get("maxmemory_policy", "noeviction"))
@@ -64,10 +81,7 @@ def vet(info: Mapping[str, Any]) -> Engine:
             f"the queue's server throws data away when it is full (maxmemory-policy {policy}): "
             "set maxmemory-policy noeviction, or give the queue a server of its own"
         )
-    if int(info.get("cluster_enabled", 0)):
-        raise StoreRefused("the queue's server is a Redis Cluster; that comes with a later release")
-    if info.get("role") in {"slave", "replica"}:
-        raise StoreRefused("the queue's server is a replica: name the primary in [queue] url")
+    _vet_topology(info, way)
     if int(info.get("loading", 0)):
         raise StoreUnavailable("the queue's server is still loading its data")
     return engine

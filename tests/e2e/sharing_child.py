@@ -51,7 +51,7 @@ class FileBridge:
         self._at = int(context.resume or 0)
 
     async def __aenter__(self):
-        if self.name.startswith("mast") and self.name != f"mast_{BOX}" or (self._folder / f"cut_{BOX}").exists():
+        if (self.name.startswith("mast") and self.name != f"mast_{BOX}") or (self._folder / f"cut_{BOX}").exists():
             raise LinkDown("there is no such device here")
         self._note("connected")
         return self
@@ -111,5 +111,7 @@ if __name__ == "__main__":
     registry = Registry({"file": lambda: BridgeKind(create=build, check=lambda _: frozenset())})
     settings = load(Path(sys.argv[1]), {}, registry=registry)
     BOX = settings.gateway.name
-    gateway.sender.LEASE_MS = gateway.delivery.LEASE_MS = round(float(sys.argv[2]) * 1000)
+    lease_ms = round(float(sys.argv[2]) * 1000)
+    gateway.sender.LEASE_MS = gateway.delivery.LEASE_MS = lease_ms
+    gateway.sender.LET_GO_MS = lease_ms * 2 // 3  # in the proportion they really have
     asyncio.run(service.serve(settings, registry=registry))

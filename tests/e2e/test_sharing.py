@@ -21,7 +21,7 @@ from tests.queue_servers import Server, running
 
 CHILD = Path(__file__).with_name("sharing_child.py")
 CONVERSATIONS = 3
-LEASE_S = 3.0
+LEASE_S = 2.0
 """Short, so that the suite is; the real one is for the slow tests."""
 BOXES = ("hill", "lake")
 CONFIG = """
@@ -176,7 +176,7 @@ def both(boxes: Boxes) -> str:
 
 
 @pytest.mark.parametrize(
-    ("boxes", "rounds"), [(LEASE_S, 4), pytest.param(15.0, 20, marks=pytest.mark.slow)], indirect=["boxes"]
+    ("boxes", "rounds"), [(LEASE_S, 2), pytest.param(15.0, 20, marks=pytest.mark.slow)], indirect=["boxes"]
 )
 def test_a_gateway_that_is_killed_again_and_again_loses_and_doubles_nothing(boxes: Boxes, rounds: int) -> None:
     seed = random.randrange(1 << 32)
@@ -206,7 +206,7 @@ def test_a_killed_gateways_bridges_are_taken_over_within_its_lease_and_nothing_i
     boxes.say(30)
     boxes.until(boxes.all_shown)
     before = len(boxes.shown())
-    time.sleep(2.5)  # so that the resume point is marked
+    time.sleep(1.5)  # so that the resume point is marked
 
     boxes.kill9(holder)
     boxes.say(30)
@@ -274,4 +274,4 @@ def test_a_box_that_cannot_reach_the_network_leaves_it_to_one_that_can(boxes: Bo
     boxes.until(lambda: boxes.state(other(holder), "near") == "up", within_s=40)
     boxes.until(boxes.all_shown)
     boxes.check()
-    assert boxes.bridge(holder, "near")["reason"] == f"{other(holder)} has it"
+    boxes.until(lambda: boxes.bridge(holder, "near")["reason"] == f"{other(holder)} has it")
