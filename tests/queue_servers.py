@@ -22,7 +22,18 @@ from bridges.sim.synapse import free_port
 from gateway.model import StoreRefused
 from gateway.outbox.binary import find_binary
 
-BOUND = ("--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--protected-mode", "no")
+BOUND = (
+    "--bind",
+    "127.0.0.1",
+    "--save",
+    "",
+    "--appendonly",
+    "no",
+    "--protected-mode",
+    "no",
+    "--repl-diskless-sync-delay",
+    "0",
+)
 FAILS_OVER_MS = 1500
 
 
@@ -75,6 +86,10 @@ class Server:
         finally:
             client.close()
 
+    def knows(self, password: str | None) -> None:
+        """Say its password from now on."""
+        self._password = password
+
     def freeze(self) -> None:
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
@@ -119,23 +134,38 @@ def running(*servers: Server) -> Iterator[None]:
             server.kill9()
 
 
+class Node(Server):
+    """One of a Cluster."""
+
+    def __init__(self, folder: Path) -> None:
+        self.bus = free_port()
+        cluster_options = {
+            "enabled": "yes",
+            "node-timeout": "2000",
+            "port": str(self.bus),
+            "replica-validity-factor": "0",
+        }
+        super().__init__(
+            folder, *(word for key, value in cluster_options.items() for word in (f"--cluster-{key}", value))
+        )
+
+
 @contextmanager
-def cluster(folder: Path, *, replicas: bool = False) -> Iterator[list[Server]]:
+def cluster(folder: Path, *, replicas: bool = False) -> Iterator[list[Node]]:
     """Three primaries, and if wanted a replica of each after them."""
-    options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-config-file", "nodes.conf")
-    servers = [Server(folder, *options) for _ in range(6 if replicas else 3)]
-    with running(*servers):
-        for nth, server in enumerate(servers[:3]):
-            server("CLUSTER", "ADDSLOTSRANGE", nth * 5461, 16383 if nth == 2 else nth * 5461 + 5460)
-            server("CLUSTER", "SET-CONFIG-EPOCH", nth + 1)
-        for server in servers[1:]:
-            server("CLUSTER", "MEET", "127.0.0.1", servers[0].port)
-        known = str(len(servers))
-        until(lambda: all(cluster_info(one)["known_nodes"] == known for one in servers))
-        for primary, replica in zip(servers[:3], servers[3:], strict=False):
+    nodes = [Node(folder) for _ in range(6 if replicas else 3)]
+    with running(*nodes):
+        for nth, node in enumerate(nodes[:3]):
+            node("CLUSTER", "ADDSLOTSRANGE", nth * 5461, 16383 if nth == 2 else nth * 5461 + 5460)
+            node("CLUSTER", "SET-CONFIG-EPOCH", nth + 1)
+        for node in nodes[1:]:
+            node("CLUSTER", "MEET", "127.0.0.1", nodes[0].port, nodes[0].bus)
+        known = str(len(nodes))
+        until(lambda: all(cluster_info(one)["known_nodes"] == known for one in nodes))
+        for primary, replica in zip(nodes[:3], nodes[3:], strict=False):
             replica("CLUSTER", "REPLICATE", primary("CLUSTER", "MYID"))
-        until(lambda: all(state(one) == "ok" for one in servers))
-        yield servers
+        until(lambda: all(state(one) == "ok" for one in nodes))
+        yield nodes
 
 
 def cluster_info(server: Server) -> dict[str, str]:

@@ -48,7 +48,7 @@ def connect(url: str, *, key: str, password_file: Path | None = None) -> Client:
             case Way.PLAIN:
                 return _plain(target.url, options)
             case Way.SENTINEL:
-                return _primary(target, options)
+                return Primary(target, options)
             case Way.CLUSTER:
                 return OneSlot(target.hosts, key=key, connect=lambda host, port: _node(host, port, options, target))
     except (TypeError, ValueError, theirs.DataError) as error:
@@ -90,13 +90,27 @@ def _packed(pool: ConnectionPool) -> Redis:
     return Redis.from_pool(pool)
 
 
-def _primary(target: Target, options: dict[str, Any]) -> Redis:
-    limits = {"socket_timeout": SENTINEL_WITHIN_S, "socket_connect_timeout": SENTINEL_WITHIN_S}
-    watched = {**limits, "retry": options["retry"], "protocol": 2}
-    sentinels = Sentinel(target.hosts, sentinel_kwargs=watched)  # type: ignore[no-untyped-call]  # theirs is untyped
-    login = _login(target, options)
-    client: Redis = sentinels.master_for(target.name, db=target.db, connection_class=_OfPrimary, **login)
-    return client
+class Primary:
+    """Speaks to whichever server the Sentinels name."""
+
+    def __init__(self, target: Target, options: dict[str, Any]) -> None:
+        limits = {"socket_timeout": SENTINEL_WITHIN_S, "socket_connect_timeout": SENTINEL_WITHIN_S}
+        asked = {**limits, "retry": options["retry"], "protocol": 2}
+        self._sentinels = Sentinel(target.hosts, sentinel_kwargs=asked)  # type: ignore[no-untyped-call]  # theirs
+        login = _login(target, options)
+        self._client: Redis = self._sentinels.master_for(
+            target.name, db=target.db, connection_class=_OfPrimary, **login
+        )
+
+    async def execute_command(self, *command: Any) -> Any:
+        """Say one command to the primary."""
+        return await self._client.execute_command(*command)  # type: ignore[no-untyped-call]  # theirs is untyped
+
+    async def aclose(self) -> None:
+        """Close all connections, to the Sentinels too."""
+        await self._client.aclose()
+        for sentinel in self._sentinels.sentinels:
+            await sentinel.aclose()
 
 
 class _Packed:

@@ -176,7 +176,9 @@ def both(boxes: Boxes) -> str:
 
 
 @pytest.mark.parametrize(
-    ("boxes", "rounds"), [(LEASE_S, 2), pytest.param(15.0, 20, marks=pytest.mark.slow)], indirect=["boxes"]
+    ("boxes", "rounds"),
+    [(LEASE_S, 2), pytest.param(15.0, 20, marks=[pytest.mark.slow, pytest.mark.timeout(1200)])],
+    indirect=["boxes"],
 )
 def test_a_gateway_that_is_killed_again_and_again_loses_and_doubles_nothing(boxes: Boxes, rounds: int) -> None:
     seed = random.randrange(1 << 32)
