@@ -42,6 +42,9 @@ async def deliver(sender: Sender) -> None:
             sender.holds = False
             sender.end_all()
             await sender.resign(shift.fence)
+        if (task := asyncio.current_task()) and task.cancelling():
+            # A group that is ending already for a lost lease drops a cancellation that comes meanwhile.
+            raise asyncio.CancelledError
 
 
 class Shift:

@@ -344,3 +344,23 @@ async def test_a_copy_that_comes_in_where_a_delivery_still_waits_cancels_it(tmp_
 
         assert core.bridge.texts == ["text 0", "text 2"]
         assert (await core.history(ident))[-1] == ("cancelled", "already there")
+
+
+async def test_a_stop_that_comes_while_a_lost_lease_is_wound_up_is_heeded(tmp_path, monkeypatch):
+    monkeypatch.setattr("gateway.delivery.LEASE_MS", 150)  # so that it is noticed soon
+
+    class Slow(ScriptedBridge):
+        async def send(self, message, to, *, key):
+            sending.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                winding_up.set()
+                await asyncio.sleep(0.1)
+
+    sending, winding_up = asyncio.Event(), asyncio.Event()
+    async with asyncio.timeout(8), running_core(tmp_path, Slow()) as core:
+        await core.say(1)
+        await sending.wait()
+        assert await core.outbox.acquire(BridgeName("radio"), "box", now_ms=core.clock.now_ms(), ttl_ms=60_000)
+        await winding_up.wait()
