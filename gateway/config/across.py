@@ -10,9 +10,10 @@ from typing import Any
 from gateway.config import units
 from gateway.config.paths import Paths
 from gateway.config.problems import KeyPath, Problem
-from gateway.config.settings import ApiSettings, BridgeSettings
+from gateway.config.settings import ApiSettings, BridgeSettings, QueueSettings
 from gateway.config.tables import Document, RouteTable
 from gateway.model import Address, BridgeKind, BridgeName, ConfigError
+from gateway.outbox import redis_url
 from gateway.registry import Registry
 from gateway.routing import Route
 
@@ -193,3 +194,12 @@ def check_listen(api: ApiSettings, problems: list[Problem]) -> None:
                 mend='Add token_file = "..." (crossband token makes one), or listen on 127.0.0.1',
             )
         )
+
+
+def check_queue(queue: QueueSettings, problems: list[Problem]) -> None:
+    """A password is in one place."""
+    if queue.password_file is None or queue.url == "embedded":
+        return
+    if redis_url.read(queue.url).password is not None:
+        reason = "there is a password in the url already"
+        problems.append(Problem(path=("queue", "password_file"), reason=reason, mend="Leave one of them out"))

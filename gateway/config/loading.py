@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from gateway.config.across import check_listen, read_bridges, read_routes
+from gateway.config.across import check_listen, check_queue, read_bridges, read_routes
 from gateway.config.environment import Overridden, override
 from gateway.config.lines import key_lines, line_of
 from gateway.config.paths import Paths
@@ -167,6 +167,7 @@ def _build(path: Path, document: Document, paths: Paths, registry: Registry, loc
         permissions=_permissions(document),
     )
     check_listen(settings.api, problems)
+    check_queue(settings.queue, problems)
     if problems:
         raise InvalidConfig(problems, locate)
     return settings

@@ -23,6 +23,8 @@ from tests.contract.delivery_desk import running_core
 from tests.queue_servers import Node, Sentinel, Server, cluster, running, state, until
 
 RADIO = BridgeName("radio")
+DOCUMENTED = "resetkeys ~xb:* +eval +evalsha +@hash +@sortedset +@list +@set +@string +@keyspace"
+"""What docs/operate.md says a user of the queue needs, besides INFO and TIME."""
 
 
 @pytest.fixture
@@ -104,8 +106,12 @@ async def test_a_user_who_may_not(server: Server) -> None:
         kind, reason = await told(outbox)
         assert kind is StoreRefused
         assert "mend its ACL" in reason
-        server("ACL", "SETUSER", "box", "+@all")
+        await asyncio.to_thread(server, "ACL", "SETUSER", "box", *DOCUMENTED.split())
         await ends_well(outbox)
+        await put(outbox)
+        fence = await outbox.acquire(RADIO, "hill", now_ms=0, ttl_ms=1000)
+        assert fence is not None
+        await outbox.claim(fence, now_ms=0, visible_ms=1, limit=1, run=1)
 
 
 async def test_a_replica_is_named_as_one_and_its_promotion_is_noticed(folder: Path, server: Server) -> None:

@@ -172,10 +172,15 @@ def test_a_data_dir_too_deep_for_sockets_gets_a_short_run_dir(read: Load) -> Non
         ("[permissions]", '[queue]\nurl = "http://x"\n[permissions]', ":27: queue.url: it is neither 'embedded' nor "),
         (
             "[permissions]",
-            '[queue]\nurl = "redis+sentinel://a:1,b:2/x"\n[permissions]',
-            ":27: queue.url: redis+sentinel:// comes with a later release. Write embedded, redis://, rediss:// or unix://",
+            '[queue]\nurl = "redis+sentinel://a:1,b:2"\n[permissions]',
+            ":27: queue.url: the primary's name is missing. Write redis+sentinel://HOST,HOST/NAME, ",
         ),
-        ("[permissions]", '[queue]\nurl = "redis+cluster://a:1"\n[permissions]', ":27: queue.url: redis+cluster:// "),
+        ("[permissions]", '[queue]\nurl = "redis+cluster://a:x"\n[permissions]', ":27: queue.url: a port is not a "),
+        (
+            "[permissions]",
+            '[queue]\nurl = "redis://u:p@a"\npassword_file = "p"\n[permissions]',
+            ":28: queue.password_file: there is a password in the url already. Leave one of them out",
+        ),
         ("[permissions]", '[queue]\nmax_bytes = "x"\n[permissions]', ":27: queue.max_bytes: 'x' is not a size. Write "),
         ("[permissions]", '[log]\nlevel = "all"\n[permissions]', ":27: log.level: input should be 'debug', "),
         ("[permissions]", '[bridges.home]\nkind="x"\n[permissions]', ":26: not TOML: cannot declare"),

@@ -3,11 +3,20 @@
 
 from __future__ import annotations
 
+import ssl
+
 import pytest
 import redis.exceptions as theirs
+from redis.asyncio.sentinel import MasterNotFoundError
 
 from gateway.model import LeaseLost, OutboxError, StoreRefused, StoreUnavailable
-from gateway.outbox.redis_errors import outbox_error
+from gateway.outbox.redis_errors import NoSkew, outbox_error
+
+
+def because(cause: Exception) -> Exception:
+    error = theirs.ConnectionError("Error 1 connecting to host:6379.")
+    error.__cause__ = cause
+    return error
 
 
 @pytest.mark.parametrize(
@@ -20,7 +29,19 @@ from gateway.outbox.redis_errors import outbox_error
         (theirs.BusyLoadingError("Redis is loading"), StoreUnavailable, "still loading"),
         (theirs.AuthenticationError("Authentication required."), StoreRefused, "refused the login"),
         (theirs.NoPermissionError("no permissions to run 'evalsha'"), StoreRefused, "ACL"),
-        (theirs.MovedError("1234 127.0.0.1:7000"), StoreRefused, "Cluster"),
+        (theirs.MovedError("1234 127.0.0.1:7000"), StoreUnavailable, "doesn't agree who has its slot"),
+        (theirs.AskError("1234 127.0.0.1:7000"), StoreUnavailable, "on its way to another node"),
+        (theirs.TryAgainError("Multiple keys request during rehashing"), StoreUnavailable, "on its way to another"),
+        (theirs.ClusterDownError("The cluster is down"), StoreUnavailable, "not all of its slots are served"),
+        (theirs.MasterDownError("Link with MASTER is down"), StoreUnavailable, "whose primary is away"),
+        (theirs.ClusterCrossSlotError("Keys in request don't hash"), StoreRefused, "cuts slots otherwise"),
+        (MasterNotFoundError("No master found for 'main'"), StoreUnavailable, "how many Sentinels run"),
+        (theirs.InvalidResponse("Protocol Error: b'HTTP'"), StoreRefused, "doesn't speak the Redis protocol"),
+        (because(ssl.SSLCertVerificationError("self-signed")), StoreRefused, "mend its certificate"),
+        (theirs.AuthenticationWrongNumberOfArgsError("no user"), StoreRefused, "refused the login"),
+        (theirs.ResponseError("NOREPLICAS Not enough good replicas to write."), StoreUnavailable, "too few replicas"),
+        (theirs.ResponseError("BUSY Valkey is busy running a script"), StoreUnavailable, "somebody's script"),
+        (theirs.ResponseError("NOSKEW this box has not told its clock"), NoSkew, "forgot this box's clock"),
         (theirs.ResponseError("WRONGTYPE Operation against a key"), StoreRefused, "somebody else's data"),
         (theirs.TimeoutError("Timeout reading"), StoreUnavailable, "in time"),
         (theirs.ConnectionError("Error 111 connecting"), StoreUnavailable, "can't be reached"),
