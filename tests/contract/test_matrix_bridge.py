@@ -720,3 +720,27 @@ async def test_a_sync_token_the_server_does_not_know_starts_anew_without_replay(
         assert "no longer knew" in bridge.describe()["not_carried"]
         await town.ali.say(town.room_id, "new")
         assert bodies([await waiting]) == ["new"]
+
+
+async def test_another_box_goes_on_reading_where_this_one_was_and_repeats_nothing(
+    town: Town, box: Box, tmp_path: Path
+) -> None:
+    standby = Box(town, tmp_path / "standby").bridge()
+    holder = box.bridge()
+    to = Address(HOME, town.alias)
+    assert holder.position is None
+    async with listening(holder) as items:
+        await town.ali.say(town.room_id, "one")
+        await take(items, 1)
+        where = holder.position  # not stored yet: the next one wasn't asked for
+        await holder.send(radio_says("ours"), to, key="k.0")
+    assert where is not None
+    await town.ali.say(town.room_id, "two")
+
+    standby.go_on_from(where)
+    async with listening(standby) as items:
+        assert bodies(await take(items, 2)) == ["one", "two"]
+        await standby.send(radio_says("ours"), to, key="k.0")
+
+    ours = [event for event in await town.ali.heard(town.room_id) if event["content"]["body"].endswith("ours")]
+    assert len(ours) == 1

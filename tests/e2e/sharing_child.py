@@ -48,13 +48,18 @@ class FileBridge:
         )
         self._folder = Path(context.table["folder"])
         self._context = context
-        self._at = int(context.resume or 0)
+        self._at = None if context.resume is None else int(context.resume)
 
     async def __aenter__(self):
         if (self.name.startswith("mast") and self.name != f"mast_{BOX}") or (self._folder / f"cut_{BOX}").exists():
             raise LinkDown("there is no such device here")
+        if self._at is None:
+            self._at = self._first()
         self._note("connected")
         return self
+
+    def _first(self):
+        return 0
 
     async def __aexit__(self, *_):
         self._note("left")
@@ -93,11 +98,15 @@ class FileBridge:
 
 
 class RoamingBridge(FileBridge):
-    """One that another box can go on reading."""
+    """One that another box can go on reading; new, it begins with what is said from now on."""
+
+    def _first(self):
+        said = self._folder / self.name
+        return len(said.read_text().splitlines()) if said.exists() else 0
 
     @property
     def position(self):
-        return ResumePoint(str(self._at))
+        return None if self._at is None else ResumePoint(str(self._at))
 
     def go_on_from(self, point):
         self._at = int(point)

@@ -1,0 +1,308 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One bridge in several boxes: whose turn it is, and what the others know of it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from gateway.clock import SystemClock
+from gateway.elsewhere import Bookmark, Elsewhere, adopt
+from gateway.intake import Intake
+from gateway.journal import Journal, Retention
+from gateway.link import LinkState
+from gateway.model import (
+    Address,
+    BridgeName,
+    Delivery,
+    LeaseLost,
+    Message,
+    NativeId,
+    RemoteId,
+    ResumePoint,
+    Sender,
+    SenderId,
+    State,
+    StoreUnavailable,
+    Text,
+)
+from gateway.outbox.memory import MemoryOutbox
+from gateway.outbox.outbox import Buried, Done, Lease
+from gateway.turn import Superseded, Turn, box_of, owner_of
+from tests.contract.delivery_desk import CHANNEL, ROOM, Core, ScriptedBridge
+
+RADIO = CHANNEL.bridge
+CLOCK = SystemClock()
+
+
+class Roaming(ScriptedBridge):
+    """A bridge that can go on from elsewhere."""
+
+    def __init__(self):
+        super().__init__()
+        self.position = None
+        self.went_on_from = []
+
+    def go_on_from(self, point):
+        self.went_on_from.append(point)
+
+
+@pytest.fixture
+async def journal(tmp_path):
+    async with Journal(tmp_path / "journal.db", clock=CLOCK, retention=Retention()) as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch):
+    monkeypatch.setattr("gateway.turn.ASK_EVERY_S", 0.01)
+
+
+def message(number, origin=ROOM):
+    return Message(
+        native_id=NativeId(f"mx:${number}"),
+        origin=origin,
+        sender=Sender(id=SenderId("@ali:example.org"), name="Ali"),
+        content=Text(body=f"text {number}"),
+        received_ms=CLOCK.now_ms(),
+        remote_id=RemoteId(f"${number}"),
+    )
+
+
+def delivery(number, to=CHANNEL):
+    return Delivery(message=message(number), to=to)
+
+
+def turn_of(box, journal, outbox, bridge=None, *, shared=True):
+    return Turn(bridge or Roaming(), journal, outbox, CLOCK, owner=box, shared=shared)
+
+
+async def hold(outbox, box, *, ttl_ms=60_000):
+    fence = await outbox.acquire(RADIO, box, now_ms=CLOCK.now_ms(), ttl_ms=ttl_ms)
+    assert fence is not None
+    return fence
+
+
+async def standing_by(turn):
+    told = asyncio.Queue()
+    return asyncio.create_task(turn.wait(told.put_nowait)), await told.get()
+
+
+async def test_a_box_stands_by_while_another_holds_the_bridge_and_goes_on_where_that_was(journal):
+    outbox, bridge = MemoryOutbox(shared=True), Roaming()
+    fence = await hold(outbox, "hill#1")
+    await outbox.mark(fence, ResumePoint("s7"))
+    waiting, who = await standing_by(turn_of("lake#2", journal, outbox, bridge))
+    assert who == "hill has it"
+    assert not waiting.done()
+
+    await outbox.resign(fence)
+    async with asyncio.timeout(5):
+        await waiting
+    assert bridge.went_on_from == ["s7"]
+    assert await journal.resume_point(RADIO) == "s7"  # a restart goes on there too
+
+
+async def test_a_box_goes_on_by_its_own_journal_after_itself(journal):
+    outbox, bridge = MemoryOutbox(shared=True), Roaming()
+    fence = await hold(outbox, "hill#1")
+    await outbox.mark(fence, ResumePoint("s7"))
+
+    await turn_of("hill#1", journal, outbox, bridge).wait(lambda who: None)
+
+    assert bridge.went_on_from == []
+
+
+async def test_while_the_queue_is_away_a_fresh_box_connects_and_a_standby_stays_one(journal):
+    outbox = MemoryOutbox(shared=True)
+    holder = outbox.holder
+
+    async def away(*_, **__):
+        raise StoreUnavailable("away")
+
+    outbox.holder = away
+    async with asyncio.timeout(5):
+        await turn_of("hill#1", journal, outbox).wait(lambda who: None)
+
+    outbox.holder = holder
+    fence = await hold(outbox, "hill#1")
+    waiting, _ = await standing_by(turn_of("lake#2", journal, outbox))
+    outbox.holder = away
+    await outbox.resign(fence)
+    await asyncio.sleep(0.1)
+    assert not waiting.done()
+    outbox.holder = holder
+    async with asyncio.timeout(5):
+        await waiting
+
+
+async def test_without_other_boxes_it_is_always_our_turn(journal):
+    outbox = MemoryOutbox()
+    await hold(outbox, "somebody")
+
+    async with asyncio.timeout(5):
+        await turn_of("hill#1", journal, outbox, shared=False).wait(pytest.fail)
+
+
+async def test_what_is_done_with_a_bridge_ends_when_another_has_taken_it(journal):
+    turn = turn_of("hill#1", journal, MemoryOutbox(shared=True))
+
+    async def use(*, then):
+        async with asyncio.timeout(5), turn.ours():
+            then()
+            await asyncio.Event().wait()
+
+    def time_out():
+        raise TimeoutError
+
+    with pytest.raises(Superseded):
+        await use(then=turn.lost)
+    with pytest.raises(TimeoutError):
+        await use(then=time_out)
+    turn.lost()  # nothing is being done: nothing to end
+
+
+def test_two_boxes_of_one_name_hold_leases_under_two():
+    assert owner_of("hill", "a" * 32) != owner_of("hill", "b" * 32)
+    assert box_of(owner_of("hill", "a" * 32)) == "hill"
+
+
+async def test_the_box_that_accepted_learns_what_another_sent_and_what_failed_there(journal):
+    outbox, told = MemoryOutbox(shared=True), []
+    here = Elsewhere(RADIO, journal, outbox, CLOCK, changed=lambda _, change: told.append(change))
+    for number in (1, 2, 3):
+        await journal.accept(message(number), [delivery(number)])
+    batch = await journal.pending(RADIO, after=0, limit=10)
+    await outbox.put(RADIO, journal.source, after=0, upto=batch.upto, deliveries=batch.deliveries)
+    fence = await hold(outbox, "lake#2")
+    claimed = await outbox.claim(fence, now_ms=CLOCK.now_ms(), visible_ms=1000, limit=9, run=2)
+    one, two = (lease.id for lease in claimed.leases)
+    outcomes = [Done(id=one, remote_id=RemoteId("77")), Buried(id=two, reason="too big")]
+    await outbox.settle(fence, outcomes, now_ms=CLOCK.now_ms())
+
+    assert await here.look(0) == 0
+
+    kept = {ident: (await journal.delivery(ident)).record for ident in (one, two, delivery(3).id)}
+    assert [record.state for record in kept.values()] == [State.SENT, State.FAILED, State.WAITING]
+    assert kept[one].history[-1].reason == "by another gateway"
+    assert kept[two].history[-1].reason == "too big"
+    assert await journal.counterpart(ROOM, RemoteId("$1"), CHANNEL) == "77"
+    assert [change.id for change in told] == [one, two]
+
+
+async def test_what_another_box_accepted_has_its_story_on_the_box_that_sends_it(journal):
+    def lease(one):
+        return Lease(id=one.id, delivery=one, attempt=1, generation=0, until_ms=0)
+
+    whole = [lease(delivery(1)), lease(delivery(1, to=Address(RADIO, "Other"))), lease(delivery(2))]
+    known = {}
+    await adopt(journal, whole, known)
+
+    standings = await journal.standings([one.id for one in whole])
+    assert [standing.state for standing in standings.values()] == [State.WAITING] * 3
+    assert (await journal.find(ROOM, RemoteId("$2"))) is not None
+
+
+async def test_one_that_failed_here_and_was_sent_again_elsewhere_is_sent(journal):
+    one = delivery(1)
+    lease = Lease(id=one.id, delivery=one, attempt=1, generation=0, until_ms=0)
+    await adopt(journal, [lease], {})
+    await journal.apply([_failed(one.id)])
+    known = await journal.standings([one.id])
+
+    await adopt(journal, [lease], known)
+
+    assert known[one.id].state is State.WAITING
+    assert known[one.id].generation == 1  # the network may remember what it refused
+
+
+def _failed(ident):
+    from gateway.journal import Change
+
+    return Change(id=ident, state=State.FAILED, reason="no", at_ms=0)
+
+
+async def test_a_message_first_met_on_its_way_out_gets_all_its_deliveries_when_it_is_read_here(tmp_path):
+    async with Journal(tmp_path / "journal.db", clock=CLOCK, retention=Retention()) as journal:
+        core = Core(journal, MemoryOutbox(shared=True), ScriptedBridge(), CLOCK)
+        other = Delivery(message=message(1), to=Address(BridgeName("sea"), "x"))
+        await adopt(journal, [Lease(id=other.id, delivery=other, attempt=1, generation=0, until_ms=0)], {})
+        intake = Intake(journal, core.planner, core.outbox, core.watcher, hand_over=lambda *_: None, shared=True)
+
+        await intake.accept(message(1))
+
+        batch = await journal.pending(RADIO, after=0, limit=9)
+        assert [one.to for one in batch.deliveries] == [CHANNEL]
+
+
+class FakeDrain:
+    def __init__(self, upto):
+        self.upto = upto
+        self.woken = 0
+
+    def wake(self):
+        self.woken += 1
+
+
+async def test_a_source_is_marked_only_as_far_as_all_before_is_in_the_queue(journal):
+    outbox, bridge = MemoryOutbox(shared=True), Roaming()
+    quick, slow = FakeDrain(0), FakeDrain(0)
+    mark = Bookmark(bridge, journal, outbox, [quick, slow])
+    fence = await hold(outbox, "hill#1")
+
+    async def marked():
+        await mark.step(fence)
+        return (await outbox.holder(RADIO, now_ms=CLOCK.now_ms())).resume
+
+    bridge.position = ResumePoint("s0")
+    assert await marked() == "s0"  # nothing was ever said: a standby begins there, not at its own now
+    await journal.accept(message(1), [delivery(1)])
+    bridge.position = ResumePoint("s1")
+    quick.upto = 1
+    assert await marked() == "s0"
+    assert (quick.woken, slow.woken) == (0, 1)
+    await journal.accept(message(2), [delivery(2)])
+    bridge.position = ResumePoint("s2")
+    slow.upto = 1
+    assert await marked() == "s1"
+    quick.upto = slow.upto = 2
+    assert await marked() == "s2"
+
+    await hold(outbox, "hill#1")
+    bridge.position = ResumePoint("s3")
+    with pytest.raises(LeaseLost):
+        await mark.step(fence)
+
+
+async def test_a_shared_bridge_whose_network_is_out_of_reach_is_only_held_until_another_wants_it(journal, monkeypatch):
+    monkeypatch.setattr("gateway.sender.LET_GO_MS", -1)
+    core = Core(journal, MemoryOutbox(shared=True), ScriptedBridge(), CLOCK)
+    core.sender._shared = True
+    fence = await core.sender.acquire()
+    assert (await core.outbox.holder(RADIO, now_ms=CLOCK.now_ms())).owner == "box"
+    core.link.set(LinkState.DOWN, "out", CLOCK.now_ms())
+
+    await core.sender.renew(fence)
+
+    assert (await core.outbox.holder(RADIO, now_ms=CLOCK.now_ms())).owner == ""
+    await core.outbox.claim(fence, now_ms=CLOCK.now_ms(), visible_ms=1, limit=1, run=1)  # and still ours
+    await hold(core.outbox, "lake#2")
+    with pytest.raises(LeaseLost):
+        await core.sender.renew(fence)
+
+
+async def test_a_box_whose_lease_may_be_over_asks_before_it_sends_anything_more(journal):
+    core = Core(journal, MemoryOutbox(shared=True), ScriptedBridge(), CLOCK)
+    core.sender._shared = True
+    fence = await core.sender.acquire()
+    await core.sender.assure(fence)
+    core.sender._sure_until = CLOCK.monotonic()  # as after it was frozen
+    await core.sender.assure(fence)
+    assert core.sender._sure_until > CLOCK.monotonic()
+
+    core.sender._sure_until = CLOCK.monotonic()
+    core.outbox._at(RADIO).until = 0
+    await hold(core.outbox, "lake#2")
+    with pytest.raises(LeaseLost):
+        await core.sender.assure(fence)
