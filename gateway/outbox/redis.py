@@ -6,6 +6,7 @@ Nothing is retried here: every call is idempotent, and the caller knows how long
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -336,7 +337,14 @@ class RedisOutbox:
             raise outbox_error(error) from error
 
     async def _send(self, *command: Any) -> Any:
-        return await self._open().execute_command(*command)
+        task = asyncio.current_task()
+        cancelled = task.cancelling() if task else 0
+        try:
+            return await self._open().execute_command(*command)
+        finally:
+            if task and task.cancelling() > cancelled:
+                # Before Python 3.12 asyncio.wait_for, with which redis-py sends, may lose a cancellation.
+                raise asyncio.CancelledError
 
     def _open(self) -> Client:
         if self._client is None:

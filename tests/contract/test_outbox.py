@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 import time
 import uuid
@@ -796,6 +797,19 @@ async def test_a_restarted_server_is_told_the_scripts_again(server: Harness) -> 
     await server.put(delivery(1))
     await server.outbox._open().execute_command("SCRIPT", "FLUSH")
     assert await server.claimed(await server.hold()) == [1]
+
+
+async def test_a_call_that_is_cancelled_ends_wherever_it_is(server: Harness) -> None:
+    """Whoever works in a loop would go on for ever."""
+    await server.put(delivery(1))
+    for number in range(120):
+        call = asyncio.ensure_future(server.outbox.cursor(RADIO, "box"))
+        for _ in range(number % 30):
+            await asyncio.sleep(0)
+        is_done = call.done()
+        call.cancel()
+        await asyncio.wait([call])
+        assert is_done or call.cancelled(), f"after {number % 30} turns"
 
 
 async def test_without_a_server_every_call_says_so() -> None:
