@@ -141,3 +141,7 @@ class PasswordFile(CredentialProvider):
         except (OSError, UnicodeDecodeError) as error:
             raise theirs.AuthenticationError(f"[queue] password_file can't be read: {error}") from error
         return (password,) if self._user is None else (self._user, password)
+
+    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
+        """Return the same: a file this small takes no time."""
+        return self.get_credentials()
