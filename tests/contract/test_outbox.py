@@ -985,3 +985,24 @@ async def test_fates_are_forgotten_a_generation_at_a_time(valkey: str) -> None:
             await harness.settle(fence, Done(id=delivery(number).id), now_ms=START + day * days)
         known = await outbox.fates(RADIO, [delivery(number).id for number in range(4)])
         assert list(known) == [delivery(2).id, delivery(3).id]
+
+
+async def test_a_boxs_clock_that_is_set_moves_nothing_for_the_others(valkey: str) -> None:
+    year = 365 * 86_400_000
+    community, ahead_ms = uuid.uuid4().hex, [0]
+    base = box("hill")
+    hill, lake = Shared(box="hill", now_ms=lambda: base.now_ms() + ahead_ms[0]), box("lake")
+    async with (
+        RedisOutbox(valkey, community=community, shared=hill) as one,
+        RedisOutbox(valkey, community=community, shared=lake) as other,
+    ):
+        await Harness(one, QUOTA).put(delivery(1, received_ms=hill.now_ms(), expires_ms=hill.now_ms() + 60_000))
+        ahead_ms[0] = -year
+        await one.shift(-year)
+        await Harness(one, QUOTA).put(delivery(2, received_ms=hill.now_ms(), expires_ms=hill.now_ms() + 60_000))
+        fence = await other.acquire(RADIO, "lake", now_ms=lake.now_ms(), ttl_ms=60_000)
+        assert fence is not None
+        claimed = await other.claim(fence, now_ms=lake.now_ms(), visible_ms=60_000, limit=2, run=2)
+        assert numbers(claimed) == [1, 2]
+        assert all(abs((lease.delivery.expires_ms or 0) - lake.now_ms() - 60_000) < 5000 for lease in claimed.leases)
+        assert await one.acquire(RADIO, "hill", now_ms=hill.now_ms(), ttl_ms=60_000) is None

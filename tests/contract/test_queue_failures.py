@@ -369,6 +369,7 @@ def migrate(slot: int, here: Server, there: Server, nodes: list[Server]) -> None
         node("CLUSTER", "SETSLOT", slot, "NODE", there("CLUSTER", "MYID"))
 
 
+@pytest.mark.slow
 async def test_a_cluster_that_lacks_a_node_is_down_and_up_again_with_it(folder: Path) -> None:
     with cluster(folder) as nodes:
         url = "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in nodes)

@@ -12,17 +12,19 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from gateway.control import Control, NotRunning
-from tests.queue_servers import Server, running
+from tests.queue_servers import Server, cluster, running
 
 CHILD = Path(__file__).with_name("sharing_child.py")
 CONVERSATIONS = 3
 LEASE_S = 2.0
 """Short, so that the suite is; the real one is for the slow tests."""
+CLUSTER = "in a cluster"
 BOXES = ("hill", "lake")
 CONFIG = """
 [gateway]
@@ -152,14 +154,20 @@ PENDING = ("waiting", "queued", "sending")
 
 @pytest.fixture
 def boxes(request: pytest.FixtureRequest) -> Iterator[Boxes]:
-    lease_s = getattr(request, "param", LEASE_S)
-    with tempfile.TemporaryDirectory(prefix="cb-") as folder, running(server := Server(Path(folder))):
-        made = Boxes(Path(folder), server.url, lease_s)
-        made.server = server
-        try:
-            yield made
-        finally:
-            made.end()
+    wanted = getattr(request, "param", LEASE_S)
+    with tempfile.TemporaryDirectory(prefix="cb-") as name, ExitStack() as stack:
+        folder = Path(name)
+        if wanted == CLUSTER:
+            nodes = stack.enter_context(cluster(folder))
+            url = "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in nodes)
+            made = Boxes(folder, url, LEASE_S)
+        else:
+            server = Server(folder)
+            stack.enter_context(running(server))
+            made = Boxes(folder, server.url, wanted)
+            made.server = server
+        stack.callback(made.end)
+        yield made
 
 
 def other(box: str) -> str:
@@ -177,7 +185,11 @@ def both(boxes: Boxes) -> str:
 
 @pytest.mark.parametrize(
     ("boxes", "rounds"),
-    [(LEASE_S, 2), pytest.param(15.0, 20, marks=[pytest.mark.slow, pytest.mark.timeout(1200)])],
+    [
+        (LEASE_S, 2),
+        pytest.param(CLUSTER, 6, marks=pytest.mark.slow),
+        pytest.param(15.0, 20, marks=[pytest.mark.slow, pytest.mark.timeout(1200)]),
+    ],
     indirect=["boxes"],
 )
 def test_a_gateway_that_is_killed_again_and_again_loses_and_doubles_nothing(boxes: Boxes, rounds: int) -> None:
@@ -268,6 +280,7 @@ def test_a_box_that_was_away_with_what_it_had_accepted_sends_nothing_again(boxes
     assert len(boxes.shown()) == before
 
 
+@pytest.mark.slow
 def test_a_box_that_cannot_reach_the_network_leaves_it_to_one_that_can(boxes: Boxes) -> None:
     holder = both(boxes)
     (boxes.folder / f"cut_{holder}").touch()
