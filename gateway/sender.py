@@ -161,25 +161,35 @@ class Sender:
     async def acquire(self) -> Fence:
         """Wait until this destination is ours, anew if it was: what was leased before is due at once.
 
-        On a shared queue only a box that reaches the network asks for it.
+        On a shared queue a box that doesn't reach the network takes it only when nobody else does, so that
+        what waits there expires in time.
         """
         pauses = delays(self._random, first_s=0.1, longest_s=2.0)
         while True:
-            if self._shared:
-                await self._link.wait_up()
+            ttl_ms = await self._wait_reached()
             asked = self._clock.monotonic()
             try:
                 fence = await self._outbox.acquire(
-                    self.bridge.name, self._owner, now_ms=self._clock.now_ms(), ttl_ms=LEASE_MS
+                    self.bridge.name, self._owner, now_ms=self._clock.now_ms(), ttl_ms=ttl_ms
                 )
             except OutboxError as error:
                 log.debug("acquire_postponed", destination=self.bridge.name, reason=str(error))
             else:
                 if fence is not None:
-                    self._sure_until = asked + LEASE_MS / 1000
+                    self._sure_until = asked + ttl_ms / 1000
                     return fence
-                self.taken_by_another()
+                if ttl_ms:
+                    self.taken_by_another()
             await self._clock.sleep(next(pauses))
+
+    async def _wait_reached(self) -> int:
+        """Wait a while for the network; return for how long to hold the lease, 0 if it isn't reached."""
+        if not self._shared:
+            return LEASE_MS
+        with suppress(TimeoutError):
+            async with asyncio.timeout(EXPIRE_EVERY_S):
+                await self._link.wait_up()
+        return LEASE_MS if self._link.is_up else 0
 
     async def renew(self, fence: Fence) -> None:
         """Hold the destination longer; LeaseLost when another has it.

@@ -2,12 +2,15 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- Take or take over the lease on a destination; what its former holder had leased is due at once.
 -- KEYS 1 to 16 as in common.lua; reads skew; writes fence, fly, ready
--- ARGV stem, owner, now, ttl
+-- ARGV stem, owner, now, ttl (0: only what nobody else has been heard of with for a minute)
 -- Returns the epoch, or nil while another owner holds it.
 local now = tonumber(ARGV[3]) - skew
-local fence = call('HMGET', FENCE, 'owner', 'epoch', 'until')
+local fence = call('HMGET', FENCE, 'owner', 'epoch', 'until', 'seen')
 local owner = fence[1] or ''
-if owner ~= '' and owner ~= ARGV[2] and tonumber(fence[3]) > now then return nil end
+if owner ~= '' and owner ~= ARGV[2] then
+  if tonumber(fence[3]) > now then return nil end
+  if ARGV[4] == '0' and tonumber(fence[4]) > now - 60000 then return nil end
+end
 -- at least the time: epochs grow even across a queue that was lost
 local epoch = int(math.max(tonumber(fence[2] or 0) + 1, tonumber(ARGV[3])))
 call('HSET', FENCE, 'owner', ARGV[2], 'epoch', epoch, 'until', int(now + ARGV[4]), 'seen', int(now))

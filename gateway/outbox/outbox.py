@@ -202,6 +202,7 @@ class Outbox(Protocol):
 
         A new epoch each time it is taken (also by the same owner: its earlier process is dead), and
         what the former holder had leased is due at once. Boundary: at `until` exactly it is over.
+        `ttl_ms` 0 asks for what nobody has: it isn't taken from a holder who was heard of in the last minute.
         """
         ...
 

@@ -935,6 +935,18 @@ async def test_who_holds_a_bridge_and_where_its_source_goes_on_is_told_to_all(sh
         await shared.outbox.mark(fence, ResumePoint("s3_4"))
 
 
+async def test_who_asks_for_what_nobody_has_takes_it_from_no_one_who_is_there(queue: Harness) -> None:
+    async def ask(now_ms: int) -> Fence | None:
+        return await queue.outbox.acquire(RADIO, "lake", now_ms=now_ms, ttl_ms=0)
+
+    fence = await queue.hold("hill", ttl_ms=0)
+    assert await ask(START) is None
+    await queue.outbox.renew(fence, now_ms=START + 50_000, ttl_ms=0)
+    assert await ask(START + 109_999) is None
+    assert await ask(START + 110_000) is not None
+    await queue.hold("hill", now_ms=START + 110_000)  # but whoever reaches the network takes it
+
+
 async def test_an_overdue_delivery_can_be_put_again_once_the_queue_was_told_to_forget_it(queue: Harness) -> None:
     fence = await queue.hold()
     (id_,) = await awaiting(queue, fence, 1)

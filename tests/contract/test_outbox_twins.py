@@ -61,7 +61,7 @@ steps = st.one_of(
     st.tuples(st.just("claim"), st.integers(1, 6), st.integers(1, 4)),
     st.tuples(st.just("settle"), outcomes),
     st.tuples(st.just("wait"), soon),
-    st.tuples(st.just("acquire"), st.sampled_from(["one", "two"])),
+    st.tuples(st.just("acquire"), st.sampled_from(["one", "two"]), st.sampled_from([50, 50, 0])),
     st.tuples(st.just("resign")),
     st.tuples(st.just("report"), ids),
     st.tuples(st.just("requeue"), ids, soon, st.booleans()),
@@ -126,8 +126,8 @@ class Driver:
     async def do_wait(self, by: int) -> None:
         self.now += by
 
-    async def do_acquire(self, owner: str) -> Any:
-        fence = await self.outbox.acquire(RADIO, owner, now_ms=self.now, ttl_ms=50)
+    async def do_acquire(self, owner: str, ttl_ms: int) -> Any:
+        fence = await self.outbox.acquire(RADIO, owner, now_ms=self.now, ttl_ms=ttl_ms)
         self.fence = fence or self.fence
         return fence
 
@@ -181,7 +181,7 @@ def test_the_twins_answer_the_same(
     runner: asyncio.Runner, valkey: str, story: list[tuple[Any, ...]], *, shared: bool
 ) -> None:
     story = [step for step in story if not (shared and step[0] == "shift")]  # there the clock itself is asked
-    opening = [("acquire", "one"), ("put", list(range(6)), 0)]
+    opening = [("acquire", "one", 50), ("put", list(range(6)), 0)]
 
     async def play() -> tuple[list[Any], list[Any]]:
         box = Shared(box="box", now_ms=lambda: time.time_ns() // 1_000_000) if shared else None

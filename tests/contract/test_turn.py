@@ -306,3 +306,21 @@ async def test_a_box_whose_lease_may_be_over_asks_before_it_sends_anything_more(
     await hold(core.outbox, "lake#2")
     with pytest.raises(LeaseLost):
         await core.sender.assure(fence)
+
+
+async def test_a_box_out_of_reach_of_the_network_takes_what_nobody_has_and_no_more(journal, monkeypatch):
+    """So that what waits for a radio that was never there expires all the same."""
+    monkeypatch.setattr("gateway.sender.EXPIRE_EVERY_S", 0.01)
+    core = Core(journal, MemoryOutbox(shared=True), ScriptedBridge(), CLOCK)
+    core.sender._shared = True
+    core.sender.taken_by_another = lambda: pytest.fail("its session is none to end")
+    core.link.set(LinkState.DOWN, "out", CLOCK.now_ms())
+
+    async with asyncio.timeout(5):
+        await core.sender.acquire()
+    assert (await core.outbox.holder(RADIO, now_ms=CLOCK.now_ms())).owner == ""
+
+    await hold(core.outbox, "lake#2")
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await core.sender.acquire()
