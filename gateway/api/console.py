@@ -21,6 +21,8 @@ router = APIRouter(include_in_schema=False)
 REFRESH_S = 10
 _MOST_LETTERS = 50
 _MOST_WORDS = 80
+_COUNT_FOR_S = 0.3
+"""The page comes again and again: the ages of very much are cut short."""
 
 
 @router.get("/", response_class=HTMLResponse)
@@ -30,7 +32,8 @@ async def console(view: View) -> str:
     nav = el("nav", el("a", "API", href="/docs"), el("a", "Metrics", href="/metrics"))
     header = el("header", el("h1", f"Crossband \u00b7 {status.name}"), nav)
     try:
-        tables = [_backlog(await shapes(view), view.clock.now_ms()), await _dead_letters(view)]
+        rows = await shapes(view, for_s=_COUNT_FOR_S)
+        tables = [_backlog(rows, view.clock.now_ms()), await _dead_letters(view)]
     except JournalError as error:
         tables = [el("p", f"The journal can't be read: {error}", class_="state down")]
     footer = el("footer", el("p", f"Version {status.version}. Refreshed every {REFRESH_S} seconds."))
@@ -70,14 +73,14 @@ def _bridges(status: StatusOut) -> Html:
 def _backlog(rows: tuple[Shape, ...], now_ms: int) -> Html:
     waiting: list[list[Child]] = [
         [
-            row.destination,
-            row.waiting,
-            *row.ages,
+            row.backlog.destination,
+            row.backlog.waiting,
+            *(count or "" for count in row.ages),
             row.younger or "",
-            "" if row.oldest_ms is None else in_words((now_ms - row.oldest_ms) / 1000),
+            "" if row.backlog.oldest_ms is None else in_words((now_ms - row.backlog.oldest_ms) / 1000),
         ]
         for row in rows
-        if row.waiting
+        if row.backlog.waiting
     ]
     heads = ["Destination", "Waiting", *AGE_NAMES, "Younger", "Oldest"]
     return table("Queue by age", heads, waiting, empty="Nothing waits.")

@@ -11,7 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as CONTENT_TYPE
 from prometheus_client.registry import Collector
 
-from gateway.api.backlog import Shape, shapes
+from gateway.api.backlog import Backlog, backlogs
 from gateway.api.gateway import GatewayView
 from gateway.link import LinkState
 from gateway.model import BridgeName, JournalError, State
@@ -28,7 +28,7 @@ async def exposition(view: GatewayView) -> bytes:
     """Return the text format. While the journal can't be read, what needs it is left out."""
     try:
         tally = await view.journal.tally()
-        rows = await shapes(view)
+        rows = await backlogs(view, tally)
     except JournalError:
         tally, rows = {}, ()
     moment = CollectorRegistry()
@@ -77,7 +77,7 @@ def _deliveries(tally: Mapping[tuple[BridgeName, State], int]) -> list[Metric]:
     return [_gauge("deliveries", "Deliveries the journal keeps, by state.", rows, ("bridge", "state"))]
 
 
-def _backlog(view: GatewayView, rows: tuple[Shape, ...]) -> list[Metric]:
+def _backlog(view: GatewayView, rows: tuple[Backlog, ...]) -> list[Metric]:
     now_ms = view.clock.now_ms()
     ages = {(row.destination,): _age_s(row.oldest_ms, now_ms) for row in rows}
     labels = ("destination",)

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import assert_never
 
-from gateway.api.schemas import ChangeOut, DeadLetterOut, DeliveryOut, MessageOut, WaitingOut
+from gateway.ages import AGE_NAMES
+from gateway.api.backlog import Shape, total
+from gateway.api.schemas import ChangeOut, DeadLetterOut, DeliveryOut, MessageOut, ShapeOut, WaitingOut
 from gateway.journal import DeadLetter, DeliveryRecord, MessageRecord
 from gateway.model import Content, Delivery, Edit, Reaction, Redaction, Text
 
@@ -63,6 +66,53 @@ def dead_letter_out(letter: DeadLetter) -> DeadLetterOut:
         origin=str(message.origin),
         text=words_of(message.content),
     )
+
+
+def shape_out(shape: Shape, now_ms: int) -> ShapeOut:
+    """Write one destination's row."""
+    return ShapeOut(
+        destination=shape.backlog.destination,
+        conversation=None,
+        waiting=shape.backlog.waiting,
+        ages=dict(zip(AGE_NAMES, shape.ages, strict=True)),
+        younger=shape.younger,
+        oldest_age_s=age_s(shape.backlog.oldest_ms, now_ms),
+        dead=shape.backlog.dead,
+    )
+
+
+def conversations_out(shape: Shape) -> Iterator[ShapeOut]:
+    """Write the rows of a destination's conversations. Of what was not counted nobody knows whose it is."""
+    for conversation, ages in shape.conversations.items():
+        yield ShapeOut(
+            destination=shape.backlog.destination,
+            conversation=conversation,
+            waiting=sum(ages),
+            ages=dict(zip(AGE_NAMES, ages, strict=True)),
+            younger=0,
+            oldest_age_s=None,
+            dead=0,
+        )
+
+
+def total_out(shapes: Sequence[Shape], now_ms: int) -> ShapeOut:
+    """Write the row of all destinations together."""
+    oldest = [one.backlog.oldest_ms for one in shapes if one.backlog.oldest_ms is not None]
+    ages = total([*(one.ages for one in shapes), (0,) * len(AGE_NAMES)])
+    return ShapeOut(
+        destination=None,
+        conversation=None,
+        waiting=sum(one.backlog.waiting for one in shapes),
+        ages=dict(zip(AGE_NAMES, ages, strict=True)),
+        younger=sum(one.younger for one in shapes),
+        oldest_age_s=age_s(min(oldest, default=None), now_ms),
+        dead=sum(one.backlog.dead for one in shapes),
+    )
+
+
+def age_s(at_ms: int | None, now_ms: int) -> float | None:
+    """Return how long ago that was; None for never."""
+    return None if at_ms is None else max(0, now_ms - at_ms) / 1000
 
 
 def words_of(content: Content) -> str:

@@ -3,21 +3,21 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from fastapi import APIRouter, HTTPException
 
-from gateway.ages import AGE_NAMES
-from gateway.api.backlog import Shape, shapes
+from gateway.api.backlog import shapes
 from gateway.api.deps import After, Limit, View, known_bridge
 from gateway.api.gateway import GatewayView
-from gateway.api.records import dead_letter_out, waiting_out
+from gateway.api.records import age_s, conversations_out, dead_letter_out, shape_out, total_out, waiting_out
 from gateway.api.schemas import (
-    ConversationOut,
     DeadLetterPage,
     IdsOut,
+    LaneOut,
     QueueOut,
     RetriedOut,
     RetryIn,
-    ShapeOut,
     StoreOut,
     WaitingPage,
 )
@@ -25,18 +25,28 @@ from gateway.model import BridgeName, DeliveryId, OutboxError
 
 router = APIRouter(prefix="/api/v1", tags=["queue"])
 
-MAX_CONVERSATIONS = 200
+MAX_LANES = 200
+
+
+class By(StrEnum):
+    """What there is a row for."""
+
+    DESTINATION = "destination"
+    CONVERSATION = "conversation"
 
 
 @router.get("/queue")
-async def queue(view: View) -> QueueOut:
-    """Return how much waits for each destination, by age. It answers while the queue is away too."""
+async def queue(view: View, by: By = By.DESTINATION) -> QueueOut:
+    """Return how much waits, by age. It answers while the queue is away too."""
     state = view.queue_state()
     now_ms = view.clock.now_ms()
+    rows = await shapes(view, by_conversation=by is By.CONVERSATION)
     return QueueOut(
         queue=StoreOut(state=state.state.value, reason=state.reason, engine=state.engine),
-        destinations=[shape_out(one, now_ms) for one in await shapes(view)],
-        conversations=await _conversations(view, now_ms),
+        total=total_out(rows, now_ms),
+        destinations=[shape_out(one, now_ms) for one in rows],
+        conversations=[row for one in rows for row in conversations_out(one)],
+        lanes=await _lanes(view, now_ms),
     )
 
 
@@ -86,38 +96,22 @@ async def drop(id: str, view: View) -> IdsOut:
     return _done(await view.drop([DeliveryId(id)]), f"there is no dead letter {id!r}")
 
 
-def shape_out(shape: Shape, now_ms: int) -> ShapeOut:
-    """Write one destination's row."""
-    return ShapeOut(
-        destination=shape.destination,
-        waiting=shape.waiting,
-        ages=dict(zip(AGE_NAMES, shape.ages, strict=True)),
-        younger=shape.younger,
-        oldest_age_s=_age_s(shape.oldest_ms, now_ms),
-        dead=shape.dead,
-    )
-
-
-async def _conversations(view: GatewayView, now_ms: int) -> list[ConversationOut]:
+async def _lanes(view: GatewayView, now_ms: int) -> list[LaneOut]:
     names = [BridgeName(name) for name in view.settings.bridges]
     try:
-        depths = await view.outbox.depth(names, limit=MAX_CONVERSATIONS)
+        depths = await view.outbox.depth(names, limit=MAX_LANES)
     except OutboxError:
         return []
     return [
-        ConversationOut(
+        LaneOut(
             destination=one.destination,
             lane=one.lane,
             conversation=one.conversation,
             waiting=one.waiting,
-            oldest_age_s=_age_s(one.oldest_ms, now_ms),
+            oldest_age_s=age_s(one.oldest_ms, now_ms),
         )
         for one in depths
     ]
-
-
-def _age_s(received_ms: int | None, now_ms: int) -> float | None:
-    return None if received_ms is None else max(0, now_ms - received_ms) / 1000
 
 
 def _done(ids: tuple[DeliveryId, ...], otherwise: str) -> IdsOut:

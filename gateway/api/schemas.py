@@ -82,18 +82,19 @@ class NodeOut(Said):
 
 
 class ShapeOut(Said):
-    """How much waits for one destination."""
+    """How much waits, by age: in all, for one destination, or for one conversation of it."""
 
-    destination: str
+    destination: str | None = Field(description="Null: all of them")
+    conversation: str | None = Field(description="Null: all of them")
     waiting: int
-    ages: dict[str, int] = Field(description="Of the oldest 2000, by age")
-    younger: int = Field(description="How many more there are")
-    oldest_age_s: float | None
+    ages: dict[str, int] = Field(description="How many, by age")
+    younger: int = Field(description="More there are, each younger: counting them all would take too long")
+    oldest_age_s: float | None = Field(description="Of the oldest that waits; null if none does, or not looked up")
     dead: int
 
 
-class ConversationOut(Said):
-    """How much of the queue is one conversation's."""
+class LaneOut(Said):
+    """How much of the queue is one conversation's, in one lane."""
 
     destination: str
     lane: str
@@ -106,8 +107,10 @@ class QueueOut(Said):
     """Everything that waits."""
 
     queue: StoreOut
+    total: ShapeOut
     destinations: list[ShapeOut]
-    conversations: list[ConversationOut] = Field(description="Deepest first; empty while the queue is away")
+    conversations: list[ShapeOut] = Field(description="With `by=conversation`: of each destination the 200 deepest")
+    lanes: list[LaneOut] = Field(description="As the queue has it, deepest first; empty while it is away")
 
 
 class WaitingOut(Said):

@@ -4,6 +4,7 @@
 from gateway.journal.journal import Journal
 from gateway.journal.records import (
     Accepted,
+    Ages,
     Batch,
     Change,
     DeadLetter,
@@ -19,6 +20,7 @@ from gateway.journal.records import (
 
 __all__ = [
     "Accepted",
+    "Ages",
     "Batch",
     "Change",
     "DeadLetter",

@@ -15,6 +15,7 @@ import structlog
 
 from gateway.journal import queries
 from gateway.journal.database import open_journal, open_reader, suspect
+from gateway.journal.overview import Overview
 from gateway.journal.reader import Reader
 from gateway.journal.records import (
     Accepted,
@@ -66,6 +67,8 @@ class Journal:
         self._store: Store
         self._writer: Writer
         self._reader: Reader
+        self.overview: Overview
+        """What people ask that takes a longer look."""
         self._first = 0
         self._opened_ms = 0
 
@@ -77,6 +80,7 @@ class Journal:
         room = Room(self._store, self._retention)
         self._writer = Writer(self._store, room, self._clock.now_ms, partial(suspect, self._path))
         self._reader = Reader(reading)
+        self.overview = Overview(self._reader, self._clock.monotonic)
         return self
 
     def _open(self) -> tuple[Store, sqlite3.Connection]:

@@ -142,6 +142,16 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ages:
+    """How many wait, by conversation and age."""
+
+    counts: Mapping[str, tuple[int, ...]]
+    """Conversation (empty where they are counted together) → how many in each column."""
+    complete: bool
+    """False: there are more, and younger ones."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
     """Where a message that a remote id stands for came from."""
 

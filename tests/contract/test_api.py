@@ -276,7 +276,7 @@ async def test_the_queue_is_shown_by_age(api: httpx.AsyncClient, desk: Desk) -> 
     home, radio = queue["destinations"]
     assert (home["waiting"], home["oldest_age_s"]) == (0, None)
     assert (radio["waiting"], radio["oldest_age_s"], radio["dead"], radio["younger"]) == (2, 7200, 0, 0)
-    assert {name: count for name, count in radio["ages"].items() if count} == {"<1m": 1, "<6h": 1}
+    assert {name: count for name, count in radio["ages"].items() if count} == {"<1m": 1, "<160m": 1}
     assert [(one["text"], one["state"]) for one in listed["deliveries"]] == [("old", "waiting"), ("new", "waiting")]
     assert listed["next_after"] is None
 
@@ -362,8 +362,29 @@ async def test_the_queue_is_shown_while_its_server_is_away(api: httpx.AsyncClien
 
     queue = (await api.get("/api/v1/queue")).json()
 
-    assert queue["conversations"] == []
+    assert queue["lanes"] == []
     assert queue["destinations"][1]["waiting"] == 1
+    assert queue["total"]["waiting"] == 1
+
+
+async def test_the_queue_has_a_row_for_all_and_on_demand_one_for_each_conversation(
+    api: httpx.AsyncClient, desk: Desk
+) -> None:
+    for to in ("radio/LongFast", "radio/LongFast", "radio/!a1b2c301", "home/#town"):
+        await _say(api, "x", to)
+    desk.clock.advance(301)
+
+    plain = (await api.get("/api/v1/queue")).json()
+    deep = (await api.get("/api/v1/queue", params={"by": "conversation"})).json()
+
+    assert plain["conversations"] == []
+    assert (deep["total"]["waiting"], deep["total"]["ages"]["<10m"]) == (4, 4)
+    assert [(one["destination"], one["conversation"], one["waiting"]) for one in deep["conversations"]] == [
+        ("home", "#town", 1),
+        ("radio", "LongFast", 2),
+        ("radio", "!a1b2c301", 1),
+    ]
+    assert (await api.get("/api/v1/queue", params={"by": "colour"})).status_code == 422
 
 
 async def test_a_mistake_of_ours_is_a_500_without_its_innards(api: httpx.AsyncClient, desk: Desk) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.ages import AGE_NAMES
 from gateway.cli.app import main
 from gateway.model import BridgeName, DeliveryId, Text
 from gateway.status import JournalStatus, QueueStatus, StoreState
@@ -196,14 +197,46 @@ async def test_an_empty_table_is_a_line_on_standard_error(ask: Ask) -> None:
     assert (ended.code, ended.out, ended.err) == (0, "", "there are no dead letters\n")
 
 
-async def test_the_queue_is_shown_by_age(ask: Ask, desk: Desk) -> None:
+async def test_the_queue_is_shown_by_age_as_qshape_does(ask: Ask, desk: Desk) -> None:
     await ask("send", "radio/LongFast", "x")
     desk.clock.advance(1000)
+    await ask("send", "radio/LongFast", "y")
+
+    heads, _, *rows = [line.split() for line in (await ask("queue")).out.splitlines() if line.strip()]
+
+    assert heads == ["destination", "T", *AGE_NAMES, "oldest", "dead"]
+    assert rows == [
+        ["TOTAL", "2", "1", "1", "16", "min"],
+        ["home", "0"],
+        ["radio", "2", "1", "1", "16", "min"],
+    ]
+
+
+async def test_the_queue_is_shown_by_conversation_too(ask: Ask) -> None:
+    await ask("send", "radio/LongFast", "x")
+
+    table = (await ask("queue", "--by", "conversation")).out
+    rows = (await ask("queue", "--by", "conversation", "-o", "json")).json
+
+    assert any(line.split()[:3] == ["radio", "LongFast", "1"] for line in table.splitlines() if line.strip())
+    assert [(row["destination"], row["conversation"], row["waiting"]) for row in rows] == [  # type: ignore[attr-defined]
+        (None, None, 1),
+        ("home", None, 0),
+        ("radio", None, 1),
+        ("radio", "LongFast", 1),
+    ]
+
+
+async def test_a_count_that_takes_too_long_says_at_least(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    for text in ("x", "y", "z"):
+        await ask("send", "radio/LongFast", text)
+    monkeypatch.setattr("gateway.journal.depth.STEP", 2)
+    monkeypatch.setattr("gateway.api.backlog.COUNT_FOR_S", 0.0)
 
     ended = await ask("queue")
 
-    radio = next(line.split() for line in ended.out.splitlines() if "radio" in line)
-    assert radio == ["radio", "1", "1", "16", "min"]
+    assert ended.err.startswith("at least: 1 younger ones")
+    assert next(line.split() for line in ended.out.splitlines() if "radio" in line)[1:3] == ["3", "2"]
 
 
 async def test_dead_letters_can_be_shown_sent_again_and_dropped(ask: Ask, desk: Desk) -> None:

@@ -10,10 +10,12 @@ from itertools import count
 
 import pytest
 
+from gateway.ages import AGE_NAMES, limits_ms
 from gateway.clock import ManualClock
 from gateway.journal import Accepted, Change, DeadLetter, Origin, Seen, Standing
 from gateway.journal.rows import PLACES
 from gateway.model import (
+    Address,
     BridgeName,
     DeliveryId,
     JournalError,
@@ -710,3 +712,41 @@ async def test_the_oldest_that_waits_is_known_for_each_bridge(journal):
     await journal.record([moved(bound(said(n), LAN), "sent") for n in range(3)])
 
     assert await journal.oldest_pending() == {"home": START_MS + DAY_MS}
+
+
+async def test_what_waits_is_counted_by_age_and_an_age_that_is_a_limit_belongs_to_the_older_column(journal):
+    for n, age_s in enumerate((86_400, 300, 299, 60, 59, 0)):
+        message = said(n, received_ms=START_MS - age_s * 1000)
+        await journal.accept(message, [bound(message)])
+    times = limits_ms(START_MS)
+
+    found = await journal.overview.ages(ROOM.bridge, times, for_s=1)
+
+    assert found.complete
+    assert dict(zip(AGE_NAMES, found.counts[""], strict=True)) == dict.fromkeys(AGE_NAMES, 0) | {
+        ">1d": 1,
+        "<10m": 1,
+        "<5m": 2,
+        "<1m": 2,
+    }
+
+
+async def test_a_count_by_age_and_conversation_goes_step_by_step_and_stops_when_its_time_is_up(journal, monkeypatch):
+    monkeypatch.setattr("gateway.journal.depth.STEP", 2)
+    elsewhere = Address.parse("home/#elsewhere")
+    for n in range(5):
+        message = said(n)
+        await journal.accept(message, [bound(message, ROOM if n % 2 else elsewhere)])
+    gone = said(9)
+    await journal.accept(gone, [bound(gone)])
+    await journal.record([moved(bound(gone), "sent")])
+
+    whole = await journal.overview.ages(ROOM.bridge, [START_MS - 1], for_s=1, by_conversation=True)
+    cut = await journal.overview.ages(ROOM.bridge, [START_MS - 1], for_s=0, by_conversation=True)
+
+    assert (whole.complete, whole.counts) == (True, {ROOM.conversation: (2, 0), "#elsewhere": (3, 0)})
+    assert (cut.complete, cut.counts) == (False, {ROOM.conversation: (1, 0), "#elsewhere": (1, 0)})
+
+
+async def test_nothing_that_waits_has_no_ages(journal):
+    assert (await journal.overview.ages(ROOM.bridge, [START_MS], for_s=1)).counts == {}

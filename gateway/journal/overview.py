@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What people ask of the journal: looked up in steps, so that a long look holds up no delivery."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from gateway.journal import depth
+from gateway.journal.reader import Reader
+from gateway.journal.records import Ages
+from gateway.model import BridgeName
+
+
+class Overview:
+    """Looks at much, a little at a time. Every call raises JournalError when the file can't be read."""
+
+    def __init__(self, reader: Reader, monotonic: Callable[[], float]) -> None:
+        """`monotonic`: seconds, for looks that have a time limit."""
+        self._reader = reader
+        self._monotonic = monotonic
+
+    async def ages(
+        self, bridge: BridgeName, times_ms: Sequence[int], *, for_s: float, by_conversation: bool = False
+    ) -> Ages:
+        """Count what waits for a bridge: how many by each conversation were received by none, one, two.. of the times.
+
+        `for_s`: how long to count; what is not counted by then is younger than what is, and `complete` is False.
+        """
+        edges = await self._reader.ask(lambda connection: depth.edges(connection, times_ms))
+        counts: Counter[tuple[str, int]] = Counter()
+        until = self._monotonic() + for_s
+        after: int | None = 0
+        while after is not None:
+            look = partial(depth.step, bridge=bridge, after=after, edges=edges, by_conversation=by_conversation)
+            found = await self._reader.ask(look)
+            counts.update({(conversation, column): n for conversation, column, n in found.counts})
+            after = found.upto
+            if after is not None and self._monotonic() >= until:
+                break
+        return Ages(counts=_by_conversation(counts, len(times_ms) + 1), complete=after is None)
+
+
+def _by_conversation(counts: Counter[tuple[str, int]], columns: int) -> dict[str, tuple[int, ...]]:
+    conversations = {conversation for conversation, _ in counts}
+    return {one: tuple(counts[one, nth] for nth in range(columns)) for one in sorted(conversations)}
