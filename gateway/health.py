@@ -38,6 +38,22 @@ class SteppingClock(Clock, Protocol):
         ...
 
 
+class Watcher(Protocol):
+    """Who keeps a record of that; told again and again."""
+
+    def queue(self, state: StoreState, reason: str) -> None:
+        """How the queue's server is."""
+        ...
+
+    def journal(self, state: StoreState, reason: str) -> None:
+        """How the journal is."""
+        ...
+
+    def clock_stepped(self) -> None:
+        """The wall clock was set."""
+        ...
+
+
 class Health:
     """What is known of the stores, refreshed by its own tasks."""
 
@@ -52,6 +68,7 @@ class Health:
         steady: asyncio.Event,
         engine: Callable[[], tuple[str, str]],
         queue_back: Callable[[], None],
+        watcher: Watcher | None = None,
     ) -> None:
         """`steady` is cleared while the clock is being set.
 
@@ -67,6 +84,7 @@ class Health:
         self._steady = steady
         self._engine = engine
         self._queue_back = queue_back
+        self._watcher = watcher
 
     async def watch_queue(self) -> None:
         """Ask the queue's server for ever; tell when it is back."""
@@ -77,6 +95,8 @@ class Health:
                 tell(f"queue_{status.state.value}", engine=status.engine, reason=status.reason)
             came_back = status.state is StoreState.UP and self.queue.state is not StoreState.UP
             self.queue = status
+            if self._watcher:
+                self._watcher.queue(status.state, status.reason)
             if came_back:
                 self._queue_back()
             await asyncio.sleep(QUEUE_EVERY_S if status.state is StoreState.UP else QUEUE_EVERY_WHEN_DOWN_S)
@@ -97,6 +117,8 @@ class Health:
             step_ms = self._clock.measure()
             if step_ms:
                 log.warning("clock_stepped", by_s=step_ms / 1000)
+                if self._watcher:
+                    self._watcher.clock_stepped()
                 await self._follow(step_ms)
             await asyncio.sleep(CLOCK_EVERY_S)
 
@@ -143,6 +165,8 @@ class Health:
                 tell = log.error if trouble else log.info
                 tell(f"journal_{state.value}", reason=trouble)
             self.journal = JournalStatus(state=state, reason=trouble)
+            if self._watcher:
+                self._watcher.journal(state, trouble)
             await asyncio.sleep(JOURNAL_EVERY_S)
 
     async def _prune(self) -> str:

@@ -34,6 +34,7 @@ from gateway.metrics import Metrics
 from gateway.model import ConfigError, GatewayError, StoreRefused
 from gateway.notify import Notifier
 from gateway.operations import Operations
+from gateway.outages import Outages
 from gateway.outbox.embedded import EmbeddedServer
 from gateway.outbox.outbox import Quota
 from gateway.outbox.redis import RedisOutbox
@@ -101,6 +102,7 @@ async def _open(settings: Settings, registry: Registry, stack: AsyncExitStack) -
     )
     steady = asyncio.Event()
     steady.set()
+    outages = Outages(clock, events, metrics)
     assembly = Assembly(
         settings=settings,
         registry=registry,
@@ -108,12 +110,20 @@ async def _open(settings: Settings, registry: Registry, stack: AsyncExitStack) -
         outbox=outbox,
         clock=clock,
         random=random.Random(),  # noqa: S311 - pauses, not secrets
-        tally=Tally(events, metrics),
+        tally=Tally(events, metrics, link=outages.link),
         steady=steady,
     )
     parts = await assembly.build()
+    await outages.open(journal.outages, settings.bridges)
     return Gateway(
-        assembly=assembly, parts=parts, clock=clock, server=server, outbox=outbox, events=events, metrics=metrics
+        assembly=assembly,
+        parts=parts,
+        clock=clock,
+        server=server,
+        outbox=outbox,
+        events=events,
+        metrics=metrics,
+        outages=outages,
     )
 
 
@@ -130,7 +140,10 @@ class Gateway:
         outbox: RedisOutbox,
         events: EventHub,
         metrics: Metrics,
+        outages: Outages,
     ) -> None:
+        self._outages = outages
+        self._outage_log = assembly.journal.outages
         self._parts = parts
         self._server = server
         self._outbox = outbox
@@ -145,6 +158,7 @@ class Gateway:
             steady=assembly.steady,
             engine=self._engine,
             queue_back=self._queue_back,
+            watcher=outages,
         )
         self.operations = Operations(
             settings=assembly.settings,
@@ -181,6 +195,7 @@ class Gateway:
                 cut_off.arm(STOP_WITHIN_S, (*serving, *running))
                 for task in (*serving, *running):
                     task.cancel()
+        await self._outages.close(self._outage_log)
 
     async def _close(self, serving: list[asyncio.Task[None]]) -> None:
         """End the streams, then take no more requests."""
@@ -194,6 +209,7 @@ class Gateway:
         yield "watch queue", self._health.watch_queue()
         yield "watch clock", self._health.watch_clock()
         yield "keep journal", self._health.keep_journal()
+        yield "keep outages", self._outages.keep(self._outage_log)
         yield "watchdog", self._health.watchdog(self._notifier, self._troubles)
         yield from self._parts.reflections.jobs()
         for name, part in self._parts.by_bridge.items():

@@ -16,6 +16,7 @@ from gateway.api import (
     routes_events,
     routes_health,
     routes_messages,
+    routes_outages,
     routes_queue,
     routes_status,
 )
@@ -44,7 +45,8 @@ def _application(view: GatewayView) -> FastAPI:
     app.state.view = view
     app.state.places = routes_events.Places()
     problems.install(app)
-    for part in (routes_health, routes_status, routes_messages, routes_queue, routes_events, console, reference):
+    routes = (routes_health, routes_status, routes_messages, routes_queue, routes_outages, routes_events)
+    for part in (*routes, console, reference):
         app.include_router(part.router)
     style = files("gateway.api").joinpath("assets/crossband.css").read_bytes()
 

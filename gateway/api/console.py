@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple, fields
+
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
@@ -12,14 +14,17 @@ from gateway.api.deps import View
 from gateway.api.gateway import GatewayView
 from gateway.api.html import Child, Html, el, page, table
 from gateway.api.records import words_of
+from gateway.api.routes_outages import listed
 from gateway.api.routes_status import status_of
 from gateway.api.schemas import StatusOut
+from gateway.journal import Became
 from gateway.model import JournalError
 
 router = APIRouter(include_in_schema=False)
 
 REFRESH_S = 10
 _MOST_LETTERS = 50
+_MOST_OUTAGES = 20
 _MOST_WORDS = 80
 _COUNT_FOR_S = 0.3
 """The page comes again and again: the ages of very much are cut short."""
@@ -33,7 +38,7 @@ async def console(view: View) -> str:
     header = el("header", el("h1", f"Crossband \u00b7 {status.name}"), nav)
     try:
         rows = await shapes(view, for_s=_COUNT_FOR_S)
-        tables = [_backlog(rows, view.clock.now_ms()), await _dead_letters(view)]
+        tables = [_backlog(rows, view.clock.now_ms()), await _dead_letters(view), await _outages(view)]
     except JournalError as error:
         tables = [el("p", f"The journal can't be read: {error}", class_="state down")]
     footer = el("footer", el("p", f"Version {status.version}. Refreshed every {REFRESH_S} seconds."))
@@ -101,6 +106,24 @@ async def _dead_letters(view: GatewayView) -> Html:
     ]
     heads = ["Id", "To", "From", "Text", "Reason", "Failed"]
     return table("Dead letters", heads, rows, empty="None. What fails for good is kept here to be sent again.")
+
+
+async def _outages(view: GatewayView) -> Html:
+    now_ms = view.clock.now_ms()
+    rows: list[list[Child]] = [
+        [
+            one.name or one.kind.value,
+            el("span", "over" if one.ended_ms else "away", class_=f"state {'up' if one.ended_ms else 'down'}"),
+            f"{in_words((now_ms - one.began_ms) / 1000)} ago",
+            "" if one.lasted_s is None else in_words(one.lasted_s),
+            one.reason,
+            *(count or "" for count in (one.became.buffered, *astuple(one.became))),
+        ]
+        for one in await listed(view, limit=_MOST_OUTAGES, for_s=_COUNT_FOR_S)
+    ]
+    became = [each.name.capitalize() for each in fields(Became)]
+    heads = ["What", "State", "Began", "Lasted", "Reason", "Buffered", *became]
+    return table("Outages", heads, rows, empty="Nothing has been away.")
 
 
 def _short(text: str) -> str:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -13,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from gateway.api.backlog import Backlog, backlogs
 from gateway.api.gateway import GatewayView
+from gateway.journal import Outage
 from gateway.link import LinkState
 from gateway.model import BridgeName, JournalError, State
 from gateway.status import StoreState
@@ -29,10 +31,11 @@ async def exposition(view: GatewayView) -> bytes:
     try:
         tally = await view.journal.tally()
         rows = await backlogs(view, tally)
+        outages = await view.journal.outages.latest()
     except JournalError:
-        tally, rows = {}, ()
+        tally, rows, outages = {}, (), ()
     moment = CollectorRegistry()
-    moment.register(_Moment([*_states(view), *_deliveries(tally), *_backlog(view, rows)]))
+    moment.register(_Moment([*_states(view), *_deliveries(tally), *_backlog(view, rows), *_outages(view, outages)]))
     return generate_latest(view.metrics.registry) + generate_latest(moment)
 
 
@@ -85,6 +88,22 @@ def _backlog(view: GatewayView, rows: tuple[Backlog, ...]) -> list[Metric]:
         _gauge("queue_depth", "Deliveries that wait.", {(row.destination,): row.waiting for row in rows}, labels),
         _gauge("queue_oldest_age_seconds", "Age of the oldest that waits; 0 if none does.", ages, labels),
         _gauge("dead_letters", "Deliveries that failed.", {(row.destination,): row.dead for row in rows}, labels),
+    ]
+
+
+def _outages(view: GatewayView, latest: tuple[Outage, ...]) -> list[Metric]:
+    """Of each thing the latest: what is over is told once the next begins."""
+    now_ms = view.clock.now_ms()
+    labels = ("kind", "name")
+    lasted = {(one.kind.value, one.name): ((one.ended_ms or now_ms) - one.began_ms) / 1000 for one in latest}
+    is_open = {(one.kind.value, one.name): float(one.ended_ms is None) for one in latest}
+    became: dict[tuple[str, ...], float] = {
+        (one.kind.value, one.name, what): count for one in latest for what, count in asdict(one.became).items()
+    }
+    return [
+        _gauge("outage_open", "Whether the latest outage is not over.", is_open, labels),
+        _gauge("outage_seconds", "How long the latest outage lasted, or has so far.", lasted, labels),
+        _gauge("outage_deliveries", "What had to wait for it, by what became.", became, (*labels, "became")),
     ]
 
 

@@ -19,7 +19,7 @@ from gateway.model import JournalError
 
 log = structlog.get_logger()
 
-VERSION: Final = 2
+VERSION: Final = 3
 CHECK_S: Final = 0.5
 """How long a database that wasn't closed cleanly is looked through; the rest is found when it is read."""
 LOG_PAGES: Final = 4096

@@ -15,6 +15,7 @@ import structlog
 
 from gateway.journal import queries
 from gateway.journal.database import open_journal, open_reader, suspect
+from gateway.journal.outage_log import OutageLog
 from gateway.journal.overview import Overview
 from gateway.journal.reader import Reader
 from gateway.journal.records import (
@@ -69,6 +70,8 @@ class Journal:
         self._reader: Reader
         self.overview: Overview
         """What people ask that takes a longer look."""
+        self.outages: OutageLog
+        """What was away, when and why."""
         self._first = 0
         self._opened_ms = 0
 
@@ -81,6 +84,7 @@ class Journal:
         self._writer = Writer(self._store, room, self._clock.now_ms, partial(suspect, self._path))
         self._reader = Reader(reading)
         self.overview = Overview(self._reader, self._clock.monotonic)
+        self.outages = OutageLog(self._writer, self._reader, self._clock)
         return self
 
     def _open(self) -> tuple[Store, sqlite3.Connection]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
+from gateway.journal import outages
 from gateway.journal.records import Retention
 from gateway.journal.rows import shifted
 from gateway.journal.store import Store
@@ -120,6 +121,7 @@ class Shift:
         """Move a slice of messages and their deliveries; return where to go on, None at the end."""
         if self._last is None:
             self._last = self._store.head
+            outages.shift(self._store, self._delta_ms)
         upto = min(self._last, after + SHIFT_SLICE)
         span = {"delta": self._delta_ms, "after": after, "upto": upto, "first": self._first}
         connection = self._store.connection

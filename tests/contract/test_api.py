@@ -16,6 +16,7 @@ import pytest
 
 from gateway.api import create_app
 from gateway.api.routes_events import stream
+from gateway.journal import OutageKind
 from gateway.model import BridgeName, JournalError, StoreUnavailable
 from gateway.outbox.memory import MemoryOutbox
 from gateway.status import Event, EventHub, JournalStatus, QueueStatus, StoreState
@@ -319,6 +320,40 @@ async def test_dead_letters_are_listed_redriven_and_dropped(api: httpx.AsyncClie
     assert listed[0]["failed_ms"] == START_MS
     assert (redriven.json(), dropped.json()) == ({"ids": [one]}, {"ids": [two]})
     assert (await api.get("/api/v1/dead-letters")).json()["dead_letters"] == []
+
+
+async def test_outages_are_listed_with_what_became_of_what_waited(api: httpx.AsyncClient, desk: Desk) -> None:
+    one = await desk.journal.outages.begin(OutageKind.BRIDGE, "radio", desk.clock.now_ms(), "the cable is out")
+    await _say(api, "x")
+    desk.clock.advance(90)
+    await desk.journal.outages.end(one.no, desk.clock.now_ms())
+    await desk.journal.outages.begin(OutageKind.QUEUE, "", desk.clock.now_ms(), "refused")
+
+    every = (await api.get("/api/v1/outages")).json()
+    bridge = (await api.get("/api/v1/outages", params={"kind": "bridge", "name": "radio"})).json()["outages"]
+    first = (await api.get("/api/v1/outages", params={"limit": 1})).json()
+    rest = (await api.get("/api/v1/outages", params={"before": first["next_before"]})).json()
+    text = (await api.get("/metrics")).text
+    page = (await api.get("/")).text
+
+    assert [row["kind"] for row in every["outages"]] == ["queue", "bridge"]
+    assert every["next_before"] is None
+    assert bridge == rest["outages"] == every["outages"][1:]
+    assert {key: bridge[0][key] for key in ("reason", "lasted_s", "buffered", "late", "waiting")} == {
+        "reason": "the cable is out",
+        "lasted_s": 90,
+        "buffered": 1,
+        "late": 0,
+        "waiting": 1,
+    }
+    for line in (
+        'crossband_outage_open{kind="queue",name=""} 1.0',
+        'crossband_outage_seconds{kind="bridge",name="radio"} 90.0',
+        'crossband_outage_deliveries{became="waiting",kind="bridge",name="radio"} 1.0',
+    ):
+        assert line in text.splitlines()
+    assert "Outages" in page
+    assert (await api.get("/api/v1/outages", params={"kind": "sea"})).status_code == 422
 
 
 async def test_retry_is_for_all_one_or_some(api: httpx.AsyncClient, desk: Desk) -> None:

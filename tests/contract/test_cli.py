@@ -17,6 +17,7 @@ import pytest
 
 from gateway.ages import AGE_NAMES
 from gateway.cli.app import main
+from gateway.journal import OutageKind
 from gateway.model import BridgeName, DeliveryId, Text
 from gateway.status import JournalStatus, QueueStatus, StoreState
 from tests.contract.desk import NODE, Desk, open_desk, serving, write_config
@@ -256,6 +257,25 @@ async def test_dead_letters_can_be_shown_sent_again_and_dropped(ask: Ask, desk: 
     assert await desk.journal.failed(limit=10) == ()
 
 
+async def test_outages_are_told_with_how_long_they_lasted(ask: Ask, desk: Desk) -> None:
+    await desk.journal.outages.begin(OutageKind.BRIDGE, "radio", desk.clock.now_ms(), "the cable is out")
+    await ask("send", "radio/LongFast", "x")
+    queue = await desk.journal.outages.begin(OutageKind.QUEUE, "", desk.clock.now_ms(), "refused")
+    desk.clock.advance(150)
+    await desk.journal.outages.end(queue.no, desk.clock.now_ms())
+
+    table, radio, whole, unknown = [
+        await ask("outages", *args) for args in ((), ("radio",), ("queue", "-o", "json"), ("sea",))
+    ]
+
+    rows = [line.split() for line in table.out.splitlines() if line.strip()][2:]
+    assert [(row[1], row[4:6]) for row in rows] == [("queue", ["2", "min"]), ("radio", ["still", "away"])]
+    assert "the cable is out" in radio.out
+    assert "refused" not in radio.out
+    assert [row["waiting"] for row in whole.json] == [1]  # type: ignore[attr-defined]
+    assert unknown.code == 2
+
+
 async def test_waiting_deliveries_can_be_cancelled_and_retried(ask: Ask, desk: Desk) -> None:
     ident = (await ask("send", "radio/LongFast", "x", "-o", "json")).json["deliveries"][0]  # type: ignore[index]
 
@@ -295,7 +315,8 @@ async def test_the_doctor_sees_the_running_gateway(ask: Ask) -> None:
 
 
 @pytest.mark.parametrize(
-    "args", [["status"], ["send", "radio/x", "y"], ["queue"], ["nodes"], ["dead-letters", "list"], ["messages"]]
+    "args",
+    [["status"], ["send", "radio/x", "y"], ["queue"], ["nodes"], ["dead-letters", "list"], ["messages"], ["outages"]],
 )
 def test_without_a_running_gateway_it_says_so(run: Run, tmp_path: Path, args: list[str]) -> None:
     write_config(tmp_path)

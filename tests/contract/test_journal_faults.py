@@ -16,7 +16,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.clock import ManualClock
-from gateway.journal import Accepted, Seen
+from gateway.journal import Accepted, OutageKind, Seen
+from gateway.journal.database import VERSION
 from gateway.model import BridgeName, JournalError, NativeId, message_id
 from tests.contract.journal_desk import LAN, RADIO, START_MS, bound, moved, opened, parts_of, said, states
 
@@ -204,7 +205,7 @@ def spoil(file, damage):
         case "cut":
             del data[len(data) // 2 :]
         case _:
-            data[4096 * 20 : 4096 * 30] = bytes(4096 * 10)
+            data[4096 * 20 : 4096 * 60] = bytes(4096 * 40)
     file.write_bytes(data)
 
 
@@ -232,8 +233,10 @@ async def test_a_journal_of_version_1_is_read_and_written_on(tmp_path):
             echo = replace(said(4, LAN), native_id=NativeId("mt:own:1"))
             await journal.record([moved(one[1], "sending", also=echo.id)])
             assert await journal.accept(echo, []) == Seen(seq=1, origin=LAN)
+            outage = await journal.outages.begin(OutageKind.BRIDGE, HOME, START_MS, "the cable is out")
+            assert (await journal.outages.counted(outage, for_s=5)).became.waiting == 3
     with closing(sqlite3.connect(tmp_path / "journal.db")) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (VERSION,)
 
 
 async def test_a_journal_of_a_newer_release_is_refused_and_left_alone(tmp_path):
