@@ -254,6 +254,23 @@ class Recalls(Protocol):
 
 
 @runtime_checkable
+class Costs(Protocol):
+    """A bridge whose network is one channel for everyone in range: what is sent takes time from all of them."""
+
+    def airtime_ms(self, message: Message, to: Address) -> int:
+        """Return for how long sending this fitted message once occupies the channel. Pure.
+
+        By our own transmitter alone: neighbours that relay it take as much each.
+        """
+        ...
+
+    @property
+    def airtime_basis(self) -> str:
+        """By which settings that is reckoned, in words; before the bridge has connected, which are assumed."""
+        ...
+
+
+@runtime_checkable
 class Directory(Protocol):
     """A bridge that knows who is out there."""
 
