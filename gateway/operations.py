@@ -8,9 +8,10 @@ from functools import partial
 
 from gateway.assembly import Part, Parts
 from gateway.config import Settings
+from gateway.costs import Price, price
 from gateway.fitting import Unfit
 from gateway.health import Health
-from gateway.journal import Accepted, Change, Journal, Seen
+from gateway.journal import Accepted, Change, DeadLetters, Journal, Seen
 from gateway.metrics import Metrics
 from gateway.model import (
     API_ADDRESS,
@@ -35,6 +36,7 @@ from gateway.model import (
     Text,
 )
 from gateway.outbox.outbox import Outbox
+from gateway.redrive import Redrives
 from gateway.routing import Choice
 from gateway.status import BridgeStatus, DryPart, EventHub, JournalStatus, QueueStatus
 from gateway.tally import Tally
@@ -69,6 +71,7 @@ class Operations:
         self._tally = tally
         self._parts = parts
         self._health = health
+        self.redrives = Redrives(journal, clock, self.redrive)
 
     # What is.
 
@@ -142,12 +145,19 @@ class Operations:
             done.append(ident)
         return tuple(done)
 
+    async def price(self, which: DeadLetters) -> Price:
+        """Reckon what sending these dead letters again would cost; nothing is sent."""
+        bridges = {name: part.bridge for name, part in self._parts.by_bridge.items()}
+        return await price(which, self.journal, self._fit_again, bridges)
+
+    def _fit_again(self, message: Message, to: Address) -> Sequence[Delivery] | Unfit:
+        return self._parts.planner.fitted(message, to, None)  # no expiry: someone looked at it and wants it sent
+
     async def _again(self, message: Message, to: Address, part: int) -> Sequence[Delivery] | None:
         """Fit a message anew: the part that failed and those after it; None if it still doesn't fit."""
         if to.bridge not in self._parts.by_bridge:
             return None
-        expires_s = None  # someone looked at it and wants it sent
-        fitted = self._parts.planner.fitted(message, to, expires_s)
+        fitted = self._fit_again(message, to)
         if isinstance(fitted, Unfit):
             return None
         standings = await self.journal.standings([delivery.id for delivery in fitted])

@@ -209,6 +209,7 @@ class Gateway:
         yield "watch queue", self._health.watch_queue()
         yield "watch clock", self._health.watch_clock()
         yield "keep journal", self._health.keep_journal()
+        yield "redrive", self.operations.redrives.run()
         yield "keep outages", self._outages.keep(self._outage_log)
         yield "watchdog", self._health.watchdog(self._notifier, self._troubles)
         yield from self._parts.reflections.jobs()

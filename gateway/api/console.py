@@ -17,7 +17,7 @@ from gateway.api.records import words_of
 from gateway.api.routes_outages import listed
 from gateway.api.routes_status import status_of
 from gateway.api.schemas import StatusOut
-from gateway.journal import Became
+from gateway.journal import Became, DeadLetters
 from gateway.model import JournalError
 
 router = APIRouter(include_in_schema=False)
@@ -102,7 +102,7 @@ async def _dead_letters(view: GatewayView) -> Html:
             letter.reason,
             in_words((now_ms - letter.changed_ms) / 1000),
         ]
-        for letter in await view.journal.failed(limit=_MOST_LETTERS, after=0)
+        for letter in (await view.journal.overview.letters(DeadLetters(), limit=_MOST_LETTERS)).letters
     ]
     heads = ["Id", "To", "From", "Text", "Reason", "Failed"]
     return table("Dead letters", heads, rows, empty="None. What fails for good is kept here to be sent again.")

@@ -35,7 +35,9 @@ async def exposition(view: GatewayView) -> bytes:
     except JournalError:
         tally, rows, outages = {}, (), ()
     moment = CollectorRegistry()
-    moment.register(_Moment([*_states(view), *_deliveries(tally), *_backlog(view, rows), *_outages(view, outages)]))
+    moment.register(
+        _Moment([*_states(view), *_deliveries(tally), *_backlog(view, rows), *_outages(view, outages), _redrive(view)])
+    )
     return generate_latest(view.metrics.registry) + generate_latest(moment)
 
 
@@ -105,6 +107,12 @@ def _outages(view: GatewayView, latest: tuple[Outage, ...]) -> list[Metric]:
         _gauge("outage_seconds", "How long the latest outage lasted, or has so far.", lasted, labels),
         _gauge("outage_deliveries", "What had to wait for it, by what became.", became, (*labels, "became")),
     ]
+
+
+def _redrive(view: GatewayView) -> Metric:
+    job = view.redrives.progress
+    left = 0 if job is None or job.ended_ms is not None else max(0, job.total - job.sent - job.left)
+    return _gauge("redrive_remaining", "Dead letters still to be sent again, of a job that runs.", {(): left})
 
 
 def _age_s(oldest_ms: int | None, now_ms: int) -> float:

@@ -6,11 +6,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import assert_never
 
+from fastapi import HTTPException
+
 from gateway.ages import AGE_NAMES
 from gateway.api.backlog import Shape, total
-from gateway.api.schemas import ChangeOut, DeadLetterOut, DeliveryOut, MessageOut, ShapeOut, WaitingOut
+from gateway.api.schemas import ChangeOut, DeadLetterOut, DeliveryOut, IdsOut, MessageOut, ShapeOut, WaitingOut
 from gateway.journal import DeadLetter, DeliveryRecord, MessageRecord
-from gateway.model import Content, Delivery, Edit, Reaction, Redaction, Text
+from gateway.model import Content, Delivery, DeliveryId, Edit, Reaction, Redaction, Text
 
 
 def message_out(record: MessageRecord) -> MessageOut:
@@ -115,6 +117,13 @@ def age_s(at_ms: int | None, now_ms: int) -> float | None:
     return None if at_ms is None else max(0, now_ms - at_ms) / 1000
 
 
+def done(ids: tuple[DeliveryId, ...], otherwise: str) -> IdsOut:
+    """Write to which deliveries something was done; 404 if to none."""
+    if not ids:
+        raise HTTPException(404, otherwise)
+    return IdsOut(ids=list(ids))
+
+
 def words_of(content: Content) -> str:
     """Return what a content says, as a line for people; empty for a redaction."""
     match content:
@@ -138,5 +147,10 @@ def _delivery(record: DeliveryRecord) -> DeliveryOut:
         reason=record.reason,
         changed_ms=record.changed_ms,
         remote_id=record.remote_id,
-        history=[ChangeOut(at_ms=one.at_ms, state=one.state.value, reason=one.reason) for one in record.history],
+        history=history_out(record),
     )
+
+
+def history_out(record: DeliveryRecord) -> list[ChangeOut]:
+    """Write every state a delivery was in."""
+    return [ChangeOut(at_ms=one.at_ms, state=one.state.value, reason=one.reason) for one in record.history]

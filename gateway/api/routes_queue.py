@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What waits and what failed, and what the operator can do about it."""
+"""What waits, and what the operator can do about it."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter
 
 from gateway.api.backlog import shapes
 from gateway.api.deps import After, Limit, View, known_bridge
 from gateway.api.gateway import GatewayView
-from gateway.api.records import age_s, conversations_out, dead_letter_out, shape_out, total_out, waiting_out
+from gateway.api.records import age_s, conversations_out, done, shape_out, total_out, waiting_out
 from gateway.api.schemas import (
-    DeadLetterPage,
     IdsOut,
     LaneOut,
     QueueOut,
@@ -74,26 +73,7 @@ async def retry(asked: RetryIn, view: View) -> RetriedOut:
 @router.post("/deliveries/{id}/cancel")
 async def cancel(id: str, view: View) -> IdsOut:
     """Take a delivery that waits off the queue, for good."""
-    return _done(await view.cancel([DeliveryId(id)]), f"no delivery {id!r} is waiting; it may be on its way already")
-
-
-@router.get("/dead-letters")
-async def dead_letters(view: View, after: After = None, limit: Limit = 100) -> DeadLetterPage:
-    """Return the deliveries that failed for good, in the order their messages were accepted."""
-    found = [dead_letter_out(one) for one in await view.journal.failed(limit=limit, after=after or 0)]
-    return DeadLetterPage(dead_letters=found, next_after=found[-1].seq if len(found) >= limit else None)
-
-
-@router.post("/dead-letters/{id}/redrive")
-async def redrive(id: str, view: View) -> IdsOut:
-    """Send a dead letter again, at the end of its lane."""
-    return _done(await view.redrive([DeliveryId(id)]), f"there is no dead letter {id!r}")
-
-
-@router.delete("/dead-letters/{id}")
-async def drop(id: str, view: View) -> IdsOut:
-    """Forget a dead letter. It can't be sent after that."""
-    return _done(await view.drop([DeliveryId(id)]), f"there is no dead letter {id!r}")
+    return done(await view.cancel([DeliveryId(id)]), f"no delivery {id!r} is waiting; it may be on its way already")
 
 
 async def _lanes(view: GatewayView, now_ms: int) -> list[LaneOut]:
@@ -112,9 +92,3 @@ async def _lanes(view: GatewayView, now_ms: int) -> list[LaneOut]:
         )
         for one in depths
     ]
-
-
-def _done(ids: tuple[DeliveryId, ...], otherwise: str) -> IdsOut:
-    if not ids:
-        raise HTTPException(404, otherwise)
-    return IdsOut(ids=list(ids))

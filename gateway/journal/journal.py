@@ -23,6 +23,7 @@ from gateway.journal.records import (
     Batch,
     Change,
     DeadLetter,
+    DeadLetters,
     Kept,
     MessageRecord,
     Origin,
@@ -246,7 +247,7 @@ class Journal:
 
     async def failed(self, *, limit: int, after: int = 0) -> tuple[DeadLetter, ...]:
         """Return dead letters of messages after a sequence, in order; never some of a message only."""
-        return await self._reader.ask(lambda connection: queries.failed(connection, after, limit))
+        return (await self.overview.letters(DeadLetters(), after=after, limit=limit)).letters
 
     async def delivery(self, id: DeliveryId) -> Kept | None:
         """Return one delivery with its message, as it would be sent again."""
@@ -259,6 +260,18 @@ class Journal:
     async def oldest_pending(self) -> dict[BridgeName, int]:
         """Return when the oldest message that still has to go to a bridge was received."""
         return await self._reader.ask(queries.oldest_pending)
+
+    # For who goes on where a run ended.
+
+    async def remember(self, name: str, what: str) -> None:
+        """Keep a short text; empty: forget it."""
+        await self._writer.task(lambda store, _: store.set_meta(f"note:{name}", what))
+
+    async def recalled(self, name: str) -> str:
+        """Return the text kept under this name; empty if there is none."""
+        ask = "SELECT value FROM meta WHERE name = ?"
+        row = await self._reader.ask(lambda connection: connection.execute(ask, (f"note:{name}",)).fetchone())
+        return row[0] if row else ""
 
     # Upkeep.
 

@@ -6,11 +6,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Final
 
-from gateway.journal import depth
+from gateway.journal import depth, letters
 from gateway.journal.reader import Reader
-from gateway.journal.records import Ages
+from gateway.journal.records import Ages, DeadLetter, DeadLetters, LetterPage
 from gateway.model import BridgeName
+
+LAST: Final = 1 << 50
+"""After every message there is."""
+LETTERS: Final = 100
+"""Dead letters looked at in one step."""
+MOST_STEPS: Final = 50
+"""Steps to one answer, if little of what is looked at is wanted."""
 
 
 class Overview:
@@ -40,6 +48,33 @@ class Overview:
             if after is not None and self._monotonic() >= until:
                 break
         return Ages(counts=_by_conversation(counts, len(times_ms) + 1), complete=after is None)
+
+    async def letters(
+        self, which: DeadLetters, *, limit: int, after: int | None = None, before: int = LAST
+    ) -> LetterPage:
+        """Return dead letters: `after` a sequence, the earliest accepted first; else `before` one, the latest first.
+
+        About `limit`; a page may be short, or empty, and yet not the last.
+        """
+        found: list[DeadLetter] = []
+        place: int | None = before if after is None else after
+        steps = 0
+        while place is not None and len(found) < limit and steps < MOST_STEPS:
+            look = letters.before if after is None else letters.after
+            page = await self._reader.ask(partial(look, which=which, seq=place, limit=LETTERS))
+            found += page.letters
+            place = page.following
+            steps += 1
+        return _cut(found, place, limit)
+
+
+def _cut(found: Sequence[DeadLetter], following: int | None, limit: int) -> LetterPage:
+    """Keep about `limit`, all of the last one's message."""
+    if len(found) <= limit:
+        return LetterPage(letters=tuple(found), following=following)
+    last = found[limit - 1].seq
+    kept = [letter for n, letter in enumerate(found) if n < limit or letter.seq == last]
+    return LetterPage(letters=tuple(kept), following=last if len(kept) < len(found) else following)
 
 
 def _by_conversation(counts: Counter[tuple[str, int]], columns: int) -> dict[str, tuple[int, ...]]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final
 
-from gateway.journal.records import DeadLetter, Kept, MessageRecord, Origin, Standing
+from gateway.journal.records import Kept, MessageRecord, Origin, Standing
 from gateway.journal.rows import RECORD, delivery_of, delivery_record, message_of, tried_ms
 from gateway.journal.statements import packed
 from gateway.model import (
@@ -174,50 +174,19 @@ def _records(connection: sqlite3.Connection, rows: Sequence[Sequence[Any]]) -> t
     by_seq = {seq: [row[1:] for row in group] for seq, group in groupby(found, key=lambda row: row[0])}
     records: list[MessageRecord] = []
     for seq, received_ms, envelope in rows:
-        said = _message_or_none(envelope, received_ms)
+        said = message_or_none(envelope, received_ms)
         if said is not None:
             deliveries = tuple(map(delivery_record, by_seq.get(seq, ())))
             records.append(MessageRecord(message=said, seq=seq, deliveries=deliveries))
     return tuple(records)
 
 
-def _message_or_none(envelope: str, received_ms: int) -> Message | None:
+def message_or_none(envelope: str, received_ms: int) -> Message | None:
+    """Read a message; None if this release can't."""
     try:
         return message_of(envelope, received_ms)
     except UnreadableEnvelope:
         return None  # a release that went back: what it can't read it doesn't show
-
-
-def failed(connection: sqlite3.Connection, after: int, limit: int) -> tuple[DeadLetter, ...]:
-    """Return dead letters of messages after a sequence: `limit` and the rest of the last one's message."""
-    columns = ("d.no", "m.received_ms", "m.envelope", *RECORD)
-    source = """FROM delivery d JOIN message m ON m.seq = d.no >> 12 JOIN address a ON a.no = d.address
-        WHERE d.state = 'failed'"""
-    first = (after + 1) << 12
-    rows = packed(connection, columns, f"{source} AND d.no >= ? ORDER BY d.no LIMIT ?", (first, limit))
-    if len(rows) == limit:
-        last = rows[-1][0]
-        end = ((last >> 12) + 1) << 12
-        rows += packed(connection, columns, f"{source} AND d.no > ? AND d.no < ? ORDER BY d.no", (last, end))
-    letters = (_dead_letter(*row) for row in rows)
-    return tuple(letter for letter in letters if letter is not None)
-
-
-def _dead_letter(no: int, received_ms: int, envelope: str, *columns: Any) -> DeadLetter | None:
-    said = _message_or_none(envelope, received_ms)
-    if said is None:
-        return None
-    record = delivery_record(columns)
-    return DeadLetter(
-        id=record.id,
-        message=said,
-        seq=no >> 12,
-        to=record.to,
-        part=record.part,
-        parts=record.parts,
-        reason=record.reason,
-        changed_ms=record.changed_ms,
-    )
 
 
 def delivery(connection: sqlite3.Connection, ident: DeliveryId) -> Kept | None:

@@ -135,6 +135,36 @@ class DeadLetter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetters:
+    """Which dead letters: those for which all of this is so."""
+
+    destination: BridgeName | None = None
+    reason: str = ""
+    """Words that are in their reason, in whatever case."""
+    failed_by_ms: int | None = None
+    """They had failed by then."""
+    ids: frozenset[DeliveryId] = frozenset()
+    """They are among these; empty: any."""
+
+    def has(self, letter: DeadLetter) -> bool:
+        """Whether this is one of them."""
+        return (
+            self.destination in (None, letter.to.bridge)
+            and self.reason.casefold() in letter.reason.casefold()
+            and (self.failed_by_ms is None or letter.changed_ms <= self.failed_by_ms)
+            and (not self.ids or letter.id in self.ids)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LetterPage:
+    """Some dead letters. `following`: the sequence to go on from; None: that was all."""
+
+    letters: tuple[DeadLetter, ...]
+    following: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """What still has to leave, of everything up to and including sequence `upto`."""
 

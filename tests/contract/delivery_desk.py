@@ -135,7 +135,7 @@ class Core:
             hand_over=self.drain.hand_over,
             touched=lambda _, ids: self.sender.fresh.forget(ids),
         )
-        part = SimpleNamespace(drain=self.drain, sender=self.sender)
+        part = SimpleNamespace(bridge=bridge, drain=self.drain, sender=self.sender)
         self.operations = Operations(
             settings=None,
             parts=SimpleNamespace(planner=self.planner, intake=self.intake, by_bridge={CHANNEL.bridge: part}),

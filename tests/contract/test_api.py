@@ -310,16 +310,91 @@ async def test_dead_letters_are_listed_redriven_and_dropped(api: httpx.AsyncClie
     await desk.fail(one, two, reason="too big")
 
     listed = (await api.get("/api/v1/dead-letters")).json()["dead_letters"]
+    whole = (await api.get(f"/api/v1/dead-letters/{one}")).json()
     redriven = await api.post(f"/api/v1/dead-letters/{one}/redrive", json={})
     dropped = await api.delete(f"/api/v1/dead-letters/{two}")
 
     assert [(row["id"], row["text"], row["reason"], row["to"]) for row in listed] == [
-        (one, "one", "too big", "radio/LongFast"),
         (two, "two", "too big", "radio/LongFast"),
+        (one, "one", "too big", "radio/LongFast"),
     ]
     assert listed[0]["failed_ms"] == START_MS
+    assert [change["state"] for change in whole["history"]] == ["waiting", "failed"]
     assert (redriven.json(), dropped.json()) == ({"ids": [one]}, {"ids": [two]})
     assert (await api.get("/api/v1/dead-letters")).json()["dead_letters"] == []
+    assert (await api.get(f"/api/v1/dead-letters/{one}")).status_code == 404
+
+
+async def test_dead_letters_come_in_pages_by_destination_and_by_reason(api: httpx.AsyncClient, desk: Desk) -> None:
+    for number in range(5):
+        (ident,) = (await _say(api, f"n{number}", "home/#town" if number % 2 else "radio/LongFast"))["deliveries"]
+        await desk.fail(ident, reason="Too big" if number < 3 else "nobody there")
+
+    async def texts(**query: Any) -> tuple[list[str], int | None]:
+        page = (await api.get("/api/v1/dead-letters", params=query)).json()
+        return [one["text"] for one in page["dead_letters"]], page["next_before"]
+
+    first, following = await texts(limit=2)
+    assert (first, await texts(limit=3, before=following)) == (["n4", "n3"], (["n2", "n1", "n0"], None))
+    assert await texts(destination="home") == (["n3", "n1"], None)
+    assert await texts(reason="too BIG") == (["n2", "n1", "n0"], None)
+    assert await texts(reason="too big", destination="home") == (["n1"], None)
+    assert (await api.get("/api/v1/dead-letters", params={"destination": "sea"})).status_code == 422
+
+
+async def test_what_a_redrive_costs_on_the_air_is_told_and_nothing_is_sent(api: httpx.AsyncClient, desk: Desk) -> None:
+    for to in ("radio/LongFast", "radio/LongFast", "home/#town"):
+        await desk.fail(*(await _say(api, "x", to))["deliveries"])
+
+    price = (await api.post("/api/v1/dead-letters/price", json={})).json()
+    radio = (await api.post("/api/v1/dead-letters/price", json={"destination": "radio", "reason": "no such"})).json()
+
+    assert (price["total"], price["complete"]) == (3, True)
+    assert [(one["destination"], one["deliveries"], one["airtime_s"]) for one in price["destinations"]] == [
+        ("radio", 2, 2.0),
+        ("home", 1, None),
+    ]
+    assert price["destinations"][0]["basis"] == "LongFast"
+    assert radio == {"total": 0, "complete": True, "destinations": []}
+    assert len(await desk.journal.failed(limit=9)) == 3
+
+
+async def test_many_are_redriven_at_a_pace_and_their_progress_is_told(api: httpx.AsyncClient, desk: Desk) -> None:
+    for number in range(3):
+        await desk.fail(*(await _say(api, f"n{number}"))["deliveries"])
+    before = (await api.get("/api/v1/dead-letters/redrive")).json()
+
+    begun = await api.post("/api/v1/dead-letters/redrive", json={"destination": "radio", "per_minute": 6})
+    twice = await api.post("/api/v1/dead-letters/redrive", json={})
+    while (halfway := (await api.get("/api/v1/dead-letters/redrive")).json())["sent"] < 1:
+        await asyncio.sleep(0.01)
+    stopped = (await api.request("DELETE", "/api/v1/dead-letters/redrive")).json()
+    again = await api.request("DELETE", "/api/v1/dead-letters/redrive")
+
+    assert before is None
+    assert (begun.status_code, begun.json()["total"], twice.status_code) == (202, 3, 409)
+    assert (halfway["running"], halfway["sent"]) == (True, 1)
+    assert (stopped["running"], stopped["sent"], stopped["held"]) == (False, 1, "stopped by hand")
+    assert again.status_code == 404
+    assert len(await desk.journal.failed(limit=9)) == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"ids": ["nothing"]}, 404),
+        ({"reason": "no such"}, 404),
+        ({"destination": "sea"}, 422),
+        ({"per_minute": 0}, 422),
+        ({"per_minute": 6001}, 422),
+        ({"colour": 1}, 422),
+    ],
+)
+async def test_what_cannot_be_redriven_is_refused(api: httpx.AsyncClient, body: dict[str, Any], status: int) -> None:
+    answer = await api.post("/api/v1/dead-letters/redrive", json=body)
+
+    assert answer.status_code == status
+    assert answer.json()["detail"]
 
 
 async def test_outages_are_listed_with_what_became_of_what_waited(api: httpx.AsyncClient, desk: Desk) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import stat
@@ -152,7 +153,10 @@ async def test_a_text_goes_along_a_route_or_comes_from_standard_input(
         (["send", "--route", "sea", "x"], 2, "no route called 'sea'"),
         (["messages", "show", "nothing"], 1, "no message"),
         (["dead-letters", "show", "nothing"], 1, "no dead letter"),
-        (["dead-letters", "redrive", "nothing"], 1, "no dead letter"),
+        (["dead-letters", "redrive", "nothing", "--yes"], 1, "no dead letter"),
+        (["dead-letters", "redrive", "--stop"], 1, "no dead letters are being sent"),
+        (["dead-letters", "redrive", "x", "--all"], 2, "--all"),
+        (["dead-letters", "drop", "nothing"], 1, "no dead letter"),
         (["dead-letters", "redrive"], 2, "--all"),
         (["queue", "cancel", "nothing"], 1, "no delivery"),
         (["queue", "retry", "sea"], 2, "no bridge called 'sea'"),
@@ -240,20 +244,100 @@ async def test_a_count_that_takes_too_long_says_at_least(ask: Ask, monkeypatch: 
     assert next(line.split() for line in ended.out.splitlines() if "radio" in line)[1:3] == ["3", "2"]
 
 
-async def test_dead_letters_can_be_shown_sent_again_and_dropped(ask: Ask, desk: Desk) -> None:
-    idents = [
-        (await ask("send", "radio/LongFast", text, "-o", "json")).json["deliveries"][0]  # type: ignore[index]
-        for text in ("one", "two", "three")
-    ]
-    await desk.fail(*idents, reason="too big")
+async def _dead(ask: Ask, desk: Desk, *texts: str, to: str = "radio/LongFast") -> list[str]:
+    ids = [(await ask("send", to, text, "-o", "json")).json["deliveries"][0] for text in texts]  # type: ignore[index]
+    await desk.fail(*ids, reason="too big")
+    return ids
 
-    shown = await ask("dead-letters", "show", idents[0])
-    redriven = await ask("dead-letters", "redrive", idents[0])
-    dropped = await ask("dead-letters", "drop", "--all")
 
-    assert "too big" in shown.out
-    assert (redriven.code, redriven.out.split()) == (0, [idents[0]])
-    assert (dropped.code, dropped.out.split()) == (0, idents[1:])
+async def test_dead_letters_are_listed_newest_first_and_filtered(ask: Ask, desk: Desk) -> None:
+    one, two = await _dead(ask, desk, "one", "two")
+    (three,) = await _dead(ask, desk, "three", to="home/#town")
+
+    async def ids(*args: str) -> list[str]:
+        return [row["id"] for row in (await ask("dead-letters", "list", *args, "-o", "json")).json]  # type: ignore[attr-defined]
+
+    assert await ids() == [three, two, one]
+    assert await ids("--limit", "1") == [three]
+    assert await ids("--destination", "radio") == [two, one]
+    assert await ids("--reason", "nobody") == []
+    assert await ids("--before", "2") == [one]
+
+
+async def test_a_dead_letter_is_shown_with_its_history(ask: Ask, desk: Desk) -> None:
+    (ident,) = await _dead(ask, desk, "one")
+
+    shown = (await ask("dead-letters", "show", ident)).out
+
+    assert "too big" in shown
+    assert [line.split()[-1] for line in shown.splitlines() if "waiting" in line] == ["s"]
+
+
+async def test_redriving_says_its_price_first_and_does_nothing_without_a_yes(ask: Ask, desk: Desk) -> None:
+    await _dead(ask, desk, "one", "two")
+
+    ended = await ask("dead-letters", "redrive", "--all", "--pace", "30")
+
+    assert ended.code == 2
+    assert "radio: 2 dead letters, 2 deliveries, 2 s on the air (LongFast)" in ended.err
+    assert "at 30 a minute that takes 4 s or longer" in ended.err
+    assert "add --yes" in ended.err
+    assert len(await desk.journal.failed(limit=9)) == 2
+
+
+@pytest.mark.parametrize("answer", ["y", "n"])
+async def test_redriving_asks_whoever_is_there(
+    ask: Ask, desk: Desk, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    (ident,) = await _dead(ask, desk, "one")
+    monkeypatch.setattr("gateway.cli.redriving.someone_is_there", lambda: True)
+    monkeypatch.setattr(sys, "stdin", io.StringIO(answer + "\n"))
+
+    ended = await ask("dead-letters", "redrive", ident)
+
+    assert (ended.code, len(await desk.journal.failed(limit=9))) == ((0, 0) if answer == "y" else (1, 1))
+
+
+async def test_redriving_is_followed_to_its_end(ask: Ask, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.cli.redriving.LOOK_EVERY_S", 0.01)
+    await _dead(ask, desk, "one", "two", "three")
+
+    asked = asyncio.create_task(ask("dead-letters", "redrive", "--destination", "radio", "--yes"))
+    while not asked.done():
+        desk.clock.advance(1)
+        await asyncio.sleep(0.01)
+    ended = await asked
+
+    assert (ended.code, ended.out.splitlines()[-1]) == (0, "3 of 3 sent again: ended")
+    assert await desk.journal.failed(limit=9) == ()
+
+
+async def test_redriving_goes_on_by_itself_and_can_be_stopped(ask: Ask, desk: Desk) -> None:
+    await _dead(ask, desk, "one", "two")
+
+    none = await ask("dead-letters", "redrive", "--progress")
+    begun = await ask("dead-letters", "redrive", "--all", "--yes", "--detach")
+    while not (desk.redrives.progress and desk.redrives.progress.sent):
+        await asyncio.sleep(0.01)
+    progress = await ask("dead-letters", "redrive", "--progress")
+    stopped = await ask("dead-letters", "redrive", "--stop")
+
+    assert "no dead letters were sent again yet" in none.err
+    assert (begun.code, begun.out) == (0, "")
+    assert progress.out == "1 of 2 sent again: going on\n"
+    assert stopped.out == "1 of 2 sent again: ended: stopped by hand\n"
+
+
+async def test_dead_letters_are_dropped_one_or_all(ask: Ask, desk: Desk) -> None:
+    one, two, three = await _dead(ask, desk, "one", "two", "three")
+
+    first = await ask("dead-letters", "drop", one)
+    unsure = await ask("dead-letters", "drop", "--all")
+    rest = await ask("dead-letters", "drop", "--all", "--yes")
+
+    assert (first.code, first.out.split()) == (0, [one])
+    assert (unsure.code, unsure.out) == (2, "")
+    assert (rest.code, rest.out.split()) == (0, [three, two])
     assert await desk.journal.failed(limit=10) == ()
 
 
