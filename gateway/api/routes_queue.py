@@ -5,21 +5,23 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from fastapi import APIRouter
+from fastapi import APIRouter, HTTPException
 
 from gateway.api.backlog import shapes
 from gateway.api.deps import After, Limit, View, known_bridge
 from gateway.api.gateway import GatewayView
-from gateway.api.records import age_s, conversations_out, done, shape_out, total_out, waiting_out
+from gateway.api.records import age_s, conversations_out, done, message_out, shape_out, total_out, waiting_out
 from gateway.api.schemas import (
     IdsOut,
     LaneOut,
+    MessageOut,
     QueueOut,
     RetriedOut,
     RetryIn,
     StoreOut,
     WaitingPage,
 )
+from gateway.journal import MessageRecord
 from gateway.model import BridgeName, DeliveryId, OutboxError
 
 router = APIRouter(prefix="/api/v1", tags=["queue"])
@@ -68,6 +70,15 @@ async def retry(asked: RetryIn, view: View) -> RetriedOut:
     destination = None if asked.destination is None else known_bridge(view, asked.destination)
     done = await view.retry(destination=destination, ids=[DeliveryId(one) for one in asked.ids])
     return RetriedOut(destinations=list(done))
+
+
+@router.get("/deliveries/{id}")
+async def delivery(id: str, view: View) -> MessageOut:
+    """Return one delivery with every change of state: its message, and of its deliveries only this."""
+    kept = await view.journal.delivery(DeliveryId(id))
+    if kept is None:
+        raise HTTPException(404, f"there is no delivery {id!r}, or no more")
+    return message_out(MessageRecord(message=kept.message, seq=kept.seq, deliveries=(kept.record,)))
 
 
 @router.post("/deliveries/{id}/cancel")

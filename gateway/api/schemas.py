@@ -181,7 +181,8 @@ class MessagePage(Said):
     """Messages in the order they were accepted."""
 
     messages: list[MessageOut]
-    next_after: int | None = Field(description="Give it as `after` for the next page; null: this is all so far")
+    next_after: int | None = Field(description="Give it as `after` for newer ones; null: this is all so far")
+    next_before: int | None = Field(description="Give it as `before` for older ones; null: there are none")
 
 
 class DeadLetterOut(Said):

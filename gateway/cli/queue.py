@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import StrEnum
+from itertools import islice
 from typing import Annotated, Any
 
 import typer
@@ -80,12 +81,18 @@ def _oldest(row: Row) -> str:
 def list_waiting(
     ctx: typer.Context,
     destination: Annotated[str | None, typer.Argument(help="A bridge's name; else all.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many of each destination.")] = 1000,
     output: Output = Form.TABLE,
 ) -> None:
     """List what waits, oldest first."""
     control = context.of(ctx).control()
     names = [destination] if destination else [one["name"] for one in control.get("/bridges")]
-    rows = [row for name in names for row in control.pages("/queue/deliveries", "deliveries", destination=name)]
+    rows: list[Row] = []
+    for name in names:
+        waiting = control.pages("/queue/deliveries", "deliveries", destination=name)
+        rows += islice(waiting, limit)
+        if output is Form.TABLE and next(waiting, None) is not None:
+            say(f"{name}: more than these {limit} wait; --limit shows more")
     columns = {
         "id": lambda row: row["id"],
         "to": lambda row: row["to"],

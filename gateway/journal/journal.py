@@ -26,6 +26,7 @@ from gateway.journal.records import (
     DeadLetters,
     Kept,
     MessageRecord,
+    Messages,
     Origin,
     Retention,
     Seen,
@@ -84,7 +85,7 @@ class Journal:
         room = Room(self._store, self._retention)
         self._writer = Writer(self._store, room, self._clock.now_ms, partial(suspect, self._path))
         self._reader = Reader(reading)
-        self.overview = Overview(self._reader, self._clock.monotonic)
+        self.overview = Overview(self._reader, lambda: self._writer.head, self._clock.monotonic)
         self.outages = OutageLog(self._writer, self._reader, self._clock)
         return self
 
@@ -224,26 +225,9 @@ class Journal:
 
         `address`: only those that came from there or were bound for there.
         """
-        if address is None:
-            return await self._reader.ask(lambda c: queries.messages(c, after, limit, latest=latest))
-        return await self._messages_at(address, after, limit, latest=latest)
-
-    async def _messages_at(
-        self, address: Address, after: int, limit: int, *, latest: bool
-    ) -> tuple[MessageRecord, ...]:
-        """Look window by window, so that a search for something rare holds up no one."""
-        head = self._writer.head
-        found: tuple[MessageRecord, ...] = ()
-        low, high = after, head
-        while low < high and len(found) < limit:
-            edges = (max(low, high - queries.WINDOW), high) if latest else (low, min(high, low + queries.WINDOW))
-            ask = partial(
-                queries.messages_at, at=address, low=edges[0], high=edges[1], limit=limit - len(found), latest=latest
-            )
-            more = await self._reader.ask(ask)
-            found = more + found if latest else found + more
-            low, high = (low, edges[0]) if latest else (edges[1], high)
-        return found
+        which = Messages(address=address)
+        found = await self.overview.messages(which, after=None if latest else after, limit=limit)
+        return found.messages
 
     async def failed(self, *, limit: int, after: int = 0) -> tuple[DeadLetter, ...]:
         """Return dead letters of messages after a sequence, in order; never some of a message only."""

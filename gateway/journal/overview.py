@@ -8,13 +8,15 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
-from gateway.journal import depth, letters
+from gateway.journal import depth, letters, queries
 from gateway.journal.reader import Reader
-from gateway.journal.records import Ages, DeadLetter, DeadLetters, LetterPage
+from gateway.journal.records import Ages, DeadLetter, DeadLetters, LetterPage, MessageRecord, MessageRecords, Messages
 from gateway.model import BridgeName
 
 LAST: Final = 1 << 50
 """After every message there is."""
+WINDOW: Final = 2000
+"""Messages looked at in one step where only some of them are wanted."""
 LETTERS: Final = 100
 """Dead letters looked at in one step."""
 MOST_STEPS: Final = 50
@@ -24,9 +26,10 @@ MOST_STEPS: Final = 50
 class Overview:
     """Looks at much, a little at a time. Every call raises JournalError when the file can't be read."""
 
-    def __init__(self, reader: Reader, monotonic: Callable[[], float]) -> None:
-        """`monotonic`: seconds, for looks that have a time limit."""
+    def __init__(self, reader: Reader, head: Callable[[], int], monotonic: Callable[[], float]) -> None:
+        """`head`: the last sequence; `monotonic`: seconds, for looks that have a time limit."""
         self._reader = reader
+        self._head = head
         self._monotonic = monotonic
 
     async def ages(
@@ -49,6 +52,39 @@ class Overview:
                 break
         return Ages(counts=_by_conversation(counts, len(times_ms) + 1), complete=after is None)
 
+    async def messages(
+        self, which: Messages, *, limit: int, after: int | None = None, before: int = LAST
+    ) -> MessageRecords:
+        """Return messages in ascending order: the first `after` a sequence; else the last `before` one.
+
+        A page may be short, or empty, and yet not the last.
+        """
+        latest = after is None
+        low, high = await self._between(which, after or 0, min(before - 1, self._head()))
+        width = WINDOW if which.address is not None or which.state is not None else high - low
+        found: tuple[MessageRecord, ...] = ()
+        steps = 0
+        while low < high and len(found) < limit and steps < MOST_STEPS:
+            edges = (max(low, high - width), high) if latest else (low, min(high, low + width))
+            left = limit - len(found)
+            look = partial(queries.messages, which=which, low=edges[0], high=edges[1], limit=left, latest=latest)
+            more = await self._reader.ask(look)
+            found = more + found if latest else found + more
+            low, high = (low, edges[0]) if latest else (edges[1], high)
+            steps += 1
+        return MessageRecords(messages=found, following=_following(found, low, high, limit, latest=latest))
+
+    async def _between(self, which: Messages, low: int, high: int) -> tuple[int, int]:
+        """Return which sequences may be wanted, by their times: low < seq <= high."""
+        since_ms, until_ms = which.since_ms, which.until_ms
+        if since_ms is not None:
+            (edge,) = await self._reader.ask(lambda connection: depth.edges(connection, [since_ms - 1]))
+            low = max(low, edge)
+        if until_ms is not None:
+            (edge,) = await self._reader.ask(lambda connection: depth.edges(connection, [until_ms]))
+            high = min(high, edge)
+        return low, high
+
     async def letters(
         self, which: DeadLetters, *, limit: int, after: int | None = None, before: int = LAST
     ) -> LetterPage:
@@ -66,6 +102,15 @@ class Overview:
             place = page.following
             steps += 1
         return _cut(found, place, limit)
+
+
+def _following(found: Sequence[MessageRecord], low: int, high: int, limit: int, *, latest: bool) -> int | None:
+    """Return where the next page begins: `before` it, or after it. low < seq <= high was not looked at."""
+    if len(found) >= limit:
+        return found[0].seq if latest else found[-1].seq
+    if low >= high:
+        return None
+    return high + 1 if latest else low
 
 
 def _cut(found: Sequence[DeadLetter], following: int | None, limit: int) -> LetterPage:

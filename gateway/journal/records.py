@@ -110,6 +110,28 @@ class MessageRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Messages:
+    """Which messages: those for which all of this is so."""
+
+    address: Address | None = None
+    """They came from there or were bound for there."""
+    state: State | None = None
+    """Some delivery of theirs is in it."""
+    since_ms: int | None = None
+    """They were received then or later. Like `until_ms` it goes by the order of acceptance."""
+    until_ms: int | None = None
+    """They were received then or before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageRecords:
+    """Some messages, in ascending order. `following`: the sequence to go on from; None: that was all."""
+
+    messages: tuple[MessageRecord, ...]
+    following: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
     """One delivery with its message. `delivery`: as it would be sent again; None: that is no longer kept."""
 

@@ -242,7 +242,36 @@ async def test_messages_come_in_pages_and_by_address(api: httpx.AsyncClient) -> 
     assert [one["text"] for one in home["messages"]] == ["n1", "n3"]
 
 
-@pytest.mark.parametrize("query", ["after=-1", "after=x", "limit=0", "limit=501", "address=x", "address=sea/x"])
+async def test_messages_are_found_by_state_and_age_and_paged_backward(api: httpx.AsyncClient, desk: Desk) -> None:
+    for number in range(3):
+        (ident,) = (await _say(api, f"n{number}"))["deliveries"]
+        if number != 1:
+            await desk.fail(ident)
+        desk.clock.advance(60)
+
+    async def texts(**query: Any) -> tuple[list[str], int | None]:
+        page = (await api.get("/api/v1/messages", params=query)).json()
+        return [one["text"] for one in page["messages"]], page["next_before"]
+
+    assert await texts(state="failed") == (["n0", "n2"], None)
+    assert await texts(state="failed", limit=1) == (["n2"], 3)
+    assert await texts(state="failed", limit=1, before=3) == (["n0"], 1)
+    assert await texts(older_than_s=100) == (["n0", "n1"], None)
+    assert await texts(newer_than_s=130) == (["n1", "n2"], None)
+
+
+async def test_one_delivery_is_shown_with_its_message(api: httpx.AsyncClient) -> None:
+    posted = (await api.post("/api/v1/messages", json={"text": "hello", "route": "town"})).json()
+
+    found = (await api.get(f"/api/v1/deliveries/{posted['deliveries'][1]}")).json()
+
+    assert (found["id"], [one["id"] for one in found["deliveries"]]) == (posted["id"], posted["deliveries"][1:])
+    assert (await api.get("/api/v1/deliveries/nothing")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "query", ["after=-1", "after=x", "limit=0", "limit=501", "address=x", "address=sea/x", "state=odd"]
+)
 async def test_odd_pages_are_refused(api: httpx.AsyncClient, query: str) -> None:
     assert (await api.get(f"/api/v1/messages?{query}")).status_code == 422
 
@@ -448,7 +477,11 @@ async def test_a_route_is_tried_without_sending(api: httpx.AsyncClient) -> None:
     parts = (await api.post("/api/v1/routes/warnings/test", json={"text": "grüße"})).json()
 
     assert parts == [{"to": "radio/LongFast", "part": 1, "parts": 1, "body": "grüße", "size_bytes": 7, "note": ""}]
-    assert (await api.get("/api/v1/messages")).json() == {"messages": [], "next_after": None}
+    assert (await api.get("/api/v1/messages")).json() == {
+        "messages": [],
+        "next_after": None,
+        "next_before": None,
+    }
 
 
 async def test_a_full_disk_is_a_503_with_the_reason(api: httpx.AsyncClient, desk: Desk) -> None:

@@ -196,6 +196,56 @@ async def test_lists_are_tables_or_json_or_a_line_each(ask: Ask, desk: Desk, arg
     assert [json.loads(line) for line in lines.out.splitlines()] == rows
 
 
+async def test_a_history_says_when_for_how_long_and_why(ask: Ask, desk: Desk) -> None:
+    sent = (await ask("send", "--route", "town", "x", "-o", "json")).json
+    first, second = sent["deliveries"]  # type: ignore[index]
+    desk.clock.advance(2.5)
+    await desk.fail(first, reason="nobody there")
+    desk.clock.advance(200)
+
+    table = [line.split() for line in (await ask("messages", "show", sent["id"])).out.splitlines() if line.strip()]  # type: ignore[index]
+    alone = (await ask("messages", "show", second, "-o", "json")).json
+    nothing = await ask("messages", "show", "nothing")
+
+    rows = table[-3:]
+    assert (rows[0][0], rows[0][-3:]) == (first, ["waiting", "2.500", "s"])
+    assert rows[1][-3:] == ["failed", "nobody", "there"]
+    assert (rows[2][0], rows[2][-5:]) == (second, ["waiting", "3", "min", "so", "far"])
+    assert [one["id"] for one in alone["deliveries"]] == [second]  # type: ignore[index]
+    assert (nothing.code, nothing.err) == (1, "there is no message 'nothing', or no more\n")
+
+
+async def test_messages_are_found_by_state_and_age_and_the_table_says_where_older_ones_are(
+    ask: Ask, desk: Desk
+) -> None:
+    for text in ("one", "two"):
+        await ask("send", "radio/LongFast", text)
+    desk.clock.advance(700)
+    await ask("send", "radio/LongFast", "three")
+
+    async def numbers(*args: str) -> list[int]:
+        return [row["seq"] for row in (await ask("messages", *args, "-o", "json")).json]  # type: ignore[attr-defined]
+
+    assert await numbers("--older-than", "10m") == [1, 2]
+    assert await numbers("--newer-than", "10m", "--state", "waiting") == [3]
+    assert await numbers("--state", "failed") == []
+    assert await numbers("--before", "2") == [1]
+    assert await numbers("--after", "1") == [2, 3]
+    assert (await ask("messages", "--limit", "1")).err == "there are older ones: --before 3\n"
+    assert (await ask("messages", "--older-than", "soon")).code == 2
+
+
+async def test_a_long_queue_is_listed_in_part_and_says_so(ask: Ask) -> None:
+    for text in ("one", "two"):
+        await ask("send", "radio/LongFast", text)
+
+    ended = await ask("queue", "list", "--limit", "1")
+
+    assert "one" in ended.out
+    assert "two" not in ended.out
+    assert ended.err == "radio: more than these 1 wait; --limit shows more\n"
+
+
 async def test_an_empty_table_is_a_line_on_standard_error(ask: Ask) -> None:
     ended = await ask("dead-letters")
 

@@ -12,7 +12,7 @@ import pytest
 
 from gateway.ages import AGE_NAMES, limits_ms
 from gateway.clock import ManualClock
-from gateway.journal import Accepted, Change, DeadLetter, Origin, Seen, Standing
+from gateway.journal import Accepted, Change, DeadLetter, DeadLetters, Messages, Origin, Seen, Standing
 from gateway.journal.rows import PLACES
 from gateway.model import (
     Address,
@@ -629,7 +629,7 @@ async def test_messages_come_in_pages_and_the_latest_at_once(journal):
 
 
 async def test_messages_of_an_address_are_those_from_and_to_it(journal, monkeypatch):
-    monkeypatch.setattr("gateway.journal.queries.WINDOW", 4)
+    monkeypatch.setattr("gateway.journal.overview.WINDOW", 4)
     for n in range(1, 21):
         origin = ROOM if n % 5 == 0 else RADIO
         to = LAN if n % 7 == 0 else OTHER_RADIO
@@ -750,3 +750,58 @@ async def test_a_count_by_age_and_conversation_goes_step_by_step_and_stops_when_
 
 async def test_nothing_that_waits_has_no_ages(journal):
     assert (await journal.overview.ages(ROOM.bridge, [START_MS], for_s=1)).counts == {}
+
+
+async def test_messages_are_found_by_state_and_by_when_they_were_received_page_by_page(journal, monkeypatch):
+    monkeypatch.setattr("gateway.journal.overview.WINDOW", 2)
+    for n in range(8):
+        message = said(n, received_ms=START_MS + n * 1000)
+        await journal.accept(message, [bound(message)])
+    await journal.record([moved(bound(said(n)), "failed") for n in (1, 3, 6)])
+
+    async def found(which, **place):
+        page = await journal.overview.messages(which, **{"limit": 9} | place)
+        return [int(record.message.native_id[3:]) for record in page.messages], page.following
+
+    failed = Messages(state=State.FAILED)
+    assert await found(failed) == ([1, 3, 6], None)
+    assert await found(failed, limit=2) == ([3, 6], 4)
+    assert await found(failed, limit=2, before=4) == ([1], None)
+    assert await found(failed, after=0, limit=2) == ([1, 3], 4)
+    assert await found(failed, after=4) == ([6], None)
+    assert await found(Messages(since_ms=START_MS + 2000, until_ms=START_MS + 4000)) == ([2, 3, 4], None)
+    assert await found(Messages(since_ms=START_MS + 2001, state=State.FAILED)) == ([3, 6], None)
+    assert await found(Messages(address=ROOM, state=State.QUEUED)) == ([], None)
+
+
+async def test_a_search_for_something_rare_stops_and_says_where_to_go_on(journal, monkeypatch):
+    monkeypatch.setattr("gateway.journal.overview.WINDOW", 2)
+    monkeypatch.setattr("gateway.journal.overview.MOST_STEPS", 2)
+    for n in range(9):
+        await journal.accept(said(n), [bound(said(n))])
+    await journal.record([moved(bound(said(0)), "failed")])
+    failed = Messages(state=State.FAILED)
+
+    first = await journal.overview.messages(failed, limit=9)
+    second = await journal.overview.messages(failed, limit=9, before=first.following)
+    third = await journal.overview.messages(failed, limit=9, before=second.following)
+
+    assert (first.messages, first.following) == ((), 6)
+    assert (second.messages, second.following) == ((), 2)
+    assert ([record.seq for record in third.messages], third.following) == ([1], None)
+
+
+async def test_dead_letters_come_latest_first_too_and_a_page_never_cuts_a_message(journal):
+    for n in range(4):
+        await journal.accept(said(n), parts_of(said(n), parts=2))
+    await journal.record(
+        [moved(one, "failed", reason=f"No. {n}") for n in range(4) for one in parts_of(said(n), parts=2)]
+    )
+
+    page = await journal.overview.letters(DeadLetters(), limit=3)
+    rest = await journal.overview.letters(DeadLetters(), limit=9, before=page.following)
+    chosen = await journal.overview.letters(DeadLetters(reason="no. 2", destination=HOME), limit=9)
+
+    assert ([letter.seq for letter in page.letters], page.following) == ([4, 4, 3, 3], 3)
+    assert ([letter.seq for letter in rest.letters], rest.following) == ([2, 2, 1, 1], None)
+    assert [letter.seq for letter in chosen.letters] == [3, 3]
