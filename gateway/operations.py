@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from gateway.assembly import Part, Parts
@@ -60,7 +60,9 @@ class Operations:
         tally: Tally,
         metrics: Metrics,
         health: Health,
+        outages_lost: Callable[[], int] = lambda: 0,
     ) -> None:
+        """`outages_lost`: how many outages are not in the log."""
         self.settings = settings
         self.journal = journal
         self.outbox = outbox
@@ -71,6 +73,7 @@ class Operations:
         self._tally = tally
         self._parts = parts
         self._health = health
+        self._outages_lost = outages_lost
         self.redrives = Redrives(journal, clock, self.redrive)
 
     # What is.
@@ -99,6 +102,11 @@ class Operations:
     def journal_state(self) -> JournalStatus:
         """Return whether messages can be accepted, and why not."""
         return self._health.journal
+
+    def dropped(self) -> Mapping[str, int]:
+        """Return how many records were dropped at a limit since the start, by kind: never messages."""
+        reports = sum(part.sender.reports.dropped for part in self._parts.by_bridge.values())
+        return {"report": reports, "change": self.journal.lost, "outage": self._outages_lost()}
 
     def nodes(self) -> Sequence[tuple[BridgeName, Node]]:
         """Return everybody the bridges know of."""

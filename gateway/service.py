@@ -170,6 +170,7 @@ class Gateway:
             tally=assembly.tally,
             metrics=metrics,
             health=self._health,
+            outages_lost=lambda: outages.lost,
         )
         self._notifier = Notifier.of_process()
         self._servers = Servers(self.operations, [part.bridge for part in parts.by_bridge.values()])

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from gateway.config import Settings
@@ -67,6 +67,10 @@ class GatewayView(Protocol):
 
     def journal_state(self) -> JournalStatus:
         """Whether messages can be accepted: up is what `/readyz` means by ready."""
+        ...
+
+    def dropped(self) -> Mapping[str, int]:
+        """How many records (never messages) were dropped at a limit, by kind."""
         ...
 
     def nodes(self) -> Sequence[tuple[BridgeName, Node]]:

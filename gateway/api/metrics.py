@@ -64,6 +64,9 @@ def _states(view: GatewayView) -> list[Metric]:
     for status in bridges:
         for kind, count in _bounded(status.counters).items():
             noticed.add_metric((status.name, kind), count)
+    dropped = CounterMetricFamily("crossband_dropped", "Records dropped at a limit; never messages.", labels=("kind",))
+    for kind, count in view.dropped().items():
+        dropped.add_metric((kind,), count)
     since = {(status.name,): status.since_ms / 1000 for status in bridges}
     up = {(status.name,): float(status.state is LinkState.UP) for status in bridges}
     return [
@@ -71,9 +74,11 @@ def _states(view: GatewayView) -> list[Metric]:
         _gauge("start_time_seconds", "When it started, by its own clock.", {(): view.started_ms / 1000}),
         _gauge("journal_up", "Whether messages can be accepted.", {(): float(journal is StoreState.UP)}),
         _gauge("queue_up", "Whether the queue can be used.", {(): float(queue is StoreState.UP)}),
+        _gauge("queue_refused", "Whether only an operator can mend that.", {(): float(queue is StoreState.REFUSED)}),
         _gauge("bridge_up", "Whether a bridge is connected.", up, ("bridge",)),
         _gauge("bridge_state_timestamp_seconds", "Since when it has been so.", since, ("bridge",)),
         noticed,
+        dropped,
     ]
 
 

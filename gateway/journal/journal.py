@@ -117,6 +117,11 @@ class Journal:
         """Take a new name: this file went back in time, and the queue knows more of the old name than it does."""
         return await self._writer.task(lambda store, _: store.renew_source(), durable=True)
 
+    @property
+    def lost(self) -> int:
+        """How many noted changes were dropped since it was opened: the disk was stuck for long."""
+        return self._writer.lost
+
     async def head(self) -> int:
         """Return the last sequence that was given out."""
         return self._writer.head

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 import uvicorn
@@ -109,6 +109,9 @@ class Desk:
 
     def journal_state(self) -> JournalStatus:
         return self.journal_status
+
+    def dropped(self) -> Mapping[str, int]:
+        return {"report": 2, "change": self.journal.lost, "outage": 0}
 
     def nodes(self) -> Sequence[tuple[BridgeName, Node]]:
         return self.known
