@@ -10,7 +10,8 @@ from fastapi import HTTPException
 
 from gateway.ages import AGE_NAMES
 from gateway.api.backlog import Shape, total
-from gateway.api.schemas import ChangeOut, DeadLetterOut, DeliveryOut, IdsOut, MessageOut, ShapeOut, WaitingOut
+from gateway.api.schemas import ChangeOut, DeliveryOut, IdsOut, MessageOut, ShapeOut, WaitingOut
+from gateway.api.schemas_letters import DeadLetterOut
 from gateway.journal import DeadLetter, DeliveryRecord, MessageRecord
 from gateway.model import Content, Delivery, DeliveryId, Edit, Reaction, Redaction, Text
 

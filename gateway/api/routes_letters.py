@@ -8,11 +8,11 @@ from fastapi import APIRouter, HTTPException
 from gateway.api.deps import Before, Limit, View, known_bridge
 from gateway.api.gateway import GatewayView
 from gateway.api.records import dead_letter_out, done, history_out
-from gateway.api.schemas import (
+from gateway.api.schemas import IdsOut
+from gateway.api.schemas_letters import (
     CostOut,
     DeadLetterPage,
     DeadLetterWithHistory,
-    IdsOut,
     LettersIn,
     PriceOut,
     RedriveIn,

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 
 from gateway.api.deps import Before, Limit, View
 from gateway.api.gateway import GatewayView
-from gateway.api.schemas import OutageOut, OutagePage
+from gateway.api.schemas_outages import OutageOut, OutagePage
 from gateway.journal import Outage, OutageKind
 
 router = APIRouter(prefix="/api/v1", tags=["status"])

@@ -7,8 +7,6 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.redrive import MOST_PER_MINUTE, PER_MINUTE
-
 MAX_TEXT = 16_000
 
 
@@ -185,94 +183,6 @@ class MessagePage(Said):
     next_before: int | None = Field(description="Give it as `before` for older ones; null: there are none")
 
 
-class DeadLetterOut(Said):
-    """A delivery that failed for good, until someone sends it again."""
-
-    id: str
-    message: str
-    seq: int
-    to: str
-    part: int
-    parts: int
-    reason: str
-    failed_ms: int
-    sender: str
-    origin: str
-    text: str
-
-
-class DeadLetterPage(Said):
-    """Dead letters, those whose messages were accepted last first."""
-
-    dead_letters: list[DeadLetterOut]
-    next_before: int | None = Field(description="Give it as `before` for the next page; null: this is all")
-
-
-class DeadLetterWithHistory(DeadLetterOut):
-    """A dead letter with every state it was in."""
-
-    history: list[ChangeOut]
-
-
-class CostOut(Said):
-    """What one destination would be sent."""
-
-    destination: str
-    letters: int
-    deliveries: int = Field(description="With the later parts of messages that failing parts held back")
-    unfit: int = Field(description="Letters that can't be sent: they don't fit, or their bridge is gone")
-    airtime_s: float | None = Field(description="Of our own transmitter alone; null: it has no airtime to run out of")
-    basis: str = Field(description="By which radio settings the airtime is reckoned")
-
-
-class PriceOut(Said):
-    """What sending dead letters again would cost."""
-
-    total: int = Field(description="Letters")
-    complete: bool = Field(description="False: it is at least that")
-    destinations: list[CostOut]
-
-
-class RedriveOut(Said):
-    """How far sending many dead letters again is."""
-
-    running: bool
-    began_ms: int
-    ended_ms: int | None
-    per_minute: int
-    total: int
-    sent: int
-    left: int = Field(description="Letters that could not be sent again")
-    held: str = Field(description="Why it is not going on just now, or why it ended early; empty if it is well")
-
-
-class OutageOut(Said):
-    """Something was away, or is; with what became of the deliveries that had to wait for it."""
-
-    no: int
-    kind: str = Field(description="bridge, queue, journal or gateway")
-    name: str = Field(description="The bridge's; empty for the others")
-    began_ms: int
-    ended_ms: int | None = Field(description="Null: it is still away")
-    lasted_s: float | None = Field(description="Null: still away, or the clock was not right")
-    reason: str
-    buffered: int = Field(description="Deliveries that had to wait: all of the following")
-    late: int = Field(description="Sent since")
-    folded: int
-    expired: int
-    cancelled: int
-    failed: int
-    waiting: int = Field(description="They still wait")
-    counted_ms: int | None = Field(description="When these were counted; null: not yet")
-
-
-class OutagePage(Said):
-    """Outages, the latest first."""
-
-    outages: list[OutageOut]
-    next_before: int | None = Field(description="Give it as `before` for the next page; null: this is all")
-
-
 class Post(Asked):
     """A message to send: to exactly one address, or along a route."""
 
@@ -297,22 +207,6 @@ class RetryIn(Asked):
 
     destination: str | None = None
     ids: list[Annotated[str, Field(min_length=1, max_length=64)]] = Field(default_factory=list, max_length=500)
-
-
-class LettersIn(Asked):
-    """Which dead letters: those for which all of this is so."""
-
-    ids: list[Annotated[str, Field(min_length=1, max_length=64)]] = Field(
-        default_factory=list, max_length=500, description="Among these; empty: any"
-    )
-    destination: str | None = None
-    reason: str = Field("", max_length=200, description="Words in their reason")
-
-
-class RedriveIn(LettersIn):
-    """Which dead letters to send again, and how fast."""
-
-    per_minute: int = Field(PER_MINUTE, ge=1, le=MOST_PER_MINUTE)
 
 
 class IdsOut(Said):

@@ -3,11 +3,11 @@
 
 from gateway.journal.journal import Journal
 from gateway.journal.outage_log import LastRun, OutageLog
+from gateway.journal.outage_records import Became, Outage, OutageKind
 from gateway.journal.records import (
     Accepted,
     Ages,
     Batch,
-    Became,
     Change,
     DeadLetter,
     DeadLetters,
@@ -18,8 +18,6 @@ from gateway.journal.records import (
     MessageRecords,
     Messages,
     Origin,
-    Outage,
-    OutageKind,
     Retention,
     Seen,
     Standing,

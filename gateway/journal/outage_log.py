@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from gateway.journal import outages
+from gateway.journal.outage_records import Became, Outage, OutageKind
 from gateway.journal.reader import Reader
-from gateway.journal.records import Became, Outage, OutageKind
 from gateway.journal.writer import Writer
 from gateway.model import Clock
 

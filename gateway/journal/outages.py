@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from gateway.journal.records import Became, Outage, OutageKind
+from gateway.journal.outage_records import Became, Outage, OutageKind
 from gateway.journal.rows import clean, history
 from gateway.journal.store import Store
 from gateway.model import State

@@ -16,7 +16,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.clock import ManualClock
-from gateway.journal import Accepted, OutageKind, Seen
+from gateway.journal import Accepted, OutageKind, Seen, database
 from gateway.journal.database import VERSION
 from gateway.model import BridgeName, JournalError, NativeId, message_id
 from tests.contract.journal_desk import LAN, RADIO, START_MS, bound, moved, opened, parts_of, said, states
@@ -219,10 +219,14 @@ async def test_a_second_damaged_file_does_not_replace_the_first(tmp_path):
     assert names == ["journal.db.damaged-20231114T221320Z", "journal.db.damaged-20231114T221320Z-2"]
 
 
-async def test_a_journal_of_version_1_is_read_and_written_on(tmp_path):
+@pytest.mark.parametrize("version", range(1, VERSION))
+async def test_a_journal_of_an_older_version_is_read_and_written_on(tmp_path, version):
     old = Path(__file__).with_name("journal_of_version_1.sql").read_text(encoding="utf-8")
     with closing(sqlite3.connect(tmp_path / "journal.db")) as connection:
         connection.executescript(old)
+        for newer in range(2, version + 1):
+            upgrade = Path(database.__file__).with_name(f"upgrade_to_{newer}.sql").read_text(encoding="utf-8")
+            connection.executescript(f"{upgrade} PRAGMA user_version = {newer};")
     one = parts_of(said(1))
     for _ in range(2):
         async with opened(tmp_path) as journal:
