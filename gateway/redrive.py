@@ -42,7 +42,7 @@ class Progress:
     per_minute: int
     began_ms: int
     total: int
-    """Letters there were when it began."""
+    """Letters there were when it began, or at least that many."""
     sent: int = 0
     """Handed to the queue again."""
     left: int = 0
@@ -135,6 +135,7 @@ class Redrives:
             ids = [letter.id for letter in page.letters]
             sent = await self._redrive(ids)
             job = replace(job, sent=job.sent + len(sent), left=job.left + len(ids) - len(sent), held="")
+            job = replace(job, total=max(job.total, job.sent + job.left))
         job = replace(job, place=page.following or job.place)
         if page.following is None:
             job = replace(job, ended_ms=self._clock.now_ms(), held="")

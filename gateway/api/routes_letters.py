@@ -13,6 +13,7 @@ from gateway.api.schemas_letters import (
     CostOut,
     DeadLetterPage,
     DeadLetterWithHistory,
+    DroppedOut,
     LettersIn,
     PriceOut,
     RedriveIn,
@@ -25,6 +26,8 @@ from gateway.model import DeliveryId, State
 from gateway.redrive import Progress, Redriving
 
 router = APIRouter(prefix="/api/v1/dead-letters", tags=["dead letters"])
+
+DROPPED_AT_ONCE = 500
 
 
 @router.get("")
@@ -74,6 +77,14 @@ async def stop(view: View) -> RedriveOut | None:
     if not await view.redrives.stop():
         raise HTTPException(404, "no dead letters are being sent again")
     return await progress(view)
+
+
+@router.post("/drop")
+async def drop_many(asked: LettersIn, view: View) -> DroppedOut:
+    """Forget these, some hundreds at a time. They can't be sent after that."""
+    page = await view.journal.overview.letters(_which(view, asked), after=0, limit=DROPPED_AT_ONCE)
+    dropped = await view.drop([letter.id for letter in page.letters])
+    return DroppedOut(ids=list(dropped), more=page.following is not None)
 
 
 @router.get("/{id}")

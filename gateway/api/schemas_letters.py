@@ -86,3 +86,10 @@ class RedriveIn(LettersIn):
     """Which dead letters to send again, and how fast."""
 
     per_minute: int = Field(PER_MINUTE, ge=1, le=MOST_PER_MINUTE)
+
+
+class DroppedOut(Said):
+    """Dead letters that were forgotten."""
+
+    ids: list[str]
+    more: bool = Field(description="There are more of them: ask again")

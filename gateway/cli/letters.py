@@ -120,11 +120,17 @@ def drop(
     """Forget dead letters. They can't be sent after that."""
     control = context.of(ctx).control()
     asked = _chosen(ids, destination, reason, every=every)
-    chosen = ids or [row["id"] for row in _pages(control, {"destination": destination, "reason": reason})]
-    if not asked["ids"]:
-        say(f"{len(chosen)} dead letters")
-        _agree(yes=yes, to="forget them for good")
-    each(chosen, lambda one: control.delete(f"/dead-letters/{segment(one)}"), "dropped")
+    if ids:
+        each(ids, lambda one: control.delete(f"/dead-letters/{segment(one)}"), "dropped")
+        return
+    say(f"{control.post('/dead-letters/price', asked)['total']} dead letters or more")
+    _agree(yes=yes, to="forget them for good")
+    more = True
+    while more:
+        dropped = control.post("/dead-letters/drop", asked)
+        more = dropped["more"]
+        for one in dropped["ids"]:
+            typer.echo(one)
 
 
 def _chosen(ids: list[str] | None, destination: str | None, reason: str | None, *, every: bool) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from gateway.journal import Became, OutageKind
 from gateway.link import Link, LinkState
 from gateway.metrics import Metrics
 from gateway.model import BridgeName, JournalError, State
-from gateway.outages import KILLED, STOPPED, Outages
+from gateway.outages import ALIVE_EVERY_S, KILLED, STOPPED, Outages
 from gateway.status import EventHub, StoreState
 from tests.contract.journal_desk import DAY_MS, LAN, ROOM, START_MS, bound, moved, opened, said
 
@@ -241,6 +241,19 @@ async def test_an_outage_that_a_kill_cuts_goes_on_in_the_next_run_and_the_gatewa
     gateway = ("gateway", START_MS, START_MS + 3_600_000, KILLED)
     assert still == [("bridge", START_MS, None, "the cable is out"), gateway]
     assert over == [("bridge", START_MS, START_MS + 3_660_000, "no such port"), gateway]
+
+
+async def test_a_killed_gateway_was_away_since_its_last_sign_of_life(tmp_path, clock):
+    async with run(tmp_path, clock, killed=True) as keeper:
+        clock.advance(ALIVE_EVERY_S)
+        keeper.link("down", "the cable is out")
+        while (await keeper.journal.outages.last_run()).alive_ms == START_MS:
+            await asyncio.sleep(0.01)
+    clock.advance(10)
+    async with run(tmp_path, clock) as keeper:
+        (outage,) = await keeper.journal.outages.listed(kind=OutageKind.GATEWAY)
+
+    assert outage.lasted_s == 10
 
 
 async def test_a_gateway_that_was_stopped_says_so_and_waited_for_what_was_queued(tmp_path, clock):
