@@ -18,7 +18,7 @@ class LastRun:
     """What the run before left behind."""
 
     alive_ms: int
-    """When it last gave a sign of life."""
+    """When it last gave a sign of life: by itself, or by accepting a message."""
     stopped: bool
     """Whether it was told to stop."""
 
@@ -59,11 +59,8 @@ class OutageLog:
 
     async def last_run(self) -> LastRun | None:
         """Return what the run before left behind; None if there was none. Asked before `alive`."""
-        ask = "SELECT name, value FROM meta WHERE name IN ('alive_ms', 'stopped')"
-        found = dict(await self._reader.ask(lambda connection: connection.execute(ask).fetchall()))
-        if "alive_ms" not in found:
-            return None
-        return LastRun(alive_ms=found["alive_ms"], stopped=bool(found.get("stopped")))
+        found = await self._reader.ask(outages.last_sign)
+        return None if found is None else LastRun(alive_ms=found[0], stopped=found[1])
 
     async def still_open(self) -> tuple[Outage, ...]:
         """Return those that have not ended, oldest first."""

@@ -112,6 +112,15 @@ def alive(store: Store, at_ms: int, *, stopped: bool) -> None:
     store.set_meta("stopped", int(stopped))
 
 
+def last_sign(connection: sqlite3.Connection) -> tuple[int, bool] | None:
+    """Return when the run before was last seen alive, and whether it was stopped; None if there was none."""
+    found = dict(connection.execute("SELECT name, value FROM meta WHERE name IN ('alive_ms', 'stopped')"))
+    if "alive_ms" not in found:
+        return None
+    last = connection.execute("SELECT received_ms FROM message ORDER BY seq DESC LIMIT 1").fetchone()
+    return max(found["alive_ms"], last[0] if last else 0), bool(found["stopped"])
+
+
 def shift(store: Store, delta_ms: int) -> None:
     """Move the times that this opening wrote."""
     store.connection.execute(

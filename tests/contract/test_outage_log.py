@@ -249,6 +249,9 @@ async def test_a_killed_gateway_was_away_since_its_last_sign_of_life(tmp_path, c
         keeper.link("down", "the cable is out")
         while (await keeper.journal.outages.last_run()).alive_ms == START_MS:
             await asyncio.sleep(0.01)
+        clock.advance(5)
+        message = said(1, received_ms=clock.now_ms())
+        await keeper.journal.accept(message, [])
     clock.advance(10)
     async with run(tmp_path, clock) as keeper:
         (outage,) = await keeper.journal.outages.listed(kind=OutageKind.GATEWAY)
