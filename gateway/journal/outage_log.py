@@ -85,6 +85,8 @@ class OutageLog:
 
         `for_s`: how long that may take; it is returned as it was if that does not suffice.
         """
+        if await self._reader.ask(lambda connection: outages.is_as_counted(connection, outage)):
+            return outage
         until = self._clock.monotonic() + for_s
         became = Became()
         after: int | None = outage.low - 1

@@ -18,6 +18,8 @@ KEPT: Final = 200
 """Outages of each bridge, of the queue, of the journal and of the gateway that are kept: the latest."""
 STEP: Final = 1000
 """Messages whose deliveries are counted at once."""
+MOST_COMPARED: Final = 5000
+"""Deliveries that wait: with more, all is counted again."""
 MOST_REASON: Final = 300
 
 _BECAME: Final = {
@@ -37,6 +39,10 @@ _COLUMNS = """no, kind, name, began_ms, ended_ms, reason, low, head, high, count
 _OLDEST = """SELECT min((SELECT d.no >> 12 FROM delivery d INDEXED BY delivery_pending
     WHERE d.bridge = t.bridge AND d.state IN ('waiting', 'queued', 'sending') ORDER BY d.seq LIMIT 1))
     FROM (SELECT DISTINCT bridge FROM tally WHERE :name IN (bridge, '')) t"""
+_STILL_WAITING = """SELECT count(*) FROM (SELECT 1
+    FROM (SELECT DISTINCT bridge FROM tally WHERE :name IN (bridge, '')) t
+    CROSS JOIN delivery d INDEXED BY delivery_pending ON d.bridge = t.bridge
+    WHERE d.state IN ('waiting', 'queued', 'sending') AND d.seq BETWEEN :low AND :high LIMIT :limit)"""
 # What ended as it was accepted (not permitted, say) never waited for anything.
 _WAITED = "substr(history, instr(history, ' ') + 1, 8) = 'waiting '"
 _SPAN = f"FROM delivery WHERE no >= :low << 12 AND no < (:high + 1) << 12 AND :name IN (bridge, '') AND {_WAITED}"
@@ -156,6 +162,16 @@ def listed(
         " AND (:name IS NULL OR name = :name) ORDER BY no DESC LIMIT :limit",
         asked,
     )
+
+
+def is_as_counted(connection: sqlite3.Connection, outage: Outage) -> bool:
+    """Whether, of one that is over, as many still wait as were counted: then nothing has changed. Cheap."""
+    waiting = outage.became.waiting
+    if outage.high is None or outage.counted_ms is None or waiting > MOST_COMPARED:
+        return False
+    asked = {"name": outage.name, "low": outage.low, "high": outage.high, "limit": waiting + 1}
+    (found,) = connection.execute(_STILL_WAITING, asked).fetchone()
+    return bool(found == waiting)
 
 
 def count(connection: sqlite3.Connection, outage: Outage, after: int, head: int) -> tuple[int | None, Became]:

@@ -101,6 +101,27 @@ async def test_counting_goes_step_by_step_and_stops_when_its_time_is_up(journal,
     assert await became(journal, outage.no) == Became(waiting=5)
 
 
+async def test_an_outage_that_is_over_is_counted_again_only_when_something_that_waited_was_sent(journal, clock):
+    one, two = await say(journal, 1), await say(journal, 2)
+    begun = await journal.outages.begin(OutageKind.BRIDGE, HOME, clock.now_ms(), "away")
+    over = await journal.outages.end(begun.no, clock.now_ms())
+    await say(journal, 3)
+    clock.advance(1)
+    first = await journal.outages.counted(over, for_s=5)
+    clock.advance(1)
+    again = await journal.outages.counted(first, for_s=5)
+    await journal.record([moved(two, "sent", at_ms=clock.now_ms())])
+    clock.advance(1)
+    third = await journal.outages.counted(again, for_s=5)
+    await journal.record([moved(one, "sent", at_ms=clock.now_ms())])
+    last = await journal.outages.counted(third, for_s=5)
+
+    assert first.became == again.became == Became(waiting=2)
+    assert again.counted_ms == first.counted_ms
+    assert third.became == Became(late=1, waiting=1)
+    assert (last.became, last.is_settled) == (Became(late=2), True)
+
+
 async def test_what_retention_forgets_stays_counted(journal, clock):
     outage = await journal.outages.begin(OutageKind.BRIDGE, HOME, clock.now_ms(), "away")
     sent, waits = await say(journal, 1), await say(journal, 2)
