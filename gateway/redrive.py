@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Sends many dead letters again: a few at a time, at a pace, and on after a restart where it stopped.
 
-One such job at a time. It takes letters in the order their messages were accepted, only those that had
-failed when it began, and waits while much is before them at their destination: what is new goes first.
+One such job at a time. It takes letters in the order their messages were accepted, only those accepted
+before it began, each once, and waits while much is before them at their destination: what is new goes first.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Redrives:
         if self.is_running:
             raise Redriving("dead letters are being sent again already: wait for that, or stop it first")
         now_ms = self._clock.now_ms()
-        which = replace(which, failed_by_ms=now_ms)
+        which = replace(which, upto=await self._journal.head())
         job = Progress(which=which, per_minute=per_minute, began_ms=now_ms, total=total)
         await self._keep(job)
         self._woken.set()

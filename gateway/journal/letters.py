@@ -14,7 +14,7 @@ from gateway.journal.statements import packed
 
 _COLUMNS: Final = ("d.no", "m.received_ms", "m.envelope", *RECORD)
 _SOURCE: Final = """FROM delivery d JOIN message m ON m.seq = d.no >> 12 JOIN address a ON a.no = d.address
-    WHERE d.state = 'failed' AND (? IS NULL OR d.bridge = ?) AND (? IS NULL OR d.changed_ms <= ?)
+    WHERE d.state = 'failed' AND (? IS NULL OR d.bridge = ?) AND (? IS NULL OR d.seq <= ?)
     AND (? = '[]' OR d.id IN (SELECT value FROM json_each(?)))"""
 
 
@@ -44,13 +44,14 @@ def _page(connection: sqlite3.Connection, which: DeadLetters, place: str, at: in
 
 def _of(which: DeadLetters) -> tuple[Any, ...]:
     ids = json.dumps(sorted(which.ids))
-    return which.destination, which.destination, which.failed_by_ms, which.failed_by_ms, ids, ids
+    return which.destination, which.destination, which.upto, which.upto, ids, ids
 
 
 def _letters(rows: list[list[Any]], which: DeadLetters, limit: int) -> LetterPage:
-    """Read rows, and leave out what is not wanted; `limit`: fewer rows were all there are."""
+    """Read rows, and leave out those with another reason; `limit`: fewer rows were all there are."""
     found = (_letter(*row) for row in rows)
-    wanted = tuple(letter for letter in found if letter is not None and which.has(letter))
+    words = which.reason.casefold()
+    wanted = tuple(letter for letter in found if letter is not None and words in letter.reason.casefold())
     return LetterPage(letters=wanted, following=rows[-1][0] >> 12 if len(rows) >= limit else None)
 
 

@@ -162,19 +162,10 @@ class DeadLetters:
     destination: BridgeName | None = None
     reason: str = ""
     """Words that are in their reason, in whatever case."""
-    failed_by_ms: int | None = None
-    """They had failed by then."""
+    upto: int | None = None
+    """They were accepted up to this sequence, and not sent again by hand after it. No time: clocks are set."""
     ids: frozenset[DeliveryId] = frozenset()
     """They are among these; empty: any."""
-
-    def has(self, letter: DeadLetter) -> bool:
-        """Whether this is one of them."""
-        return (
-            self.destination in (None, letter.to.bridge)
-            and self.reason.casefold() in letter.reason.casefold()
-            and (self.failed_by_ms is None or letter.changed_ms <= self.failed_by_ms)
-            and (not self.ids or letter.id in self.ids)
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

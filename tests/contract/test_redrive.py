@@ -120,6 +120,31 @@ async def test_a_letter_that_fails_again_is_not_sent_a_third_time(journal, clock
     assert [letter.id for letter in await journal.failed(limit=9)] == ids[:1]
 
 
+async def test_a_clock_that_is_behind_keeps_no_letter_back(journal, clock):
+    ids = await dead(journal, 1, 2)
+    clock.step(-40 * 365 * 86_400_000)
+    clock.adopt(clock.measure())
+    hand = Hand(journal, clock)
+    async with running(hand) as redrives:
+        await redrives.start(DeadLetters(), per_minute=60, total=2)
+        await until(lambda: not redrives.is_running, clock=clock)
+
+    assert hand.sent == ids
+
+
+async def test_what_fails_of_messages_accepted_later_is_left_for_another_time(journal, clock):
+    ids = await dead(journal, 1, 2)
+    hand = Hand(journal, clock)
+    async with running(hand) as redrives:
+        await redrives.start(DeadLetters(), per_minute=60, total=2)
+        await until(lambda: hand.sent)
+        later = await dead(journal, 3)
+        await until(lambda: not redrives.is_running, clock=clock)
+
+    assert hand.sent == ids
+    assert [letter.id for letter in await journal.failed(limit=9)] == later
+
+
 async def test_only_what_was_chosen_is_sent(journal, clock):
     radio, _ = await dead(journal, 1, to=RADIO), await dead(journal, 2, to=ROOM)
     hand = Hand(journal, clock)
