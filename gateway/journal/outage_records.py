@@ -47,6 +47,8 @@ class Outage:
     name: str
     """The bridge's; empty for what there is one of."""
     began_ms: int
+    began_in: int
+    """In which opening of the journal."""
     ended_ms: int | None
     """None: it still is."""
     reason: str

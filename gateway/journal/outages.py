@@ -34,7 +34,7 @@ _BECAME: Final = {
     State.QUEUED: "waiting",
     State.SENDING: "waiting",
 }
-_COLUMNS = """no, kind, name, began_ms, ended_ms, reason, low, head, high, counted_ms,
+_COLUMNS = """no, kind, name, began_ms, began_in, ended_ms, reason, low, head, high, counted_ms,
     late, folded, expired, cancelled, failed, waiting"""
 _OLDEST = """SELECT min((SELECT d.no >> 12 FROM delivery d INDEXED BY delivery_pending
     WHERE d.bridge = t.bridge AND d.state IN ('waiting', 'queued', 'sending') ORDER BY d.seq LIMIT 1))
@@ -46,9 +46,11 @@ _STILL_WAITING = """SELECT count(*) FROM (SELECT 1
 # What ended as it was accepted (not permitted, say) never waited for anything.
 _WAITED = "substr(history, instr(history, ' ') + 1, 8) = 'waiting '"
 _SPAN = f"FROM delivery WHERE no >= :low << 12 AND no < (:high + 1) << 12 AND :name IN (bridge, '') AND {_WAITED}"
+# By openings, and by time within one only: a box may start with its clock years behind.
+_SINCE = "(opening > :began_in OR (opening = :began_in AND changed_ms >= :began))"
 _COUNT = f"""SELECT state, count(*) {_SPAN}
-    AND (changed_ms >= :began OR state IN ('waiting', 'queued', 'sending')) GROUP BY state"""
-_TOLD_LATER = f"SELECT history {_SPAN} AND changed_ms >= :began AND state IN ('heard', 'delivered')"
+    AND (no >= (:head + 1) << 12 OR state IN ('waiting', 'queued', 'sending') OR {_SINCE}) GROUP BY state"""
+_TOLD_LATER = f"SELECT history {_SPAN} AND {_SINCE} AND state IN ('heard', 'delivered')"
 
 
 def begin(store: Store, kind: OutageKind, name: str, at_ms: int, reason: str) -> Outage:
@@ -178,7 +180,8 @@ def count(connection: sqlite3.Connection, outage: Outage, after: int, head: int)
     """Count what became of the deliveries of some messages after one; also return where to go on, None at the end."""
     last = head if outage.high is None else outage.high
     upto = min(last, after + STEP)
-    span = {"low": after + 1, "high": upto, "name": outage.name, "began": outage.began_ms}
+    span = {"low": after + 1, "high": upto, "name": outage.name, "head": outage.head}
+    span |= {"began": outage.began_ms, "began_in": outage.began_in}
     counts: Counter[str] = Counter()
     for state, n in connection.execute(_COUNT, span):
         counts[_BECAME[State(state)]] += n
@@ -204,12 +207,13 @@ def _rows(connection: sqlite3.Connection, where: str, bound: dict[str, Any] | No
 
 
 def _outage(row: Sequence[Any]) -> Outage:
-    no, kind, name, began_ms, ended_ms, reason, low, head, high, counted_ms, *counts = row
+    no, kind, name, began_ms, began_in, ended_ms, reason, low, head, high, counted_ms, *counts = row
     outage = Outage(
         no=no,
         kind=OutageKind(kind),
         name=name,
         began_ms=began_ms,
+        began_in=began_in,
         ended_ms=ended_ms,
         reason=reason,
         low=low,

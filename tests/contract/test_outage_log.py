@@ -74,6 +74,17 @@ async def test_what_was_sent_before_and_acknowledged_later_did_not_wait(journal,
     assert await became(journal, outage.no) == Became(late=1)
 
 
+async def test_a_clock_that_is_years_behind_after_a_start_counts_nothing_that_was_sent_before(tmp_path, clock):
+    async with opened(tmp_path, clock=clock) as journal:
+        stuck, gone = await say(journal, 1), await say(journal, 2)
+        await journal.record([moved(gone, "sent", at_ms=clock.now_ms())])
+    async with opened(tmp_path, clock=ManualClock(1000)) as journal:
+        outage = await journal.outages.begin(OutageKind.BRIDGE, HOME, 1000, "away")
+        await journal.record([moved(stuck, "sent", at_ms=2000), moved(await say(journal, 3), "expired", at_ms=2000)])
+
+        assert await became(journal, outage.no) == Became(late=1, expired=1)
+
+
 async def test_what_ended_as_it_was_accepted_waited_for_nothing(journal, clock):
     outage = await journal.outages.begin(OutageKind.BRIDGE, HOME, clock.now_ms(), "away")
     await journal.accept(said(1), [], [(bound(said(1)), State.CANCELLED, "not permitted")])
