@@ -79,12 +79,15 @@ class Shift:
         while True:
             try:
                 await self._sender.may_claim(self.fence)
-                room = width - self._active
+                is_probe = self._sender.gate.is_probing
+                room = min(1, width - self._active) if is_probe else width - self._active
                 if room <= 0:
                     await self._sender.rest(POLL_S)
                     continue
                 puts = self._sender.put_count
-                leases, rest_s = await self._sender.claim(self.fence, room, run=RUN if width > 1 else 1)
+                leases, rest_s = await self._sender.claim(
+                    self.fence, room, run=RUN if width > 1 and not is_probe else 1
+                )
                 known = await self._sender.standings(leases) if leases else {}
             except LeaseLost:
                 raise
@@ -118,7 +121,7 @@ class Shift:
                 elif lease.delivery.message.id in broken:
                     change = self._sender.cancelled(lease.id)
                     self._put_by(Settled(outcome=Done(id=lease.id), change=change))
-                elif self._sender.monotonic() > ends_at:
+                elif self._sender.monotonic() > ends_at or not self._sender.gate.admit(lease):
                     self._put_by(self._sender.give_back(lease))
                     return
                 elif not await self._send_one(lease, broken):

@@ -87,6 +87,8 @@ class Operations:
             since_ms=part.link.since_ms,
             describe={**described, **notes},
             counters=dict(self._tally.skipped.get(name, {})),
+            sending=part.sender.gate.breaker.look(self.clock.monotonic()),
+            held_back=part.sender.gate.breaker.opened,
         )
 
     def queue_state(self) -> QueueStatus:

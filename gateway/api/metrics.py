@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 
 from gateway.api.backlog import Shape, shapes
 from gateway.api.gateway import GatewayView
+from gateway.breaker import BreakerState
 from gateway.link import LinkState
 from gateway.model import BridgeName, JournalError, State
 from gateway.status import StoreState
@@ -60,6 +61,10 @@ def _states(view: GatewayView) -> list[Metric]:
         for kind, count in _bounded(status.counters).items():
             noticed.add_metric((status.name, kind), count)
     since = {(status.name,): status.since_ms / 1000 for status in bridges}
+    held = {(one.name,): float(one.sending.state is not BreakerState.CLOSED) for one in bridges if one.sending}
+    opened = CounterMetricFamily("crossband_breaker_opened", "How often sending was held back.", labels=("bridge",))
+    for status in bridges:
+        opened.add_metric((status.name,), status.held_back)
     up = {(status.name,): float(status.state is LinkState.UP) for status in bridges}
     return [
         _gauge("build_info", "Which version runs.", {(version(),): 1}, ("version",)),
@@ -68,6 +73,8 @@ def _states(view: GatewayView) -> list[Metric]:
         _gauge("queue_up", "Whether the queue can be used.", {(): float(queue is StoreState.UP)}),
         _gauge("bridge_up", "Whether a bridge is connected.", up, ("bridge",)),
         _gauge("bridge_state_timestamp_seconds", "Since when it has been so.", since, ("bridge",)),
+        _gauge("breaker_open", "Whether sending to a bridge is held back.", held, ("bridge",)),
+        opened,
         noticed,
     ]
 

@@ -36,10 +36,12 @@ from gateway.sender import Sender as Deliverer
 ROOM = Address(BridgeName("home"), "#town")
 CHANNEL = Address(BridgeName("radio"), "LongFast")
 CHAT = Address(BridgeName("radio"), "!a1b2c301")
+HILL = Address(BridgeName("radio"), "Hill")
 TABLE = RoutingTable(
     routes=(
         Route(name="town", sources=(ROOM, CHANNEL), targets=(ROOM, CHANNEL)),
         Route(name="chat", sources=(Address(BridgeName("home"), "#chat"),), targets=(CHAT,)),
+        Route(name="hill", sources=(Address(BridgeName("home"), "#hill"),), targets=(HILL,)),
     ),
     in_clear=frozenset({CHANNEL.bridge}),
 )
@@ -48,10 +50,15 @@ TABLE = RoutingTable(
 class ScriptedBridge:
     """Answers each send with the next of `answers` (an error or a receipt), then with plain receipts."""
 
-    def __init__(self, *, more_within_s=None, max_parts=4):
+    def __init__(self, *, more_within_s=None, max_parts=4, in_flight=1):
         self.name = CHANNEL.bridge
         self.capabilities = Capabilities(
-            room_for=lambda *_: 40, names=Support.NATIVE, replies=Support.NATIVE, max_parts=max_parts
+            room_for=lambda *_: 40,
+            names=Support.NATIVE,
+            replies=Support.NATIVE,
+            max_parts=max_parts,
+            in_flight=in_flight,
+            reconnect_within_s=0.1,
         )
         self.more_within_s = more_within_s
         self.answers = []
@@ -121,7 +128,7 @@ class Core:
             owner="box",
             observer=self.watcher,
             random=random.Random(1),
-            policy=Policy(first_s=0.05, longest_s=0.2, attempts=3, there_again_s=0.1),
+            policy=Policy(first_s=0.05, longest_s=0.2, attempts=3, there_again_s=0.1, probed_again_s=0.2),
             is_direct=self.planner.is_direct,
             steady=self.steady,
         )
