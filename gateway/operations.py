@@ -24,6 +24,7 @@ from gateway.model import (
     Describes,
     Directory,
     Edit,
+    Level,
     Message,
     NativeId,
     Node,
@@ -123,6 +124,7 @@ class Operations:
             content=Text(body=text),
             received_ms=self.clock.now_ms(),
         )
+        said = self._parts.intake.triage.preview(said, Level.ADMIN)
         plan = self._parts.planner.plan(said, choice=Choice(route=route))
         ended = [DryPart(to=delivery.to, note=reason) for delivery, _, reason in plan.ended]
         return [*map(_dry, plan.deliveries), *ended]

@@ -101,6 +101,8 @@ class Sender:
         """What is leased by us and not settled yet: it may be on its way."""
         self.put_count = 0
         """How often something new was queued."""
+        self.is_hurried = False
+        """Whether an emergency was queued since the last claim: runs give way, so that it is claimed."""
         self._foresees = bridge if isinstance(bridge, Foresees) else None
         self._recollection = Recollection(bridge, clock)
         self._journal = journal
@@ -132,6 +134,11 @@ class Sender:
         """Say that something new is queued."""
         self.put_count += 1
         self._woken.set()
+
+    def hurry(self) -> None:
+        """Say that an emergency is queued: no run of another conversation holds it up."""
+        self.is_hurried = True
+        self.wake()
 
     def look_again(self) -> None:
         """Say that what is queued may be due now."""
@@ -217,6 +224,7 @@ class Sender:
     async def claim(self, fence: Fence, room: int, *, run: int) -> tuple[Sequence[Lease], float]:
         """Lease what is due for up to `room` conversations; return also seconds until more is due."""
         await self._steady.wait()
+        self.is_hurried = False  # an emergency comes first in what is claimed now
         now_ms = self._clock.now_ms()
         claimed = await self._outbox.claim(
             fence, now_ms=now_ms, visible_ms=VISIBLE_MS, limit=room * run, run=run, at_hand=self.fresh.at_hand

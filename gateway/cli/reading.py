@@ -133,6 +133,7 @@ def messages(
         "received": lambda row: when(row["received_ms"]),
         "from": lambda row: row["origin"],
         "sender": lambda row: row["sender"],
+        "lane": lambda row: "" if row["lane"] == "normal" else row["lane"],
         "text": lambda row: shown(row["text"]),
         "became": lambda row: ", ".join(f"{one['to']} {one['state']}" for one in row["deliveries"]),
     }
@@ -151,7 +152,8 @@ def show_message(
 
 def _tell_message(found: Row) -> None:
     typer.echo(f"{found['id']} from {shown(found['sender'])} ({found['sender_id']}) in {found['origin']}")
-    typer.echo(f"received {when(found['received_ms'])}")
+    lane = "" if found["lane"] == "normal" else f", in the {found['lane']} lane"
+    typer.echo(f"received {when(found['received_ms'])}{lane}")
     typer.echo(shown(found["text"], most=10_000))
     rows = [
         {"to": one["to"], "part": f"{one['part']}/{one['parts']}", "id": one["id"], **change}

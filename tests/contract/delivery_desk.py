@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from gateway.backoff import Policy
 from gateway.clock import SystemClock
 from gateway.delivery import deliver
+from gateway.emergency import EmergencyRules, Triage
 from gateway.intake import Drain, Intake, Planner
 from gateway.journal import Journal, Retention
 from gateway.link import Link, LinkState
@@ -103,11 +104,16 @@ class Watcher:
         return None
 
 
+NO_RULES = EmergencyRules()
+POLICY = Policy(first_s=0.05, longest_s=0.2, attempts=3, there_again_s=0.1, probed_again_s=0.2)
+
+
 class Core:
-    def __init__(self, journal, outbox, bridge, clock):
+    def __init__(self, journal, outbox, bridge, clock, *, rules, policy):
         self.journal, self.outbox, self.bridge = journal, outbox, bridge
         self.clock = clock
         self.watcher = Watcher()
+        self.counted = []
         self.steady = asyncio.Event()
         self.steady.set()
         self.link = Link(0)
@@ -128,11 +134,19 @@ class Core:
             owner="box",
             observer=self.watcher,
             random=random.Random(1),
-            policy=Policy(first_s=0.05, longest_s=0.2, attempts=3, there_again_s=0.1, probed_again_s=0.2),
+            policy=policy,
             is_direct=self.planner.is_direct,
             steady=self.steady,
         )
-        self.drain = Drain(CHANNEL.bridge, journal, outbox, clock, ready=self.sender.wake, fresh=self.sender.fresh)
+        self.drain = Drain(
+            CHANNEL.bridge,
+            journal,
+            outbox,
+            clock,
+            ready=self.sender.wake,
+            fresh=self.sender.fresh,
+            urgent=self.sender.hurry,
+        )
         self.sender.queue_lost_entries = lambda: self.drain.read_back(all_of_it=True)
         self.intake = Intake(
             journal,
@@ -141,6 +155,7 @@ class Core:
             self.watcher,
             hand_over=self.drain.hand_over,
             touched=lambda _, ids: self.sender.fresh.forget(ids),
+            triage=Triage(rules, count=lambda _, kind: self.counted.append(kind)),
         )
         part = SimpleNamespace(drain=self.drain, sender=self.sender)
         self.operations = Operations(
@@ -185,11 +200,11 @@ class Core:
 
 
 @asynccontextmanager
-async def running_core(folder, bridge=None, *, outbox=None, retention=None, clock=None):
+async def running_core(folder, bridge=None, *, outbox=None, retention=None, clock=None, rules=NO_RULES, policy=POLICY):
     """A core whose drain and delivery run."""
     clock = clock or SystemClock()
     async with Journal(folder / "journal.db", clock=clock, retention=retention or Retention()) as journal:
-        core = Core(journal, outbox or MemoryOutbox(), bridge or ScriptedBridge(), clock)
+        core = Core(journal, outbox or MemoryOutbox(), bridge or ScriptedBridge(), clock, rules=rules, policy=policy)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(core.drain.run()), group.create_task(deliver(core.sender))]
             try:

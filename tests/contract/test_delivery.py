@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.emergency import EmergencyRules
 from gateway.journal import Change
 from gateway.link import LinkState
 from gateway.model import (
@@ -32,8 +33,8 @@ from gateway.model import (
     Unconfirmed,
 )
 from gateway.outbox.memory import MemoryOutbox
-from gateway.outbox.outbox import Claimed, Done
-from tests.contract.delivery_desk import CHANNEL, CHAT, HILL, ROOM, ScriptedBridge, running_core
+from gateway.outbox.outbox import Claimed, Done, Quota
+from tests.contract.delivery_desk import CHANNEL, CHAT, HILL, POLICY, ROOM, ScriptedBridge, running_core
 
 CHAT_ROOM = Address(BridgeName("home"), "#chat")
 HILL_ROOM = Address(BridgeName("home"), "#hill")
@@ -103,7 +104,8 @@ async def test_what_was_claimed_when_the_network_asked_for_patience_goes_back_un
 
 
 async def test_a_direct_message_that_no_answer_ever_comes_to_does_not_keep_a_network_closed(tmp_path):
-    async with running_core(tmp_path) as core:
+    hasty = replace(POLICY, first_s=0.03, longest_s=0.03, attempts=10)  # due again before each probe
+    async with running_core(tmp_path, policy=hasty) as core:
         send, silent = core.bridge.send, {CHANNEL.conversation, HILL.conversation}
 
         async def swallowing(message, to, *, key):
@@ -113,8 +115,11 @@ async def test_a_direct_message_that_no_answer_ever_comes_to_does_not_keep_a_net
             return await send(message, to, key=key)
 
         core.bridge.send = swallowing
+        core.link.set(LinkState.DOWN, "unplugged", 0)
         (poison,) = await core.say(0, origin=CHAT_ROOM)
         ids = [(await core.say(n, origin=origin))[0] for n, origin in enumerate((ROOM, HILL_ROOM), 1)]
+        await core.until(ids[-1], "queued")
+        core.link.set(LinkState.UP, "", 0)
         for ident in ids:
             await core.until(ident, "sent")
 
@@ -143,6 +148,76 @@ async def test_a_late_refusal_that_was_meant_for_all_holds_the_whole_destination
 
         assert core.clock.monotonic() - said_at >= 0.4
         assert core.sender.gate.breaker.opened == 1
+
+
+async def test_an_emergency_waits_for_no_more_than_what_is_being_sent(tmp_path):
+    rules = EmergencyRules(words=("SOS",))
+    async with running_core(tmp_path, ScriptedBridge(in_flight=2), rules=rules) as core:
+        send, begun, permits = core.bridge.send, [], asyncio.Semaphore(0)
+
+        async def waiting(message, to, *, key):
+            begun.append(message.content.body)
+            await permits.acquire()
+            return await send(message, to, key=key)
+
+        core.bridge.send = waiting
+        core.link.set(LinkState.DOWN, "unplugged", 0)
+        for n in range(8):
+            await core.say(f"town {n}", body=f"town {n}")
+            await core.say(f"hill {n}", body=f"hill {n}", origin=HILL_ROOM)
+        core.link.set(LinkState.UP, "", 0)
+        while len(begun) < 2:
+            await asyncio.sleep(0.01)
+        (urgent,) = await core.say("urgent", body="SOS at the mill", origin=CHAT_ROOM)
+        await core.until(urgent, "queued")
+        permits.release()
+        await core.until(urgent, "sending")
+        for _ in range(20):
+            permits.release()
+        while len(core.bridge.texts) < 17:
+            await asyncio.sleep(0.01)
+
+        assert sorted(begun[:2]) == ["hill 0", "town 0"]
+        assert begun[2] == "\U0001f6a8 SOS at the mill"
+        for place in ("town", "hill"):
+            assert [text for text in core.bridge.texts if text.startswith(place)] == [f"{place} {n}" for n in range(8)]
+
+
+async def test_an_emergency_overtakes_what_a_full_queue_has_no_room_for(tmp_path):
+    outbox = MemoryOutbox(Quota(deliveries=20))
+    async with running_core(tmp_path, outbox=outbox, rules=EmergencyRules(words=("SOS",))) as core:
+        core.link.set(LinkState.DOWN, "unplugged", 0)
+        ids = [(await core.say(n))[0] for n in range(40)]
+        (urgent,) = await core.say("urgent", body="SOS", origin=HILL_ROOM)
+        await core.until(urgent, "queued")
+
+        assert await core.state(ids[-1]) == "waiting"
+        core.link.set(LinkState.UP, "", 0)
+        await core.until(ids[-1], "sent")
+        assert core.bridge.texts == ["\U0001f6a8 SOS", *(f"text {n}" for n in range(40))]
+
+
+async def test_beyond_its_limit_an_emergency_goes_as_usual_and_its_story_says_why(tmp_path):
+    async with running_core(tmp_path, rules=EmergencyRules(words=("SOS",), limit=2)) as core:
+        ids = [(await core.say(n, body=f"SOS {n}"))[0] for n in range(3)]
+        for ident in ids:
+            await core.until(ident, "sent")
+
+        assert ("waiting", "not as an emergency: more than 2 of this sender in 10 min") in await core.history(ids[2])
+        assert core.bridge.texts == ["\U0001f6a8 SOS 0", "\U0001f6a8 SOS 1", "SOS 2"]
+        assert core.counted == ["emergency", "emergency", "emergency_over_limit"]
+
+
+async def test_an_emergency_is_one_after_a_restart_and_never_expires(tmp_path):
+    async with running_core(tmp_path, rules=EmergencyRules(words=("SOS",))) as core:
+        core.link.set(LinkState.DOWN, "unplugged", 0)
+        old_ms = core.clock.now_ms() - 7 * 24 * 3600 * 1000
+        await core.say(1)
+        (urgent,) = await core.say(2, body="SOS", received_ms=old_ms)
+    async with running_core(tmp_path) as core:
+        await core.until(urgent, "sent")
+
+        assert core.bridge.texts[0] == "\U0001f6a8 SOS"
 
 
 async def test_a_missing_conversation_waits_with_its_reason_until_it_is_there(tmp_path):

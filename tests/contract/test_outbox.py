@@ -202,6 +202,13 @@ async def test_emergency_overtakes_and_guests_come_last(queue: Harness) -> None:
     assert await queue.claimed(fence) == [2, 1]
 
 
+async def test_emergencies_of_one_conversation_keep_their_order(queue: Harness) -> None:
+    await queue.put(*(delivery(n, lane=Lane.EMERGENCY if n % 2 else Lane.NORMAL) for n in range(6)))
+    fence = await queue.hold()
+
+    assert await queue.claimed(fence, run=9) == [1, 3, 5, 0, 2, 4]
+
+
 async def test_within_a_lane_direct_chats_come_before_channels(queue: Harness) -> None:
     await queue.put(
         delivery(0),

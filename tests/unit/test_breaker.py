@@ -5,7 +5,7 @@ import itertools
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.backoff import LONGEST_WAIT_S
@@ -92,6 +92,14 @@ def test_a_refusal_of_the_probe_itself_is_an_answer():
 
     assert not found.failed("probe", "town", Rejected("too big"), 10.0)
     assert state(found, 10.0) is BreakerState.CLOSED
+
+
+def test_silence_for_the_probe_is_the_networks_fault():
+    found = opened()
+    assert found.admit("probe", 10.0)
+
+    assert found.failed("probe", "town", Unconfirmed("silence"), 10.0)
+    assert state(found, 10.0) is BreakerState.OPEN
 
 
 def test_a_probe_of_which_nothing_is_heard_makes_room_for_another():
@@ -181,34 +189,36 @@ moves = st.one_of(
 )
 
 
-@given(st.lists(moves, max_size=60), st.integers())
-def test_while_it_is_not_closed_one_at_most_is_let_out_and_nothing_costs_an_attempt(story, seed):
+OPENING = [("admit", 0), ("failed", 0, LinkDown("down"))]
+
+
+@settings(max_examples=400)
+@given(st.sampled_from([[], OPENING]), st.lists(moves, min_size=8, max_size=60), st.integers())
+def test_while_it_is_not_closed_one_at_most_is_let_out_and_nothing_costs_an_attempt(opening, story, seed):
     found = Breaker(random.Random(seed), longest_s=LONGEST_S, now=0.0)
-    now, out = 0.0, set()
-    for name, *args in story:
+    now, number = 0.0, 0
+    out: list[str] = []  # what is on its way; probes too
+    probes: list[str] = []
+    for name, *args in opening + story:
         was_closed = found.is_closed
-        ident = f"{args[0]}" if name in ("admit", "answered", "failed") else ""
-        if name == "admit" and ident not in out and found.admit(ident, now):
-            assert was_closed or not probes(found, out)
-            out.add(ident if was_closed else f"probe {ident}")
-        elif name == "answered" and is_out(out, ident):
-            found.answered(ident, now)
-            out -= {ident, f"probe {ident}"}
-        elif name == "failed" and is_out(out, ident):
-            is_down = found.failed(ident, f"room {ident}", args[1], now)
-            # What may be charged is silence while the network is thought to be there.
-            assert was_closed or is_down or not isinstance(args[1], Unconfirmed | LinkDown)
-            out -= {ident, f"probe {ident}"}
+        if name == "admit":
+            number += 1
+            if found.admit(f"{number}", now):
+                assert was_closed or not probes
+                out.append(f"{number}")
+                probes += [] if was_closed else [f"{number}"]
+        elif name in ("answered", "failed") and out:
+            ident = out.pop(args[0] % len(out))
+            probes = [probe for probe in probes if probe != ident]
+            if name == "answered":
+                found.answered(ident, now)
+            else:
+                is_down = found.failed(ident, f"room {ident}", args[1], now)
+                # What may be charged is silence while the network is thought to be there.
+                assert was_closed or is_down or not isinstance(args[1], Unconfirmed | LinkDown)
         elif name == "wait":
             now += args[0]
         elif name == "link":
             found.link_is_up(now)
-            out = {ident.removeprefix("probe ") for ident in out} if found.is_closed else out
-
-
-def is_out(out, ident):
-    return ident in out or f"probe {ident}" in out
-
-
-def probes(found, out):
-    return [] if found.is_closed else [ident for ident in out if ident.startswith("probe ")]
+        if found.is_closed:
+            probes = []
