@@ -90,7 +90,7 @@ class Client:
         return await self._call("POST", path, body, query=query)
 
     async def put(self, *path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Put something there under a transaction id; Unconfirmed where it may have arrived, else as `get`."""
+        """Put something there under a transaction id; Unconfirmed where no answer came, else as `get`."""
         return await self._call("PUT", path, body)
 
     async def _call(
@@ -106,7 +106,6 @@ class Client:
 
         url = "/".join((CLIENT, *(quote(part, safe="") for part in path))) + (f"?{urlencode(query)}" if query else "")
         timeout_s = self._timeout_s if timeout_s is None else timeout_s
-        may_have_arrived = Unconfirmed if method == "PUT" else LinkDown
         try:
             # nio and aiohttp have no limit for some of their own steps: this one is around all.
             async with asyncio.timeout(timeout_s):
@@ -114,9 +113,11 @@ class Client:
         except (aiohttp.ClientConnectorError, aiohttp.InvalidURL) as error:
             raise LinkDown(f"{self.homeserver} can't be reached: {_kind(error)}") from error
         except TimeoutError as error:
-            raise may_have_arrived(f"{self.homeserver} didn't answer within {timeout_s:g} s") from error
+            unanswered = Unconfirmed if method == "PUT" else LinkDown
+            raise unanswered(f"{self.homeserver} didn't answer within {timeout_s:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise may_have_arrived(f"{self.homeserver} broke off: {_kind(error)}") from error
+            # It may have arrived, and the same key is used again; but it is the line that failed.
+            raise LinkDown(f"{self.homeserver} broke off: {_kind(error)}") from error
         return _verdict(status, headers, answer, is_put=method == "PUT")
 
     async def _exchange(

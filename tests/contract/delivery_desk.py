@@ -109,7 +109,7 @@ POLICY = Policy(first_s=0.05, longest_s=0.2, attempts=3, there_again_s=0.1, prob
 
 
 class Core:
-    def __init__(self, journal, outbox, bridge, clock, *, rules, policy):
+    def __init__(self, journal, outbox, bridge, clock, *, rules, policy, table):
         self.journal, self.outbox, self.bridge = journal, outbox, bridge
         self.clock = clock
         self.watcher = Watcher()
@@ -118,9 +118,9 @@ class Core:
         self.steady.set()
         self.link = Link(0)
         self.link.set(LinkState.UP, "", 0)
-        capabilities = {CHANNEL.bridge: bridge.capabilities, ROOM.bridge: bridge.capabilities}
+        capabilities = {bridge.name: bridge.capabilities, ROOM.bridge: bridge.capabilities}
         self.planner = Planner(
-            table=TABLE,
+            table=table,
             capabilities=capabilities,
             level_of=lambda _: Level.ADMIN,
             is_direct=lambda address: address.conversation.startswith("!"),
@@ -139,7 +139,7 @@ class Core:
             steady=self.steady,
         )
         self.drain = Drain(
-            CHANNEL.bridge,
+            bridge.name,
             journal,
             outbox,
             clock,
@@ -160,7 +160,7 @@ class Core:
         part = SimpleNamespace(drain=self.drain, sender=self.sender)
         self.operations = Operations(
             settings=None,
-            parts=SimpleNamespace(planner=self.planner, intake=self.intake, by_bridge={CHANNEL.bridge: part}),
+            parts=SimpleNamespace(planner=self.planner, intake=self.intake, by_bridge={bridge.name: part}),
             journal=journal,
             outbox=outbox,
             clock=clock,
@@ -200,11 +200,21 @@ class Core:
 
 
 @asynccontextmanager
-async def running_core(folder, bridge=None, *, outbox=None, retention=None, clock=None, rules=NO_RULES, policy=POLICY):
+async def running_core(
+    folder, bridge=None, *, outbox=None, retention=None, clock=None, rules=NO_RULES, policy=POLICY, table=TABLE
+):
     """A core whose drain and delivery run."""
     clock = clock or SystemClock()
     async with Journal(folder / "journal.db", clock=clock, retention=retention or Retention()) as journal:
-        core = Core(journal, outbox or MemoryOutbox(), bridge or ScriptedBridge(), clock, rules=rules, policy=policy)
+        core = Core(
+            journal,
+            outbox or MemoryOutbox(),
+            bridge or ScriptedBridge(),
+            clock,
+            rules=rules,
+            policy=policy,
+            table=table,
+        )
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(core.drain.run()), group.create_task(deliver(core.sender))]
             try:
