@@ -38,6 +38,7 @@ class SendingOut(Said):
     since_ms: int
     next_try_ms: int | None = Field(description="When the next message may find out; null: one does now, or no need")
     held_back: int = Field(description="How often they were held back since the start")
+    words: str = Field(description="The same for people; empty while nothing is held back")
 
 
 class BridgeOut(Said):

@@ -49,22 +49,14 @@ def _tell_status(found: Row) -> None:
         "for": lambda row: in_words((now_ms - row["since_ms"]) / 1000),
         "waiting": lambda row: row["waiting"],
         "details": lambda row: (
-            row["reason"]
-            or _held_back(row, now_ms)
-            or ", ".join(f"{key} {value}" for key, value in row["describe"].items())
+            row["reason"] or _held_back(row) or ", ".join(f"{key} {value}" for key, value in row["describe"].items())
         ),
     }
     show(rows, columns, Form.TABLE, empty="no bridge is configured")
 
 
-def _held_back(bridge: Row, now_ms: int) -> str:
-    """Say why nothing is sent there though the link is up; empty if it is."""
-    sending = bridge.get("sending")
-    if sending is None or sending["state"] == "closed":
-        return ""
-    next_ms = sending["next_try_ms"]
-    then = "trying now" if next_ms is None else f"next try in {in_words(max(0, next_ms - now_ms) / 1000)}"
-    return f"sending is held back: {sending['reason']}; {then}"
+def _held_back(bridge: Row) -> str:
+    return str((bridge.get("sending") or {}).get("words", ""))
 
 
 def _waiting(found: Row, bridge: str) -> int:

@@ -421,7 +421,9 @@ async def test_a_bridge_says_that_sending_is_held_back_why_and_until_when(api: h
         "since_ms": START_MS - 5_000,
         "next_try_ms": START_MS + 30_000,
         "held_back": 2,
+        "words": "sending is held back: 429; next try in 30 s",
     }
+    assert told["sending"]["words"] in (await api.get("/")).text
     text = (await api.get("/metrics")).text
     assert 'crossband_breaker_open{bridge="home"} 1.0' in text
     assert 'crossband_breaker_opened_total{bridge="home"} 2.0' in text
