@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -39,13 +39,16 @@ class Gate:
 
     async def wait_open(self) -> None:
         """Wait until something may be sent."""
-        await self._link.wait_up()
-        while (wait_s := self.breaker.wait_s(self._clock.monotonic())) != 0:
+        while True:
+            await self._link.wait_up()
+            wait_s = self.breaker.wait_s(self._clock.monotonic())
             if wait_s is None:
                 self._answer.clear()
                 await self._answer.wait()
-            else:
+            elif wait_s > 0:
                 await self._clock.sleep(min(wait_s, LOOK_EVERY_S))
+            else:
+                return
 
     def link_is_up(self) -> None:
         """Note that the bridge connected anew."""
@@ -71,12 +74,13 @@ class Gate:
         if isinstance(error, RateLimited) and error.for_all:
             self._failed(id, to, error)
 
-    def release(self, id: DeliveryId) -> None:
-        """Note that nothing more will be heard of this one."""
-        self.breaker.release(id)
+    def end(self, ids: Sequence[DeliveryId]) -> None:
+        """Note that nothing more will be heard of these, also where they were never sent: another may be the probe."""
+        for ident in ids:
+            self.breaker.release(ident)
         self._answer.set()
 
-    def release_all(self) -> None:
+    def end_all(self) -> None:
         """Note that nothing is on its way any more."""
         self.breaker.release_all()
         self._answer.set()
@@ -88,6 +92,7 @@ class Gate:
         return is_down
 
     def _say(self, *, was_closed: bool) -> None:
+        self._answer.set()
         if was_closed and not self.breaker.is_closed:
             log.info("breaker_open", destination=self._name, reason=self.breaker.reason)
         elif self.breaker.is_closed and not was_closed:

@@ -187,6 +187,7 @@ class Sender:
     def end(self, ids: Sequence[DeliveryId]) -> None:
         """Note that these are settled."""
         self.in_hand.difference_update(ids)
+        self.gate.end(ids)
         self.fresh.forget(ids)
         self._recollection.forget(ids)
         self.reports.end(ids)
@@ -196,7 +197,7 @@ class Sender:
         self.in_hand.clear()
         self.fresh.clear()
         self._recollection.forget_all()
-        self.gate.release_all()
+        self.gate.end_all()
         self.reports.end_all()
 
     async def may_claim(self, fence: Fence) -> None:
@@ -346,18 +347,15 @@ class Sender:
     async def send(self, lease: Lease) -> Settled:
         """Send one lease and say what became of it; never raises BridgeError."""
         delivery = lease.delivery
+        if delivery.direct and lease.attempt > DIRECT_ATTEMPTS:
+            return self._bury(lease, f"no acknowledgement after {DIRECT_ATTEMPTS} tries")
         try:
-            if delivery.direct and lease.attempt > DIRECT_ATTEMPTS:
-                return self._bury(lease, f"no acknowledgement after {DIRECT_ATTEMPTS} tries")
             message = await self.resolve(delivery)
-            return await self._hand_over(lease, message)
         except Rejected as error:
             return self._bury(lease, str(error))
         except JournalError as error:
             return self._put_off(lease, TryAgain(after_s=JOURNAL_AGAIN_S, counted=False), error, State.QUEUED)
-        finally:
-            # Whatever became of it: another may be the probe.
-            self.gate.release(lease.id)
+        return await self._hand_over(lease, message)
 
     async def _hand_over(self, lease: Lease, message: Message) -> Settled:
         delivery = lease.delivery

@@ -126,6 +126,25 @@ async def test_a_direct_message_that_no_answer_ever_comes_to_does_not_keep_a_net
         assert await core.until(poison, "failed") == "failed"
 
 
+async def test_a_probe_that_never_left_this_box_makes_room_for_the_next(tmp_path):
+    async with running_core(tmp_path) as core:
+        core.sender.gate.breaker.failed("x", "y", LinkDown("unplugged"), core.clock.monotonic())
+        asked = []
+
+        async def failing(*about):
+            asked.append(about)
+            raise JournalError("input/output error")
+
+        core.journal.counterpart = failing
+        await core.say(1, reply_to=RemoteId("$0"))
+        while not asked:
+            await asyncio.sleep(0.01)
+        (ident,) = await core.say(2, origin=HILL_ROOM)
+
+        await core.until(ident, "sent")
+        assert core.sender.gate.breaker.is_closed
+
+
 async def test_a_login_that_is_refused_while_sending_makes_no_dead_letter(tmp_path):
     async with running_core(tmp_path) as core:
         core.bridge.answers = [AuthFailed("the login was taken back")]
