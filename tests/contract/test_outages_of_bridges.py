@@ -12,14 +12,17 @@ from pathlib import Path
 from typing import Self
 
 from bridges.meshtastic.transmitter import SILENT_TRIES
+from bridges.sim.synapse import Synapse
 from gateway.backoff import Policy
 from gateway.link import LinkState
-from gateway.model import Address, Bridge, BridgeName, DeliveryId
+from gateway.model import Address, Bridge, BridgeName, DeliveryId, Message, RateLimited, Receipt, TransientError
 from gateway.routing import Route, RoutingTable
 from gateway.supervisor import Supervisor
 from tests.contract.delivery_desk import Core, running_core
 from tests.contract.harness import PATIENCE_S, Harness
+from tests.contract.harness_matrix import MatrixHarness
 from tests.contract.test_bridges import harness, matrix, serial_radio, tcp_radio
+from tests.services import build_town, synapse_or_skip
 
 __all__ = ["harness", "matrix", "serial_radio", "tcp_radio"]
 
@@ -36,11 +39,19 @@ class Roomy:
         self._bridge = bridge
         self.name = bridge.name
         self.capabilities = replace(bridge.capabilities, room_for=lambda *_: 10**6)
-        self.receive, self.send = bridge.receive, bridge.send
+        self.receive = bridge.receive
+        self.refused: list[TransientError] = []
 
     async def __aenter__(self) -> Self:
         await self._bridge.__aenter__()
         return self
+
+    async def send(self, message: Message, to: Address, *, key: str) -> Receipt:
+        try:
+            return await self._bridge.send(message, to, key=key)
+        except TransientError as error:
+            self.refused.append(error)
+            raise
 
     async def __aexit__(self, *what: object) -> None:
         await self._bridge.__aexit__(*what)  # type: ignore[arg-type]  # what it was given
@@ -136,3 +147,22 @@ async def test_a_conversation_that_is_not_there_holds_up_no_other(harness: Harne
         assert await sent(core, kept) != "failed"
         assert await core.state(lost) in {"waiting", "sending", "queued"}
         assert core.sender.gate.breaker.opened == 0
+
+
+async def test_a_homeserver_that_limits_the_rate_is_asked_when_it_said_and_by_one_message(tmp_path: Path):
+    slow = {"rc_message": {"per_second": 1.0, "burst_count": 3}}
+    async with Synapse(tmp_path / "synapse", python=synapse_or_skip(), settings=slow) as server:
+        town = await build_town(server)
+        harness = MatrixHarness(town, tmp_path / "state", None)
+        async with kept_connected(harness, tmp_path) as core:
+            ids = [await say(core, f"text {n}") for n in range(9)]
+            assert "failed" not in [await sent(core, ident) for ident in ids]
+            refused = core.bridge.refused
+            opened = core.sender.gate.breaker.opened
+
+            assert await shown(harness, 9) == [f"text {n}" for n in range(9)]
+            assert opened > 0
+            # Waiting as long as it said, the next one is let through: nobody knocks in between.
+            assert len(refused) <= opened + 2
+            assert all(isinstance(error, RateLimited) and error.retry_after_s for error in refused)
+        await town.ali.client.close()
