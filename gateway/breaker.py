@@ -40,6 +40,11 @@ class Look:
     probe_in_s: float | None
     """When the next message may find out; None: one is doing so now, or there is no need."""
 
+    @property
+    def holds_back(self) -> bool:
+        """Whether a message would not simply be sent now."""
+        return self.state is not BreakerState.CLOSED and self.probe_in_s != 0
+
 
 class Breaker:
     """What the sends to one destination say of its network, and what follows for the next one."""

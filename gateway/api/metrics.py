@@ -13,7 +13,6 @@ from prometheus_client.registry import Collector
 
 from gateway.api.backlog import Shape, shapes
 from gateway.api.gateway import GatewayView
-from gateway.breaker import BreakerState
 from gateway.link import LinkState
 from gateway.model import BridgeName, JournalError, State
 from gateway.status import StoreState
@@ -61,7 +60,7 @@ def _states(view: GatewayView) -> list[Metric]:
         for kind, count in _bounded(status.counters).items():
             noticed.add_metric((status.name, kind), count)
     since = {(status.name,): status.since_ms / 1000 for status in bridges}
-    held = {(one.name,): float(one.sending.state is not BreakerState.CLOSED) for one in bridges if one.sending}
+    held = {(one.name,): float(one.sending.holds_back) for one in bridges if one.sending}
     opened = CounterMetricFamily("crossband_breaker_opened", "How often sending was held back.", labels=("bridge",))
     for status in bridges:
         opened.add_metric((status.name,), status.held_back)

@@ -131,6 +131,8 @@ def _sending(look: Look, held_back: int, now_ms: int) -> SendingOut:
 def _words(look: Look) -> str:
     if look.state is BreakerState.CLOSED:
         return ""
+    if look.probe_in_s == 0:
+        return f"sending was held back, the next message finds out: {look.reason}"
     then = "trying now" if look.probe_in_s is None else f"next try in {in_words(look.probe_in_s)}"
     return f"sending is held back: {look.reason}; {then}"
 

@@ -428,6 +428,12 @@ async def test_a_bridge_says_that_sending_is_held_back_why_and_until_when(api: h
     assert 'crossband_breaker_open{bridge="home"} 1.0' in text
     assert 'crossband_breaker_opened_total{bridge="home"} 2.0' in text
 
+    idle = replace(held, sending=replace(look, state=BreakerState.HALF_OPEN, probe_in_s=0.0))
+    desk.bridges = lambda: [idle]  # type: ignore[method-assign]
+    (told,) = (await api.get("/api/v1/bridges")).json()
+    assert told["sending"]["words"] == "sending was held back, the next message finds out: 429"
+    assert 'crossband_breaker_open{bridge="home"} 0.0' in (await api.get("/metrics")).text
+
 
 async def test_metrics_and_console_answer_while_the_journal_cannot_be_read(
     api: httpx.AsyncClient, desk: Desk, monkeypatch: pytest.MonkeyPatch

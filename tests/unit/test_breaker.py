@@ -43,6 +43,16 @@ def test_a_failure_of_the_whole_network_opens_it_at_once_and_says_why(error):
     assert (state(found, 0.0), found.look(0.0).reason) == (BreakerState.OPEN, str(error))
 
 
+def test_it_holds_nothing_back_once_the_next_message_may_find_out_but_while_one_does():
+    found = opened()
+    assert found.look(0.0).holds_back
+    assert not found.look(10.0).holds_back
+    found.admit("probe", 10.0)
+    assert found.look(10.0).holds_back
+    found.answered("probe", 10.0)
+    assert not found.look(10.0).holds_back
+
+
 def test_one_conversation_that_gets_no_answer_is_its_own_trouble_however_often():
     found = breaker()
 
