@@ -14,6 +14,7 @@ from typing import Self
 from bridges.meshtastic.transmitter import SILENT_TRIES
 from bridges.sim.synapse import Synapse
 from gateway.backoff import Policy
+from gateway.emergency import EmergencyRules
 from gateway.link import LinkState
 from gateway.model import Address, Bridge, BridgeName, DeliveryId, Message, RateLimited, Receipt, TransientError
 from gateway.routing import Route, RoutingTable
@@ -30,6 +31,7 @@ THERE = Address(BridgeName("lan"), "town")
 NOWHERE = Address(BridgeName("lan"), "nowhere")
 STRICT = Policy(first_s=0.05, longest_s=0.2, attempts=1, there_again_s=0.5)
 """The first attempt that is charged ends a message."""
+RULES = EmergencyRules(words=("SOS",))
 
 
 class Roomy:
@@ -67,7 +69,7 @@ async def kept_connected(harness: Harness, folder: Path) -> AsyncIterator[Core]:
         Route(name="there", sources=(THERE,), targets=(harness.place,)),
         Route(name="nowhere", sources=(NOWHERE,), targets=(harness.nowhere,)),
     )
-    async with running_core(folder, bridge, policy=policy, table=RoutingTable(routes=routes)) as core:
+    async with running_core(folder, bridge, policy=policy, table=RoutingTable(routes=routes), rules=RULES) as core:
         core.link.set(LinkState.CONNECTING, "", 0)
         supervisor = Supervisor(
             bridge=bridge,
@@ -136,6 +138,25 @@ async def test_what_a_network_will_never_take_is_a_dead_letter_at_once_and_the_n
         assert [state for state, _ in await core.history(huge)].count("sending") == 1
         assert "failed" not in (await sent(core, first), await sent(core, last))
         assert await shown(harness, 2) == ["first", "last"]
+
+
+async def test_an_emergency_in_an_outage_is_the_first_that_is_shown_after_it(harness: Harness, tmp_path: Path):
+    async with kept_connected(harness, tmp_path) as core:
+        await sent(core, await say(core, "before"))
+        await harness.cut()
+        async with asyncio.timeout(PATIENCE_S):
+            while core.link.is_up:
+                await asyncio.sleep(0.05)
+        ids = [await say(core, body) for body in ("one", "two", "SOS at the mill")]
+        await core.until(ids[-1], "queued")
+        await harness.mend()
+        for ident in ids:
+            await sent(core, ident)
+
+        before, urgent, *others = await shown(harness, 4)
+        assert [before, *others] == ["before", "one", "two"]
+        assert urgent.startswith("\U0001f6a8")
+        assert urgent.endswith("SOS at the mill")
 
 
 async def test_a_conversation_that_is_not_there_holds_up_no_other(harness: Harness, tmp_path: Path):
