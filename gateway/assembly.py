@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gateway.backoff import Policy
 from gateway.config import BridgeSettings, Settings
+from gateway.emergency import Triage
 from gateway.intake import Drain, Intake, Planner
 from gateway.journal import Journal
 from gateway.link import Link
@@ -95,7 +96,10 @@ class Assembly:
                 part.sender.fresh.forget(ids)
 
         parts: dict[BridgeName, Part] = {}
-        intake = Intake(self.journal, planner, self.outbox, self.tally, hand_over=hand_over, touched=touched)
+        triage = Triage(self.settings.emergency, count=self.tally.skip)
+        intake = Intake(
+            self.journal, planner, self.outbox, self.tally, hand_over=hand_over, touched=touched, triage=triage
+        )
         parts |= {name: self._part(bridge, intake, planner) for name, bridge in bridges.items()}
         drains += [part.drain for part in parts.values()]
         reflections = Reflections(self.journal, self.clock, table, is_direct=planner.is_direct, count=self.tally.skip)
@@ -139,7 +143,15 @@ class Assembly:
             is_direct=planner.is_direct,
             steady=self.steady,
         )
-        drain = Drain(bridge.name, self.journal, self.outbox, self.clock, ready=sender.wake, fresh=sender.fresh)
+        drain = Drain(
+            bridge.name,
+            self.journal,
+            self.outbox,
+            self.clock,
+            ready=sender.wake,
+            fresh=sender.fresh,
+            urgent=sender.hurry,
+        )
         sender.queue_lost_entries = lambda: drain.read_back(all_of_it=True)
         supervisor = Supervisor(
             bridge=bridge,

@@ -25,6 +25,7 @@ from gateway.model import (
     Describes,
     Directory,
     Edit,
+    Level,
     Message,
     NativeId,
     Node,
@@ -93,6 +94,8 @@ class Operations:
             since_ms=part.link.since_ms,
             describe={**described, **notes},
             counters=dict(self._tally.skipped.get(name, {})),
+            sending=part.sender.gate.breaker.look(self.clock.monotonic()),
+            held_back=part.sender.gate.breaker.opened,
         )
 
     def queue_state(self) -> QueueStatus:
@@ -132,6 +135,7 @@ class Operations:
             content=Text(body=text),
             received_ms=self.clock.now_ms(),
         )
+        said = self._parts.intake.triage.preview(said, Level.ADMIN)
         plan = self._parts.planner.plan(said, choice=Choice(route=route))
         ended = [DryPart(to=delivery.to, note=reason) for delivery, _, reason in plan.ended]
         return [*map(_dry, plan.deliveries), *ended]

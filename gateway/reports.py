@@ -52,8 +52,9 @@ class Reports:
         is_direct: Callable[[Address], bool],
         changed: Callable[[Change], None],
         give_up: Callable[[DeliveryId, str], Awaitable[None]],
+        refused: Callable[[DeliveryId, Address, TransientError], None] = lambda _, __, ___: None,
     ) -> None:
-        """`give_up` makes a delivery a dead letter, and cancels the parts after it."""
+        """`give_up` makes a delivery a dead letter, and cancels the parts after it; `refused`: will be tried again."""
         self.dropped = 0
         self._destination = destination
         self._journal = journal
@@ -63,6 +64,7 @@ class Reports:
         self._is_direct = is_direct
         self._changed = changed
         self._give_up = give_up
+        self._refused = refused
         self._in_hand: Report | None = None
         self._queue: asyncio.Queue[Report] = asyncio.Queue(MOST_WAITING)
         self._unsettled: dict[DeliveryId, asyncio.Event | None] = {}
@@ -120,6 +122,7 @@ class Reports:
                 if certainty is not Certainty.HEARD or not self._is_direct(standing.to):
                     await self._insist(lambda: self._outbox.report(fence(), ident))
             case TransientError() as error:
+                self._refused(ident, standing.to, error)
                 await self._again(fence, ident, standing.generation + error.fresh_key, error)
             case PermanentError() as error:
                 await self._give_up(ident, str(error))

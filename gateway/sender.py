@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -13,6 +13,7 @@ import structlog
 
 from gateway.backoff import GiveUp, Policy, TryAgain, delays
 from gateway.fresh import Fresh
+from gateway.gate import Gate
 from gateway.intake import Observer
 from gateway.journal import Change, Journal, Standing
 from gateway.link import Link
@@ -30,11 +31,11 @@ from gateway.model import (
     GatewayError,
     JournalError,
     LeaseLost,
-    LinkDown,
     Message,
     MessageId,
     NotThere,
     OutboxError,
+    RateLimited,
     Reaction,
     Receipt,
     Redaction,
@@ -100,9 +101,10 @@ class Sender:
         """What is leased by us and not settled yet: it may be on its way."""
         self.put_count = 0
         """How often something new was queued."""
+        self.is_hurried = False
+        """Whether an emergency was queued since the last claim: runs give way, so that it is claimed."""
         self._foresees = bridge if isinstance(bridge, Foresees) else None
         self._recollection = Recollection(bridge, clock)
-        self._link = link
         self._journal = journal
         self._outbox = outbox
         self._clock = clock
@@ -114,8 +116,8 @@ class Sender:
         self.fresh = Fresh()
         self.queue_lost_entries: Callable[[], None] = lambda: None
         self._woken = asyncio.Event()
-        self._paused_until = 0.0
-        self._pauses = self._new_pauses()
+        self.gate = Gate(bridge, link, clock, random)
+        self.gate.opened = self.look_again
         self.reports = Reports(
             bridge.name,
             journal,
@@ -125,6 +127,7 @@ class Sender:
             is_direct=is_direct,
             changed=lambda change: observer.changed(bridge.name, change),
             give_up=self._give_up,
+            refused=self.gate.refused_late,
         )
 
     def wake(self) -> None:
@@ -132,20 +135,21 @@ class Sender:
         self.put_count += 1
         self._woken.set()
 
+    def hurry(self) -> None:
+        """Say that an emergency is queued: no run of another conversation holds it up."""
+        self.is_hurried = True
+        self.wake()
+
     def look_again(self) -> None:
         """Say that what is queued may be due now."""
         self._woken.set()
 
     async def due_now(self) -> None:
         """The link is back: what was waiting for it need not wait longer."""
-        self._paused_until = 0.0
-        self._pauses = self._new_pauses()
+        self.gate.link_is_up()
         with suppress(OutboxError):
             await self._outbox.due_now(self.bridge.name, now_ms=self._clock.now_ms())
         self.wake()
-
-    def _new_pauses(self) -> Iterator[float]:
-        return delays(self._random, first_s=0.5, longest_s=self.bridge.capabilities.reconnect_within_s)
 
     async def acquire(self) -> Fence:
         """Wait until this destination is ours, anew if it was: what was leased before is due at once."""
@@ -183,6 +187,7 @@ class Sender:
     def end(self, ids: Sequence[DeliveryId]) -> None:
         """Note that these are settled."""
         self.in_hand.difference_update(ids)
+        self.gate.end(ids)
         self.fresh.forget(ids)
         self._recollection.forget(ids)
         self.reports.end(ids)
@@ -192,28 +197,21 @@ class Sender:
         self.in_hand.clear()
         self.fresh.clear()
         self._recollection.forget_all()
+        self.gate.end_all()
         self.reports.end_all()
 
-    def pause(self) -> None:
-        """Stop claiming for a while: the network is down, and no message should pay for that."""
-        self._paused_until = self._clock.monotonic() + next(self._pauses)
-
     async def may_claim(self, fence: Fence) -> None:
-        """Wait until the link is up and no pause is running; raises what `claim` does."""
-        while not self._link.is_up:
-            await self._wait_up(fence)
-        wait_s = self._paused_until - self._clock.monotonic()
-        if wait_s > 0:
-            await self._clock.sleep(wait_s)
-
-    async def _wait_up(self, fence: Fence) -> None:
-        """Wait for the link, and meanwhile let expire what does."""
-        try:
-            async with asyncio.timeout(EXPIRE_EVERY_S):
-                await self._link.wait_up()
-        except TimeoutError:
-            leases, _ = await self.claim(fence, EXPIRE_LIMIT, run=1)
-            await self.settle(fence, [self.give_back(lease).outcome for lease in leases])
+        """Wait until the link is up and the breaker lets something out; raises what `claim` does."""
+        while True:
+            try:
+                async with asyncio.timeout(EXPIRE_EVERY_S):
+                    await self.gate.wait_open()
+            except TimeoutError:
+                # Meanwhile let expire what does.
+                leases, _ = await self.claim(fence, EXPIRE_LIMIT, run=1)
+                await self.settle(fence, [self.give_back(lease).outcome for lease in leases])
+                continue
+            return
 
     async def rest(self, seconds: float) -> None:
         """Wait for something to do, or so long."""
@@ -227,6 +225,7 @@ class Sender:
     async def claim(self, fence: Fence, room: int, *, run: int) -> tuple[Sequence[Lease], float]:
         """Lease what is due for up to `room` conversations; return also seconds until more is due."""
         await self._steady.wait()
+        self.is_hurried = False  # an emergency comes first in what is claimed now
         now_ms = self._clock.now_ms()
         claimed = await self._outbox.claim(
             fence, now_ms=now_ms, visible_ms=VISIBLE_MS, limit=room * run, run=run, at_hand=self.fresh.at_hand
@@ -352,21 +351,29 @@ class Sender:
             return self._bury(lease, f"no acknowledgement after {DIRECT_ATTEMPTS} tries")
         try:
             message = await self.resolve(delivery)
+        except Rejected as error:
+            return self._bury(lease, str(error))
+        except JournalError as error:
+            return self._put_off(lease, TryAgain(after_s=JOURNAL_AGAIN_S, counted=False), error, State.QUEUED)
+        return await self._hand_over(lease, message)
+
+    async def _hand_over(self, lease: Lease, message: Message) -> Settled:
+        delivery = lease.delivery
+        try:
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 key = key_of(lease.id, lease.generation)
                 receipt = await self._recollection.recall(delivery, key)
                 receipt = receipt or await self.bridge.send(message, delivery.to, key=key)
         except TimeoutError:
-            return self._failed(lease, Unconfirmed("the network did not answer in time"))
+            error = Unconfirmed("the network did not answer in time")
+            return self._failed(lease, error, is_down=self.gate.failed(lease, error))
         except BridgeError as error:
-            return self._failed(lease, error)
-        except JournalError as error:
-            return self._put_off(lease, TryAgain(after_s=JOURNAL_AGAIN_S, counted=False), error, State.QUEUED)
+            return self._failed(lease, error, is_down=self.gate.failed(lease, error))
         except Exception:
             # A defect in a bridge must not take every other conversation down with this message.
             log.exception("bridge_defect", destination=self.bridge.name, delivery=delivery.id)
-            return self._failed(lease, Unconfirmed("a defect in the bridge; the log has its trace"))
-        self._pauses = self._new_pauses()
+            return self._failed(lease, Unconfirmed("a defect in the bridge; the log has its trace"), is_down=False)
+        self.gate.answered(lease)
         return self._sent(lease, receipt)
 
     def _sent(self, lease: Lease, receipt: Receipt) -> Settled:
@@ -382,10 +389,8 @@ class Sender:
         )
         return Settled(outcome=Done(id=lease.id, awaiting_until_ms=until), change=change)
 
-    def _failed(self, lease: Lease, error: BridgeError) -> Settled:
-        if isinstance(error, LinkDown):
-            self.pause()
-        decision = self._policy.after(error, attempt=lease.attempt, random=self._random)
+    def _failed(self, lease: Lease, error: BridgeError, *, is_down: bool) -> Settled:
+        decision = self._policy.after(error, attempt=lease.attempt, random=self._random, is_down=is_down)
         log.info(
             "delivery_put_off" if isinstance(decision, TryAgain) else "delivery_failed",
             destination=self.bridge.name,
@@ -395,7 +400,8 @@ class Sender:
         )
         if isinstance(decision, GiveUp):
             return self._bury(lease, decision.reason)
-        state = State.WAITING if isinstance(error, LinkDown | NotThere) else State.QUEUED
+        is_waiting = isinstance(error, NotThere) or (is_down and not isinstance(error, RateLimited))
+        state = State.WAITING if is_waiting else State.QUEUED
         return self._put_off(lease, decision, error, state)
 
     def _put_off(self, lease: Lease, decision: TryAgain, error: GatewayError, state: State) -> Settled:

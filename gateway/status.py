@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Self
 
+from gateway.breaker import Look
 from gateway.link import LinkState
 from gateway.model import Address, BridgeName, GatewayError
 
@@ -31,6 +32,10 @@ class BridgeStatus:
     """Short facts in words: firmware, preset, who we are."""
     counters: Mapping[str, int] = field(default_factory=dict)
     """Things skipped or noticed, a kind each."""
+    sending: Look | None = None
+    """Whether messages are sent there, as its circuit breaker has it."""
+    held_back: int = 0
+    """How often sending was held back since the start."""
 
 
 class StoreState(StrEnum):

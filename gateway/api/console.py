@@ -67,7 +67,9 @@ def _bridges(status: StatusOut) -> Html:
             one.kind,
             el("span", one.state, class_=f"state {one.state}"),
             in_words((status.now_ms - one.since_ms) / 1000),
-            one.reason or ", ".join(f"{key} {value}" for key, value in one.describe.items()),
+            one.reason
+            or (one.sending and one.sending.words)
+            or ", ".join(f"{key} {value}" for key, value in one.describe.items()),
         ]
         for one in status.bridges
     ]

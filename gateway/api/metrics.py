@@ -68,6 +68,10 @@ def _states(view: GatewayView) -> list[Metric]:
     for kind, count in view.dropped().items():
         dropped.add_metric((kind,), count)
     since = {(status.name,): status.since_ms / 1000 for status in bridges}
+    held = {(one.name,): float(one.sending.holds_back) for one in bridges if one.sending}
+    opened = CounterMetricFamily("crossband_breaker_opened", "How often sending was held back.", labels=("bridge",))
+    for status in bridges:
+        opened.add_metric((status.name,), status.held_back)
     up = {(status.name,): float(status.state is LinkState.UP) for status in bridges}
     return [
         _gauge("build_info", "Which version runs.", {(version(),): 1}, ("version",)),
@@ -77,6 +81,8 @@ def _states(view: GatewayView) -> list[Metric]:
         _gauge("queue_refused", "Whether only an operator can mend that.", {(): float(queue is StoreState.REFUSED)}),
         _gauge("bridge_up", "Whether a bridge is connected.", up, ("bridge",)),
         _gauge("bridge_state_timestamp_seconds", "Since when it has been so.", since, ("bridge",)),
+        _gauge("breaker_open", "Whether sending to a bridge is held back.", held, ("bridge",)),
+        opened,
         noticed,
         dropped,
     ]

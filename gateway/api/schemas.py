@@ -30,6 +30,17 @@ class StoreOut(Said):
     engine: str = ""
 
 
+class SendingOut(Said):
+    """Whether messages are sent to a bridge: its circuit breaker."""
+
+    state: str = Field(description="closed: they are; open: held back; half-open: the next one finds out")
+    reason: str
+    since_ms: int
+    next_try_ms: int | None = Field(description="When the next message may find out; null: one does now, or no need")
+    held_back: int = Field(description="How often they were held back since the start")
+    words: str = Field(description="The same for people; empty while nothing is held back")
+
+
 class BridgeOut(Said):
     """One bridge."""
 
@@ -40,6 +51,7 @@ class BridgeOut(Said):
     since_ms: int
     describe: dict[str, str]
     counters: dict[str, int] = Field(description="Things skipped or noticed, a kind each")
+    sending: SendingOut | None = None
 
 
 class StatusOut(Said):

@@ -51,9 +51,15 @@ def _tell_status(found: Row) -> None:
         "state": lambda row: row["state"],
         "for": lambda row: in_words((now_ms - row["since_ms"]) / 1000),
         "waiting": lambda row: row["waiting"],
-        "details": lambda row: row["reason"] or ", ".join(f"{key} {value}" for key, value in row["describe"].items()),
+        "details": lambda row: (
+            row["reason"] or _held_back(row) or ", ".join(f"{key} {value}" for key, value in row["describe"].items())
+        ),
     }
     show(rows, columns, Form.TABLE, empty="no bridge is configured")
+
+
+def _held_back(bridge: Row) -> str:
+    return str((bridge.get("sending") or {}).get("words", ""))
 
 
 def _waiting(found: Row, bridge: str) -> int:
@@ -136,6 +142,7 @@ def messages(
         "received": lambda row: when(row["received_ms"]),
         "from": lambda row: row["origin"],
         "sender": lambda row: row["sender"],
+        "lane": lambda row: "" if row["lane"] == "normal" else row["lane"],
         "text": lambda row: shown(row["text"]),
         "became": lambda row: ", ".join(f"{one['to']} {one['state']}" for one in row["deliveries"]),
     }
@@ -174,7 +181,8 @@ def _delivery(control: Control, id: str, missing: Refused) -> Row:
 
 def _tell_message(found: Row, now_ms: int | None) -> None:
     typer.echo(f"{found['id']} from {shown(found['sender'])} ({found['sender_id']}) in {found['origin']}")
-    typer.echo(f"received {when(found['received_ms'])}")
+    lane = "" if found["lane"] == "normal" else f", in the {found['lane']} lane"
+    typer.echo(f"received {when(found['received_ms'])}{lane}")
     typer.echo(shown(found["text"], most=10_000))
     histories(found["deliveries"], now_ms)
 

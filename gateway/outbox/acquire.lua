@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- Take or take over the lease on a destination; what its former holder had leased is due at once.
--- KEYS 1 to 14 as in common.lua; reads skew; writes fence, fly, ready
+-- KEYS 1 to 16 as in common.lua; reads skew; writes fence, fly, ready
 -- ARGV stem, owner, now, ttl
 -- Returns the epoch, or nil while another owner holds it.
 local now = tonumber(ARGV[3]) - skew

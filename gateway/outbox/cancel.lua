@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- Take waiting deliveries off the queue, but none that is leased.
--- KEYS 1 to 14 as in common.lua; reads fence, fly; writes body, tries, stats, ready, lists
+-- KEYS 1 to 16 as in common.lua; reads fence, fly; writes body, tries, stats, ready, lists
 -- ARGV stem, then ids
 -- Returns the ids taken.
 local ids = {}

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- Lease what is due: lane by lane, the conversation due longest first, a run of each.
--- KEYS 1 to 14 as in common.lua; reads skew, tries; writes fence, body, stats, fly, ready, lists, gone
+-- KEYS 1 to 16 as in common.lua; reads skew, tries; writes fence, body, stats, fly, ready, lists, gone
 -- ARGV stem, owner, epoch, now, visible, limit, run, cap of expired ones, then the expired ids to confirm
 -- Returns {skew, next due or false, lost, {id, tries, body, ...}, {expired id, body, ...}}.
 if not held(ARGV[2], ARGV[3]) then return LOST end
@@ -45,7 +45,7 @@ local function page(lane, q, taken, most)
   return taken, removed
 end
 
-for lane = 0, 2 do
+for _, lane in ipairs(SERVED) do
   local due = {}
   if #leased < limit and may_expire > 0 then
     due = call('ZRANGEBYSCORE', ready(lane), '-inf', int(now), 'LIMIT', 0, limit - #leased)
@@ -74,7 +74,7 @@ count(n, bytes)
 call('HSET', FENCE, 'seen', int(now))
 
 local next_due = false
-for lane = 0, 2 do
+for _, lane in ipairs(SERVED) do
   local first = call('ZRANGE', ready(lane), 0, 0, 'WITHSCORES')
   if first[2] and (not next_due or tonumber(first[2]) < next_due) then next_due = tonumber(first[2]) end
 end

@@ -13,10 +13,12 @@
 --  9 why    HASH  dead letter's id -> reason
 -- 10 gone   SET   expired ids that were handed out but not confirmed yet
 -- 11 late   SET   the same for overdue ones
--- 12, 13, 14 ready  ZSET  conversation -> due; of lane 0 emergency, 1 normal, 2 guest
+-- 12 to 16 ready  ZSET  conversation -> due; of lane 0 emergency, 1 normal, 2 guest, and for direct
+--                       chats 3 normal, 4 guest: digits of their own, so that older queues stay as they are
 -- ARGV[1] .. lane .. ":" .. conversation  LIST of ids: strict order, the leased ones first
 local SKEW, FENCE, BODY, TRIES, STATS, FLY = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local WAIT, DEAD, WHY, GONE, LATE = KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
+local SERVED = {0, 3, 1, 4, 2} -- direct chats before channels, within emergency, normal, guest
 local call = redis.call
 local skew = tonumber(call('HGET', SKEW, 'ms') or 0)
 
@@ -35,7 +37,7 @@ end
 -- lane, expires or nil, received, conversation, index of the envelope; nil for what isn't ours
 local function header(body)
   if not body then return nil end
-  local lane, expires, received, size, at = string.match(body, '^([012]);(%-?%d*);(%-?%d+);(%d+);()')
+  local lane, expires, received, size, at = string.match(body, '^([0-4]);(%-?%d*);(%-?%d+);(%d+);()')
   if not lane then return nil end
   local past = at + tonumber(size)
   return lane, tonumber(expires), tonumber(received), string.sub(body, at, past - 1), past + 1

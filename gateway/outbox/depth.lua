@@ -1,11 +1,11 @@
 #!lua flags=no-writes
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- How much waits, conversation by conversation, deepest first.
--- KEYS 1 to 14 as in common.lua; reads skew, body, ready, lists
+-- KEYS 1 to 16 as in common.lua; reads skew, body, ready, lists
 -- ARGV stem, limit
 -- Returns {lane, conversation, waiting, received or false, ...}.
 local rows = {}
-for lane = 0, 2 do
+for _, lane in ipairs(SERVED) do
   local conversations = call('ZRANGE', ready(lane), 0, -1)
   for i = 1, #conversations do
     rows[#rows + 1] = {lane, conversations[i], call('LLEN', list(lane, conversations[i]))}

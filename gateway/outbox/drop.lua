@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- Forget dead letters.
--- KEYS 1 to 14 as in common.lua; writes dead, why, body, tries
+-- KEYS 1 to 16 as in common.lua; writes dead, why, body, tries
 -- ARGV stem, then ids
 -- Returns the ids that were dead letters.
 local had = {}

@@ -1,10 +1,10 @@
 #!lua flags=allow-oom
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- Make backed-off conversations due at once; those with leases out as soon as these are settled.
--- KEYS 1 to 14 as in common.lua; reads skew; writes fly, ready
+-- KEYS 1 to 16 as in common.lua; reads skew; writes fly, ready
 -- ARGV stem, now, and the conversation if only one is meant
 local now = tonumber(ARGV[2]) - skew
-for lane = 0, 2 do
+for _, lane in ipairs(SERVED) do
   local held_back = {ARGV[3]}
   if not ARGV[3] then held_back = call('ZRANGEBYSCORE', ready(lane), '(' .. int(now), '+inf') end
   for i = 1, #held_back do

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from gateway.model import BridgeName, Delivery, DeliveryId, Lane, LeaseLost
-from gateway.outbox.lanes import Destination, Entry, delivery_of, entry_of
+from gateway.model import BridgeName, Delivery, DeliveryId, LeaseLost
+from gateway.outbox.lanes import EMERGENCY, Destination, Entry, delivery_of, entry_of
 from gateway.outbox.outbox import NONE_AT_HAND, Claimed, Depth, Fence, Full, Gap, Lease, Outcome, Quota, Stored
 from gateway.outbox.records import LANES
 
@@ -73,8 +73,8 @@ class MemoryOutbox:
         return Stored(new=len(new), known=len(deliveries) - len(new))
 
     def _is_over(self, here: Destination, new: Iterable[Entry]) -> bool:
-        sizes = [entry.size for entry in new if entry.queue[0] is not Lane.EMERGENCY]
-        urgent = [entry.size for entry in new if entry.queue[0] is Lane.EMERGENCY]
+        sizes = [entry.size for entry in new if entry.queue[0] != EMERGENCY]
+        urgent = [entry.size for entry in new if entry.queue[0] == EMERGENCY]
 
         def over(have: int, more: int, urgent: int, quota: int) -> bool:
             return (more > 0 and have + more > quota) or have + more + urgent > quota + quota // 10
@@ -180,11 +180,11 @@ class MemoryOutbox:
 
     def _depths(self, destination: BridgeName) -> list[Depth]:
         here = self._at(destination)
-        waiting = sorted(here.queues.items(), key=lambda item: (-len(item[1]), LANES.index(item[0][0]), item[0][1]))
+        waiting = sorted(here.queues.items(), key=lambda item: (-len(item[1]), item[0]))
         return [
             Depth(
                 destination=destination,
-                lane=lane.value,
+                lane=LANES[lane].value,
                 conversation=conversation,
                 waiting=len(ids),
                 oldest_ms=here.entries[ids[0]].received + self._state.skew,

@@ -204,7 +204,8 @@ class Outbox(Protocol):
 
         `at_hand`: what the caller put and no shift has moved since; of these its own copy may be returned.
 
-        Emergency lane first, then normal, then guest; within a lane the conversation due longest first.
+        Emergency lane first, then normal, then guest; within a lane direct chats before channels, and of
+        these the conversation due longest first.
         A conversation with leases out is not claimed again before they are settled or, for a dead
         holder, `visible_ms` have passed. At most 500 expired ones are taken off per call. Emergency
         deliveries never expire. After StoreUnavailable `acquire` anew: what this call may have leased

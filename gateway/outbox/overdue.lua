@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- Take out of the awaiting set whose time is over, and the oldest beyond `keep`.
--- KEYS 1 to 14 as in common.lua; reads skew; writes wait, late, body, tries
+-- KEYS 1 to 16 as in common.lua; reads skew; writes wait, late, body, tries
 -- ARGV stem, owner, epoch, now, keep, cap, then the overdue ids to confirm
 -- Returns {skew, {id, body, ...}}.
 if not held(ARGV[2], ARGV[3]) then return LOST end

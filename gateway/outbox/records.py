@@ -10,19 +10,27 @@ from gateway.model import BridgeName, Delivery, Lane
 from gateway.outbox.codec import UnreadableEnvelope, decode, encode
 from gateway.outbox.outbox import Depth
 
-LANES = (Lane.EMERGENCY, Lane.NORMAL, Lane.GUEST)
-"""In the order they are served; a lane's index is its digit in the store."""
+LANES = (Lane.EMERGENCY, Lane.NORMAL, Lane.GUEST, Lane.NORMAL, Lane.GUEST)
+"""By their digit in the store. The last two are direct chats': new digits, so that older queues stay valid."""
 
-DIGITS = {lane: str(digit) for digit, lane in enumerate(LANES)}
-_DIGITS = {lane: b"%d" % digit for digit, lane in enumerate(LANES)}
+SERVED = (0, 3, 1, 4, 2)
+"""The digits in the order they are served: within a lane, direct chats before channels."""
+
+_CHANNEL = {Lane.EMERGENCY: 0, Lane.NORMAL: 1, Lane.GUEST: 2}
+_DIRECT = {Lane.EMERGENCY: 0, Lane.NORMAL: 3, Lane.GUEST: 4}
+
+
+def digit_of(delivery: Delivery) -> int:
+    """Return the digit of the lane a delivery waits in."""
+    return (_DIRECT if delivery.direct else _CHANNEL)[delivery.message.lane]
 
 
 def write_body(delivery: Delivery) -> bytes:
     """Return the stored body of a delivery, its times still the caller's."""
     message, conversation = delivery.message, delivery.to.conversation.encode("utf-8", "replace")
     expires = b"" if delivery.expires_ms is None else b"%d" % delivery.expires_ms
-    head = (_DIGITS[message.lane], expires, message.received_ms, len(conversation), conversation, encode(delivery))
-    return b"%s;%s;%d;%d;%s;%s" % head
+    head = (digit_of(delivery), expires, message.received_ms, len(conversation), conversation, encode(delivery))
+    return b"%d;%s;%d;%d;%s;%s" % head
 
 
 def read_body(body: bytes, skew: int) -> Delivery:

@@ -35,7 +35,7 @@ from gateway.outbox.outbox import (
     Retry,
     Stored,
 )
-from gateway.outbox.records import DIGITS, read_body, read_depths, read_pairs, read_tries, write_body
+from gateway.outbox.records import LANES, read_body, read_depths, read_pairs, read_tries, write_body
 from gateway.outbox.redis_client import connect
 from gateway.outbox.redis_errors import CAUGHT, outbox_error
 from gateway.outbox.redis_server import Engine, vet
@@ -259,7 +259,7 @@ class RedisOutbox:
         if destination not in self._keys:
             name = quote(destination, safe="")
             own = tuple(f"{self._tag}{kind}:{name}" for kind in _HASHES[1:])
-            ready = tuple(f"{self._tag}rdy:{name}:{lane}" for lane in DIGITS.values())
+            ready = tuple(f"{self._tag}rdy:{name}:{lane}" for lane in range(len(LANES)))
             keys = (f"{self._tag}skew", *own, *ready)
             self._keys[destination] = _Keys(keys, f"{self._tag}q:{name}:", name)
         return self._keys[destination]

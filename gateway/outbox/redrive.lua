@@ -2,7 +2,7 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- Put dead letters back at the tail of their lanes, attempts at zero. An expiry already past is
 -- dropped: whoever asks for this wants it sent.
--- KEYS 1 to 14 as in common.lua; reads skew; writes body, tries, stats, dead, why, ready, lists
+-- KEYS 1 to 16 as in common.lua; reads skew; writes body, tries, stats, dead, why, ready, lists
 -- ARGV stem, now, then ids
 -- Returns the ids that were dead letters.
 local now, ids = tonumber(ARGV[2]) - skew, {}

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- Hold the lease longer.
--- KEYS 1 to 14 as in common.lua; reads skew; writes fence
+-- KEYS 1 to 16 as in common.lua; reads skew; writes fence
 -- ARGV stem, owner, epoch, now, ttl
 if not held(ARGV[2], ARGV[3]) then return LOST end
 local now = tonumber(ARGV[4]) - skew

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- The last report on an awaiting delivery came.
--- KEYS 1 to 14 as in common.lua; writes wait, body, tries
+-- KEYS 1 to 16 as in common.lua; writes wait, body, tries
 -- ARGV stem, owner, epoch, id
 -- Returns 1, or 0 when it wasn't awaiting.
 if not held(ARGV[2], ARGV[3]) then return LOST end

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- Put an awaiting delivery back at the head of its lane, behind what is leased there.
--- KEYS 1 to 14 as in common.lua; reads skew, body; writes tries, stats, fly, wait, ready, list
+-- KEYS 1 to 16 as in common.lua; reads skew, body; writes tries, stats, fly, wait, ready, list
 -- ARGV stem, owner, epoch, id, at, 'f' for a fresh key or ''
 -- Returns 1, or 0 when it wasn't awaiting.
 if not held(ARGV[2], ARGV[3]) then return LOST end

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- Acknowledge (d), keep awaiting (w), retry (r) or bury (x) leases.
--- KEYS 1 to 14 as in common.lua; reads skew; writes all of them, and lists
+-- KEYS 1 to 16 as in common.lua; reads skew; writes all of them, and lists
 -- ARGV stem, owner, epoch, now, cap of dead letters, and for each one of
 --   d;id   w;id;until   r;id;at;flags ('c' counted, 'f' fresh key)   x;id;reason
 if not held(ARGV[2], ARGV[3]) then return LOST end
@@ -66,7 +66,7 @@ end
 
 for i = 1, #ids do settle(kinds[i], ids[i], details[i], found[i]) end
 
-local landed, flying, scores, empty = {}, {}, {{}, {}, {}}, {{}, {}, {}}
+local landed, flying, scores, empty = {}, {}, {{}, {}, {}, {}, {}}, {{}, {}, {}, {}, {}}
 for name, of in pairs(flights) do
   if of.popped > 0 then call('LPOP', of.q, of.popped) end
   if of.touched and #of.ids > 0 then
@@ -86,7 +86,7 @@ for name, of in pairs(flights) do
 end
 bulk('HSET', FLY, flying)
 bulk('HDEL', FLY, landed)
-for lane = 0, 2 do
+for _, lane in ipairs(SERVED) do
   bulk('ZADD', ready(lane), scores[lane + 1])
   bulk('ZREM', ready(lane), empty[lane + 1])
 end

@@ -16,6 +16,7 @@ import pytest
 
 from gateway.api import create_app
 from gateway.api.routes_events import stream
+from gateway.breaker import BreakerState, Look
 from gateway.journal import OutageKind
 from gateway.model import BridgeName, JournalError, StoreUnavailable
 from gateway.outbox.memory import MemoryOutbox
@@ -570,6 +571,32 @@ async def test_kinds_of_noticed_things_are_bounded(api: httpx.AsyncClient, desk:
 
     assert text.count("crossband_bridge_noticed_total{") == 65
     assert 'kind="other"} 36.0' in text
+
+
+async def test_a_bridge_says_that_sending_is_held_back_why_and_until_when(api: httpx.AsyncClient, desk: Desk) -> None:
+    look = Look(state=BreakerState.OPEN, reason="429", for_s=5.0, probe_in_s=30.0)
+    held = replace(desk.bridges()[0], sending=look, held_back=2)
+    desk.bridges = lambda: [held]  # type: ignore[method-assign]
+
+    (told,) = (await api.get("/api/v1/bridges")).json()
+    assert told["sending"] == {
+        "state": "open",
+        "reason": "429",
+        "since_ms": START_MS - 5_000,
+        "next_try_ms": START_MS + 30_000,
+        "held_back": 2,
+        "words": "sending is held back: 429; next try in 30 s",
+    }
+    assert told["sending"]["words"] in (await api.get("/")).text
+    text = (await api.get("/metrics")).text
+    assert 'crossband_breaker_open{bridge="home"} 1.0' in text
+    assert 'crossband_breaker_opened_total{bridge="home"} 2.0' in text
+
+    idle = replace(held, sending=replace(look, state=BreakerState.HALF_OPEN, probe_in_s=0.0))
+    desk.bridges = lambda: [idle]  # type: ignore[method-assign]
+    (told,) = (await api.get("/api/v1/bridges")).json()
+    assert told["sending"]["words"] == "sending was held back, the next message finds out: 429"
+    assert 'crossband_breaker_open{bridge="home"} 0.0' in (await api.get("/metrics")).text
 
 
 async def test_metrics_and_console_answer_while_the_journal_cannot_be_read(

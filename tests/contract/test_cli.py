@@ -11,12 +11,13 @@ import stat
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from gateway.ages import AGE_NAMES
+from gateway.breaker import BreakerState, Look
 from gateway.cli.app import main
 from gateway.journal import OutageKind
 from gateway.model import BridgeName, DeliveryId, Text
@@ -114,6 +115,15 @@ async def test_status_says_why_a_store_is_away(ask: Ask, desk: Desk) -> None:
     desk.queue_status = QueueStatus(state=StoreState.DOWN, reason="connection refused")
 
     assert "queue: down: connection refused" in (await ask("status")).out
+
+
+async def test_status_says_that_sending_is_held_back_and_when_it_is_tried_again(ask: Ask, desk: Desk) -> None:
+    look = Look(state=BreakerState.OPEN, reason="the homeserver answered 429", for_s=5.0, probe_in_s=90.0)
+    held = [replace(one, sending=look) for one in desk.bridges()[:1]]
+    desk.bridges = lambda: held  # type: ignore[method-assign]
+
+    told = (await ask("status")).out
+    assert "sending is held back: the homeserver answered 429; next try in" in told
 
 
 async def test_a_sent_text_is_accepted_and_its_id_is_the_output(ask: Ask, desk: Desk) -> None:

@@ -27,6 +27,7 @@ from gateway.model import (
 )
 from gateway.outbox.memory import MemoryOutbox
 from gateway.outbox.outbox import Buried, Claimed, Done, Fence, Full, Gap, Lease, Outbox, Outcome, Quota, Retry, Stored
+from gateway.outbox.records import write_body
 from gateway.outbox.redis import RedisOutbox
 from gateway.outbox.redis_client import connect
 from tests.contract.queue_server import valkey
@@ -199,6 +200,44 @@ async def test_emergency_overtakes_and_guests_come_last(queue: Harness) -> None:
     fence = await queue.hold()
     assert await queue.claimed(fence, limit=1) == [3]
     assert await queue.claimed(fence) == [2, 1]
+
+
+async def test_emergencies_of_one_conversation_keep_their_order(queue: Harness) -> None:
+    await queue.put(*(delivery(n, lane=Lane.EMERGENCY if n % 2 else Lane.NORMAL) for n in range(6)))
+    fence = await queue.hold()
+
+    assert await queue.claimed(fence, run=9) == [1, 3, 5, 0, 2, 4]
+
+
+async def test_within_a_lane_direct_chats_come_before_channels(queue: Harness) -> None:
+    await queue.put(
+        delivery(0),
+        delivery(1, "!a1", Lane.GUEST, direct=True),
+        delivery(2, lane=Lane.GUEST),
+        delivery(3, "!b2", direct=True),
+        delivery(4, lane=Lane.EMERGENCY),
+        delivery(5, "!b2", Lane.EMERGENCY, direct=True),
+    )
+
+    assert await queue.claimed(await queue.hold()) == [5, 4, 3, 0, 1, 2]
+
+
+async def test_depth_calls_a_lane_by_its_name_for_direct_chats_too(queue: Harness) -> None:
+    await queue.put(delivery(0, "!a1", direct=True), delivery(1, "!b2", Lane.GUEST, direct=True), delivery(2))
+
+    rows = {(row.conversation, row.lane, row.waiting) for row in await queue.outbox.depth([RADIO])}
+    assert rows == {("!a1", "normal", 1), ("!b2", "guest", 1), ("town", "normal", 1)}
+
+
+async def test_due_now_ends_a_direct_chats_backing_off(queue: Harness) -> None:
+    await queue.put(delivery(0, "!a1", direct=True))
+    fence = await queue.hold()
+    claimed = await queue.claim(fence)
+    await queue.settle(fence, Retry(id=claimed.leases[0].id, at_ms=START + 60_000))
+
+    await queue.outbox.due_now(RADIO, now_ms=START)
+
+    assert await queue.claimed(fence) == [0]
 
 
 async def test_destinations_do_not_see_each_other(queue: Harness) -> None:
@@ -741,6 +780,29 @@ async def test_an_unreadable_entry_is_taken_off_told_and_can_be_put_again(server
     assert [lease.id for lease in claimed.leases] == [delivery(3).id]
     assert claimed.unreadable == 2
     assert await server.put(delivery(1), delivery(2)) == Stored(new=2, known=0)
+
+
+async def test_direct_chats_that_an_older_release_queued_among_channels_keep_their_order(
+    server: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Queues outlive an upgrade: before direct chats had digits of their own they stood under 1 and 2."""
+
+    def by_an_older_release(given: Delivery) -> bytes:
+        return b"1" + write_body(given)[1:]
+
+    old = [delivery(n, "!a1", direct=True) for n in range(2)]
+    with monkeypatch.context() as older:
+        older.setattr("gateway.outbox.redis.write_body", by_an_older_release)
+        await server.put(*old)
+    await server.put(delivery(2, "!a1", direct=True), delivery(3, "!b2", direct=True))
+
+    fence = await server.hold()
+    claimed = await server.claim(fence, run=9)
+    assert numbers(claimed) == [3, 0, 1, 2]
+    assert [lease.delivery.direct for lease in claimed.leases] == [True] * 4
+    await server.settle(fence, *(Done(id=lease.id) for lease in claimed.leases))
+    await server.put(delivery(4, "!a1", direct=True), delivery(5))
+    assert await server.claimed(fence) == [4, 5]
 
 
 async def test_a_full_server_refuses_puts_and_can_be_drained(server: Harness) -> None:

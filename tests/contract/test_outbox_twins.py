@@ -48,7 +48,9 @@ def delivery(number: int) -> Delivery:
         lane=list(Lane)[number % 11 % 3],
     )
     expires_ms = START + 40 + number if number % 3 == 0 else None
-    return Delivery(message=message, to=Address(RADIO, f"c{number % 2}"), expires_ms=expires_ms)
+    conversation = ("c0", "c1", "!d2")[number % 3]
+    to = Address(RADIO, conversation)
+    return Delivery(message=message, to=to, expires_ms=expires_ms, direct=conversation.startswith("!"))
 
 
 ids = st.integers(0, 24).map(lambda number: delivery(number).id)
@@ -67,7 +69,7 @@ steps = st.one_of(
     st.tuples(st.just("cancel"), st.lists(ids, max_size=3)),
     st.tuples(st.just("redrive"), st.lists(ids, max_size=3)),
     st.tuples(st.just("drop"), st.lists(ids, max_size=3)),
-    st.tuples(st.just("due_now"), st.sampled_from([None, "c0", "c1"])),
+    st.tuples(st.just("due_now"), st.sampled_from([None, "c0", "c1", "!d2"])),
     st.tuples(st.just("shift"), st.sampled_from([-1_000_000, 7, 1_000_000])),
 )
 
