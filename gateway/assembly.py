@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -70,8 +69,6 @@ class Assembly:
     clock: Clock
     random: random.Random
     tally: Tally
-    steady: asyncio.Event
-    """Cleared while the clock is being set."""
 
     async def build(self) -> Parts:
         """Build every configured bridge and what works for it. Opens nothing but private directories."""
@@ -95,7 +92,9 @@ class Assembly:
                 part.sender.fresh.forget(ids)
 
         parts: dict[BridgeName, Part] = {}
-        intake = Intake(self.journal, planner, self.outbox, self.tally, hand_over=hand_over, touched=touched)
+        intake = Intake(
+            self.journal, planner, self.outbox, self.tally, hand_over=hand_over, touched=touched, clock=self.clock
+        )
         parts |= {name: self._part(bridge, intake, planner) for name, bridge in bridges.items()}
         drains += [part.drain for part in parts.values()]
         reflections = Reflections(self.journal, self.clock, table, is_direct=planner.is_direct, count=self.tally.skip)
@@ -137,7 +136,6 @@ class Assembly:
             random=self.random,
             policy=Policy(),
             is_direct=planner.is_direct,
-            steady=self.steady,
         )
         drain = Drain(bridge.name, self.journal, self.outbox, self.clock, ready=sender.wake, fresh=sender.fresh)
         sender.queue_lost_entries = lambda: drain.read_back(all_of_it=True)

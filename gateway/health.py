@@ -49,13 +49,13 @@ class Health:
         clock: SteppingClock,
         intake: Intake,
         drains: Sequence[Drain],
-        steady: asyncio.Event,
         engine: Callable[[], tuple[str, str]],
         queue_back: Callable[[], None],
+        stepped: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """`steady` is cleared while the clock is being set.
+        """`engine` names the server, and says why it is not there if it is ours and isn't.
 
-        `engine` names the server, and says why it is not there if it is ours and isn't.
+        `stepped` is told by how many milliseconds the clock was set, as that is followed.
         """
         self.queue = QueueStatus(state=StoreState.DOWN, reason="not tried yet")
         self.journal = JournalStatus(state=StoreState.UP)
@@ -64,9 +64,9 @@ class Health:
         self._clock = clock
         self._intake = intake
         self._drains = drains
-        self._steady = steady
         self._engine = engine
         self._queue_back = queue_back
+        self._stepped = stepped
 
     async def watch_queue(self) -> None:
         """Ask the queue's server for ever; tell when it is back."""
@@ -101,31 +101,33 @@ class Health:
             await asyncio.sleep(CLOCK_EVERY_S)
 
     async def _follow(self, step_ms: int) -> None:
-        """Move our own time, then all that is scheduled, while nothing is claimed or drained.
+        """Move our own time and the queue's at one stroke, then what is journalled.
 
-        In between, what is scheduled would look long due, or long expired.
+        Nothing is drained meanwhile: what was journalled before would look long expired, or far from due.
         """
-        self._steady.clear()
         async with AsyncExitStack() as held:
             for drain in self._drains:
                 await held.enter_async_context(drain.lock)
             self._clock.adopt(step_ms)
-            try:
-                await self._journal.shift(step_ms)
-            except JournalError as error:
-                log.warning("journal_shift_failed", reason=str(error))
-            await self._shift_queue(step_ms)
+            self._outbox.shift(step_ms)
+            self._intake.stepped(step_ms)
+            self._stepped(step_ms)
             for drain in self._drains:
                 drain.read_back()
-        self._steady.set()
+            await self._shift_journal(step_ms)
 
-    async def _shift_queue(self, step_ms: int) -> None:
+    async def _shift_journal(self, step_ms: int) -> None:
+        """Insist: a disk that is full now can be written later."""
+        left_ms, said = step_ms, False
         while True:
             try:
-                await self._outbox.shift(step_ms)
-            except OutboxError as error:
-                log.debug("shift_postponed", reason=str(error))
-                await asyncio.sleep(1.0)
+                await self._journal.shift(left_ms)
+            except JournalError as error:
+                left_ms = 0
+                if not said:
+                    log.warning("journal_shift_postponed", reason=str(error))
+                said = True
+                await asyncio.sleep(JOURNAL_EVERY_S)
                 continue
             return
 

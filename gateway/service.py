@@ -97,10 +97,9 @@ async def _open(settings: Settings, registry: Registry, stack: AsyncExitStack) -
             settings.queue.url if server is None else server.url,
             community="crossband",
             quota=Quota(deliveries=settings.queue.max_deliveries, size_bytes=settings.queue.max_bytes),
+            now_ms=clock.now_ms,
         )
     )
-    steady = asyncio.Event()
-    steady.set()
     assembly = Assembly(
         settings=settings,
         registry=registry,
@@ -109,7 +108,6 @@ async def _open(settings: Settings, registry: Registry, stack: AsyncExitStack) -
         clock=clock,
         random=random.Random(),  # noqa: S311 - pauses, not secrets
         tally=Tally(events, metrics),
-        steady=steady,
     )
     parts = await assembly.build()
     return Gateway(
@@ -142,9 +140,9 @@ class Gateway:
             clock=clock,
             intake=parts.intake,
             drains=[part.drain for part in parts.by_bridge.values()],
-            steady=assembly.steady,
             engine=self._engine,
             queue_back=self._queue_back,
+            stepped=self._clock_stepped,
         )
         self.operations = Operations(
             settings=assembly.settings,
@@ -225,6 +223,12 @@ class Gateway:
         for part in self._parts.by_bridge.values():
             part.drain.wake()
             part.sender.wake()
+
+    def _clock_stepped(self, step_ms: int) -> None:
+        """Keep our ages: what began an hour ago began an hour ago."""
+        self.operations.started_ms += step_ms
+        for part in self._parts.by_bridge.values():
+            part.link.since_ms += step_ms
 
     def _troubles(self) -> Iterator[str]:
         if self._health.queue.state is not StoreState.UP:

@@ -14,6 +14,7 @@ from typing import Final, Self
 import structlog
 
 from gateway.journal import queries
+from gateway.journal.aging import Aging
 from gateway.journal.database import open_journal, open_reader, suspect
 from gateway.journal.reader import Reader
 from gateway.journal.records import (
@@ -66,6 +67,10 @@ class Journal:
         self._store: Store
         self._writer: Writer
         self._reader: Reader
+        self._aging: Aging
+        self._shifts: list[Shift] = []
+        self._era = 0
+        """How often the clock was set since the file was opened."""
         self._first = 0
         self._opened_ms = 0
 
@@ -74,8 +79,9 @@ class Journal:
         self._store, reading = await asyncio.to_thread(self._open)
         self._first = self._store.head
         self._opened_ms = self._clock.now_ms()
+        self._aging = Aging(self._clock, self._store.pruned_ms)
         room = Room(self._store, self._retention)
-        self._writer = Writer(self._store, room, self._clock.now_ms, partial(suspect, self._path))
+        self._writer = Writer(self._store, room, self._aging.now_ms, partial(suspect, self._path))
         self._reader = Reader(reading)
         return self
 
@@ -123,7 +129,7 @@ class Journal:
         """
         if len(deliveries) + len(ended) > PLACES:
             raise JournalError(f"a message may have {PLACES} deliveries, this one has {len(deliveries) + len(ended)}")
-        new = new_message(message, deliveries, ended, self._clock.now_ms())
+        new = new_message(message, deliveries, ended, self._clock.now_ms(), self._era)
         answer: Accepted | Seen = await self._writer.accept(new)
         return answer
 
@@ -257,9 +263,10 @@ class Journal:
     async def prune(self) -> None:
         """Forget what retention allows, in steps between which others write. Writes in any case.
 
+        What is old is judged by a clock that has been steady for a day: see `Aging`.
         JournalError if it can't be written, or is still too full to accept anything.
         """
-        now_ms = self._clock.now_ms()
+        now_ms = self._aging.now_ms()
         await self._writer.task(lambda store, _: store.set_meta("pruned_ms", now_ms), durable=True)
         place = await self._writer.task(lambda _, room: room.forget_old(None, now_ms))
         while place is not None:
@@ -271,12 +278,33 @@ class Journal:
             raise JournalError(full)
 
     async def shift(self, delta_ms: int) -> None:
-        """Follow a wall clock that was set by so much: what was written since opening moves along."""
-        move = Shift(self._store, first=self._first, opened_ms=self._opened_ms, delta_ms=delta_ms)
-        self._opened_ms += delta_ms
-        after: int | None = 0
-        while after is not None:
-            after = await self._writer.task(partial(_shift, move=move, after=after))
+        """Follow a wall clock that was set by so much: what was written since opening moves along.
+
+        So does what was written before a clock was ever set. After JournalError call it again with 0, to
+        do what is left of it.
+        """
+        if delta_ms:
+            self._aging.stepped(delta_ms)
+            self._shifts.append(
+                Shift(
+                    self._store,
+                    first=self._first,
+                    opened_ms=self._opened_ms,
+                    delta_ms=delta_ms,
+                    era=self._next_era(),
+                )
+            )
+            self._opened_ms += delta_ms
+        while self._shifts:
+            upto = await self._writer.task(partial(_shift, move=self._shifts[0]))
+            if upto is None:
+                del self._shifts[0]
+            else:
+                self._shifts[0].go_on(upto)
+
+    def _next_era(self) -> int:
+        self._era += 1
+        return self._era
 
 
 def _forget_old(_: Store, room: Room, *, place: tuple[int, int], now_ms: int) -> tuple[int, int] | None:
@@ -287,5 +315,5 @@ def _forget_beyond(_: Store, room: Room, *, after: int, now_ms: int) -> int | No
     return room.forget_beyond(after, now_ms)
 
 
-def _shift(_: Store, __: Room, *, move: Shift, after: int) -> int | None:
-    return move.step(after)
+def _shift(_: Store, __: Room, *, move: Shift) -> int | None:
+    return move.step()

@@ -101,8 +101,6 @@ class Core:
         self.journal, self.outbox, self.bridge = journal, outbox, bridge
         self.clock = clock
         self.watcher = Watcher()
-        self.steady = asyncio.Event()
-        self.steady.set()
         self.link = Link(0)
         self.link.set(LinkState.UP, "", 0)
         capabilities = {CHANNEL.bridge: bridge.capabilities, ROOM.bridge: bridge.capabilities}
@@ -123,7 +121,6 @@ class Core:
             random=random.Random(1),
             policy=Policy(first_s=0.05, longest_s=0.2, attempts=3, there_again_s=0.1),
             is_direct=self.planner.is_direct,
-            steady=self.steady,
         )
         self.drain = Drain(CHANNEL.bridge, journal, outbox, clock, ready=self.sender.wake, fresh=self.sender.fresh)
         self.sender.queue_lost_entries = lambda: self.drain.read_back(all_of_it=True)
@@ -134,6 +131,7 @@ class Core:
             self.watcher,
             hand_over=self.drain.hand_over,
             touched=lambda _, ids: self.sender.fresh.forget(ids),
+            clock=clock,
         )
         part = SimpleNamespace(drain=self.drain, sender=self.sender)
         self.operations = Operations(

@@ -40,7 +40,6 @@ async def watched(folder, monkeypatch, *, retention=None):
             clock=clock,
             intake=core.intake,
             drains=[core.drain],
-            steady=core.steady,
             engine=lambda: ("valkey", ""),
             queue_back=core.drain.wake,
         )
@@ -52,6 +51,18 @@ async def watched(folder, monkeypatch, *, retention=None):
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def take_away(outbox):
+    """Let the queue answer nothing; return what brings it back."""
+    calls = {name: getattr(outbox, name) for name in ("put", "claim", "settle", "acquire", "renew", "ping")}
+
+    async def away(*_, **__):
+        raise StoreUnavailable("away")
+
+    for name in calls:
+        setattr(outbox, name, away)
+    return lambda: [setattr(outbox, name, call) for name, call in calls.items()]
 
 
 async def until(condition):
@@ -67,18 +78,11 @@ async def test_a_clock_that_is_set_while_the_queue_is_away_makes_nothing_expire(
         (before,) = await core.say(1)
         await core.until(before, "sending")
         (waiting,) = await core.say(2)
-        shift, away = core.outbox.shift, [StoreUnavailable("away")] * 1
-
-        async def sometimes(delta_ms):
-            if away:
-                raise away.pop()
-            await shift(delta_ms)
-
-        core.outbox.shift = sometimes
+        back = take_away(core.outbox)
         wall.offset_ms = step_ms
-        await until(lambda: not core.steady.is_set())
+        await until(lambda: abs(core.clock.now_ms() - wall.now_ms()) < 1000)
         (during,) = await core.say(3)
-        await until(core.steady.is_set)
+        back()
         (after,) = await core.say(4)
         core.bridge.held.set()
 
