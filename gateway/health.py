@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from typing import Protocol
@@ -15,6 +16,7 @@ from gateway.journal import Journal
 from gateway.model import Clock, JournalError, OutboxError, StoreRefused
 from gateway.notify import Notifier
 from gateway.outbox.outbox import Outbox
+from gateway.pace import Pace
 from gateway.status import JournalStatus, QueueStatus, StoreState
 
 log = structlog.get_logger()
@@ -59,6 +61,9 @@ class Health:
         """
         self.queue = QueueStatus(state=StoreState.DOWN, reason="not tried yet")
         self.journal = JournalStatus(state=StoreState.UP)
+        self._trouble = ""
+        """Why the journal can't be written, as of the last try."""
+        self._queue_pace = Pace("an answer")
         self._journal = journal
         self._outbox = outbox
         self._clock = clock
@@ -72,24 +77,30 @@ class Health:
         """Ask the queue's server for ever; tell when it is back."""
         while True:
             status = await self._ask()
-            if status.state is not self.queue.state or status.reason != self.queue.reason:
+            is_news = status.state is not StoreState.SLOW and status.reason != self.queue.reason
+            if status.state is not self.queue.state or is_news:
                 tell = log.info if status.state is StoreState.UP else log.warning
                 tell(f"queue_{status.state.value}", engine=status.engine, reason=status.reason)
-            came_back = status.state is StoreState.UP and self.queue.state is not StoreState.UP
+            came_back = status.state.is_usable and not self.queue.state.is_usable
             self.queue = status
             if came_back:
                 self._queue_back()
-            await asyncio.sleep(QUEUE_EVERY_S if status.state is StoreState.UP else QUEUE_EVERY_WHEN_DOWN_S)
+            await asyncio.sleep(QUEUE_EVERY_S if status.state.is_usable else QUEUE_EVERY_WHEN_DOWN_S)
 
     async def _ask(self) -> QueueStatus:
         engine, trouble = self._engine()
+        self._queue_pace.begin(time.monotonic())
         try:
             await self._outbox.ping()
         except StoreRefused as error:
             return QueueStatus(state=StoreState.REFUSED, reason=str(error), engine=engine)
         except OutboxError as error:
             return QueueStatus(state=StoreState.DOWN, reason=trouble or str(error), engine=engine)
-        return QueueStatus(state=StoreState.UP, engine=self._engine()[0])  # it has told its version by now
+        finally:
+            self._queue_pace.end(time.monotonic())
+        slow = self._queue_pace.slow(time.monotonic())
+        engine = self._engine()[0]  # it has told its version by now
+        return QueueStatus(state=StoreState.SLOW if slow else StoreState.UP, reason=slow, engine=engine)
 
     async def watch_clock(self) -> None:
         """Follow the wall clock when it is set: what is scheduled keeps its distance from now."""
@@ -133,18 +144,27 @@ class Health:
 
     async def keep_journal(self) -> None:
         """Prune the journal now and then; when it refused something, find out whether it can be written again."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._prune_now_and_then(), name="prune journal")
+            group.create_task(self._watch_journal(), name="watch journal")
+
+    async def _prune_now_and_then(self) -> None:
         pruned = -PRUNE_EVERY_S
         while True:
-            trouble = self._intake.trouble
-            is_down = self.journal.state is not StoreState.UP
-            if trouble or is_down or self._clock.monotonic() - pruned >= PRUNE_EVERY_S:
-                trouble = await self._prune()
+            if self._intake.trouble or self._trouble or self._clock.monotonic() - pruned >= PRUNE_EVERY_S:
+                self._trouble = await self._prune()
                 pruned = self._clock.monotonic()
-            state = StoreState.DOWN if trouble else StoreState.UP
+            await asyncio.sleep(JOURNAL_EVERY_S)
+
+    async def _watch_journal(self) -> None:
+        """Say how it is, also while a disk that hangs keeps a prune waiting."""
+        while True:
+            trouble, slow = self._trouble, self._journal.slow()
+            state = StoreState.DOWN if trouble else StoreState.SLOW if slow else StoreState.UP
             if state is not self.journal.state:
-                tell = log.error if trouble else log.info
-                tell(f"journal_{state.value}", reason=trouble)
-            self.journal = JournalStatus(state=state, reason=trouble)
+                tell = log.info if state is StoreState.UP else log.warning if state is StoreState.SLOW else log.error
+                tell(f"journal_{state.value}", reason=trouble or slow)
+            self.journal = JournalStatus(state=state, reason=trouble or slow)
             await asyncio.sleep(JOURNAL_EVERY_S)
 
     async def _prune(self) -> str:

@@ -231,8 +231,9 @@ class Gateway:
             part.link.since_ms += step_ms
 
     def _troubles(self) -> Iterator[str]:
-        if self._health.queue.state is not StoreState.UP:
-            yield f"queue: {self._health.queue.reason}"
+        for name, store in (("journal", self._health.journal), ("queue", self._health.queue)):
+            if store.state is not StoreState.UP:
+                yield f"{name}: {store.reason}"
         for name, part in self._parts.by_bridge.items():
             if part.link.state is not LinkState.UP:
                 yield f"{name}: {part.link.reason}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ import structlog
 
 from gateway.journal import queries
 from gateway.journal.aging import Aging
-from gateway.journal.database import open_journal, open_reader, suspect
+from gateway.journal.database import is_full, open_journal, open_reader, suspect
 from gateway.journal.reader import Reader
 from gateway.journal.records import (
     Accepted,
@@ -29,6 +30,7 @@ from gateway.journal.records import (
     Seen,
     Standing,
 )
+from gateway.journal.reserve import Reserve
 from gateway.journal.retention import Room, Shift
 from gateway.journal.rows import PLACES, change_row, new_delivery, new_message
 from gateway.journal.store import Store
@@ -64,6 +66,7 @@ class Journal:
         self._path = path
         self._clock = clock
         self._retention = retention
+        self._reserve = Reserve(path.with_name(f"{path.name}.reserve"))
         self._store: Store
         self._writer: Writer
         self._reader: Reader
@@ -80,13 +83,13 @@ class Journal:
         self._first = self._store.head
         self._opened_ms = self._clock.now_ms()
         self._aging = Aging(self._clock, self._store.pruned_ms)
-        room = Room(self._store, self._retention)
+        room = Room(self._store, self._retention, self._reserve)
         self._writer = Writer(self._store, room, self._aging.now_ms, partial(suspect, self._path))
         self._reader = Reader(reading)
         return self
 
     def _open(self) -> tuple[Store, sqlite3.Connection]:
-        connection = open_journal(self._path, self._clock.now_ms)
+        connection = self._connect()
         try:
             store = Store(connection)
             store.reload()
@@ -94,6 +97,14 @@ class Journal:
         except BaseException:
             connection.close()
             raise
+
+    def _connect(self) -> sqlite3.Connection:
+        try:
+            return open_journal(self._path, self._clock.now_ms)
+        except JournalError as error:
+            if not (is_full(error.__cause__) and self._reserve.release()):
+                raise
+            return open_journal(self._path, self._clock.now_ms)
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
@@ -276,6 +287,10 @@ class Journal:
             after = await self._writer.task(partial(_forget_beyond, after=after, now_ms=now_ms))
         if full := await self._writer.task(lambda _, room: room.full(now_ms)):
             raise JournalError(full)
+
+    def slow(self) -> str:
+        """Return in words why what is written takes long; empty while it doesn't."""
+        return self._writer.pace.slow(time.monotonic())
 
     async def shift(self, delta_ms: int) -> None:
         """Follow a wall clock that was set by so much: what was written since opening moves along.

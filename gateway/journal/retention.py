@@ -7,6 +7,7 @@ import json
 from typing import Any, Final
 
 from gateway.journal.records import Retention
+from gateway.journal.reserve import Reserve
 from gateway.journal.rows import shifted
 from gateway.journal.store import Store
 from gateway.model import NEVER_SET_MS
@@ -16,6 +17,7 @@ SLICE: Final = 64
 SHIFT_SLICE: Final = 512
 HARD: Final = 2
 """Times what is allowed: past it nothing is accepted."""
+DISK_FULL: Final = "the journal's disk is full: nothing is accepted until there is room, what was accepted goes on"
 SIZE_EVERY: Final = 64
 """Batches between two looks at the file's size."""
 
@@ -48,15 +50,18 @@ Place = tuple[int, int]
 class Room:
     """Keeps the journal within its retention. Works inside the writer's transaction, as `Store` does."""
 
-    def __init__(self, store: Store, retention: Retention) -> None:
+    def __init__(self, store: Store, retention: Retention, reserve: Reserve) -> None:
         self._store = store
         self._retention = retention
+        self._reserve = reserve
         self._cursor = 0
         self._until_size = 0
         self._size_bytes = 0
 
     def full(self, now_ms: int) -> str:
         """Return why nothing may be added, after trying to make room; empty if it may be."""
+        if not self._reserve.hold():
+            return DISK_FULL
         self._until_size -= 1
         if self._until_size <= 0:
             self._look_at_size()
@@ -67,6 +72,10 @@ class Room:
             if not self._over(HARD):
                 return ""
         return f"journal is full: {self._store.rows} messages, and the oldest are still to be sent or dead letters"
+
+    def give_way(self) -> bool:
+        """The disk is full: give what is kept for this to what must be written now. False if it is given already."""
+        return self._reserve.release()
 
     def forget_old(self, place: Place | None, now_ms: int) -> Place | None:
         """Forget a slice of what is over its age; return where to go on, None at the end."""

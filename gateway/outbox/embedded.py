@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import fcntl
 import os
-import shutil
 import sys
 import threading
 import time
@@ -25,6 +24,7 @@ import structlog
 from gateway.model import StoreRefused
 from gateway.outbox.binary import engine_of, find_binary
 from gateway.outbox.dataset import Dataset
+from gateway.outbox.disk import Disk
 from gateway.outbox.server_log import ServerLog
 
 log = structlog.get_logger()
@@ -34,7 +34,6 @@ _STOP_WITHIN_S: Final = 10.0
 _ORPHAN_WITHIN_S: Final = 10.0
 """Longer than its own clean stop takes; past it someone has to look."""
 _ASK_EVERY_S: Final = 0.02
-_LEAST_FREE_BYTES: Final = 16 * 1024 * 1024
 _EARLY_DEATHS_TO_QUARANTINE: Final = 3
 _PAUSES_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _TRAMPOLINE: Final = Path(__file__).with_name("parent_death.py")
@@ -65,6 +64,7 @@ class EmbeddedServer:
         self._binary = Path()
         self._data: Dataset | None = None
         self._process: asyncio.subprocess.Process | None = None
+        self._disk = Disk(directory)
         self._log = ServerLog(directory / "server.log")
         self.ready = asyncio.Event()
         """Set while the server answers."""
@@ -218,18 +218,17 @@ class EmbeddedServer:
         One that had answered is started again at once: something else killed it.
         """
         now_s = int(time.time())
-        if shutil.disk_usage(self._directory).free < _LEAST_FREE_BYTES:
-            self.status = f"not running: the disk of {self._directory} is full"
-            log.error("embedded_server_disk_full", directory=str(self._directory))
-            await asyncio.sleep(1.0)
-        elif not early_deaths:
+        if fault := self._disk.fault(self._log.disk_error(), is_sure=not early_deaths):
+            self.status = f"not running: the disk of {self._directory} can't be written: {fault}"
+            await self._disk.wait(fault)
             return
-        elif self._log.says_load_error():
+        if not early_deaths:
+            return
+        if self._log.says_load_error():
             self._mend(early_deaths, now_s)
         else:
             self.status = f"not running: it ends at once, see {self._log.path}"
-        if early_deaths:
-            await asyncio.sleep(_PAUSES_S[min(early_deaths, len(_PAUSES_S)) - 1])
+        await asyncio.sleep(_PAUSES_S[min(early_deaths, len(_PAUSES_S)) - 1])
 
     def _mend(self, early_deaths: int, now_s: int) -> None:
         try:

@@ -156,3 +156,32 @@ async def test_a_full_journal_is_not_ready_and_says_why(tmp_path, monkeypatch):
 async def _keep_talking(core):
     for number in range(50):
         await core.say(number)
+
+
+async def test_a_slow_disk_is_said_and_messages_are_accepted_all_the_same(tmp_path, monkeypatch):
+    async with watched(tmp_path, monkeypatch) as (core, health, _):
+        writing = asyncio.create_task(core.journal._writer.task(lambda *_: time.sleep(0.7)))
+        await until(lambda: health.journal.state is StoreState.SLOW)
+        assert "under way" in health.journal.reason
+        await writing
+        (ident,) = await core.say(1)
+        await core.until(ident, "sent")
+        await until(lambda: health.journal.reason == "slow: a commit took 0.7 s")
+        assert health.journal.state.is_usable
+
+        monkeypatch.setattr("gateway.pace.CALM_S", 0.1)
+        await until(lambda: health.journal.state is StoreState.UP)
+        assert health.journal.reason == ""
+
+
+async def test_a_queue_that_takes_long_to_answer_is_said_to_be_slow(tmp_path, monkeypatch):
+    async with watched(tmp_path, monkeypatch) as (core, health, _):
+        ping = core.outbox.ping
+
+        async def late():
+            core.outbox.ping = ping
+            await asyncio.sleep(0.6)
+
+        core.outbox.ping = late
+        await until(lambda: health.queue.state is StoreState.SLOW)
+        assert health.queue.reason == "slow: an answer took 0.6 s"
