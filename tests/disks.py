@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Small disks, full ones and bad ones, for tests: without the rights or a compiler they skip, in CI they fail."""
+"""Bad disks and bad clocks, for tests: without the rights or a compiler these skip, in CI they fail."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).with_name("disk_shim.c")
+SOURCE = Path(__file__).with_name("shim.c")
 
 
 def cannot(reason: str) -> None:
@@ -53,32 +53,57 @@ def fill_up(folder: Path) -> Path:
     return filler
 
 
+def shim_in(folder: Path) -> Path:
+    """Build what stands between a process and its disk and clock."""
+    library = folder / "shim.so"
+    if library.exists():
+        return library
+    if shutil.which("cc") is None:
+        cannot("no C compiler for a bad disk or clock")
+    subprocess.run(["cc", "-O1", "-shared", "-fPIC", "-o", library, SOURCE, "-ldl"], check=True)
+    return library
+
+
+def write_at_once(path: Path, words: str) -> None:
+    """Write a file that somebody may be reading."""
+    fresh = path.with_suffix(".new")
+    fresh.write_text(words)
+    fresh.replace(path)
+
+
 class BadDisk:
     """A disk that is good until it is told otherwise, for processes started with `environment`."""
 
     def __init__(self, folder: Path, path: str) -> None:
         """`path`: what the path of a file has in it that is on this disk."""
-        if shutil.which("cc") is None:
-            cannot("no C compiler for the bad disk")
-        library = folder / "disk_shim.so"
-        subprocess.run(["cc", "-O1", "-shared", "-fPIC", "-o", library, SOURCE, "-ldl"], check=True)
         self._control = folder / "disk_is"
-        shim = {"LD_PRELOAD": str(library), "DISK_SHIM_PATH": path, "DISK_SHIM_CONTROL": str(self._control)}
-        self.environment = {**os.environ, **shim}
+        shim = {"DISK_SHIM_PATH": path, "DISK_SHIM_CONTROL": str(self._control)}
+        self.environment = {**os.environ, "LD_PRELOAD": str(shim_in(folder)), **shim}
 
     def takes(self, ms: int) -> None:
         """Let each sync take so long."""
-        self._say(f"slow {ms}")
+        write_at_once(self._control, f"slow {ms}")
 
     def refuses(self, errno: int) -> None:
         """Let each write fail."""
-        self._say(f"errno {errno}")
+        write_at_once(self._control, f"errno {errno}")
 
     def is_good(self) -> None:
         """Let it be a good one again."""
         self._control.unlink(missing_ok=True)
 
-    def _say(self, words: str) -> None:
-        fresh = self._control.with_suffix(".new")
-        fresh.write_text(words)
-        fresh.replace(self._control)
+
+class BadClock:
+    """A wall clock that shows what it is told, for processes started with `environment`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._control = folder / "clock_is"
+        self.environment = {
+            **os.environ,
+            "LD_PRELOAD": str(shim_in(folder)),
+            "CLOCK_SHIM_CONTROL": str(self._control),
+        }
+
+    def is_ahead(self, seconds: float) -> None:
+        """Let it be so far ahead, or behind."""
+        write_at_once(self._control, f"ahead {round(seconds)}")

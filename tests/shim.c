@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * A bad disk, for one process and its children (LD_PRELOAD).
+ * A bad disk or a bad clock, for one process and its children (LD_PRELOAD).
  *   DISK_SHIM_PATH     only files with this in their path
  *   DISK_SHIM_CONTROL  a file that says how bad, read anew each time: "slow 800" (milliseconds each sync
  *                      takes) or "errno 30" (what each write comes to); not there: a good disk
+ *   CLOCK_SHIM_CONTROL the same for the wall clock: "ahead 86400" (seconds); not there: the right time
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -13,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -27,8 +29,8 @@ static int is_ours(int fd) {
     return strstr(path, wanted) != NULL;
 }
 
-static long told(const char *word) {
-    const char *control = getenv("DISK_SHIM_CONTROL");
+static long told(const char *file, const char *word) {
+    const char *control = getenv(file);
     char text[64] = {0}, said[32];
     long number = 0;
     int fd = control ? syscall(SYS_openat, AT_FDCWD, control, O_RDONLY | O_CLOEXEC) : -1;
@@ -40,14 +42,14 @@ static long told(const char *word) {
 }
 
 static void be_slow(int fd) {
-    long ms = is_ours(fd) ? told("slow") : 0;
+    long ms = is_ours(fd) ? told("DISK_SHIM_CONTROL", "slow") : 0;
     struct timespec pause = {ms / 1000, ms % 1000 * 1000000};
     if (ms) nanosleep(&pause, NULL);
 }
 
 static int fails(int fd) {
     int saved = errno;
-    long number = is_ours(fd) ? told("errno") : 0;
+    long number = is_ours(fd) ? told("DISK_SHIM_CONTROL", "errno") : 0;
     errno = number ? (int)number : saved;
     return number != 0;
 }
@@ -71,3 +73,27 @@ int ftruncate64(int fd, off64_t size) {
     return fails(fd) ? -1 : real(fd, size);
 }
 int ftruncate(int fd, off_t size) { return ftruncate64(fd, size); }
+
+/* The kernel's own calls: what libc has may be what we stand in for. */
+int clock_gettime(clockid_t clock, struct timespec *now) {
+    int saved = errno, failed = syscall(SYS_clock_gettime, clock, now);
+    if (!failed && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) {
+        now->tv_sec += told("CLOCK_SHIM_CONTROL", "ahead");
+        errno = saved;
+    }
+    return failed;
+}
+int gettimeofday(struct timeval *restrict now, void *restrict zone) {
+    struct timespec exact;
+    (void)zone;
+    clock_gettime(CLOCK_REALTIME, &exact);
+    now->tv_sec = exact.tv_sec;
+    now->tv_usec = exact.tv_nsec / 1000;
+    return 0;
+}
+time_t time(time_t *now) {
+    struct timespec exact;
+    clock_gettime(CLOCK_REALTIME, &exact);
+    if (now) *now = exact.tv_sec;
+    return exact.tv_sec;
+}
