@@ -283,13 +283,15 @@ class Sender:
     async def record(self, changes: Sequence[Change]) -> None:
         """Journal what became of deliveries, however long the disk makes us wait."""
         pauses = delays(self._random, first_s=0.1, longest_s=5.0)
-        epoch = epoch_ms(self._clock)
+        epoch, said = epoch_ms(self._clock), False
         while True:
             by_ms = self._set_since(epoch)
             try:
                 await self._journal.record([moved_change(change, by_ms) for change in changes])
             except JournalError as error:
-                log.error("receipt_postponed", destination=self.bridge.name, reason=str(error))  # noqa: TRY400
+                if not said:
+                    log.error("receipt_postponed", destination=self.bridge.name, reason=str(error))  # noqa: TRY400
+                said = True
                 await self._clock.sleep(next(pauses))
                 continue
             for change in changes:

@@ -125,8 +125,9 @@ class EmbeddedServer:
                     early_deaths = 0 if await self._run_once() else early_deaths + 1
                     await self._recover(early_deaths)
                 except OSError as error:  # no space, no file, no process left
-                    self.status = f"not running: {error}"
-                    log.warning("embedded_server_not_started", reason=str(error))
+                    if self.status != (status := f"not running: {error}"):
+                        log.warning("embedded_server_not_started", reason=str(error))
+                    self.status = status
                     await asyncio.sleep(_PAUSES_S[-1])
         finally:
             await self._stop()
