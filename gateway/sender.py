@@ -183,10 +183,11 @@ class Sender:
 
     def as_of_now(self, settled: Settled) -> Settled:
         """Return it with its times by the clock as it is now, wherever that was set since it was last so."""
-        epoch = epoch_ms(self._clock)
         by_ms = 0 if settled.epoch_ms is None else self._set_since(settled.epoch_ms)
+        if settled.epoch_ms is not None and not by_ms:
+            return settled
         change = settled.change if settled.change is None else moved_change(settled.change, by_ms)
-        return Settled(outcome=moved(settled.outcome, by_ms), change=change, epoch_ms=epoch)
+        return Settled(outcome=moved(settled.outcome, by_ms), change=change, epoch_ms=epoch_ms(self._clock))
 
     def _set_since(self, epoch: int) -> int:
         """Return by how much the clock was set since it had this epoch."""

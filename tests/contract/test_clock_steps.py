@@ -32,8 +32,8 @@ from gateway.model import (
 from gateway.outbox.outbox import Done, Retry
 from gateway.outbox.redis import RedisOutbox
 from tests.clocks import followed
-from tests.contract.delivery_desk import CHAT, ROOM
-from tests.contract.journal_desk import opened, said
+from tests.contract.delivery_desk import CHANNEL, CHAT, ROOM
+from tests.contract.journal_desk import bound, opened, said
 from tests.contract.queue_server import valkey
 from tests.contract.test_health import take_away, until, watched
 
@@ -468,6 +468,31 @@ async def test_a_step_while_the_journal_can_not_be_written_is_followed_when_it_c
         core.bridge.held.set()
         await core.until(after, "sent")
         assert await core.state(before) == "sent"
+
+
+async def test_a_message_that_waited_to_be_accepted_while_the_clock_was_set_is_not_old_for_it(tmp_path, monkeypatch):
+    async with watched(tmp_path, monkeypatch) as (core, _, wall):
+        before_ms = core.clock.now_ms()
+        wall.offset_ms = LEAP_MS
+        await until(lambda: abs(core.clock.now_ms() - wall.now_ms()) < 1000)
+        (ident,) = await core.say(1, received_ms=before_ms)
+        message = (await core.journal.delivery(ident)).message
+        assert abs(message.received_ms - wall.now_ms()) < MINUTE_MS
+
+
+async def test_what_a_clock_far_ahead_journalled_is_queued_as_if_it_came_now(tmp_path, monkeypatch):
+    later_ms = today_ms() + 40 * DAY_MS
+    async with opened(tmp_path, clock=ManualClock(later_ms)) as journal:
+        message = said(1, ROOM, received_ms=later_ms)
+        await journal.accept(message, [bound(message, CHANNEL, expires_ms=later_ms + HOUR_MS)])
+    async with watched(tmp_path, monkeypatch) as (core, _, wall):
+        core.bridge.held = asyncio.Event()
+        queue = core.outbox._at(CHANNEL.bridge)
+        await until(lambda: queue.entries)
+        (entry,) = queue.entries.values()
+        assert abs(entry.received - wall.now_ms()) < MINUTE_MS
+        assert entry.expires - entry.received == HOUR_MS
+        core.bridge.held.set()
 
 
 def test_a_clock_in_1970_is_followed_when_it_is_set():

@@ -18,7 +18,12 @@ from pathlib import Path
 import pytest
 
 from bridges.sim.http10 import ask
-from tests.disks import BadDisk, fill_up, mounted
+from gateway import service
+from gateway.config import load
+from gateway.model import BridgeKind
+from gateway.registry import Registry
+from tests.disks import BadDisk, fill_up, mounted, remount
+from tests.e2e.hop_child import FileBridge
 from tests.e2e.test_kill_at_every_hop import CHILD, CONVERSATIONS, ROUTE
 
 CONFIG = """
@@ -129,29 +134,38 @@ async def running(box: Box) -> AsyncIterator[Box]:
 
 
 @pytest.mark.parametrize(
-    ("which", "count"),
+    ("which", "count", "from_the_start"),
     [
-        ("data/journal.db", 6),
-        pytest.param("data", 300, marks=pytest.mark.slow),
+        ("data/journal.db", 250, False),
+        pytest.param("data", 300, True, marks=pytest.mark.slow),
     ],
+    ids=["journal", "all of it"],
 )
 async def test_on_a_disk_that_takes_800_ms_to_sync_everything_crosses_though_it_is_killed_in_the_middle(
-    folder: Path, which: str, count: int
+    folder: Path, which: str, count: int, *, from_the_start: bool
 ) -> None:
     box = Box(folder)
     bad = BadDisk(folder, str(folder / which))
     box.environment = bad.environment
     box.say(count)
-    bad.takes(FSYNC_MS)
+    if from_the_start:
+        bad.takes(FSYNC_MS)
     async with running(box):
+        while not box.shown():
+            await asyncio.sleep(0.02)
+        bad.takes(FSYNC_MS)
         await box.until(lambda status: status["journal"]["state"] == "slow")
         assert (await box.status())["journal"]["reason"].startswith("slow: a commit ")
         assert box.count_in_log("journal_slow") == 1
-        while len(box.shown()) < count // 3:
-            await asyncio.sleep(0.05)
+        there = len(box.shown())
+        assert there < count
+        while len(box.shown()) == there:
+            await asyncio.sleep(0.02)
         box.kill()
-        bad.is_good()
     async with running(box):
+        while from_the_start and len(box.shown()) < count * 2 // 3:
+            await asyncio.sleep(0.05)
+        bad.is_good()
         await box.ended()
     box.check()
 
@@ -162,7 +176,7 @@ async def test_on_a_full_disk_it_accepts_nothing_says_so_and_goes_on_when_there_
 ) -> None:
     with mounted(folder / "disk", "64m") as disk:
         box = Box(folder, data=disk / "data", fsync=fsync)
-        box.say(900)
+        box.say(600)
         async with running(box):
             while len(box.shown()) < 50:
                 await asyncio.sleep(0.02)
@@ -171,13 +185,27 @@ async def test_on_a_full_disk_it_accepts_nothing_says_so_and_goes_on_when_there_
             status = await box.status()
             assert "disk is full" in status["journal"]["reason"]
             assert not status["ready"]
-            assert len(box.shown()) < 900
-            await asyncio.sleep(1.5)  # in this state it must not fill the log either
+            assert len(box.shown()) < 600
+            await asyncio.sleep(1.2)  # in this state it must not fill the log either
             for event in ("journal_down", "queue_down", "embedded_server_disk"):
                 assert box.count_in_log(event) <= 2
             filler.unlink()
             await box.until(lambda status: status["journal"]["state"] in {"up", ""})
             await box.ended()
+        box.check()
+
+
+def test_on_a_read_only_disk_it_ends_with_1_so_that_it_is_started_again_until_that_can_be_written(folder: Path) -> None:
+    """2 would say that the configuration is wrong: the service is not started again after that."""
+    with mounted(folder / "disk", "48m") as disk:
+        box = Box(folder, data=disk / "data")
+        box.say(30)
+        remount(disk, "ro")
+        registry = Registry({"file": lambda: BridgeKind(create=FileBridge, check=lambda _: frozenset())})
+        assert service.run(load(folder / "crossband.toml", {}, registry=registry), registry=registry) == 1
+        remount(disk, "rw")
+        box.start()
+        asyncio.run(box.ended())
         box.check()
 
 
