@@ -189,6 +189,7 @@ class Gateway:
     def _jobs(self) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
         if self._server is not None:
             yield "embedded server", self._keep_server(self._server)
+            yield "sync embedded server", self._server.keep_syncing()
         yield "watch queue", self._health.watch_queue()
         yield "watch clock", self._health.watch_clock()
         yield "keep journal", self._health.keep_journal()
@@ -226,6 +227,8 @@ class Gateway:
 
     def _clock_stepped(self, step_ms: int) -> None:
         """Keep our ages: what began an hour ago began an hour ago."""
+        if self._server is not None and step_ms < 0:
+            self._server.clock_was_set_back()
         self.operations.started_ms += step_ms
         for part in self._parts.by_bridge.values():
             part.link.since_ms += step_ms

@@ -22,6 +22,7 @@ from typing import Final, Literal, Self
 import structlog
 
 from gateway.model import StoreRefused
+from gateway.outbox.asking import ask, sync_by_the_new_time
 from gateway.outbox.binary import engine_of, find_binary
 from gateway.outbox.dataset import Dataset
 from gateway.outbox.disk import Disk
@@ -65,6 +66,7 @@ class EmbeddedServer:
         self._data: Dataset | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._disk = Disk(directory)
+        self._set_back = asyncio.Event()
         self._log = ServerLog(directory / "server.log")
         self.ready = asyncio.Event()
         """Set while the server answers."""
@@ -131,6 +133,19 @@ class EmbeddedServer:
                     await asyncio.sleep(_PAUSES_S[-1])
         finally:
             await self._stop()
+
+    def clock_was_set_back(self) -> None:
+        """Say so: the server must be told, or it syncs nothing until the time it was is reached again."""
+        self._set_back.set()
+
+    async def keep_syncing(self) -> None:
+        """Tell the server, for ever. One that was started since knows no other time."""
+        while True:
+            await self._set_back.wait()
+            self._set_back.clear()
+            await self.ready.wait()
+            if self._fsync == "everysec":
+                await sync_by_the_new_time(self._socket)
 
     async def _run_once(self) -> bool:
         """Start the server and wait for its end; return whether it had answered."""
@@ -201,7 +216,7 @@ class EmbeddedServer:
     async def _until_ready(self, process: asyncio.subprocess.Process) -> bool:
         """Ask until it answers; False if it ended before."""
         while process.returncode is None:
-            answer = await _ask(self._socket)
+            answer = await ask(self._socket)
             if answer.startswith(b"+PONG"):
                 self._dataset.stamp()
                 self.status = f"running {self._dataset.engine}"
@@ -277,20 +292,6 @@ def _locked(path: Path, until: contextlib.ExitStack) -> int | None:
         return None
     until.callback(os.close, descriptor)
     return descriptor
-
-
-async def _ask(socket: Path) -> bytes:
-    """Return the first line the server answers to PING; nothing if it doesn't."""
-    try:
-        async with asyncio.timeout(1.0):
-            reader, writer = await asyncio.open_unix_connection(socket)
-            try:
-                writer.write(b"PING\r\n")
-                return await reader.readline()
-            finally:
-                writer.close()
-    except OSError:  # TimeoutError is one
-        return b""
 
 
 def _how(code: int) -> str:

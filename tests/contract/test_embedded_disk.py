@@ -20,7 +20,7 @@ from gateway.outbox.redis import RedisOutbox
 from gateway.outbox.redis_server import vet
 from gateway.outbox.server_log import ServerLog
 from tests.contract.test_embedded_server import binary, client_of, running, until, until_ready
-from tests.disks import BadDisk, fill_up, mounted, remount
+from tests.disks import BadClock, BadDisk, fill_up, mounted, remount
 
 __all__ = ["binary"]
 
@@ -131,6 +131,38 @@ async def test_a_disk_that_turns_read_only_under_it_costs_nothing_and_moves_noth
             await server.ready.wait()
         assert await kept(server) in (1, 2)
     assert not list(short.glob("queue/*/*quarantine*"))
+
+
+async def test_after_the_clock_was_set_back_the_server_syncs_every_second_again(
+    short: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By itself it would sync nothing before it is as late again as it was."""
+    bad, clock = BadDisk(short, str(short / "queue")), BadClock(short)
+    for name, value in {**bad.environment, **clock.environment}.items():
+        monkeypatch.setenv(name, value)
+    bad.takes(300)  # so that it can be seen
+    async with running(server_on(short, short)) as server:
+        keeping = asyncio.create_task(server.keep_syncing())
+        assert await syncs(server)
+        clock.is_ahead(-3 * 24 * 3600)
+        server.clock_was_set_back()
+        await syncs(server)  # one may have been under way
+        async with asyncio.timeout(8):
+            while not await syncs(server):
+                pass
+        assert await kept(server) == 1
+        keeping.cancel()
+
+
+async def syncs(server: EmbeddedServer) -> bool:
+    """Write for more than a second; return whether anything of it was synced by the way."""
+    seen = 0
+    async with client_of(server) as client:
+        for n in range(25):
+            await client.set("n", n)
+            seen += (await client.info("persistence"))["aof_pending_bio_fsync"]
+            await asyncio.sleep(0.05)
+    return seen > 3
 
 
 @pytest.mark.parametrize(
