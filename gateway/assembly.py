@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -71,8 +70,6 @@ class Assembly:
     clock: Clock
     random: random.Random
     tally: Tally
-    steady: asyncio.Event
-    """Cleared while the clock is being set."""
 
     async def build(self) -> Parts:
         """Build every configured bridge and what works for it. Opens nothing but private directories."""
@@ -98,7 +95,14 @@ class Assembly:
         parts: dict[BridgeName, Part] = {}
         triage = Triage(self.settings.emergency, count=self.tally.skip)
         intake = Intake(
-            self.journal, planner, self.outbox, self.tally, hand_over=hand_over, touched=touched, triage=triage
+            self.journal,
+            planner,
+            self.outbox,
+            self.tally,
+            hand_over=hand_over,
+            touched=touched,
+            triage=triage,
+            clock=self.clock,
         )
         parts |= {name: self._part(bridge, intake, planner) for name, bridge in bridges.items()}
         drains += [part.drain for part in parts.values()]
@@ -141,7 +145,6 @@ class Assembly:
             random=self.random,
             policy=Policy(),
             is_direct=planner.is_direct,
-            steady=self.steady,
         )
         drain = Drain(
             bridge.name,

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import structlog
@@ -33,6 +33,7 @@ from gateway.model import (
 )
 from gateway.outbox.outbox import Full, Gap, Outbox, Stored
 from gateway.routing import Choice, Refused, RoutingTable
+from gateway.steps import as_of_now, of_this_time
 
 log = structlog.get_logger()
 
@@ -125,11 +126,14 @@ class Intake:
         hand_over: Callable[[int, Sequence[Delivery]], None],
         touched: Callable[[BridgeName, Sequence[DeliveryId]], None] = lambda _, __: None,
         triage: Triage | None = None,
+        clock: Clock | None = None,
     ) -> None:
         """`hand_over` is told of everything that was journalled: its sequence and its deliveries.
 
-        `touched` is told of what was cancelled because a copy came in.
+        `touched` is told of what was cancelled because a copy came in. `clock`: the one messages were received by.
         """
+        self._clock = clock
+        self._step_ms = 0
         self._journal = journal
         self._planner = planner
         self._outbox = outbox
@@ -140,9 +144,15 @@ class Intake:
         self.trouble = ""
         """Why nothing can be accepted, in words; empty while it can."""
 
+    def stepped(self, step_ms: int) -> None:
+        """The clock was set by so much, after messages may have been received that come in only now."""
+        self._step_ms = step_ms
+
     async def accept(self, message: Message, *, choice: Choice | None = None) -> Accepted | Seen:
         """Journal a message with its deliveries and its source's resume point; JournalError if it can't."""
         answers = await self._answers(message)
+        if self._clock is not None and self._step_ms:
+            message = as_of_now(message, self._clock.now_ms(), self._step_ms)
         message, held = self.triage.judge(message, self._planner.level(message, choice))
         plan = self._planner.plan(message, answers=answers, choice=choice)
         try:
@@ -297,6 +307,8 @@ class Drain:
         is_news = batch is not None
         if batch is None:
             batch = await self._journal.pending(self.destination, after=self._cursor, limit=self._limit)
+            now_ms = self._clock.now_ms()
+            batch = replace(batch, deliveries=tuple(of_this_time(each, now_ms) for each in batch.deliveries))
         result = await self._outbox.put(
             self.destination,
             self._journal.source,

@@ -89,7 +89,7 @@ class Outages:
     def queue(self, state: StoreState, reason: str) -> None:
         """Note how the queue's server is; may be told again and again."""
         now_ms = self._clock.now_ms()
-        is_up = state is StoreState.UP
+        is_up = state.is_usable
         if not is_up and not self._queue_seen and now_ms < self._started_ms + 1000 * STARTING_S:
             return
         self._see(QUEUE, state, reason, since_ms=now_ms if self._queue_seen else self._started_ms, is_up=is_up)
@@ -97,7 +97,7 @@ class Outages:
 
     def journal(self, state: StoreState, reason: str) -> None:
         """Note how the journal is; may be told again and again."""
-        self._see(JOURNAL, state, reason, since_ms=self._clock.now_ms(), is_up=state is StoreState.UP)
+        self._see(JOURNAL, state, reason, since_ms=self._clock.now_ms(), is_up=state.is_usable)
 
     def clock_stepped(self) -> None:
         """Count that the wall clock was set: it makes no outage."""

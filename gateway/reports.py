@@ -133,9 +133,11 @@ class Reports:
     ) -> None:
         # Journalled first: whoever claims it must not find that it was sent, nor use the refused key.
         await self._record(ident, State.QUEUED, str(error), generation=generation)
-        at_ms = self._clock.now_ms() + round(1000 * (error.retry_after_s or AGAIN_AFTER_S))
+        after_ms = round(1000 * (error.retry_after_s or AGAIN_AFTER_S))
         requeued = await self._insist(
-            lambda: self._outbox.requeue(fence(), ident, at_ms=at_ms, fresh_key=error.fresh_key)
+            lambda: self._outbox.requeue(
+                fence(), ident, at_ms=self._clock.now_ms() + after_ms, fresh_key=error.fresh_key
+            )
         )
         if not requeued:
             await self._give_up(ident, f"{error}; the queue no longer had it")

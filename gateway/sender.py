@@ -50,6 +50,7 @@ from gateway.model import (
 from gateway.outbox.outbox import Buried, Done, Fence, Lease, Outbox, Outcome, Retry
 from gateway.recollection import Recollection
 from gateway.reports import Reports
+from gateway.steps import epoch_ms, moved, moved_change
 
 log = structlog.get_logger()
 
@@ -62,6 +63,7 @@ EXPIRE_EVERY_S = 30.0
 """How often what waits for a link that is down is looked through for what is too old."""
 EXPIRE_LIMIT = 256
 JOURNAL_AGAIN_S = 2.0
+ROUNDING_MS = 2
 DIRECT_ATTEMPTS = 3
 """A direct message on radio is put on the air this often at most; it may be seen twice."""
 
@@ -73,6 +75,8 @@ class Settled:
     outcome: Outcome
     change: Change | None
     """None: the journal knows already."""
+    epoch_ms: int | None = None
+    """By which clock its times are; None: by the one of now."""
 
 
 class Sender:
@@ -91,9 +95,7 @@ class Sender:
         random: random.Random,
         policy: Policy,
         is_direct: Callable[[Address], bool],
-        steady: asyncio.Event,
     ) -> None:
-        """`steady`: cleared while the clock is being set; nothing is claimed then, for it might look expired."""
         self.bridge = bridge
         self.holds = False
         """Whether this gateway is the one that works this destination now."""
@@ -112,7 +114,6 @@ class Sender:
         self._observer = observer
         self._random = random
         self._policy = policy
-        self._steady = steady
         self.fresh = Fresh()
         self.queue_lost_entries: Callable[[], None] = lambda: None
         self._woken = asyncio.Event()
@@ -184,6 +185,19 @@ class Sender:
         """Seconds that only grow."""
         return self._clock.monotonic()
 
+    def as_of_now(self, settled: Settled) -> Settled:
+        """Return it with its times by the clock as it is now, wherever that was set since it was last so."""
+        by_ms = 0 if settled.epoch_ms is None else self._set_since(settled.epoch_ms)
+        if settled.epoch_ms is not None and not by_ms:
+            return settled
+        change = settled.change if settled.change is None else moved_change(settled.change, by_ms)
+        return Settled(outcome=moved(settled.outcome, by_ms), change=change, epoch_ms=epoch_ms(self._clock))
+
+    def _set_since(self, epoch: int) -> int:
+        """Return by how much the clock was set since it had this epoch."""
+        by_ms = epoch_ms(self._clock) - epoch
+        return by_ms if abs(by_ms) > ROUNDING_MS else 0
+
     def end(self, ids: Sequence[DeliveryId]) -> None:
         """Note that these are settled."""
         self.in_hand.difference_update(ids)
@@ -224,7 +238,6 @@ class Sender:
 
     async def claim(self, fence: Fence, room: int, *, run: int) -> tuple[Sequence[Lease], float]:
         """Lease what is due for up to `room` conversations; return also seconds until more is due."""
-        await self._steady.wait()
         self.is_hurried = False  # an emergency comes first in what is claimed now
         now_ms = self._clock.now_ms()
         claimed = await self._outbox.claim(
@@ -270,11 +283,15 @@ class Sender:
     async def record(self, changes: Sequence[Change]) -> None:
         """Journal what became of deliveries, however long the disk makes us wait."""
         pauses = delays(self._random, first_s=0.1, longest_s=5.0)
+        epoch, said = epoch_ms(self._clock), False
         while True:
+            by_ms = self._set_since(epoch)
             try:
-                await self._journal.record(changes)
+                await self._journal.record([moved_change(change, by_ms) for change in changes])
             except JournalError as error:
-                log.error("receipt_postponed", destination=self.bridge.name, reason=str(error))  # noqa: TRY400
+                if not said:
+                    log.error("receipt_postponed", destination=self.bridge.name, reason=str(error))  # noqa: TRY400
+                said = True
                 await self._clock.sleep(next(pauses))
                 continue
             for change in changes:
@@ -284,9 +301,12 @@ class Sender:
     async def settle(self, fence: Fence, outcomes: Sequence[Outcome]) -> None:
         """Tell the queue, however long it is away; LeaseLost when it is another's by then."""
         pauses = delays(self._random, first_s=0.05, longest_s=1.0)
+        epoch = epoch_ms(self._clock)
         while True:
+            by_ms = self._set_since(epoch)
             try:
-                await self._outbox.settle(fence, outcomes, now_ms=self._clock.now_ms())
+                told = [moved(outcome, by_ms) for outcome in outcomes]
+                await self._outbox.settle(fence, told, now_ms=self._clock.now_ms())
             except LeaseLost:
                 raise
             except OutboxError as error:

@@ -98,10 +98,9 @@ async def _open(settings: Settings, registry: Registry, stack: AsyncExitStack) -
             settings.queue.url if server is None else server.url,
             community="crossband",
             quota=Quota(deliveries=settings.queue.max_deliveries, size_bytes=settings.queue.max_bytes),
+            now_ms=clock.now_ms,
         )
     )
-    steady = asyncio.Event()
-    steady.set()
     outages = Outages(clock, events, metrics)
     assembly = Assembly(
         settings=settings,
@@ -111,7 +110,6 @@ async def _open(settings: Settings, registry: Registry, stack: AsyncExitStack) -
         clock=clock,
         random=random.Random(),  # noqa: S311 - pauses, not secrets
         tally=Tally(events, metrics, link=outages.link),
-        steady=steady,
     )
     parts = await assembly.build()
     await outages.open(journal.outages, settings.bridges)
@@ -155,10 +153,10 @@ class Gateway:
             clock=clock,
             intake=parts.intake,
             drains=[part.drain for part in parts.by_bridge.values()],
-            steady=assembly.steady,
             engine=self._engine,
             queue_back=self._queue_back,
             watcher=outages,
+            stepped=self._clock_stepped,
         )
         self.operations = Operations(
             settings=assembly.settings,
@@ -207,6 +205,7 @@ class Gateway:
     def _jobs(self) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
         if self._server is not None:
             yield "embedded server", self._keep_server(self._server)
+            yield "sync embedded server", self._server.keep_syncing()
         yield "watch queue", self._health.watch_queue()
         yield "watch clock", self._health.watch_clock()
         yield "keep journal", self._health.keep_journal()
@@ -244,9 +243,18 @@ class Gateway:
             part.drain.wake()
             part.sender.wake()
 
+    def _clock_stepped(self, step_ms: int) -> None:
+        """Keep our ages: what began an hour ago began an hour ago."""
+        if self._server is not None and step_ms < 0:
+            self._server.clock_was_set_back()
+        self.operations.started_ms += step_ms
+        for part in self._parts.by_bridge.values():
+            part.link.since_ms += step_ms
+
     def _troubles(self) -> Iterator[str]:
-        if self._health.queue.state is not StoreState.UP:
-            yield f"queue: {self._health.queue.reason}"
+        for name, store in (("journal", self._health.journal), ("queue", self._health.queue)):
+            if store.state is not StoreState.UP:
+                yield f"{name}: {store.reason}"
         for name, part in self._parts.by_bridge.items():
             if part.link.state is not LinkState.UP:
                 yield f"{name}: {part.link.reason}"

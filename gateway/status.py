@@ -42,10 +42,17 @@ class StoreState(StrEnum):
     """Whether a store can be used."""
 
     UP = "up"
+    SLOW = "slow"
+    """All goes on, and everything waits for it."""
     DOWN = "down"
     """Not now; what comes in waits."""
     REFUSED = "refused"
     """Not this one: only the operator can mend that."""
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether what is asked of it is done."""
+        return self in {StoreState.UP, StoreState.SLOW}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,13 +48,14 @@ async def console(view: View) -> str:
 
 def _summary(status: StatusOut) -> Html:
     running = in_words((status.now_ms - status.started_ms) / 1000)
-    words = "Accepting messages" if status.ready else f"Not accepting messages: {status.journal.reason}"
+    words = "Accepting messages" if status.ready else "Not accepting messages"
+    words += f": {status.journal.reason}" if status.journal.reason else ""
     queue = status.queue
     told = f"Queue {queue.state}" + (f" \u00b7 {queue.engine}" if queue.engine else "")
     told += f": {queue.reason}" if queue.reason else ""
     return el(
         "section",
-        el("p", words, class_=f"state {'up' if status.ready else 'down'}"),
+        el("p", words, class_=f"state {status.journal.state}"),
         el("p", told, class_=f"state {queue.state}"),
         el("p", f"Running for {running}.", class_="soft"),
     )

@@ -76,9 +76,11 @@ def _states(view: GatewayView) -> list[Metric]:
     return [
         _gauge("build_info", "Which version runs.", {(version(),): 1}, ("version",)),
         _gauge("start_time_seconds", "When it started, by its own clock.", {(): view.started_ms / 1000}),
-        _gauge("journal_up", "Whether messages can be accepted.", {(): float(journal is StoreState.UP)}),
-        _gauge("queue_up", "Whether the queue can be used.", {(): float(queue is StoreState.UP)}),
+        _gauge("journal_up", "Whether messages can be accepted.", {(): float(journal.is_usable)}),
+        _gauge("journal_slow", "Whether writing to the journal takes long.", {(): float(journal is StoreState.SLOW)}),
+        _gauge("queue_up", "Whether the queue can be used.", {(): float(queue.is_usable)}),
         _gauge("queue_refused", "Whether only an operator can mend that.", {(): float(queue is StoreState.REFUSED)}),
+        _gauge("queue_slow", "Whether the queue's server takes long to answer.", {(): float(queue is StoreState.SLOW)}),
         _gauge("bridge_up", "Whether a bridge is connected.", up, ("bridge",)),
         _gauge("bridge_state_timestamp_seconds", "Since when it has been so.", since, ("bridge",)),
         _gauge("breaker_open", "Whether sending to a bridge is held back.", held, ("bridge",)),

@@ -14,7 +14,7 @@ from gateway.api.schemas import BridgeOut, NodeOut, PartOut, RouteOut, SendingOu
 from gateway.breaker import BreakerState, Look
 from gateway.model import BridgeName, JournalError, State
 from gateway.routing import Route
-from gateway.status import BridgeStatus, StoreState
+from gateway.status import BridgeStatus
 from gateway.version import version
 
 router = APIRouter(prefix="/api/v1", tags=["status"])
@@ -89,7 +89,7 @@ async def status_of(view: GatewayView) -> StatusOut:
         version=version(),
         now_ms=view.clock.now_ms(),
         started_ms=view.started_ms,
-        ready=journal.state is StoreState.UP,
+        ready=journal.state.is_usable,
         journal=StoreOut(state=journal.state.value, reason=journal.reason),
         queue=StoreOut(state=queue.state.value, reason=queue.reason, engine=queue.engine),
         bridges=[_bridge(one, view.clock.now_ms()) for one in view.bridges()],

@@ -2,6 +2,7 @@
 """The vocabulary: the only thing bridges import. Standard library only."""
 
 from gateway.model.bridge import (
+    NEVER_SET_MS,
     Bridge,
     BridgeContext,
     BridgeKind,
@@ -67,6 +68,7 @@ from gateway.model.progress import Leg, Progress, Reflects, Showing
 
 __all__ = [
     "API_ADDRESS",
+    "NEVER_SET_MS",
     "PENDING",
     "Address",
     "AuthFailed",

@@ -95,6 +95,10 @@ class Report:
     reason: str = ""
 
 
+NEVER_SET_MS = 1_577_836_800_000
+"""2020: a clock that shows less is that of a box without one of its own, before the network set it."""
+
+
 class Clock(Protocol):
     """Time, injected. Wall time never jumps while running: see `gateway.clock`."""
 

@@ -1,8 +1,10 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- What every script on one destination begins with. All keys are under one hash tag.
 --
--- Stored times are the caller's minus `ms` of SKEW: a stepped wall clock changes that one number.
---  1 skew   HASH  ms, token (of the last shift, so that a repeated one counts once)
+-- Stored times are of the queue's own time, which only goes on: each gateway subtracts what its clock is
+-- off by before it asks (see anchor.lua), so a wall clock that is set changes nothing here.
+--  1 skew   HASH  q, at, by: the latest time a holder told us, the server's own time then, and who;
+--                 ms: what is to be subtracted besides, once written by releases before 0.2
 --  2 fence  HASH  owner, epoch, until, seen (the latest time a holder told us)
 --  3 body   HASH  id -> "lane;expires;received;bytes of conversation;conversation;" .. envelope
 --  4 tries  HASH  id -> "attempts;generation"; absent: 0;0
@@ -65,6 +67,26 @@ local function held(owner, epoch)
 end
 
 local LOST = redis.error_reply('LEASELOST another holder has this destination')
+
+-- the server's own clock: good for how long ago something was, as long as nobody set it meanwhile
+local function server_ms()
+  local now = call('TIME')
+  return now[1] * 1000 + math.floor(now[2] / 1000)
+end
+
+-- the queue's time now, as whoever told it last would say; nil if nobody has
+local function time_here()
+  local told = call('HMGET', SKEW, 'q', 'at')
+  if not told[1] then return nil end
+  local at = tonumber(told[2])
+  -- 2020: before it the server's clock had not been set yet, and tells nothing of how long ago that was
+  local gone = at < 1577836800000 and 0 or math.max(0, server_ms() - at)
+  return tonumber(told[1]) + gone
+end
+
+local function tell_time(now, owner)
+  call('HSET', SKEW, 'q', int(now), 'at', int(server_ms()), 'by', owner)
+end
 
 local function count(n, bytes)
   if n ~= 0 then

@@ -265,10 +265,10 @@ class Outbox(Protocol):
         """Return what waits, leased ones included, deepest first, at most `limit` rows."""
         ...
 
-    async def shift(self, delta_ms: int) -> None:
-        """Follow a wall clock that stepped by this much: what is scheduled keeps its distance from now.
+    def shift(self, delta_ms: int) -> None:
+        """Follow our wall clock, which was set by this much: what is scheduled keeps its distance from now.
 
-        After StoreUnavailable call it again with the same delta: it counts once.
+        Takes effect at once, with the server away too: times are the queue's own, ours only differ by more now.
         """
         ...
 

@@ -25,11 +25,12 @@ def digit_of(delivery: Delivery) -> int:
     return (_DIRECT if delivery.direct else _CHANNEL)[delivery.message.lane]
 
 
-def write_body(delivery: Delivery) -> bytes:
-    """Return the stored body of a delivery, its times still the caller's."""
+def write_body(delivery: Delivery, skew: int) -> bytes:
+    """Return the stored body of a delivery: its header has the queue's times, which are ours minus the skew."""
     message, conversation = delivery.message, delivery.to.conversation.encode("utf-8", "replace")
-    expires = b"" if delivery.expires_ms is None else b"%d" % delivery.expires_ms
-    head = (digit_of(delivery), expires, message.received_ms, len(conversation), conversation, encode(delivery))
+    expires = b"" if delivery.expires_ms is None else b"%d" % (delivery.expires_ms - skew)
+    received = message.received_ms - skew
+    head = (digit_of(delivery), expires, received, len(conversation), conversation, encode(delivery))
     return b"%d;%s;%d;%d;%s;%s" % head
 
 
@@ -66,7 +67,7 @@ def read_pairs(flat: Sequence[bytes], skew: int) -> Iterator[tuple[str, Delivery
             yield id_.decode(), None
 
 
-def read_depths(destination: BridgeName, flat: Sequence[bytes | int | None]) -> Iterator[Depth]:
+def read_depths(destination: BridgeName, flat: Sequence[bytes | int | None], skew: int) -> Iterator[Depth]:
     """Read lane, conversation, how many wait, since when; and again."""
     rows = iter(flat)
     for lane, conversation, waiting, received in zip(rows, rows, rows, rows, strict=True):
@@ -75,5 +76,5 @@ def read_depths(destination: BridgeName, flat: Sequence[bytes | int | None]) -> 
             lane=LANES[int(lane or 0)].value,
             conversation=conversation.decode("utf-8", "replace") if isinstance(conversation, bytes) else "",
             waiting=int(waiting or 0),
-            oldest_ms=None if received is None else int(received),
+            oldest_ms=None if received is None else int(received) + skew,
         )

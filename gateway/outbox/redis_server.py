@@ -68,6 +68,8 @@ def vet(info: Mapping[str, Any]) -> Engine:
         raise StoreRefused("the queue's server is a Redis Cluster; that comes with a later release")
     if info.get("role") in {"slave", "replica"}:
         raise StoreRefused("the queue's server is a replica: name the primary in [queue] url")
+    if str(info.get("aof_last_write_status", "ok")) != "ok":
+        raise StoreUnavailable("the queue's server can't write to its disk")
     if int(info.get("loading", 0)):
         raise StoreUnavailable("the queue's server is still loading its data")
     return engine

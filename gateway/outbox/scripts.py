@@ -10,6 +10,7 @@ from importlib.resources import files
 
 NAMES = (
     "acquire",
+    "anchor",
     "cancel",
     "claim",
     "depth",
@@ -23,7 +24,6 @@ NAMES = (
     "requeue",
     "resign",
     "settle",
-    "shift",
 )
 
 

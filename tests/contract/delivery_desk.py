@@ -114,8 +114,6 @@ class Core:
         self.clock = clock
         self.watcher = Watcher()
         self.counted = []
-        self.steady = asyncio.Event()
-        self.steady.set()
         self.link = Link(0)
         self.link.set(LinkState.UP, "", 0)
         capabilities = {bridge.name: bridge.capabilities, ROOM.bridge: bridge.capabilities}
@@ -136,7 +134,6 @@ class Core:
             random=random.Random(1),
             policy=policy,
             is_direct=self.planner.is_direct,
-            steady=self.steady,
         )
         self.drain = Drain(
             bridge.name,
@@ -156,6 +153,7 @@ class Core:
             hand_over=self.drain.hand_over,
             touched=lambda _, ids: self.sender.fresh.forget(ids),
             triage=Triage(rules, count=lambda _, kind: self.counted.append(kind)),
+            clock=clock,
         )
         part = SimpleNamespace(bridge=bridge, drain=self.drain, sender=self.sender)
         self.operations = Operations(

@@ -94,12 +94,13 @@ async def test_what_the_journal_holds_is_there_when_it_is_opened_again(tmp_path,
         assert await journal.accept(said(1), []) == Seen(seq=1, origin=RADIO)
 
 
-async def test_a_closed_journal_leaves_one_private_file(tmp_path):
+async def test_a_closed_journal_leaves_one_private_file_and_its_reserve(tmp_path):
     async with opened(tmp_path) as journal:
         await journal.accept(said(1), [])
-    (file,) = tmp_path.iterdir()
+    files = sorted(tmp_path.iterdir())
 
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert [file.name for file in files] == ["journal.db", "journal.db.reserve"]
+    assert [stat.S_IMODE(file.stat().st_mode) for file in files] == [0o600, 0o600]
     with pytest.raises(JournalError, match="closed"):
         await journal.accept(said(2), [])
     with pytest.raises(JournalError, match="closed"):

@@ -737,7 +737,7 @@ async def test_all_that_is_scheduled_follows_a_stepped_clock(queue: Harness, ste
     leases = {number(lease.delivery): lease for lease in (await queue.claim(fence)).leases}
     await queue.settle(fence, *(Retry(id=leases[n].id, at_ms=START + 30) for n in (1, 3)))
 
-    await queue.outbox.shift(step)
+    queue.outbox.shift(step)
     now = START + step
     assert await queue.outbox.acquire(RADIO, "two", now_ms=now + 999, ttl_ms=1000) is None
     assert (await queue.claim(fence, now)).next_ms == now + 30
@@ -752,7 +752,7 @@ async def test_all_that_is_scheduled_follows_a_stepped_clock(queue: Harness, ste
 
 async def test_what_is_put_after_a_step_keeps_its_own_times(queue: Harness) -> None:
     fence = await queue.hold()
-    await queue.outbox.shift(YEAR)
+    queue.outbox.shift(YEAR)
     given = delivery(1, received_ms=START + YEAR, expires_ms=START + YEAR + 10)
     await queue.put(given)
     (lease,) = (await queue.claim(fence, START + YEAR + 9)).leases
@@ -862,7 +862,7 @@ async def test_nothing_is_left_of_what_was_sent(server: Harness) -> None:
     await server.claim(fence)
     await server.claim(fence)
     left = sorted(key.decode().partition("}:")[2] for key in await server.remember())
-    assert left == ["fence:radio", "src:box:radio", "stats:radio"]
+    assert left == ["fence:radio", "skew", "src:box:radio", "stats:radio"]
     assert await server.outbox._open().hgetall(server.outbox._keys_of(RADIO).all[4]) == {b"n": b"0", b"bytes": b"0"}
 
 

@@ -156,7 +156,7 @@ class Driver:
         await self.outbox.due_now(RADIO, conversation, now_ms=self.now)
 
     async def do_shift(self, by: int) -> None:
-        await self.outbox.shift(by)
+        self.outbox.shift(by)
         self.now += by
 
 
