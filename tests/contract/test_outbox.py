@@ -787,8 +787,8 @@ async def test_direct_chats_that_an_older_release_queued_among_channels_keep_the
 ) -> None:
     """Queues outlive an upgrade: before direct chats had digits of their own they stood under 1 and 2."""
 
-    def by_an_older_release(given: Delivery) -> bytes:
-        return b"1" + write_body(given)[1:]
+    def by_an_older_release(given: Delivery, skew: int) -> bytes:
+        return b"1" + write_body(given, skew)[1:]
 
     old = [delivery(n, "!a1", direct=True) for n in range(2)]
     with monkeypatch.context() as older:
