@@ -3,19 +3,14 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections import Counter
-from collections.abc import Iterable
-
-AGE_LIMITS_S = (60, 600, 3600, 6 * 3600, 86400)
-AGE_NAMES = ("<1m", "<10m", "<1h", "<6h", "<1d", "older")
-"""The columns of a backlog: the first `AGE_LIMITS_S` bound each from above."""
+AGE_LIMITS_S = (60, 300, 600, 1200, 2400, 4800, 9600, 19200, 38400, 86400)
+AGE_NAMES = ("<1m", "<5m", "<10m", "<20m", "<40m", "<80m", "<160m", "<320m", "<640m", "<1d", ">1d")
+"""The columns of a backlog: each but the last is bounded from above by one of `AGE_LIMITS_S`."""
 
 
-def by_age(received_ms: Iterable[int], now_ms: int) -> tuple[int, ...]:
-    """Count ages into the columns of `AGE_NAMES`; an age that is a limit exactly belongs to the older one."""
-    counts = Counter(bisect_right(AGE_LIMITS_S, max(0, now_ms - received) / 1000) for received in received_ms)
-    return tuple(counts[column] for column in range(len(AGE_NAMES)))
+def limits_ms(now_ms: int) -> tuple[int, ...]:
+    """Return when that was which is as old as each limit; what is a limit's age exactly belongs to the older column."""
+    return tuple(now_ms - limit * 1000 for limit in AGE_LIMITS_S)
 
 
 def in_words(seconds: float) -> str:

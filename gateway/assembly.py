@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from gateway.backoff import Policy
 from gateway.config import BridgeSettings, Settings
 from gateway.elsewhere import Bookmark, Elsewhere
+from gateway.emergency import Triage
 from gateway.intake import Drain, Intake, Planner
 from gateway.journal import Journal
 from gateway.link import Link
@@ -75,8 +75,6 @@ class Assembly:
     clock: Clock
     random: random.Random
     tally: Tally
-    steady: asyncio.Event
-    """Cleared while the clock is being set."""
     shared: bool = False
     """Whether other boxes use the queue too."""
 
@@ -102,6 +100,7 @@ class Assembly:
                 part.sender.fresh.forget(ids)
 
         parts: dict[BridgeName, Part] = {}
+        triage = Triage(self.settings.emergency, count=self.tally.skip)
         intake = Intake(
             self.journal,
             planner,
@@ -110,6 +109,8 @@ class Assembly:
             hand_over=hand_over,
             touched=touched,
             shared=self.shared,
+            triage=triage,
+            clock=self.clock,
         )
         parts |= {name: self._part(bridge, intake, planner) for name, bridge in bridges.items()}
         drains += [part.drain for part in parts.values()]
@@ -158,11 +159,18 @@ class Assembly:
             random=self.random,
             policy=Policy(),
             is_direct=planner.is_direct,
-            steady=self.steady,
             shared=self.shared,
         )
         sender.taken_by_another = turn.lost
-        drain = Drain(bridge.name, self.journal, self.outbox, self.clock, ready=sender.wake, fresh=sender.fresh)
+        drain = Drain(
+            bridge.name,
+            self.journal,
+            self.outbox,
+            self.clock,
+            ready=sender.wake,
+            fresh=sender.fresh,
+            urgent=sender.hurry,
+        )
         sender.queue_lost_entries = lambda: drain.read_back(all_of_it=True)
         supervisor = Supervisor(
             bridge=bridge,

@@ -7,9 +7,18 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gateway.model import BridgeError, LinkDown, NotThere, PermanentError, RateLimited, TransientError
+from gateway.model import (
+    AuthFailed,
+    BridgeError,
+    LinkDown,
+    NotThere,
+    PermanentError,
+    RateLimited,
+    TransientError,
+    Unconfirmed,
+)
 
-LONGEST_WAIT_S = 900.0
+LONGEST_WAIT_S = 3600.0
 """However long a network asks us to wait, we look again after this."""
 
 
@@ -47,18 +56,29 @@ class Policy:
     """Counted attempts; a network that is down or asks for patience uses up none."""
     there_again_s: float = 15.0
     """How often a missing conversation is looked for."""
+    probed_again_s: float = 30.0
+    """How long one that got no answer while the network is down makes way: the next probe is another's."""
 
-    def after(self, error: BridgeError, *, attempt: int, random: random.Random) -> TryAgain | GiveUp:
-        """Decide what follows the failure of this attempt (1 for the first)."""
+    def after(
+        self, error: BridgeError, *, attempt: int, random: random.Random, is_down: bool = False
+    ) -> TryAgain | GiveUp:
+        """Decide what follows the failure of this attempt (1 for the first).
+
+        `is_down`: it is the network's fault, not the message's, and costs no attempt.
+        """
+        if isinstance(error, AuthFailed | NotThere):
+            # People mend it, of the bridge or of the conversation; the message is as good as before.
+            fresh_key = isinstance(error, NotThere) and error.fresh_key
+            return TryAgain(after_s=self.there_again_s * random.uniform(0.5, 1.0), counted=False, fresh_key=fresh_key)
         if isinstance(error, PermanentError):
             return GiveUp(reason=str(error))
         if not isinstance(error, TransientError):
             return GiveUp(reason=f"the network answered nonsense: {error}")
-        if isinstance(error, NotThere):
-            return TryAgain(after_s=self.there_again_s * random.uniform(0.5, 1.0), counted=False)
         step = min(self.longest_s, self.first_s * 2 ** min(attempt - 1, 30)) * random.uniform(0.5, 1.0)
+        if is_down and isinstance(error, Unconfirmed):
+            step = self.probed_again_s * random.uniform(0.5, 1.0)
         wait_s = min(LONGEST_WAIT_S, max(step, error.retry_after_s or 0.0))
-        if isinstance(error, LinkDown | RateLimited):
+        if is_down or isinstance(error, LinkDown | RateLimited):
             return TryAgain(after_s=wait_s, counted=False, fresh_key=error.fresh_key)
         if attempt >= self.attempts:
             return GiveUp(reason=f"{error} (after {attempt} attempts)")

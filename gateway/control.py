@@ -41,13 +41,15 @@ class Control:
         return self._ask("GET", f"{path}?{urlencode(given)}" if given else path)
 
     def pages(self, path: str, items: str, **query: str | int | None) -> Iterator[Any]:
-        """Yield every item of a paged answer, from the first on."""
-        after: int | None = 0
-        while after is not None:
-            page = self.get(path, after=after, limit=PAGE, **query)
+        """Yield every item of an answer that is paged forward (``next_after``) or backward (``next_before``)."""
+        place: dict[str, int | None] = {}
+        while True:
+            page = self.get(path, limit=PAGE, **place, **query)
             yield from page[items]
-            following = page["next_after"] if page[items] else None
-            after = following if following != after else None
+            following = {name: page[f"next_{name}"] for name in ("after", "before") if page.get(f"next_{name}")}
+            if not following or following == place:
+                return
+            place = following
 
     def post(self, path: str, body: Mapping[str, Any] | None = None, **headers: str) -> Any:
         """Ask for something to be done; returns the decoded JSON."""

@@ -16,7 +16,7 @@ from dataclasses import replace
 import structlog
 
 from gateway.journal import Standing
-from gateway.model import DeliveryId, Edit, JournalError, LeaseLost, Message, OutboxError, Reaction, Redaction
+from gateway.model import DeliveryId, Edit, JournalError, Lane, LeaseLost, Message, OutboxError, Reaction, Redaction
 from gateway.outbox.outbox import Buried, Done, Fence, Lease, Retry
 from gateway.sender import LEASE_MS, POLL_S, Sender, Settled
 
@@ -84,12 +84,15 @@ class Shift:
         while True:
             try:
                 await self._sender.may_claim(self.fence)
-                room = width - self._active
+                is_probe = self._sender.gate.is_probing
+                room = min(1, width - self._active) if is_probe else width - self._active
                 if room <= 0:
                     await self._sender.rest(POLL_S)
                     continue
                 puts = self._sender.put_count
-                leases, rest_s = await self._sender.claim(self.fence, room, run=RUN if width > 1 else 1)
+                leases, rest_s = await self._sender.claim(
+                    self.fence, room, run=RUN if width > 1 and not is_probe else 1
+                )
                 known = await self._sender.standings(leases) if leases else {}
             except LeaseLost:
                 raise
@@ -123,7 +126,7 @@ class Shift:
                 elif lease.delivery.message.id in broken:
                     change = self._sender.cancelled(lease.id)
                     self._put_by(Settled(outcome=Done(id=lease.id), change=change))
-                elif self._sender.monotonic() > ends_at:
+                elif self._must_end(lease, run, ends_at):
                     self._put_by(self._sender.give_back(lease))
                     return
                 elif not await self._send_one(lease, broken):
@@ -133,6 +136,11 @@ class Shift:
             self._behind |= len(run) >= RUN or puts != self._sender.put_count
             if self._active == self._sender.bridge.capabilities.in_flight - 1:
                 self._sender.look_again()
+
+    def _must_end(self, lease: Lease, run: Sequence[Lease], ends_at: float) -> bool:
+        """Whether the rest of a run goes back unsent: it took too long, an emergency waits, the network is down."""
+        gives_way = self._sender.is_hurried and lease.delivery.lane is not Lane.EMERGENCY and lease is not run[0]
+        return gives_way or self._sender.monotonic() > ends_at or not self._sender.gate.admit(lease)
 
     async def _send_one(self, lease: Lease, broken: set[str]) -> bool:
         """Send one; False if the rest of its conversation must wait."""
@@ -151,7 +159,7 @@ class Shift:
         return not isinstance(settled.outcome, Retry)
 
     def _put_by(self, settled: Settled) -> None:
-        self._settled.append(settled)
+        self._settled.append(self._sender.as_of_now(settled))
         self._put_count += 1
         self._news.set()
 
@@ -163,7 +171,9 @@ class Shift:
             behind, self._behind = self._behind, False
             if not batch:
                 continue
+            batch = [self._sender.as_of_now(settled) for settled in batch]
             await self._sender.record([settled.change for settled in batch if settled.change is not None])
+            batch = [self._sender.as_of_now(settled) for settled in batch]  # the disk may have taken hours
             await self._sender.settle(self.fence, [settled.outcome for settled in batch])
             self._sender.end([settled.outcome.id for settled in batch])
             async with self._flushed:

@@ -13,8 +13,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import assert_never
 
-from gateway.model import Address, Capabilities, Content, Edit, Message, Reaction, Redaction, Sender, Support, Text
+from gateway.model import (
+    Address,
+    Capabilities,
+    Content,
+    Edit,
+    Lane,
+    Message,
+    Reaction,
+    Redaction,
+    Sender,
+    Support,
+    Text,
+)
 
+EMERGENCY_MARK = "\U0001f6a8"
+"""A police car's light leads the text of an emergency, on every network."""
 ZERO_WIDTH_JOINER = "\u200d"
 MOST_PARTS = 9
 
@@ -30,7 +44,7 @@ def fit(message: Message, to: Address, capabilities: Capabilities) -> tuple[Mess
     """Return the parts to send, in order. Each is the message with that part's content and reply.
 
     The first part keeps the reply; the sender's name leads the first part where the network shows
-    only the gateway's own.
+    only the gateway's own, and before it the mark of an emergency.
     """
     content = message.content
     match content:
@@ -92,6 +106,8 @@ def _fit_text(message: Message, to: Address, capabilities: Capabilities) -> tupl
     else:
         name = short_name(message.sender, capabilities.max_name_bytes)
         lead, emote = (f"* {name} " if content.emote else f"{name}: "), False
+    if message.lane is Lane.EMERGENCY and not body.startswith(EMERGENCY_MARK):
+        lead = f"{EMERGENCY_MARK} {lead}"
     first = capabilities.room_for(content, to, reply_to is not None)
     later = capabilities.room_for(content, to, False)
     parts = split(body, lead=lead, first=first, later=later, most=capabilities.max_parts)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from typing import Protocol
@@ -15,6 +16,7 @@ from gateway.journal import Journal
 from gateway.model import Clock, JournalError, OutboxError, StoreRefused
 from gateway.notify import Notifier
 from gateway.outbox.outbox import Outbox
+from gateway.pace import Pace
 from gateway.status import JournalStatus, QueueStatus, StoreState
 
 log = structlog.get_logger()
@@ -38,6 +40,22 @@ class SteppingClock(Clock, Protocol):
         ...
 
 
+class Watcher(Protocol):
+    """Who keeps a record of that; told again and again."""
+
+    def queue(self, state: StoreState, reason: str) -> None:
+        """How the queue's server is."""
+        ...
+
+    def journal(self, state: StoreState, reason: str) -> None:
+        """How the journal is."""
+        ...
+
+    def clock_stepped(self) -> None:
+        """The wall clock was set."""
+        ...
+
+
 class Health:
     """What is known of the stores, refreshed by its own tasks."""
 
@@ -49,47 +67,60 @@ class Health:
         clock: SteppingClock,
         intake: Intake,
         drains: Sequence[Drain],
-        steady: asyncio.Event,
         engine: Callable[[], tuple[str, str]],
         queue_back: Callable[[], None],
+        watcher: Watcher | None = None,
+        stepped: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """`steady` is cleared while the clock is being set.
+        """`engine` names the server, and says why it is not there if it is ours and isn't.
 
-        `engine` names the server, and says why it is not there if it is ours and isn't.
+        `stepped` is told by how many milliseconds the clock was set, as that is followed.
         """
         self.queue = QueueStatus(state=StoreState.DOWN, reason="not tried yet")
         self.journal = JournalStatus(state=StoreState.UP)
+        self._trouble = ""
+        """Why the journal can't be written, as of the last try."""
+        self._queue_pace = Pace("an answer")
         self._journal = journal
         self._outbox = outbox
         self._clock = clock
         self._intake = intake
         self._drains = drains
-        self._steady = steady
         self._engine = engine
         self._queue_back = queue_back
+        self._watcher = watcher
+        self._stepped = stepped
 
     async def watch_queue(self) -> None:
         """Ask the queue's server for ever; tell when it is back."""
         while True:
             status = await self._ask()
-            if status.state is not self.queue.state or status.reason != self.queue.reason:
+            is_news = status.state is not StoreState.SLOW and status.reason != self.queue.reason
+            if status.state is not self.queue.state or is_news:
                 tell = log.info if status.state is StoreState.UP else log.warning
                 tell(f"queue_{status.state.value}", engine=status.engine, reason=status.reason)
-            came_back = status.state is StoreState.UP and self.queue.state is not StoreState.UP
+            came_back = status.state.is_usable and not self.queue.state.is_usable
             self.queue = status
+            if self._watcher:
+                self._watcher.queue(status.state, status.reason)
             if came_back:
                 self._queue_back()
-            await asyncio.sleep(QUEUE_EVERY_S if status.state is StoreState.UP else QUEUE_EVERY_WHEN_DOWN_S)
+            await asyncio.sleep(QUEUE_EVERY_S if status.state.is_usable else QUEUE_EVERY_WHEN_DOWN_S)
 
     async def _ask(self) -> QueueStatus:
         engine, trouble = self._engine()
+        self._queue_pace.begin(time.monotonic())
         try:
             await self._outbox.ping()
         except StoreRefused as error:
             return QueueStatus(state=StoreState.REFUSED, reason=str(error), engine=engine)
         except OutboxError as error:
             return QueueStatus(state=StoreState.DOWN, reason=trouble or str(error), engine=engine)
-        return QueueStatus(state=StoreState.UP, engine=self._engine()[0])  # it has told its version by now
+        finally:
+            self._queue_pace.end(time.monotonic())
+        slow = self._queue_pace.slow(time.monotonic())
+        engine = self._engine()[0]  # it has told its version by now
+        return QueueStatus(state=StoreState.SLOW if slow else StoreState.UP, reason=slow, engine=engine)
 
     async def watch_clock(self) -> None:
         """Follow the wall clock when it is set: what is scheduled keeps its distance from now."""
@@ -97,52 +128,67 @@ class Health:
             step_ms = self._clock.measure()
             if step_ms:
                 log.warning("clock_stepped", by_s=step_ms / 1000)
+                if self._watcher:
+                    self._watcher.clock_stepped()
                 await self._follow(step_ms)
             await asyncio.sleep(CLOCK_EVERY_S)
 
     async def _follow(self, step_ms: int) -> None:
-        """Move our own time, then all that is scheduled, while nothing is claimed or drained.
+        """Move our own time and the queue's at one stroke, then what is journalled.
 
-        In between, what is scheduled would look long due, or long expired.
+        Nothing is drained meanwhile: what was journalled before would look long expired, or far from due.
         """
-        self._steady.clear()
         async with AsyncExitStack() as held:
             for drain in self._drains:
                 await held.enter_async_context(drain.lock)
             self._clock.adopt(step_ms)
-            try:
-                await self._journal.shift(step_ms)
-            except JournalError as error:
-                log.warning("journal_shift_failed", reason=str(error))
-            await self._shift_queue(step_ms)
+            self._outbox.shift(step_ms)
+            self._intake.stepped(step_ms)
+            self._stepped(step_ms)
             for drain in self._drains:
                 drain.read_back()
-        self._steady.set()
+            await self._shift_journal(step_ms)
 
-    async def _shift_queue(self, step_ms: int) -> None:
+    async def _shift_journal(self, step_ms: int) -> None:
+        """Insist: a disk that is full now can be written later."""
+        left_ms, said = step_ms, False
         while True:
             try:
-                await self._outbox.shift(step_ms)
-            except OutboxError as error:
-                log.debug("shift_postponed", reason=str(error))
-                await asyncio.sleep(1.0)
+                await self._journal.shift(left_ms)
+            except JournalError as error:
+                left_ms = 0
+                if not said:
+                    log.warning("journal_shift_postponed", reason=str(error))
+                said = True
+                await asyncio.sleep(JOURNAL_EVERY_S)
                 continue
             return
 
     async def keep_journal(self) -> None:
         """Prune the journal now and then; when it refused something, find out whether it can be written again."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._prune_now_and_then(), name="prune journal")
+            group.create_task(self._watch_journal(), name="watch journal")
+
+    async def _prune_now_and_then(self) -> None:
         pruned = -PRUNE_EVERY_S
         while True:
-            trouble = self._intake.trouble
-            is_down = self.journal.state is not StoreState.UP
-            if trouble or is_down or self._clock.monotonic() - pruned >= PRUNE_EVERY_S:
-                trouble = await self._prune()
+            if self._intake.trouble or self._trouble or self._clock.monotonic() - pruned >= PRUNE_EVERY_S:
+                self._trouble = await self._prune()
                 pruned = self._clock.monotonic()
-            state = StoreState.DOWN if trouble else StoreState.UP
+            await asyncio.sleep(JOURNAL_EVERY_S)
+
+    async def _watch_journal(self) -> None:
+        """Say how it is, also while a disk that hangs keeps a prune waiting."""
+        while True:
+            trouble, slow = self._trouble, self._journal.slow()
+            state = StoreState.DOWN if trouble else StoreState.SLOW if slow else StoreState.UP
             if state is not self.journal.state:
-                tell = log.error if trouble else log.info
-                tell(f"journal_{state.value}", reason=trouble)
-            self.journal = JournalStatus(state=state, reason=trouble)
+                tell = log.info if state is StoreState.UP else log.warning if state is StoreState.SLOW else log.error
+                tell(f"journal_{state.value}", reason=trouble or slow)
+            self.journal = JournalStatus(state=state, reason=trouble or slow)
+            if self._watcher:
+                self._watcher.journal(state, trouble)
             await asyncio.sleep(JOURNAL_EVERY_S)
 
     async def _prune(self) -> str:

@@ -6,14 +6,16 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import structlog
 
+from gateway.emergency import EmergencyRules, Triage
 from gateway.fitting import Unfit, fit
 from gateway.fresh import Fresh
 from gateway.journal import Accepted, Batch, Change, Journal, Seen
+from gateway.lookahead import LookAhead
 from gateway.model import (
     Address,
     BridgeName,
@@ -22,6 +24,7 @@ from gateway.model import (
     Delivery,
     DeliveryId,
     JournalError,
+    Lane,
     Level,
     Message,
     OutboxError,
@@ -30,6 +33,7 @@ from gateway.model import (
 )
 from gateway.outbox.outbox import Full, Gap, Outbox, Stored
 from gateway.routing import Choice, Refused, RoutingTable
+from gateway.steps import as_of_now, of_this_time
 
 log = structlog.get_logger()
 
@@ -61,7 +65,7 @@ class Planner:
 
     def plan(self, message: Message, *, answers: Address | None = None, choice: Choice | None = None) -> Plan:
         """Return every delivery of this message. A refused or unfit one is there too, with its reason."""
-        level = Level.ADMIN if choice is not None else self.level_of(message.sender.id)
+        level = self.level(message, choice)
         deliveries: list[Delivery] = []
         ended: list[tuple[Delivery, State, str]] = []
         for bound in self.table.decide(message, level, answers=answers, choice=choice):
@@ -75,6 +79,10 @@ class Planner:
             else:
                 deliveries += fitted
         return Plan(deliveries=tuple(deliveries), ended=tuple(ended))
+
+    def level(self, message: Message, choice: Choice | None) -> Level:
+        """Return what the sender may do; who names addresses or a route was let in as an operator."""
+        return Level.ADMIN if choice is not None else self.level_of(message.sender.id)
 
     def fitted(self, message: Message, to: Address, expires_s: int | None) -> tuple[Delivery, ...] | Unfit:
         """Return the parts of this message for this address."""
@@ -117,25 +125,38 @@ class Intake:
         *,
         hand_over: Callable[[int, Sequence[Delivery]], None],
         touched: Callable[[BridgeName, Sequence[DeliveryId]], None] = lambda _, __: None,
+        triage: Triage | None = None,
+        clock: Clock | None = None,
         shared: bool = False,
     ) -> None:
         """`hand_over` is told of everything that was journalled: its sequence and its deliveries.
 
-        `touched` is told of what was cancelled because a copy came in. `shared`: other boxes use the queue too.
+        `touched` is told of what was cancelled because a copy came in. `clock`: the one messages were received by.
+        `shared`: other boxes use the queue too.
         """
         self._shared = shared
+        self._clock = clock
+        self._step_ms = 0
         self._journal = journal
         self._planner = planner
         self._outbox = outbox
         self._observer = observer
         self._hand_over = hand_over
         self._touched = touched
+        self.triage = triage or Triage(EmergencyRules())
         self.trouble = ""
         """Why nothing can be accepted, in words; empty while it can."""
+
+    def stepped(self, step_ms: int) -> None:
+        """The clock was set by so much, after messages may have been received that come in only now."""
+        self._step_ms = step_ms
 
     async def accept(self, message: Message, *, choice: Choice | None = None) -> Accepted | Seen:
         """Journal a message with its deliveries and its source's resume point; JournalError if it can't."""
         answers = await self._answers(message)
+        if self._clock is not None and self._step_ms:
+            message = as_of_now(message, self._clock.now_ms(), self._step_ms)
+        message, held = self.triage.judge(message, self._planner.level(message, choice))
         plan = self._planner.plan(message, answers=answers, choice=choice)
         try:
             result = await self._journal.accept(message, plan.deliveries, plan.ended)
@@ -148,9 +169,19 @@ class Intake:
             if self._shared:
                 await self._complete(message, plan)
             return result
+        self.triage.accepted(message, held)
+        if held:
+            self._say_held(message, plan, held)
         self._observer.accepted(message, plan)
         self._hand_over(result.seq, plan.deliveries)
         return result
+
+    def _say_held(self, message: Message, plan: Plan, reason: str) -> None:
+        """Tell everyone concerned that what called itself an emergency goes as a normal message."""
+        log.warning("emergency_held", bridge=message.origin.bridge, sender=message.sender.id, reason=reason)
+        self._journal.note(
+            [Change(id=d.id, state=State.WAITING, reason=reason, at_ms=message.received_ms) for d in plan.deliveries]
+        )
 
     async def _answers(self, message: Message) -> Address | None:
         if message.reply_to is None:
@@ -217,8 +248,12 @@ class Drain:
         *,
         ready: Callable[[], None],
         fresh: Fresh | None = None,
+        urgent: Callable[[], None] = lambda: None,
     ) -> None:
-        """`ready` is called when something was queued; `fresh` is told what nobody can know of yet."""
+        """`ready` is called when something was queued; `fresh` is told what nobody can know of yet.
+
+        `urgent` is called when an emergency was queued.
+        """
         self.destination = destination
         self.trouble = ""
         """Why nothing is moving, in words; empty while it moves."""
@@ -227,6 +262,8 @@ class Drain:
         self._clock = clock
         self._ready = ready
         self._fresh = fresh or Fresh()
+        self._urgent = urgent
+        self._ahead = LookAhead(destination, journal, outbox, clock, urgent=urgent)
         self._woken = asyncio.Event()
         self._cursor: int | None = None
         self._limit = BATCH
@@ -288,6 +325,8 @@ class Drain:
         is_news = batch is not None
         if batch is None:
             batch = await self._journal.pending(self.destination, after=self._cursor, limit=self._limit)
+            now_ms = self._clock.now_ms()
+            batch = replace(batch, deliveries=tuple(of_this_time(each, now_ms) for each in batch.deliveries))
         result = await self._outbox.put(
             self.destination,
             self._journal.source,
@@ -298,7 +337,8 @@ class Drain:
         match result:
             case Stored():
                 if is_news and not result.known:
-                    self._fresh.add(batch.deliveries)
+                    # An emergency may have been looked up ahead, and be sent by now.
+                    self._fresh.add([one for one in batch.deliveries if one.lane is not Lane.EMERGENCY])
                 return await self._stored(batch.upto, batch.deliveries)
             case Gap():
                 await self._gap(result.cursor)
@@ -306,7 +346,9 @@ class Drain:
             case Full():
                 self._limit = max(1, self._limit // 2)
                 self._say(f"the queue for {self.destination} is full ({result.deliveries} deliveries)")
-                return None if self._limit == 1 or not batch.deliveries else True
+                if self._limit > 1 and batch.deliveries:
+                    return True
+                return await self._ahead.step(self._cursor) or None
 
     async def _stored(self, upto: int, deliveries: tuple[Delivery, ...]) -> bool:
         self._say("")
@@ -318,6 +360,8 @@ class Drain:
             self._journal.note(
                 [Change(id=d.id, state=State.QUEUED, at_ms=now_ms, only_from=State.WAITING) for d in deliveries]
             )
+            if any(delivery.lane is Lane.EMERGENCY for delivery in deliveries):
+                self._urgent()
             self._ready()
         return more
 

@@ -38,6 +38,16 @@ class Metrics:
             registry=self.registry,
         )
 
+        self._outages = Counter(
+            "crossband_outages",
+            "Outages that began, of a bridge, the queue, the journal or the gateway itself.",
+            ["kind", "name"],
+            registry=self.registry,
+        )
+        self._clock_steps = Counter(
+            "crossband_clock_steps", "How often the wall clock was set by a second or more.", registry=self.registry
+        )
+
     def received(self, bridge: BridgeName) -> None:
         """Count a message that was journalled; `bridge` is its origin."""
         self._child(self._received, bridge).inc()
@@ -49,6 +59,14 @@ class Metrics:
     def sent(self, bridge: BridgeName, seconds: float) -> None:
         """Note how long a delivery took, from receiving its message to the far network having it."""
         self._child(self._seconds, bridge).observe(max(0.0, seconds))
+
+    def outage(self, kind: str, name: str) -> None:
+        """Count an outage that began; `name`: the bridge's, empty for the others."""
+        self._child(self._outages, kind, name).inc()
+
+    def clock_stepped(self) -> None:
+        """Count that the wall clock was set."""
+        self._clock_steps.inc()
 
     def _child(self, metric: M, *labels: str) -> M:
         """Return one series of a metric; looked up by ourselves, for `labels()` is slow and this is asked often."""

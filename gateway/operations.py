@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from gateway.assembly import Part, Parts
 from gateway.config import Settings
+from gateway.costs import Price, price
 from gateway.fitting import Unfit
 from gateway.health import Health
-from gateway.journal import Accepted, Change, Journal, Seen
+from gateway.journal import Accepted, Change, DeadLetters, Journal, Seen
 from gateway.metrics import Metrics
 from gateway.model import (
     API_ADDRESS,
@@ -24,6 +25,7 @@ from gateway.model import (
     Describes,
     Directory,
     Edit,
+    Level,
     Message,
     NativeId,
     Node,
@@ -35,6 +37,7 @@ from gateway.model import (
     Text,
 )
 from gateway.outbox.outbox import Outbox
+from gateway.redrive import Redrives
 from gateway.routing import Choice
 from gateway.status import BridgeStatus, DryPart, EventHub, JournalStatus, QueueStatus
 from gateway.tally import Tally
@@ -58,7 +61,9 @@ class Operations:
         tally: Tally,
         metrics: Metrics,
         health: Health,
+        outages_lost: Callable[[], int] = lambda: 0,
     ) -> None:
+        """`outages_lost`: how many outages are not in the log."""
         self.settings = settings
         self.journal = journal
         self.outbox = outbox
@@ -69,6 +74,8 @@ class Operations:
         self._tally = tally
         self._parts = parts
         self._health = health
+        self._outages_lost = outages_lost
+        self.redrives = Redrives(journal, clock, self.redrive)
 
     # What is.
 
@@ -87,6 +94,8 @@ class Operations:
             since_ms=part.link.since_ms,
             describe={**described, **notes},
             counters=dict(self._tally.skipped.get(name, {})),
+            sending=part.sender.gate.breaker.look(self.clock.monotonic()),
+            held_back=part.sender.gate.breaker.opened,
         )
 
     def queue_state(self) -> QueueStatus:
@@ -96,6 +105,11 @@ class Operations:
     def journal_state(self) -> JournalStatus:
         """Return whether messages can be accepted, and why not."""
         return self._health.journal
+
+    def dropped(self) -> Mapping[str, int]:
+        """Return how many records were dropped at a limit since the start, by kind: never messages."""
+        reports = sum(part.sender.reports.dropped for part in self._parts.by_bridge.values())
+        return {"report": reports, "change": self.journal.lost, "outage": self._outages_lost()}
 
     def nodes(self) -> Sequence[tuple[BridgeName, Node]]:
         """Return everybody the bridges know of."""
@@ -121,6 +135,7 @@ class Operations:
             content=Text(body=text),
             received_ms=self.clock.now_ms(),
         )
+        said = self._parts.intake.triage.preview(said, Level.ADMIN)
         plan = self._parts.planner.plan(said, choice=Choice(route=route))
         ended = [DryPart(to=delivery.to, note=reason) for delivery, _, reason in plan.ended]
         return [*map(_dry, plan.deliveries), *ended]
@@ -142,12 +157,19 @@ class Operations:
             done.append(ident)
         return tuple(done)
 
+    async def price(self, which: DeadLetters) -> Price:
+        """Reckon what sending these dead letters again would cost; nothing is sent."""
+        bridges = {name: part.bridge for name, part in self._parts.by_bridge.items()}
+        return await price(which, self.journal, self._fit_again, bridges)
+
+    def _fit_again(self, message: Message, to: Address) -> Sequence[Delivery] | Unfit:
+        return self._parts.planner.fitted(message, to, None)  # no expiry: someone looked at it and wants it sent
+
     async def _again(self, message: Message, to: Address, part: int) -> Sequence[Delivery] | None:
         """Fit a message anew: the part that failed and those after it; None if it still doesn't fit."""
         if to.bridge not in self._parts.by_bridge:
             return None
-        expires_s = None  # someone looked at it and wants it sent
-        fitted = self._parts.planner.fitted(message, to, expires_s)
+        fitted = self._fit_again(message, to)
         if isinstance(fitted, Unfit):
             return None
         standings = await self.journal.standings([delivery.id for delivery in fitted])

@@ -52,8 +52,9 @@ class Reports:
         is_direct: Callable[[Address], bool],
         changed: Callable[[Change], None],
         give_up: Callable[[DeliveryId, str], Awaitable[None]],
+        refused: Callable[[DeliveryId, Address, TransientError], None] = lambda _, __, ___: None,
     ) -> None:
-        """`give_up` makes a delivery a dead letter, and cancels the parts after it."""
+        """`give_up` makes a delivery a dead letter, and cancels the parts after it; `refused`: will be tried again."""
         self.dropped = 0
         self._destination = destination
         self._journal = journal
@@ -63,6 +64,7 @@ class Reports:
         self._is_direct = is_direct
         self._changed = changed
         self._give_up = give_up
+        self._refused = refused
         self._in_hand: Report | None = None
         self._queue: asyncio.Queue[Report] = asyncio.Queue(MOST_WAITING)
         self._unsettled: dict[DeliveryId, asyncio.Event | None] = {}
@@ -120,6 +122,7 @@ class Reports:
                 if certainty is not Certainty.HEARD or not self._is_direct(standing.to):
                     await self._insist(lambda: self._outbox.report(fence(), ident, State(certainty.value)))
             case TransientError() as error:
+                self._refused(ident, standing.to, error)
                 await self._again(fence, ident, standing.generation + error.fresh_key, error)
             case PermanentError() as error:
                 await self._give_up(ident, str(error))
@@ -130,9 +133,11 @@ class Reports:
     ) -> None:
         # Journalled first: whoever claims it must not find that it was sent, nor use the refused key.
         await self._record(ident, State.QUEUED, str(error), generation=generation)
-        at_ms = self._clock.now_ms() + round(1000 * (error.retry_after_s or AGAIN_AFTER_S))
+        after_ms = round(1000 * (error.retry_after_s or AGAIN_AFTER_S))
         requeued = await self._insist(
-            lambda: self._outbox.requeue(fence(), ident, at_ms=at_ms, fresh_key=error.fresh_key)
+            lambda: self._outbox.requeue(
+                fence(), ident, at_ms=self._clock.now_ms() + after_ms, fresh_key=error.fresh_key
+            )
         )
         if not requeued:
             await self._give_up(ident, f"{error}; the queue no longer had it")

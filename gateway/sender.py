@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -14,6 +14,7 @@ import structlog
 from gateway.backoff import GiveUp, Policy, TryAgain, delays
 from gateway.elsewhere import Bookmark, adopt
 from gateway.fresh import Fresh
+from gateway.gate import Gate
 from gateway.intake import Observer
 from gateway.journal import Change, Journal, Standing
 from gateway.link import Link, LinkState
@@ -31,11 +32,11 @@ from gateway.model import (
     GatewayError,
     JournalError,
     LeaseLost,
-    LinkDown,
     Message,
     MessageId,
     NotThere,
     OutboxError,
+    RateLimited,
     Reaction,
     Receipt,
     Redaction,
@@ -50,6 +51,7 @@ from gateway.model import (
 from gateway.outbox.outbox import Buried, Done, Fence, Lease, Outbox, Outcome, Retry
 from gateway.recollection import Recollection
 from gateway.reports import Reports
+from gateway.steps import epoch_ms, moved, moved_change
 
 log = structlog.get_logger()
 
@@ -64,6 +66,7 @@ EXPIRE_EVERY_S = 30.0
 """How often what waits for a link that is down is looked through for what is too old."""
 EXPIRE_LIMIT = 256
 JOURNAL_AGAIN_S = 2.0
+ROUNDING_MS = 2
 DIRECT_ATTEMPTS = 3
 """A direct message on radio is put on the air this often at most; it may be seen twice."""
 
@@ -75,6 +78,8 @@ class Settled:
     outcome: Outcome
     change: Change | None
     """None: the journal knows already."""
+    epoch_ms: int | None = None
+    """By which clock its times are; None: by the one of now."""
 
 
 class Sender:
@@ -93,13 +98,9 @@ class Sender:
         random: random.Random,
         policy: Policy,
         is_direct: Callable[[Address], bool],
-        steady: asyncio.Event,
         shared: bool = False,
     ) -> None:
-        """`steady`: cleared while the clock is being set; nothing is claimed then, for it might look expired.
-
-        `shared`: other boxes use the queue too, and may hold this bridge.
-        """
+        """`shared`: other boxes use the queue too, and may hold this bridge."""
         self.bridge = bridge
         self.holds = False
         """Whether this gateway is the one that works this destination now."""
@@ -107,9 +108,10 @@ class Sender:
         """What is leased by us and not settled yet: it may be on its way."""
         self.put_count = 0
         """How often something new was queued."""
+        self.is_hurried = False
+        """Whether an emergency was queued since the last claim: runs give way, so that it is claimed."""
         self._foresees = bridge if isinstance(bridge, Foresees) else None
         self._recollection = Recollection(bridge, clock)
-        self._link = link
         self._journal = journal
         self._outbox = outbox
         self._clock = clock
@@ -117,16 +119,16 @@ class Sender:
         self._observer = observer
         self._random = random
         self._policy = policy
-        self._steady = steady
         self.fresh = Fresh()
         self._shared = shared
+        self._link = link
         self._sure_until = 0.0
         self.queue_lost_entries: Callable[[], None] = lambda: None
         self.taken_by_another: Callable[[], None] = lambda: None
         self.bookmark: Bookmark | None = None
         self._woken = asyncio.Event()
-        self._paused_until = 0.0
-        self._pauses = self._new_pauses()
+        self.gate = Gate(bridge, link, clock, random)
+        self.gate.opened = self.look_again
         self.reports = Reports(
             bridge.name,
             journal,
@@ -136,6 +138,7 @@ class Sender:
             is_direct=is_direct,
             changed=lambda change: observer.changed(bridge.name, change),
             give_up=self._give_up,
+            refused=self.gate.refused_late,
         )
 
     def wake(self) -> None:
@@ -143,20 +146,21 @@ class Sender:
         self.put_count += 1
         self._woken.set()
 
+    def hurry(self) -> None:
+        """Say that an emergency is queued: no run of another conversation holds it up."""
+        self.is_hurried = True
+        self.wake()
+
     def look_again(self) -> None:
         """Say that what is queued may be due now."""
         self._woken.set()
 
     async def due_now(self) -> None:
         """The link is back: what was waiting for it need not wait longer."""
-        self._paused_until = 0.0
-        self._pauses = self._new_pauses()
+        self.gate.link_is_up()
         with suppress(OutboxError):
             await self._outbox.due_now(self.bridge.name, now_ms=self._clock.now_ms())
         self.wake()
-
-    def _new_pauses(self) -> Iterator[float]:
-        return delays(self._random, first_s=0.5, longest_s=self.bridge.capabilities.reconnect_within_s)
 
     async def acquire(self) -> Fence:
         """Wait until this destination is ours, anew if it was: what was leased before is due at once.
@@ -232,9 +236,23 @@ class Sender:
         """Seconds that only grow."""
         return self._clock.monotonic()
 
+    def as_of_now(self, settled: Settled) -> Settled:
+        """Return it with its times by the clock as it is now, wherever that was set since it was last so."""
+        by_ms = 0 if settled.epoch_ms is None else self._set_since(settled.epoch_ms)
+        if settled.epoch_ms is not None and not by_ms:
+            return settled
+        change = settled.change if settled.change is None else moved_change(settled.change, by_ms)
+        return Settled(outcome=moved(settled.outcome, by_ms), change=change, epoch_ms=epoch_ms(self._clock))
+
+    def _set_since(self, epoch: int) -> int:
+        """Return by how much the clock was set since it had this epoch."""
+        by_ms = epoch_ms(self._clock) - epoch
+        return by_ms if abs(by_ms) > ROUNDING_MS else 0
+
     def end(self, ids: Sequence[DeliveryId]) -> None:
         """Note that these are settled."""
         self.in_hand.difference_update(ids)
+        self.gate.end(ids)
         self.fresh.forget(ids)
         self._recollection.forget(ids)
         self.reports.end(ids)
@@ -244,28 +262,21 @@ class Sender:
         self.in_hand.clear()
         self.fresh.clear()
         self._recollection.forget_all()
+        self.gate.end_all()
         self.reports.end_all()
 
-    def pause(self) -> None:
-        """Stop claiming for a while: the network is down, and no message should pay for that."""
-        self._paused_until = self._clock.monotonic() + next(self._pauses)
-
     async def may_claim(self, fence: Fence) -> None:
-        """Wait until the link is up and no pause is running; raises what `claim` does."""
-        while not self._link.is_up:
-            await self._wait_up(fence)
-        wait_s = self._paused_until - self._clock.monotonic()
-        if wait_s > 0:
-            await self._clock.sleep(wait_s)
-
-    async def _wait_up(self, fence: Fence) -> None:
-        """Wait for the link, and meanwhile let expire what does."""
-        try:
-            async with asyncio.timeout(EXPIRE_EVERY_S):
-                await self._link.wait_up()
-        except TimeoutError:
-            leases, _ = await self.claim(fence, EXPIRE_LIMIT, run=1)
-            await self.settle(fence, [self.give_back(lease).outcome for lease in leases])
+        """Wait until the link is up and the breaker lets something out; raises what `claim` does."""
+        while True:
+            try:
+                async with asyncio.timeout(EXPIRE_EVERY_S):
+                    await self.gate.wait_open()
+            except TimeoutError:
+                # Meanwhile let expire what does.
+                leases, _ = await self.claim(fence, EXPIRE_LIMIT, run=1)
+                await self.settle(fence, [self.give_back(lease).outcome for lease in leases])
+                continue
+            return
 
     async def rest(self, seconds: float) -> None:
         """Wait for something to do, or so long."""
@@ -278,7 +289,7 @@ class Sender:
 
     async def claim(self, fence: Fence, room: int, *, run: int) -> tuple[Sequence[Lease], float]:
         """Lease what is due for up to `room` conversations; return also seconds until more is due."""
-        await self._steady.wait()
+        self.is_hurried = False  # an emergency comes first in what is claimed now
         now_ms = self._clock.now_ms()
         claimed = await self._outbox.claim(
             fence, now_ms=now_ms, visible_ms=VISIBLE_MS, limit=room * run, run=run, at_hand=self.fresh.at_hand
@@ -326,11 +337,15 @@ class Sender:
     async def record(self, changes: Sequence[Change]) -> None:
         """Journal what became of deliveries, however long the disk makes us wait."""
         pauses = delays(self._random, first_s=0.1, longest_s=5.0)
+        epoch, said = epoch_ms(self._clock), False
         while True:
+            by_ms = self._set_since(epoch)
             try:
-                await self._journal.record(changes)
+                await self._journal.record([moved_change(change, by_ms) for change in changes])
             except JournalError as error:
-                log.error("receipt_postponed", destination=self.bridge.name, reason=str(error))  # noqa: TRY400
+                if not said:
+                    log.error("receipt_postponed", destination=self.bridge.name, reason=str(error))  # noqa: TRY400
+                said = True
                 await self._clock.sleep(next(pauses))
                 continue
             for change in changes:
@@ -340,9 +355,12 @@ class Sender:
     async def settle(self, fence: Fence, outcomes: Sequence[Outcome]) -> None:
         """Tell the queue, however long it is away; LeaseLost when it is another's by then."""
         pauses = delays(self._random, first_s=0.05, longest_s=1.0)
+        epoch = epoch_ms(self._clock)
         while True:
+            by_ms = self._set_since(epoch)
             try:
-                await self._outbox.settle(fence, outcomes, now_ms=self._clock.now_ms())
+                told = [moved(outcome, by_ms) for outcome in outcomes]
+                await self._outbox.settle(fence, told, now_ms=self._clock.now_ms())
             except LeaseLost:
                 raise
             except OutboxError as error:
@@ -408,21 +426,29 @@ class Sender:
             return self._bury(lease, f"no acknowledgement after {DIRECT_ATTEMPTS} tries")
         try:
             message = await self.resolve(delivery)
+        except Rejected as error:
+            return self._bury(lease, str(error))
+        except JournalError as error:
+            return self._put_off(lease, TryAgain(after_s=JOURNAL_AGAIN_S, counted=False), error, State.QUEUED)
+        return await self._hand_over(lease, message)
+
+    async def _hand_over(self, lease: Lease, message: Message) -> Settled:
+        delivery = lease.delivery
+        try:
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 key = key_of(lease.id, lease.generation)
                 receipt = await self._recollection.recall(delivery, key)
                 receipt = receipt or await self.bridge.send(message, delivery.to, key=key)
         except TimeoutError:
-            return self._failed(lease, Unconfirmed("the network did not answer in time"))
+            error = Unconfirmed("the network did not answer in time")
+            return self._failed(lease, error, is_down=self.gate.failed(lease, error))
         except BridgeError as error:
-            return self._failed(lease, error)
-        except JournalError as error:
-            return self._put_off(lease, TryAgain(after_s=JOURNAL_AGAIN_S, counted=False), error, State.QUEUED)
+            return self._failed(lease, error, is_down=self.gate.failed(lease, error))
         except Exception:
             # A defect in a bridge must not take every other conversation down with this message.
             log.exception("bridge_defect", destination=self.bridge.name, delivery=delivery.id)
-            return self._failed(lease, Unconfirmed("a defect in the bridge; the log has its trace"))
-        self._pauses = self._new_pauses()
+            return self._failed(lease, Unconfirmed("a defect in the bridge; the log has its trace"), is_down=False)
+        self.gate.answered(lease)
         return self._sent(lease, receipt)
 
     def _sent(self, lease: Lease, receipt: Receipt) -> Settled:
@@ -439,10 +465,8 @@ class Sender:
         done = Done(id=lease.id, awaiting_until_ms=until, remote_id=receipt.remote_id)
         return Settled(outcome=done, change=change)
 
-    def _failed(self, lease: Lease, error: BridgeError) -> Settled:
-        if isinstance(error, LinkDown):
-            self.pause()
-        decision = self._policy.after(error, attempt=lease.attempt, random=self._random)
+    def _failed(self, lease: Lease, error: BridgeError, *, is_down: bool) -> Settled:
+        decision = self._policy.after(error, attempt=lease.attempt, random=self._random, is_down=is_down)
         log.info(
             "delivery_put_off" if isinstance(decision, TryAgain) else "delivery_failed",
             destination=self.bridge.name,
@@ -452,7 +476,8 @@ class Sender:
         )
         if isinstance(decision, GiveUp):
             return self._bury(lease, decision.reason)
-        state = State.WAITING if isinstance(error, LinkDown | NotThere) else State.QUEUED
+        is_waiting = isinstance(error, NotThere) or (is_down and not isinstance(error, RateLimited))
+        state = State.WAITING if is_waiting else State.QUEUED
         return self._put_off(lease, decision, error, state)
 
     def _put_off(self, lease: Lease, decision: TryAgain, error: GatewayError, state: State) -> Settled:

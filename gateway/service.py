@@ -34,9 +34,10 @@ from gateway.metrics import Metrics
 from gateway.model import ConfigError, GatewayError, StoreRefused
 from gateway.notify import Notifier
 from gateway.operations import Operations
+from gateway.outages import Outages
 from gateway.outbox.embedded import EmbeddedServer
 from gateway.outbox.outbox import Quota
-from gateway.outbox.redis import RedisOutbox, Shared
+from gateway.outbox.redis import RedisOutbox
 from gateway.registry import Registry
 from gateway.servers import Servers
 from gateway.status import EventHub, StoreState
@@ -97,12 +98,12 @@ async def _open(settings: Settings, registry: Registry, stack: AsyncExitStack) -
             settings.queue.url if server is None else server.url,
             community="crossband",
             quota=Quota(deliveries=settings.queue.max_deliveries, size_bytes=settings.queue.max_bytes),
+            now_ms=clock.now_ms,
+            shared=server is None,
             password_file=settings.queue.password_file,
-            shared=None if server else Shared(box=journal.source, now_ms=clock.now_ms),
         )
     )
-    steady = asyncio.Event()
-    steady.set()
+    outages = Outages(clock, events, metrics)
     assembly = Assembly(
         settings=settings,
         registry=registry,
@@ -110,13 +111,20 @@ async def _open(settings: Settings, registry: Registry, stack: AsyncExitStack) -
         outbox=outbox,
         clock=clock,
         random=random.Random(),  # noqa: S311 - pauses, not secrets
-        tally=Tally(events, metrics),
-        steady=steady,
+        tally=Tally(events, metrics, link=outages.link),
         shared=server is None,
     )
     parts = await assembly.build()
+    await outages.open(journal.outages, settings.bridges)
     return Gateway(
-        assembly=assembly, parts=parts, clock=clock, server=server, outbox=outbox, events=events, metrics=metrics
+        assembly=assembly,
+        parts=parts,
+        clock=clock,
+        server=server,
+        outbox=outbox,
+        events=events,
+        metrics=metrics,
+        outages=outages,
     )
 
 
@@ -133,7 +141,10 @@ class Gateway:
         outbox: RedisOutbox,
         events: EventHub,
         metrics: Metrics,
+        outages: Outages,
     ) -> None:
+        self._outages = outages
+        self._outage_log = assembly.journal.outages
         self._parts = parts
         self._server = server
         self._outbox = outbox
@@ -145,9 +156,10 @@ class Gateway:
             clock=clock,
             intake=parts.intake,
             drains=[part.drain for part in parts.by_bridge.values()],
-            steady=assembly.steady,
             engine=self._engine,
             queue_back=self._queue_back,
+            watcher=outages,
+            stepped=self._clock_stepped,
         )
         self.operations = Operations(
             settings=assembly.settings,
@@ -159,6 +171,7 @@ class Gateway:
             tally=assembly.tally,
             metrics=metrics,
             health=self._health,
+            outages_lost=lambda: outages.lost,
         )
         self._notifier = Notifier.of_process()
         self._servers = Servers(self.operations, [part.bridge for part in parts.by_bridge.values()])
@@ -184,6 +197,7 @@ class Gateway:
                 cut_off.arm(STOP_WITHIN_S, (*serving, *running))
                 for task in (*serving, *running):
                     task.cancel()
+        await self._outages.close(self._outage_log)
 
     async def _close(self, serving: list[asyncio.Task[None]]) -> None:
         """End the streams, then take no more requests."""
@@ -194,9 +208,12 @@ class Gateway:
     def _jobs(self) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
         if self._server is not None:
             yield "embedded server", self._keep_server(self._server)
+            yield "sync embedded server", self._server.keep_syncing()
         yield "watch queue", self._health.watch_queue()
         yield "watch clock", self._health.watch_clock()
         yield "keep journal", self._health.keep_journal()
+        yield "redrive", self.operations.redrives.run()
+        yield "keep outages", self._outages.keep(self._outage_log)
         yield "watchdog", self._health.watchdog(self._notifier, self._troubles)
         yield from self._parts.reflections.jobs()
         for name, part in self._parts.by_bridge.items():
@@ -231,9 +248,18 @@ class Gateway:
             part.drain.wake()
             part.sender.wake()
 
+    def _clock_stepped(self, step_ms: int) -> None:
+        """Keep our ages: what began an hour ago began an hour ago."""
+        if self._server is not None and step_ms < 0:
+            self._server.clock_was_set_back()
+        self.operations.started_ms += step_ms
+        for part in self._parts.by_bridge.values():
+            part.link.since_ms += step_ms
+
     def _troubles(self) -> Iterator[str]:
-        if self._health.queue.state is not StoreState.UP:
-            yield f"queue: {self._health.queue.reason}"
+        for name, store in (("journal", self._health.journal), ("queue", self._health.queue)):
+            if store.state is not StoreState.UP:
+                yield f"{name}: {store.reason}"
         for name, part in self._parts.by_bridge.items():
             if part.link.state not in {LinkState.UP, LinkState.STANDBY}:
                 yield f"{name}: {part.link.reason}"

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Self
 
+from gateway.breaker import Look
 from gateway.link import LinkState
 from gateway.model import Address, BridgeName, GatewayError
 
@@ -31,16 +32,27 @@ class BridgeStatus:
     """Short facts in words: firmware, preset, who we are."""
     counters: Mapping[str, int] = field(default_factory=dict)
     """Things skipped or noticed, a kind each."""
+    sending: Look | None = None
+    """Whether messages are sent there, as its circuit breaker has it."""
+    held_back: int = 0
+    """How often sending was held back since the start."""
 
 
 class StoreState(StrEnum):
     """Whether a store can be used."""
 
     UP = "up"
+    SLOW = "slow"
+    """All goes on, and everything waits for it."""
     DOWN = "down"
     """Not now; what comes in waits."""
     REFUSED = "refused"
     """Not this one: only the operator can mend that."""
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether what is asked of it is done."""
+        return self in {StoreState.UP, StoreState.SLOW}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from contextlib import aclosing
 
 import structlog
 
-from gateway.backoff import delays
+from gateway.backoff import LONGEST_WAIT_S, delays
 from gateway.intake import Intake
 from gateway.link import Link, LinkState
 from gateway.model import (
@@ -20,6 +20,7 @@ from gateway.model import (
     Message,
     PermanentError,
     Report,
+    TransientError,
 )
 from gateway.turn import Superseded, Turn
 
@@ -64,6 +65,7 @@ class Supervisor:
         while True:
             await self._turn.wait(lambda who: self._say(LinkState.STANDBY, who))
             began = self._clock.monotonic()
+            wish_s = 0.0
             try:
                 async with self._turn.ours():
                     await self._session()
@@ -74,10 +76,11 @@ class Supervisor:
                 self._say(LinkState.STOPPED, str(error))
                 return
             except BridgeError as error:
+                wish_s = (error.retry_after_s if isinstance(error, TransientError) else None) or 0.0
                 self._say(LinkState.DOWN, str(error))
             if self._clock.monotonic() - began > STEADY_S:
                 pauses = self._pauses()
-            await self._clock.sleep(next(pauses))
+            await self._clock.sleep(max(next(pauses), min(wish_s, LONGEST_WAIT_S)))
 
     def _pauses(self) -> Iterator[float]:
         return delays(self._random, first_s=0.5, longest_s=self._bridge.capabilities.reconnect_within_s)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Protocol
 
 from gateway.intake import Plan
@@ -32,12 +33,16 @@ class Follower(Protocol):
 class Tally:
     """What happened since this process started, counted, and told to the event streams."""
 
-    def __init__(self, events: EventHub, metrics: Metrics) -> None:
+    def __init__(
+        self, events: EventHub, metrics: Metrics, *, link: Callable[[BridgeName, Link], None] = lambda *_: None
+    ) -> None:
+        """`link` is told of every bridge that comes up or goes down, too."""
         self.skipped: dict[BridgeName, Counter[str]] = {}
         self.followers: tuple[Follower, ...] = ()
         """Who else is told of messages and changes; in passing, so they must be quick."""
         self._events = events
         self._metrics = metrics
+        self._link = link
 
     def accepted(self, message: Message, plan: Plan) -> None:
         """Count a message that is journalled now."""
@@ -79,6 +84,7 @@ class Tally:
 
     def link(self, bridge: BridgeName, link: Link) -> None:
         """Tell that a bridge came up or went down."""
+        self._link(bridge, link)
         self._events.publish(
             Event(name="bridge", data={"name": bridge, "state": link.state.value, "reason": link.reason})
         )

@@ -13,6 +13,7 @@ import importlib
 import json
 import math
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
@@ -89,7 +90,7 @@ class Client:
         return await self._call("POST", path, body, query=query)
 
     async def put(self, *path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Put something there under a transaction id; Unconfirmed where it may have arrived, else as `get`."""
+        """Put something there under a transaction id; Unconfirmed where no answer came, else as `get`."""
         return await self._call("PUT", path, body)
 
     async def _call(
@@ -105,7 +106,6 @@ class Client:
 
         url = "/".join((CLIENT, *(quote(part, safe="") for part in path))) + (f"?{urlencode(query)}" if query else "")
         timeout_s = self._timeout_s if timeout_s is None else timeout_s
-        may_have_arrived = Unconfirmed if method == "PUT" else LinkDown
         try:
             # nio and aiohttp have no limit for some of their own steps: this one is around all.
             async with asyncio.timeout(timeout_s):
@@ -113,9 +113,11 @@ class Client:
         except (aiohttp.ClientConnectorError, aiohttp.InvalidURL) as error:
             raise LinkDown(f"{self.homeserver} can't be reached: {_kind(error)}") from error
         except TimeoutError as error:
-            raise may_have_arrived(f"{self.homeserver} didn't answer within {timeout_s:g} s") from error
+            unanswered = Unconfirmed if method == "PUT" else LinkDown
+            raise unanswered(f"{self.homeserver} didn't answer within {timeout_s:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise may_have_arrived(f"{self.homeserver} broke off: {_kind(error)}") from error
+            # It may have arrived, and the same key is used again; but it is the line that failed.
+            raise LinkDown(f"{self.homeserver} broke off: {_kind(error)}") from error
         return _verdict(status, headers, answer, is_put=method == "PUT")
 
     async def _exchange(
@@ -139,7 +141,8 @@ def error_of(
     errcode = text(content.get("errcode"))
     reason = f"the homeserver answered {status} {errcode}".rstrip()
     if status == _TOO_MANY or errcode == "M_RESOURCE_LIMIT_EXCEEDED":  # the latter: its owner has to act
-        return RateLimited(reason, retry_after_s=_patience(content, headers))
+        # What is put somewhere is limited per account; a join, asked by POST, per room.
+        return RateLimited(reason, retry_after_s=_patience(content, headers), for_all=is_put)
     if errcode in _TOKEN_GONE:
         return AuthFailed(f"{reason}: the login was refused or taken back; run `crossband matrix login`")
     if status == _TOO_LARGE or (errcode and status < _SERVER_ERROR):
@@ -147,7 +150,8 @@ def error_of(
     if is_put and status == _SERVER_ERROR:
         # It may be this event that it stumbles over: a try that counts, so that it can't block others for ever.
         return Unconfirmed(reason)
-    return LinkDown(f"{reason}, which isn't Matrix" if status < _SERVER_ERROR else reason)
+    words = f"{reason}, which isn't Matrix" if status < _SERVER_ERROR else reason
+    return LinkDown(words, retry_after_s=_patience(content, headers))
 
 
 _TOO_MANY = 429
@@ -166,12 +170,32 @@ def _verdict(status: int, headers: Mapping[str, str], answer: bytes, *, is_put: 
 
 def _patience(content: Mapping[str, Any], headers: Mapping[str, str]) -> float | None:
     # The header is the newer way (v1.10); both may be there, and neither must.
-    wait_ms = content.get("retry_after_ms")
-    try:
-        seconds = float(headers["Retry-After"]) if "Retry-After" in headers else float(wait_ms or 0) / 1000
-    except (TypeError, ValueError, OverflowError):
+    seconds = _seconds(headers.get("Retry-After"))
+    if seconds is None:
+        seconds = _until(headers.get("Retry-After"), headers.get("Date"))
+    if seconds is None:
+        seconds = _seconds(content.get("retry_after_ms"), unit=1000)
+    return min(seconds, MAX_PATIENCE_S) if seconds is not None and seconds > 0 else None
+
+
+def _seconds(given: object, *, unit: int = 1) -> float | None:
+    if not isinstance(given, str | int | float):
         return None
-    return min(seconds, MAX_PATIENCE_S) if math.isfinite(seconds) and seconds > 0 else None
+    try:
+        seconds = float(given) / unit
+    except (ValueError, OverflowError):
+        return None
+    return seconds if math.isfinite(seconds) else None
+
+
+def _until(moment: str | None, now: str | None) -> float | None:
+    """Read the header's date form, by the server's own clock: a box without an RTC may have another year."""
+    if moment is None or now is None:
+        return None
+    try:
+        return (parsedate_to_datetime(moment) - parsedate_to_datetime(now)).total_seconds()
+    except (ValueError, TypeError, OverflowError):
+        return None
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The radio as a bridge: glue between port, session, conversion and the core.
 
-Also a `Directory` (the nodes heard of) and `Describes` (who our radio is).
+Also a `Directory` (the nodes heard of), `Describes` (who our radio is) and `Costs` (what a text takes on the air).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from meshtastic.protobuf.mesh_pb2 import MeshPacket
 from meshtastic.protobuf.portnums_pb2 import PortNum
 
 from bridges.meshtastic import places
+from bridges.meshtastic.airtime import message_ms
 from bridges.meshtastic.config import MeshtasticConfig, SerialAuto, SerialPath
 from bridges.meshtastic.convert import Ear, Transmission, native_id, packet_id, remote_id, to_message, to_packet
 from bridges.meshtastic.courtesy import Courtesy, answer
@@ -161,6 +162,15 @@ class MeshtasticBridge:
             "notice": station.notice,
         }
         return {key: value for key, value in facts.items() if value}
+
+    def airtime_ms(self, message: Message, to: Address) -> int:
+        """Return how long this would be on the air, by the preset in use."""
+        return message_ms(self._station.modem, message, to)
+
+    @property
+    def airtime_basis(self) -> str:
+        """The preset in use, or which is assumed."""
+        return self._station.modem_words
 
     async def _connect(self) -> Link:
         where = self._config.connection

@@ -112,6 +112,11 @@ def to_packet(message: Message, to: Address, place: Place, *, id: int, own: int,
     if len(data.payload) > room:
         raise Rejected(f"{len(data.payload)} bytes are too long for one packet, which holds {room}")
     packet = MeshPacket(to=place.node, channel=place.channel, id=id, hop_limit=settings.hop_limit)
+    if message.lane is Lane.EMERGENCY:
+        # A text like any other, for every app shows those, and the firmware's limit for alerts is one in
+        # 10 s; but it leaves our node's transmit queue first (firmware `MeshPacketQueue::fixPriority`
+        # keeps what the client set).
+        packet.priority = MeshPacket.Priority.ALERT
     packet.want_ack = settings.want_ack or place.is_direct
     packet.decoded.CopyFrom(data)
     # Without it the firmware has nobody to tell that it dropped the packet.

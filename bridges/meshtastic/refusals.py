@@ -27,6 +27,7 @@ KEYS_WITHIN_S = 600.0
 OPERATOR_S = 60.0
 """How long to wait for what only people can mend."""
 DUTY_CYCLE_S = 60.0
+LIMITER_S = 2.0
 BUSY_S = 5.0
 
 
@@ -39,7 +40,7 @@ def _too_large() -> Refusal:
 
 
 def _duty_cycle() -> Refusal:
-    return RateLimited("the region's duty cycle is used up", retry_after_s=DUTY_CYCLE_S, fresh_key=True)
+    return RateLimited("the region's duty cycle is used up", retry_after_s=DUTY_CYCLE_S, fresh_key=True, for_all=True)
 
 
 def _no_key() -> Refusal:
@@ -57,20 +58,20 @@ def _unheard() -> Refusal:
 
 
 def _limited() -> Refusal:
-    return RateLimited("the radio takes one text in 2 s", fresh_key=True)
+    return RateLimited("the radio takes one text in 2 s", retry_after_s=LIMITER_S, fresh_key=True, for_all=True)
 
 
 def _no_interface() -> Refusal:
-    return RateLimited("the radio's LoRa part does not work", retry_after_s=OPERATOR_S, fresh_key=True)
+    return RateLimited("the radio's LoRa part does not work", retry_after_s=OPERATOR_S, fresh_key=True, for_all=True)
 
 
 def _disabled() -> Refusal:
     reason = "the radio may not transmit: it has no region set, or its transmitter is off"
-    return RateLimited(reason, retry_after_s=OPERATOR_S, fresh_key=True)
+    return RateLimited(reason, retry_after_s=OPERATOR_S, fresh_key=True, for_all=True)
 
 
 def _full() -> Refusal:
-    return RateLimited("the radio's transmit queue is full", retry_after_s=BUSY_S, fresh_key=True)
+    return RateLimited("the radio's transmit queue is full", retry_after_s=BUSY_S, fresh_key=True, for_all=True)
 
 
 _ROUTING: dict[int, Callable[[], Refusal]] = {

@@ -7,6 +7,7 @@ from meshtastic.protobuf.channel_pb2 import Channel as RawChannel
 from meshtastic.protobuf.config_pb2 import Config
 from meshtastic.protobuf.mesh_pb2 import FromRadio
 
+from bridges.meshtastic.airtime import DEFAULT, PRESETS, Modem, custom
 from bridges.meshtastic.places import Channel
 
 CHANNELS = 8
@@ -47,6 +48,7 @@ class Station:
         self.notice = ""
         """Its last word to people (a client notification)."""
         self._lora = Config.LoRaConfig()
+        self._knows_lora = False
         self._slots: dict[int, RawChannel] = {}
         self._channels: dict[int, Channel] = {}
 
@@ -75,6 +77,29 @@ class Station:
         return _PRESET_NAMES.get(self._lora.modem_preset, "Custom")
 
     @property
+    def modem(self) -> Modem:
+        """How its modem is set, by which airtime goes; the default's where that is not known."""
+        return self._modem() or DEFAULT
+
+    @property
+    def modem_words(self) -> str:
+        """What `modem` is, for people; it says where it is only assumed."""
+        if self._modem() is not None:
+            return self.preset
+        default = _PRESET_NAMES[_LoRa.LONG_FAST]
+        why = "the radio's preset has no figures here" if self._knows_lora else "the radio has not told its preset yet"
+        return f"assuming {default}: {why}"
+
+    def _modem(self) -> Modem | None:
+        lora = self._lora
+        if not self._knows_lora:
+            return None
+        if not lora.use_preset:
+            return custom(lora.spread_factor, lora.bandwidth, lora.coding_rate)
+        names = {number: name for name, number in _LoRa.ModemPreset.items()}
+        return PRESETS.get(names.get(lora.modem_preset, ""))
+
+    @property
     def region(self) -> str:
         """The region, as the firmware names it."""
         try:
@@ -99,7 +124,7 @@ class Station:
                 self.channels_told = len(self._slots)
             case "config" if said.config.HasField("lora"):
                 self._lora = said.config.lora
-                self.has_told_lora = True
+                self.has_told_lora = self._knows_lora = True
             case "queueStatus":
                 self.queue_free = said.queueStatus.free
             case _:

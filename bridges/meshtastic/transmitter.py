@@ -122,7 +122,7 @@ class Transmitter:
                 if await within(self._clock, left, link.probe()):
                     await self._clock.sleep(min(left, 1.0))
             if self._station.queue_free == 0:
-                raise RateLimited("the radio's transmit queue is full", retry_after_s=BUSY_S)
+                raise RateLimited("the radio's transmit queue is full", retry_after_s=BUSY_S, for_all=True)
 
     async def _try(self, link: Link, packet: MeshPacket, send: Send) -> Certainty:
         attempt = self._attempt = Attempt(packet.id)

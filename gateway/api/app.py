@@ -15,7 +15,9 @@ from gateway.api import (
     reference,
     routes_events,
     routes_health,
+    routes_letters,
     routes_messages,
+    routes_outages,
     routes_queue,
     routes_status,
 )
@@ -44,7 +46,16 @@ def _application(view: GatewayView) -> FastAPI:
     app.state.view = view
     app.state.places = routes_events.Places()
     problems.install(app)
-    for part in (routes_health, routes_status, routes_messages, routes_queue, routes_events, console, reference):
+    routes = (
+        routes_health,
+        routes_status,
+        routes_messages,
+        routes_queue,
+        routes_letters,
+        routes_outages,
+        routes_events,
+    )
+    for part in (*routes, console, reference):
         app.include_router(part.router)
     style = files("gateway.api").joinpath("assets/crossband.css").read_bytes()
 

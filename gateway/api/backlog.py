@@ -1,52 +1,91 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How much waits for each destination, by age: the table that Postfix's ``qshape`` made known."""
+"""How much waits for each destination, by age: the table that Postfix's ``qshape`` made known.
+
+All of it comes from the journal, so it is there while the queue is away.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from gateway.ages import by_age
+from gateway.ages import AGE_NAMES, limits_ms
 from gateway.api.gateway import GatewayView
 from gateway.model import PENDING, BridgeName, State
 
-SAMPLE = 2000
-"""How many deliveries of a destination are looked at one by one, oldest first."""
+COUNT_FOR_S = 2.0
+"""How long one look at the ages may take, for each destination."""
+MOST_CONVERSATIONS = 200
+"""Shown of a destination, the deepest."""
+
+Tallied = Mapping[tuple[BridgeName, State], int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """What one destination has before it: known without counting."""
+
+    destination: BridgeName
+    waiting: int
+    """Deliveries that still have to leave this box."""
+    oldest_ms: int | None
+    """When the oldest of them was received."""
+    dead: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
     """One destination's row."""
 
-    destination: BridgeName
-    waiting: int
-    """Deliveries that still have to leave this box."""
+    backlog: Backlog
     ages: tuple[int, ...]
-    """How many of them by age, as `gateway.ages.AGE_NAMES`; of the oldest `SAMPLE` only."""
+    """How many wait by age, as `gateway.ages.AGE_NAMES`."""
     younger: int
-    """How many more there are, each younger than those."""
-    oldest_ms: int | None
-    """When the oldest of them was received."""
-    dead: int
+    """How many more there are, each younger than those: what the time did not suffice for."""
+    conversations: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """The ages of each conversation, the deepest first; empty unless asked for."""
 
 
-async def shapes(view: GatewayView) -> tuple[Shape, ...]:
-    """Return every destination's row, in the order of the configuration."""
-    tally = await view.journal.tally()
+async def backlogs(view: GatewayView, tally: Tallied) -> tuple[Backlog, ...]:
+    """Return every destination's, in the order of the configuration."""
     oldest = await view.journal.oldest_pending()
-    return tuple([await _shape(view, name, tally, oldest.get(name)) for name in view.settings.bridges])
-
-
-async def _shape(
-    view: GatewayView, name: BridgeName, tally: dict[tuple[BridgeName, State], int], oldest_ms: int | None
-) -> Shape:
-    waiting = sum(count for (bridge, state), count in tally.items() if bridge == name and state in PENDING)
-    seen = (await view.journal.pending(name, after=0, limit=SAMPLE)).deliveries if waiting else ()
-    ages = by_age((delivery.message.received_ms for delivery in seen), view.clock.now_ms())
-    return Shape(
-        destination=name,
-        waiting=waiting,
-        ages=ages,
-        younger=max(0, waiting - len(seen)),
-        oldest_ms=oldest_ms,
-        dead=tally.get((name, State.FAILED), 0),
+    return tuple(
+        Backlog(
+            destination=BridgeName(name),
+            waiting=sum(tally.get((BridgeName(name), state), 0) for state in PENDING),
+            oldest_ms=oldest.get(BridgeName(name)),
+            dead=tally.get((BridgeName(name), State.FAILED), 0),
+        )
+        for name in view.settings.bridges
     )
+
+
+async def shapes(view: GatewayView, *, by_conversation: bool = False, for_s: float | None = None) -> tuple[Shape, ...]:
+    """Return every destination's row, in the order of the configuration."""
+    rows = await backlogs(view, await view.journal.tally())
+    return tuple(
+        [
+            await _shape(view, row, by_conversation=by_conversation, for_s=COUNT_FOR_S if for_s is None else for_s)
+            for row in rows
+        ]
+    )
+
+
+async def _shape(view: GatewayView, row: Backlog, *, by_conversation: bool, for_s: float) -> Shape:
+    if not row.waiting:
+        return Shape(backlog=row, ages=(0,) * len(AGE_NAMES), younger=0)
+    times = limits_ms(view.clock.now_ms())
+    found = await view.journal.overview.ages(row.destination, times, for_s=for_s, by_conversation=by_conversation)
+    ages = total([*found.counts.values(), (0,) * len(AGE_NAMES)])
+    deepest = sorted(found.counts.items(), key=lambda one: -sum(one[1]))[:MOST_CONVERSATIONS]
+    return Shape(
+        backlog=row,
+        ages=ages,
+        younger=0 if found.complete else max(0, row.waiting - sum(ages)),
+        conversations=dict(deepest) if by_conversation else {},
+    )
+
+
+def total(rows: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """Add columns up."""
+    return tuple(map(sum, zip(*rows, strict=True)))

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple, fields
+
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
@@ -12,15 +14,20 @@ from gateway.api.deps import View
 from gateway.api.gateway import GatewayView
 from gateway.api.html import Child, Html, el, page, table
 from gateway.api.records import words_of
+from gateway.api.routes_outages import listed
 from gateway.api.routes_status import status_of
 from gateway.api.schemas import StatusOut
+from gateway.journal import Became, DeadLetters
 from gateway.model import JournalError
 
 router = APIRouter(include_in_schema=False)
 
 REFRESH_S = 10
 _MOST_LETTERS = 50
+_MOST_OUTAGES = 20
 _MOST_WORDS = 80
+_COUNT_FOR_S = 0.3
+"""The page comes again and again: the ages of very much are cut short."""
 
 
 @router.get("/", response_class=HTMLResponse)
@@ -30,7 +37,8 @@ async def console(view: View) -> str:
     nav = el("nav", el("a", "API", href="/docs"), el("a", "Metrics", href="/metrics"))
     header = el("header", el("h1", f"Crossband \u00b7 {status.name}"), nav)
     try:
-        tables = [_backlog(await shapes(view), view.clock.now_ms()), await _dead_letters(view)]
+        rows = await shapes(view, for_s=_COUNT_FOR_S)
+        tables = [_backlog(rows, view.clock.now_ms()), await _dead_letters(view), await _outages(view)]
     except JournalError as error:
         tables = [el("p", f"The journal can't be read: {error}", class_="state down")]
     footer = el("footer", el("p", f"Version {status.version}. Refreshed every {REFRESH_S} seconds."))
@@ -40,13 +48,14 @@ async def console(view: View) -> str:
 
 def _summary(status: StatusOut) -> Html:
     running = in_words((status.now_ms - status.started_ms) / 1000)
-    words = "Accepting messages" if status.ready else f"Not accepting messages: {status.journal.reason}"
+    words = "Accepting messages" if status.ready else "Not accepting messages"
+    words += f": {status.journal.reason}" if status.journal.reason else ""
     queue = status.queue
     told = f"Queue {queue.state}" + (f" \u00b7 {queue.engine}" if queue.engine else "")
     told += f": {queue.reason}" if queue.reason else ""
     return el(
         "section",
-        el("p", words, class_=f"state {'up' if status.ready else 'down'}"),
+        el("p", words, class_=f"state {status.journal.state}"),
         el("p", told, class_=f"state {queue.state}"),
         el("p", f"Running for {running}.", class_="soft"),
     )
@@ -59,7 +68,9 @@ def _bridges(status: StatusOut) -> Html:
             one.kind,
             el("span", one.state, class_=f"state {one.state}"),
             in_words((status.now_ms - one.since_ms) / 1000),
-            one.reason or ", ".join(f"{key} {value}" for key, value in one.describe.items()),
+            one.reason
+            or (one.sending and one.sending.words)
+            or ", ".join(f"{key} {value}" for key, value in one.describe.items()),
         ]
         for one in status.bridges
     ]
@@ -70,14 +81,14 @@ def _bridges(status: StatusOut) -> Html:
 def _backlog(rows: tuple[Shape, ...], now_ms: int) -> Html:
     waiting: list[list[Child]] = [
         [
-            row.destination,
-            row.waiting,
-            *row.ages,
+            row.backlog.destination,
+            row.backlog.waiting,
+            *(count or "" for count in row.ages),
             row.younger or "",
-            "" if row.oldest_ms is None else in_words((now_ms - row.oldest_ms) / 1000),
+            "" if row.backlog.oldest_ms is None else in_words((now_ms - row.backlog.oldest_ms) / 1000),
         ]
         for row in rows
-        if row.waiting
+        if row.backlog.waiting
     ]
     heads = ["Destination", "Waiting", *AGE_NAMES, "Younger", "Oldest"]
     return table("Queue by age", heads, waiting, empty="Nothing waits.")
@@ -94,10 +105,28 @@ async def _dead_letters(view: GatewayView) -> Html:
             letter.reason,
             in_words((now_ms - letter.changed_ms) / 1000),
         ]
-        for letter in await view.journal.failed(limit=_MOST_LETTERS, after=0)
+        for letter in (await view.journal.overview.letters(DeadLetters(), limit=_MOST_LETTERS)).letters
     ]
     heads = ["Id", "To", "From", "Text", "Reason", "Failed"]
     return table("Dead letters", heads, rows, empty="None. What fails for good is kept here to be sent again.")
+
+
+async def _outages(view: GatewayView) -> Html:
+    now_ms = view.clock.now_ms()
+    rows: list[list[Child]] = [
+        [
+            one.name or one.kind.value,
+            el("span", "over" if one.ended_ms else "away", class_=f"state {'up' if one.ended_ms else 'down'}"),
+            f"{in_words((now_ms - one.began_ms) / 1000)} ago",
+            "" if one.lasted_s is None else in_words(one.lasted_s),
+            one.reason,
+            *(count or "" for count in (one.became.buffered, *astuple(one.became))),
+        ]
+        for one in await listed(view, limit=_MOST_OUTAGES, for_s=_COUNT_FOR_S)
+    ]
+    became = [each.name.capitalize() for each in fields(Became)]
+    heads = ["What", "State", "Began", "Lasted", "Reason", "Buffered", *became]
+    return table("Outages", heads, rows, empty="Nothing has been away.")
 
 
 def _short(text: str) -> str:

@@ -21,6 +21,7 @@ def _view(request: Request) -> GatewayView:
 
 View = Annotated[GatewayView, Depends(_view)]
 After = Annotated[int | None, Query(ge=0, le=2**62, description="Continue after this; newest page if absent")]
+Before = Annotated[int | None, Query(ge=1, le=2**62, description="Only what is before this; the newest if absent")]
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE)]
 
 

@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from gateway.config import Settings
-from gateway.journal import Accepted, Journal, Seen
+from gateway.costs import Price
+from gateway.journal import Accepted, DeadLetters, Journal, Seen
 from gateway.metrics import Metrics
 from gateway.model import Address, BridgeName, Clock, DeliveryId, Message, Node
 from gateway.outbox.outbox import Outbox
+from gateway.redrive import Redrives
 from gateway.status import BridgeStatus, DryPart, EventHub, JournalStatus, QueueStatus
 
 
@@ -67,6 +69,10 @@ class GatewayView(Protocol):
         """Whether messages can be accepted: up is what `/readyz` means by ready."""
         ...
 
+    def dropped(self) -> Mapping[str, int]:
+        """How many records (never messages) were dropped at a limit, by kind."""
+        ...
+
     def nodes(self) -> Sequence[tuple[BridgeName, Node]]:
         """Everyone the bridges know of."""
         ...
@@ -77,6 +83,15 @@ class GatewayView(Protocol):
 
     async def dry_run(self, text: str, route: str) -> Sequence[DryPart]:
         """Return what would be sent, and send nothing."""
+        ...
+
+    @property
+    def redrives(self) -> Redrives:
+        """Sends many dead letters again, at a pace."""
+        ...
+
+    async def price(self, which: DeadLetters) -> Price:
+        """Return what sending these dead letters again would cost, and send nothing."""
         ...
 
     async def redrive(self, ids: Sequence[DeliveryId]) -> tuple[DeliveryId, ...]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -11,8 +12,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as CONTENT_TYPE
 from prometheus_client.registry import Collector
 
-from gateway.api.backlog import Shape, shapes
+from gateway.api.backlog import Backlog, backlogs
 from gateway.api.gateway import GatewayView
+from gateway.journal import Outage
 from gateway.link import LinkState
 from gateway.model import BridgeName, JournalError, State
 from gateway.status import StoreState
@@ -28,11 +30,14 @@ async def exposition(view: GatewayView) -> bytes:
     """Return the text format. While the journal can't be read, what needs it is left out."""
     try:
         tally = await view.journal.tally()
-        rows = await shapes(view)
+        rows = await backlogs(view, tally)
+        outages = await view.journal.outages.latest()
     except JournalError:
-        tally, rows = {}, ()
+        tally, rows, outages = {}, (), ()
     moment = CollectorRegistry()
-    moment.register(_Moment([*_states(view), *_deliveries(tally), *_backlog(view, rows)]))
+    moment.register(
+        _Moment([*_states(view), *_deliveries(tally), *_backlog(view, rows), *_outages(view, outages), _redrive(view)])
+    )
     return generate_latest(view.metrics.registry) + generate_latest(moment)
 
 
@@ -59,16 +64,29 @@ def _states(view: GatewayView) -> list[Metric]:
     for status in bridges:
         for kind, count in _bounded(status.counters).items():
             noticed.add_metric((status.name, kind), count)
+    dropped = CounterMetricFamily("crossband_dropped", "Records dropped at a limit; never messages.", labels=("kind",))
+    for kind, count in view.dropped().items():
+        dropped.add_metric((kind,), count)
     since = {(status.name,): status.since_ms / 1000 for status in bridges}
+    held = {(one.name,): float(one.sending.holds_back) for one in bridges if one.sending}
+    opened = CounterMetricFamily("crossband_breaker_opened", "How often sending was held back.", labels=("bridge",))
+    for status in bridges:
+        opened.add_metric((status.name,), status.held_back)
     up = {(status.name,): float(status.state is LinkState.UP) for status in bridges}
     return [
         _gauge("build_info", "Which version runs.", {(version(),): 1}, ("version",)),
         _gauge("start_time_seconds", "When it started, by its own clock.", {(): view.started_ms / 1000}),
-        _gauge("journal_up", "Whether messages can be accepted.", {(): float(journal is StoreState.UP)}),
-        _gauge("queue_up", "Whether the queue can be used.", {(): float(queue is StoreState.UP)}),
+        _gauge("journal_up", "Whether messages can be accepted.", {(): float(journal.is_usable)}),
+        _gauge("journal_slow", "Whether writing to the journal takes long.", {(): float(journal is StoreState.SLOW)}),
+        _gauge("queue_up", "Whether the queue can be used.", {(): float(queue.is_usable)}),
+        _gauge("queue_refused", "Whether only an operator can mend that.", {(): float(queue is StoreState.REFUSED)}),
+        _gauge("queue_slow", "Whether the queue's server takes long to answer.", {(): float(queue is StoreState.SLOW)}),
         _gauge("bridge_up", "Whether a bridge is connected.", up, ("bridge",)),
         _gauge("bridge_state_timestamp_seconds", "Since when it has been so.", since, ("bridge",)),
+        _gauge("breaker_open", "Whether sending to a bridge is held back.", held, ("bridge",)),
+        opened,
         noticed,
+        dropped,
     ]
 
 
@@ -77,7 +95,7 @@ def _deliveries(tally: Mapping[tuple[BridgeName, State], int]) -> list[Metric]:
     return [_gauge("deliveries", "Deliveries the journal keeps, by state.", rows, ("bridge", "state"))]
 
 
-def _backlog(view: GatewayView, rows: tuple[Shape, ...]) -> list[Metric]:
+def _backlog(view: GatewayView, rows: tuple[Backlog, ...]) -> list[Metric]:
     now_ms = view.clock.now_ms()
     ages = {(row.destination,): _age_s(row.oldest_ms, now_ms) for row in rows}
     labels = ("destination",)
@@ -86,6 +104,28 @@ def _backlog(view: GatewayView, rows: tuple[Shape, ...]) -> list[Metric]:
         _gauge("queue_oldest_age_seconds", "Age of the oldest that waits; 0 if none does.", ages, labels),
         _gauge("dead_letters", "Deliveries that failed.", {(row.destination,): row.dead for row in rows}, labels),
     ]
+
+
+def _outages(view: GatewayView, latest: tuple[Outage, ...]) -> list[Metric]:
+    """Of each thing the latest: what is over is told once the next begins."""
+    now_ms = view.clock.now_ms()
+    labels = ("kind", "name")
+    lasted = {(one.kind.value, one.name): ((one.ended_ms or now_ms) - one.began_ms) / 1000 for one in latest}
+    is_open = {(one.kind.value, one.name): float(one.ended_ms is None) for one in latest}
+    became: dict[tuple[str, ...], float] = {
+        (one.kind.value, one.name, what): count for one in latest for what, count in asdict(one.became).items()
+    }
+    return [
+        _gauge("outage_open", "Whether the latest outage is not over.", is_open, labels),
+        _gauge("outage_seconds", "How long the latest outage lasted, or has so far.", lasted, labels),
+        _gauge("outage_deliveries", "What had to wait for it, by what became.", became, (*labels, "became")),
+    ]
+
+
+def _redrive(view: GatewayView) -> Metric:
+    job = view.redrives.progress
+    left = 0 if job is None or job.ended_ms is not None else max(0, job.total - job.sent - job.left)
+    return _gauge("redrive_remaining", "Dead letters still to be sent again, of a job that runs.", {(): left})
 
 
 def _age_s(oldest_ms: int | None, now_ms: int) -> float:

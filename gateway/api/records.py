@@ -3,11 +3,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import assert_never
 
-from gateway.api.schemas import ChangeOut, DeadLetterOut, DeliveryOut, MessageOut, WaitingOut
+from fastapi import HTTPException
+
+from gateway.ages import AGE_NAMES
+from gateway.api.backlog import Shape, total
+from gateway.api.schemas import ChangeOut, DeliveryOut, IdsOut, MessageOut, ShapeOut, WaitingOut
+from gateway.api.schemas_letters import DeadLetterOut
 from gateway.journal import DeadLetter, DeliveryRecord, MessageRecord
-from gateway.model import Content, Delivery, Edit, Reaction, Redaction, Text
+from gateway.model import Content, Delivery, DeliveryId, Edit, Reaction, Redaction, Text
 
 
 def message_out(record: MessageRecord) -> MessageOut:
@@ -65,6 +71,60 @@ def dead_letter_out(letter: DeadLetter) -> DeadLetterOut:
     )
 
 
+def shape_out(shape: Shape, now_ms: int) -> ShapeOut:
+    """Write one destination's row."""
+    return ShapeOut(
+        destination=shape.backlog.destination,
+        conversation=None,
+        waiting=shape.backlog.waiting,
+        ages=dict(zip(AGE_NAMES, shape.ages, strict=True)),
+        younger=shape.younger,
+        oldest_age_s=age_s(shape.backlog.oldest_ms, now_ms),
+        dead=shape.backlog.dead,
+    )
+
+
+def conversations_out(shape: Shape) -> Iterator[ShapeOut]:
+    """Write the rows of a destination's conversations. Of what was not counted nobody knows whose it is."""
+    for conversation, ages in shape.conversations.items():
+        yield ShapeOut(
+            destination=shape.backlog.destination,
+            conversation=conversation,
+            waiting=sum(ages),
+            ages=dict(zip(AGE_NAMES, ages, strict=True)),
+            younger=0,
+            oldest_age_s=None,
+            dead=0,
+        )
+
+
+def total_out(shapes: Sequence[Shape], now_ms: int) -> ShapeOut:
+    """Write the row of all destinations together."""
+    oldest = [one.backlog.oldest_ms for one in shapes if one.backlog.oldest_ms is not None]
+    ages = total([*(one.ages for one in shapes), (0,) * len(AGE_NAMES)])
+    return ShapeOut(
+        destination=None,
+        conversation=None,
+        waiting=sum(one.backlog.waiting for one in shapes),
+        ages=dict(zip(AGE_NAMES, ages, strict=True)),
+        younger=sum(one.younger for one in shapes),
+        oldest_age_s=age_s(min(oldest, default=None), now_ms),
+        dead=sum(one.backlog.dead for one in shapes),
+    )
+
+
+def age_s(at_ms: int | None, now_ms: int) -> float | None:
+    """Return how long ago that was; None for never."""
+    return None if at_ms is None else max(0, now_ms - at_ms) / 1000
+
+
+def done(ids: tuple[DeliveryId, ...], otherwise: str) -> IdsOut:
+    """Write to which deliveries something was done; 404 if to none."""
+    if not ids:
+        raise HTTPException(404, otherwise)
+    return IdsOut(ids=list(ids))
+
+
 def words_of(content: Content) -> str:
     """Return what a content says, as a line for people; empty for a redaction."""
     match content:
@@ -88,5 +148,10 @@ def _delivery(record: DeliveryRecord) -> DeliveryOut:
         reason=record.reason,
         changed_ms=record.changed_ms,
         remote_id=record.remote_id,
-        history=[ChangeOut(at_ms=one.at_ms, state=one.state.value, reason=one.reason) for one in record.history],
+        history=history_out(record),
     )
+
+
+def history_out(record: DeliveryRecord) -> list[ChangeOut]:
+    """Write every state a delivery was in."""
+    return [ChangeOut(at_ms=one.at_ms, state=one.state.value, reason=one.reason) for one in record.history]

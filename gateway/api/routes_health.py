@@ -10,7 +10,6 @@ from gateway.api.deps import View
 from gateway.api.guard import TRUSTED
 from gateway.api.metrics import CONTENT_TYPE, exposition
 from gateway.link import LinkState
-from gateway.status import StoreState
 
 router = APIRouter(tags=["health"])
 
@@ -28,8 +27,8 @@ async def readyz(request: Request, view: View) -> Response:
     Why one is not ok is told to who has the token: reasons hold addresses.
     """
     journal, queue = view.journal_state(), view.queue_state()
-    rows = [("journal", journal.state is StoreState.UP, journal.reason)]
-    rows.append(("queue", queue.state is StoreState.UP, queue.reason))
+    rows = [("journal", journal.state.is_usable, journal.reason)]
+    rows.append(("queue", queue.state.is_usable, queue.reason))
     rows += [(f"bridge {status.name}", status.state is LinkState.UP, status.reason) for status in view.bridges()]
     told = bool(request.scope.get(TRUSTED))
     lines = [f"[{'+' if up else '-'}]{name} {_word(reason if told else '', up=up)}" for name, up, reason in rows]
@@ -39,7 +38,9 @@ async def readyz(request: Request, view: View) -> Response:
 
 
 def _word(reason: str, *, up: bool) -> str:
-    return "ok" if up else reason or "not ok"
+    if up:
+        return f"ok ({reason})" if reason else "ok"
+    return reason or "not ok"
 
 
 @router.get("/metrics", response_class=PlainTextResponse)

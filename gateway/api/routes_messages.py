@@ -6,13 +6,14 @@ from __future__ import annotations
 import secrets
 from typing import Annotated
 
-from fastapi import APIRouter, Header, HTTPException
+from fastapi import APIRouter, Header, HTTPException, Query
 
-from gateway.api.deps import After, Limit, View, known_address, known_route
+from gateway.api.deps import After, Before, Limit, View, known_address, known_route
 from gateway.api.gateway import GatewayView
 from gateway.api.records import message_out, words_of
 from gateway.api.schemas import MessageOut, MessagePage, Post, PostedOut
-from gateway.journal import MessageRecord, Seen
+from gateway.journal import MessageRecord, Messages, Seen
+from gateway.journal.overview import LAST
 from gateway.model import (
     API_ADDRESS,
     Address,
@@ -22,6 +23,7 @@ from gateway.model import (
     RemoteId,
     Sender,
     SenderId,
+    State,
     Text,
     message_id,
 )
@@ -29,6 +31,7 @@ from gateway.routing import Route
 
 router = APIRouter(prefix="/api/v1/messages", tags=["messages"])
 
+Age = Annotated[int | None, Query(ge=0, le=10**9, description="Seconds since it was received")]
 IdempotencyKey = Annotated[
     str | None,
     Header(
@@ -42,12 +45,36 @@ IdempotencyKey = Annotated[
 
 
 @router.get("")
-async def messages(view: View, after: After = None, address: str | None = None, limit: Limit = 100) -> MessagePage:
-    """Return messages in the order they were accepted; without `after`, the newest."""
-    at = None if address is None else known_address(view, address)
-    found = await view.journal.messages(after=after or 0, address=at, limit=limit, latest=after is None)
-    next_after = found[-1].seq if found else None
-    return MessagePage(messages=[message_out(one) for one in found], next_after=next_after)
+async def messages(
+    view: View,
+    *,
+    address: str | None = None,
+    state: State | None = None,
+    older_than_s: Age = None,
+    newer_than_s: Age = None,
+    after: After = None,
+    before: Before = None,
+    limit: Limit = 100,
+) -> MessagePage:
+    """Return messages in the order they were accepted; without `after`, the newest, or the newest of `before`.
+
+    `address`: that came from there or went there; `state`: with a delivery in it. A page may be short, or
+    empty, and yet not the last: go by `next_after` and `next_before`.
+    """
+    now_ms = view.clock.now_ms()
+    which = Messages(
+        address=None if address is None else known_address(view, address),
+        state=state,
+        since_ms=None if newer_than_s is None else now_ms - newer_than_s * 1000,
+        until_ms=None if older_than_s is None else now_ms - older_than_s * 1000,
+    )
+    found = await view.journal.overview.messages(which, after=after, before=before or LAST, limit=limit)
+    last = found.messages[-1].seq if found.messages else None
+    return MessagePage(
+        messages=[message_out(one) for one in found.messages],
+        next_after=found.following or last if after is not None else last,
+        next_before=found.following if after is None else None,
+    )
 
 
 @router.get("/{id}")

@@ -1,42 +1,53 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What waits and what failed, and what the operator can do about it."""
+"""What waits, and what the operator can do about it."""
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from fastapi import APIRouter, HTTPException
 
-from gateway.ages import AGE_NAMES
-from gateway.api.backlog import Shape, shapes
+from gateway.api.backlog import shapes
 from gateway.api.deps import After, Limit, View, known_bridge
 from gateway.api.gateway import GatewayView
-from gateway.api.records import dead_letter_out, waiting_out
+from gateway.api.records import age_s, conversations_out, done, message_out, shape_out, total_out, waiting_out
 from gateway.api.schemas import (
-    ConversationOut,
-    DeadLetterPage,
     IdsOut,
+    LaneOut,
+    MessageOut,
     QueueOut,
     RetriedOut,
     RetryIn,
-    ShapeOut,
     StoreOut,
     WaitingPage,
 )
+from gateway.journal import MessageRecord
 from gateway.model import BridgeName, DeliveryId, OutboxError
 
 router = APIRouter(prefix="/api/v1", tags=["queue"])
 
-MAX_CONVERSATIONS = 200
+MAX_LANES = 200
+
+
+class By(StrEnum):
+    """What there is a row for."""
+
+    DESTINATION = "destination"
+    CONVERSATION = "conversation"
 
 
 @router.get("/queue")
-async def queue(view: View) -> QueueOut:
-    """Return how much waits for each destination, by age. It answers while the queue is away too."""
+async def queue(view: View, by: By = By.DESTINATION) -> QueueOut:
+    """Return how much waits, by age. It answers while the queue is away too."""
     state = view.queue_state()
     now_ms = view.clock.now_ms()
+    rows = await shapes(view, by_conversation=by is By.CONVERSATION)
     return QueueOut(
         queue=StoreOut(state=state.state.value, reason=state.reason, engine=state.engine),
-        destinations=[shape_out(one, now_ms) for one in await shapes(view)],
-        conversations=await _conversations(view, now_ms),
+        total=total_out(rows, now_ms),
+        destinations=[shape_out(one, now_ms) for one in rows],
+        conversations=[row for one in rows for row in conversations_out(one)],
+        lanes=await _lanes(view, now_ms),
     )
 
 
@@ -61,66 +72,34 @@ async def retry(asked: RetryIn, view: View) -> RetriedOut:
     return RetriedOut(destinations=list(done))
 
 
+@router.get("/deliveries/{id}")
+async def delivery(id: str, view: View) -> MessageOut:
+    """Return one delivery with every change of state: its message, and of its deliveries only this."""
+    kept = await view.journal.delivery(DeliveryId(id))
+    if kept is None:
+        raise HTTPException(404, f"there is no delivery {id!r}, or no more")
+    return message_out(MessageRecord(message=kept.message, seq=kept.seq, deliveries=(kept.record,)))
+
+
 @router.post("/deliveries/{id}/cancel")
 async def cancel(id: str, view: View) -> IdsOut:
     """Take a delivery that waits off the queue, for good."""
-    return _done(await view.cancel([DeliveryId(id)]), f"no delivery {id!r} is waiting; it may be on its way already")
+    return done(await view.cancel([DeliveryId(id)]), f"no delivery {id!r} is waiting; it may be on its way already")
 
 
-@router.get("/dead-letters")
-async def dead_letters(view: View, after: After = None, limit: Limit = 100) -> DeadLetterPage:
-    """Return the deliveries that failed for good, in the order their messages were accepted."""
-    found = [dead_letter_out(one) for one in await view.journal.failed(limit=limit, after=after or 0)]
-    return DeadLetterPage(dead_letters=found, next_after=found[-1].seq if len(found) >= limit else None)
-
-
-@router.post("/dead-letters/{id}/redrive")
-async def redrive(id: str, view: View) -> IdsOut:
-    """Send a dead letter again, at the end of its lane."""
-    return _done(await view.redrive([DeliveryId(id)]), f"there is no dead letter {id!r}")
-
-
-@router.delete("/dead-letters/{id}")
-async def drop(id: str, view: View) -> IdsOut:
-    """Forget a dead letter. It can't be sent after that."""
-    return _done(await view.drop([DeliveryId(id)]), f"there is no dead letter {id!r}")
-
-
-def shape_out(shape: Shape, now_ms: int) -> ShapeOut:
-    """Write one destination's row."""
-    return ShapeOut(
-        destination=shape.destination,
-        waiting=shape.waiting,
-        ages=dict(zip(AGE_NAMES, shape.ages, strict=True)),
-        younger=shape.younger,
-        oldest_age_s=_age_s(shape.oldest_ms, now_ms),
-        dead=shape.dead,
-    )
-
-
-async def _conversations(view: GatewayView, now_ms: int) -> list[ConversationOut]:
+async def _lanes(view: GatewayView, now_ms: int) -> list[LaneOut]:
     names = [BridgeName(name) for name in view.settings.bridges]
     try:
-        depths = await view.outbox.depth(names, limit=MAX_CONVERSATIONS)
+        depths = await view.outbox.depth(names, limit=MAX_LANES)
     except OutboxError:
         return []
     return [
-        ConversationOut(
+        LaneOut(
             destination=one.destination,
             lane=one.lane,
             conversation=one.conversation,
             waiting=one.waiting,
-            oldest_age_s=_age_s(one.oldest_ms, now_ms),
+            oldest_age_s=age_s(one.oldest_ms, now_ms),
         )
         for one in depths
     ]
-
-
-def _age_s(received_ms: int | None, now_ms: int) -> float | None:
-    return None if received_ms is None else max(0, now_ms - received_ms) / 1000
-
-
-def _done(ids: tuple[DeliveryId, ...], otherwise: str) -> IdsOut:
-    if not ids:
-        raise HTTPException(404, otherwise)
-    return IdsOut(ids=list(ids))

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 
 from fastapi import APIRouter
 
+from gateway.ages import in_words
 from gateway.api.deps import View, known_route
 from gateway.api.gateway import GatewayView
-from gateway.api.schemas import BridgeOut, NodeOut, PartOut, RouteOut, StatusOut, StoreOut, TestIn
+from gateway.api.schemas import BridgeOut, NodeOut, PartOut, RouteOut, SendingOut, StatusOut, StoreOut, TestIn
+from gateway.breaker import BreakerState, Look
 from gateway.model import BridgeName, JournalError, State
 from gateway.routing import Route
-from gateway.status import BridgeStatus, StoreState
+from gateway.status import BridgeStatus
 from gateway.version import version
 
 router = APIRouter(prefix="/api/v1", tags=["status"])
@@ -27,7 +29,8 @@ async def status(view: View) -> StatusOut:
 @router.get("/bridges")
 async def bridges(view: View) -> list[BridgeOut]:
     """Return every bridge: is it up, since when, and why not."""
-    return [_bridge(one) for one in view.bridges()]
+    now_ms = view.clock.now_ms()
+    return [_bridge(one, now_ms) for one in view.bridges()]
 
 
 @router.get("/routes")
@@ -86,10 +89,10 @@ async def status_of(view: GatewayView) -> StatusOut:
         version=version(),
         now_ms=view.clock.now_ms(),
         started_ms=view.started_ms,
-        ready=journal.state is StoreState.UP,
+        ready=journal.state.is_usable,
         journal=StoreOut(state=journal.state.value, reason=journal.reason),
         queue=StoreOut(state=queue.state.value, reason=queue.reason, engine=queue.engine),
-        bridges=[_bridge(one) for one in view.bridges()],
+        bridges=[_bridge(one, view.clock.now_ms()) for one in view.bridges()],
         deliveries=_by_destination(tally),
     )
 
@@ -101,7 +104,7 @@ def _by_destination(tally: Mapping[tuple[BridgeName, State], int]) -> dict[str, 
     return found
 
 
-def _bridge(one: BridgeStatus) -> BridgeOut:
+def _bridge(one: BridgeStatus, now_ms: int) -> BridgeOut:
     return BridgeOut(
         name=one.name,
         kind=one.kind,
@@ -110,7 +113,28 @@ def _bridge(one: BridgeStatus) -> BridgeOut:
         since_ms=one.since_ms,
         describe=dict(one.describe),
         counters=dict(one.counters),
+        sending=None if one.sending is None else _sending(one.sending, one.held_back, now_ms),
     )
+
+
+def _sending(look: Look, held_back: int, now_ms: int) -> SendingOut:
+    return SendingOut(
+        state=look.state.value,
+        reason=look.reason,
+        since_ms=now_ms - round(look.for_s * 1000),
+        next_try_ms=None if look.probe_in_s is None else now_ms + round(look.probe_in_s * 1000),
+        held_back=held_back,
+        words=_words(look),
+    )
+
+
+def _words(look: Look) -> str:
+    if look.state is BreakerState.CLOSED:
+        return ""
+    if look.probe_in_s == 0:
+        return f"sending was held back, the next message finds out: {look.reason}"
+    then = "trying now" if look.probe_in_s is None else f"next try in {in_words(look.probe_in_s)}"
+    return f"sending is held back: {look.reason}; {then}"
 
 
 def _route(route: Route) -> RouteOut:

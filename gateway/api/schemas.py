@@ -30,6 +30,17 @@ class StoreOut(Said):
     engine: str = ""
 
 
+class SendingOut(Said):
+    """Whether messages are sent to a bridge: its circuit breaker."""
+
+    state: str = Field(description="closed: they are; open: held back; half-open: the next one finds out")
+    reason: str
+    since_ms: int
+    next_try_ms: int | None = Field(description="When the next message may find out; null: one does now, or no need")
+    held_back: int = Field(description="How often they were held back since the start")
+    words: str = Field(description="The same for people; empty while nothing is held back")
+
+
 class BridgeOut(Said):
     """One bridge."""
 
@@ -40,6 +51,7 @@ class BridgeOut(Said):
     since_ms: int
     describe: dict[str, str]
     counters: dict[str, int] = Field(description="Things skipped or noticed, a kind each")
+    sending: SendingOut | None = None
 
 
 class StatusOut(Said):
@@ -82,18 +94,19 @@ class NodeOut(Said):
 
 
 class ShapeOut(Said):
-    """How much waits for one destination."""
+    """How much waits, by age: in all, for one destination, or for one conversation of it."""
 
-    destination: str
+    destination: str | None = Field(description="Null: all of them")
+    conversation: str | None = Field(description="Null: all of them")
     waiting: int
-    ages: dict[str, int] = Field(description="Of the oldest 2000, by age")
-    younger: int = Field(description="How many more there are")
-    oldest_age_s: float | None
+    ages: dict[str, int] = Field(description="How many, by age")
+    younger: int = Field(description="More there are, each younger: counting them all would take too long")
+    oldest_age_s: float | None = Field(description="Of the oldest that waits; null if none does, or not looked up")
     dead: int
 
 
-class ConversationOut(Said):
-    """How much of the queue is one conversation's."""
+class LaneOut(Said):
+    """How much of the queue is one conversation's, in one lane."""
 
     destination: str
     lane: str
@@ -106,8 +119,10 @@ class QueueOut(Said):
     """Everything that waits."""
 
     queue: StoreOut
+    total: ShapeOut
     destinations: list[ShapeOut]
-    conversations: list[ConversationOut] = Field(description="Deepest first; empty while the queue is away")
+    conversations: list[ShapeOut] = Field(description="With `by=conversation`: of each destination the 200 deepest")
+    lanes: list[LaneOut] = Field(description="As the queue has it, deepest first; empty while it is away")
 
 
 class WaitingOut(Said):
@@ -176,30 +191,8 @@ class MessagePage(Said):
     """Messages in the order they were accepted."""
 
     messages: list[MessageOut]
-    next_after: int | None = Field(description="Give it as `after` for the next page; null: this is all so far")
-
-
-class DeadLetterOut(Said):
-    """A delivery that failed for good, until someone sends it again."""
-
-    id: str
-    message: str
-    seq: int
-    to: str
-    part: int
-    parts: int
-    reason: str
-    failed_ms: int
-    sender: str
-    origin: str
-    text: str
-
-
-class DeadLetterPage(Said):
-    """Dead letters in the order their messages were accepted."""
-
-    dead_letters: list[DeadLetterOut]
-    next_after: int | None
+    next_after: int | None = Field(description="Give it as `after` for newer ones; null: this is all so far")
+    next_before: int | None = Field(description="Give it as `before` for older ones; null: there are none")
 
 
 class Post(Asked):

@@ -7,13 +7,16 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.cli import context
-from gateway.cli.output import Form, Output, Row, say, show, show_one, shown, when
+from gateway.cli import context, redriving
+from gateway.cli.output import Form, Output, Row, histories, say, show, show_one, shown, when
 from gateway.cli.queue import each
-from gateway.control import Control, Refused, segment
+from gateway.control import Control, segment
 
 Ids = Annotated[list[str] | None, typer.Argument(help="Dead letters' ids.")]
 All = Annotated[bool, typer.Option("--all", help="All of them.")]
+Destination = Annotated[str | None, typer.Option(help="Only those for this bridge.")]
+Reason = Annotated[str | None, typer.Option(help="Only those with these words in their reason.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
 
 
 def build() -> typer.Typer:
@@ -30,12 +33,27 @@ def build() -> typer.Typer:
 def letters(ctx: typer.Context, output: Output = Form.TABLE) -> None:
     """List the dead letters; or show, redrive, drop."""
     if ctx.invoked_subcommand is None:
-        list_letters(ctx, output)
+        list_letters(ctx, output=output)
 
 
-def list_letters(ctx: typer.Context, output: Output = Form.TABLE) -> None:
-    """List them in the order their messages were accepted."""
+def list_letters(
+    ctx: typer.Context,
+    *,
+    destination: Destination = None,
+    reason: Reason = None,
+    limit: Annotated[int | None, typer.Option(min=1, max=500, help="Only so many; else all.")] = None,
+    before: Annotated[int | None, typer.Option(min=1, help="Only those of messages before this number.")] = None,
+    output: Output = Form.TABLE,
+) -> None:
+    """List them; those whose messages were accepted last come first."""
+    control = context.of(ctx).control()
+    query = {"destination": destination, "reason": reason}
+    if limit is None and before is None:
+        rows = list(_pages(control, query))
+    else:
+        rows = control.get("/dead-letters", limit=limit or 100, before=before, **query)["dead_letters"]
     columns = {
+        "no": lambda row: row["seq"],
         "id": lambda row: row["id"],
         "to": lambda row: row["to"],
         "failed": lambda row: when(row["failed_ms"]),
@@ -43,17 +61,14 @@ def list_letters(ctx: typer.Context, output: Output = Form.TABLE) -> None:
         "sender": lambda row: row["sender"],
         "text": lambda row: shown(row["text"]),
     }
-    show(list(_pages(context.of(ctx).control())), columns, output, empty="there are no dead letters")
+    show(rows, columns, output, empty="there are no dead letters")
 
 
 def show_letter(
     ctx: typer.Context, id: Annotated[str, typer.Argument(help="Its id.")], output: Output = Form.TABLE
 ) -> None:
-    """Show one with its whole text."""
-    found = next((row for row in _pages(context.of(ctx).control()) if row["id"] == id), None)
-    if found is None:
-        raise Refused(404, f"there is no dead letter {id!r}")
-    show_one(found, output, _tell)
+    """Show one with its whole text and every state it was in."""
+    show_one(context.of(ctx).control().get(f"/dead-letters/{segment(id)}"), output, _tell)
 
 
 def _tell(row: Row) -> None:
@@ -61,26 +76,79 @@ def _tell(row: Row) -> None:
     typer.echo(f"from {shown(row['sender'])} in {row['origin']} to {row['to']}")
     typer.echo(f"failed {when(row['failed_ms'])}: {row['reason']}")
     typer.echo(shown(row["text"], most=10_000))
+    histories([row])
 
 
-def redrive(ctx: typer.Context, ids: Ids = None, every: All = False) -> None:
-    """Send dead letters again, at the end of their lanes."""
+def redrive(
+    ctx: typer.Context,
+    ids: Ids = None,
+    *,
+    every: All = False,
+    destination: Destination = None,
+    reason: Reason = None,
+    pace: Annotated[int, typer.Option(min=1, max=6000, help="Letters a minute.")] = 60,
+    yes: Yes = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Don't wait for the end; the gateway goes on.")] = False,
+    progress: Annotated[bool, typer.Option("--progress", help="Only show how far it is.")] = False,
+    stop: Annotated[bool, typer.Option("--stop", help="Stop what is going on.")] = False,
+) -> None:
+    """Send dead letters again, at a pace, at the end of their lanes; says first what that costs on the air.
+
+    The gateway does it by itself, also after a restart, and waits while much else waits to go there.
+    """
     control = context.of(ctx).control()
-    _each(control, ids, lambda one: control.post(f"/dead-letters/{segment(one)}/redrive"), "sent again", every=every)
+    if stop:
+        control.delete("/dead-letters/redrive")
+    if stop or progress:
+        redriving.tell(control)
+        return
+    asked = _chosen(ids, destination, reason, every=every)
+    redriving.say_price(control, asked, pace)
+    _agree(yes=yes, to="send them again")
+    redriving.redrive(control, asked, pace, wait=not detach)
 
 
-def drop(ctx: typer.Context, ids: Ids = None, every: All = False) -> None:
+def drop(
+    ctx: typer.Context,
+    ids: Ids = None,
+    *,
+    every: All = False,
+    destination: Destination = None,
+    reason: Reason = None,
+    yes: Yes = False,
+) -> None:
     """Forget dead letters. They can't be sent after that."""
     control = context.of(ctx).control()
-    _each(control, ids, lambda one: control.delete(f"/dead-letters/{segment(one)}"), "dropped", every=every)
+    asked = _chosen(ids, destination, reason, every=every)
+    if ids:
+        each(ids, lambda one: control.delete(f"/dead-letters/{segment(one)}"), "dropped")
+        return
+    say(f"{control.post('/dead-letters/price', asked)['total']} dead letters or more")
+    _agree(yes=yes, to="forget them for good")
+    more = True
+    while more:
+        dropped = control.post("/dead-letters/drop", asked)
+        more = dropped["more"]
+        for one in dropped["ids"]:
+            typer.echo(one)
 
 
-def _each(control: Control, ids: list[str] | None, do: Any, done: str, *, every: bool) -> None:
-    if bool(ids) == every:
-        say("name dead letters by their ids, or say --all")
+def _chosen(ids: list[str] | None, destination: str | None, reason: str | None, *, every: bool) -> dict[str, Any]:
+    if bool(ids) == (every or destination is not None or reason is not None):
+        say("name dead letters by their ids, or say --all, --destination or --reason")
         raise typer.Exit(2)
-    each(ids or [row["id"] for row in _pages(control)], do, done)
+    return {"ids": ids or [], "destination": destination, "reason": reason or ""}
 
 
-def _pages(control: Control) -> Any:
-    return control.pages("/dead-letters", "dead_letters")
+def _agree(*, yes: bool, to: str) -> None:
+    if yes:
+        return
+    if not redriving.someone_is_there():
+        say(f"nobody is here to ask: add --yes to {to}")
+        raise typer.Exit(2)
+    if not typer.confirm(f"{to[0].upper()}{to[1:]}?", err=True):
+        raise typer.Exit(1)
+
+
+def _pages(control: Control, query: dict[str, str | None]) -> Any:
+    return control.pages("/dead-letters", "dead_letters", **query)

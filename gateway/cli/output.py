@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
+
+from gateway.ages import in_words
 
 
 class Form(StrEnum):
@@ -24,6 +26,8 @@ class Form(StrEnum):
 Output = Annotated[Form, typer.Option("-o", "--output", help="How to write it.")]
 
 Row = Mapping[str, Any]
+_PENDING = frozenset({"waiting", "queued", "sending"})
+
 Columns = Mapping[str, Callable[[Row], object]]
 """Heading → what stands there."""
 
@@ -72,6 +76,45 @@ def shown(text: object, most: int = 60) -> str:
     """Return a text as one line that can't steer the terminal."""
     line = "".join(char if char.isprintable() else " " for char in " ".join(str(text).split()))
     return line if len(line) <= most else f"{line[: most - 1]}…"
+
+
+def histories(deliveries: Sequence[Row], now_ms: int | None = None) -> None:
+    """Write every state these deliveries were in: when, for how long, and why.
+
+    `now_ms`: by the gateway's clock; then the states of those that still have to leave have lasted until now.
+    """
+    rows = [row for one in deliveries for row in _states(one, now_ms)]
+    columns = {
+        "delivery": lambda row: row["id"],
+        "to": lambda row: row["to"],
+        "part": lambda row: row["part"],
+        "at": lambda row: when(row["at_ms"]),
+        "state": lambda row: row["state"],
+        "for": lambda row: row["for"],
+        "reason": lambda row: row["reason"],
+    }
+    show(rows, columns, Form.TABLE, empty="it goes nowhere: no route holds its address")
+
+
+def _states(delivery: Row, now_ms: int | None) -> Iterator[Row]:
+    changes = delivery["history"]
+    for nth, change in enumerate(changes):
+        is_last = nth + 1 == len(changes)
+        until_ms = now_ms if is_last else changes[nth + 1]["at_ms"]
+        lasts = is_last and change["state"] in _PENDING
+        known = until_ms is not None and (lasts or not is_last)
+        yield {
+            "id": delivery["id"] if nth == 0 else "",
+            "to": delivery["to"] if nth == 0 else "",
+            "part": f"{delivery['part']}/{delivery['parts']}" if nth == 0 else "",
+            **change,
+            "for": _duration(until_ms - change["at_ms"]) + (" so far" if lasts else "") if known else "",
+        }
+
+
+def _duration(ms: int) -> str:
+    """Return how long that was; under ten seconds to the millisecond."""
+    return f"{max(0, ms) / 1000:.3f} s" if ms < 10_000 else in_words(ms / 1000)  # noqa: PLR2004 - ten seconds
 
 
 def _table(rows: Sequence[Row], columns: Columns) -> None:

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from enum import StrEnum
+from itertools import islice
 from typing import Annotated, Any
 
 import typer
@@ -25,25 +28,47 @@ def build() -> typer.Typer:
     return app
 
 
-def shape(ctx: typer.Context, output: Output = Form.TABLE) -> None:
-    """Show how much waits for each destination, by age; or list, retry, cancel."""
+class By(StrEnum):
+    """What there is a row for."""
+
+    DESTINATION = "destination"
+    CONVERSATION = "conversation"
+
+
+def shape(
+    ctx: typer.Context,
+    by: Annotated[By, typer.Option(help="What has a row of its own, besides all and each destination.")] = (
+        By.DESTINATION
+    ),
+    output: Output = Form.TABLE,
+) -> None:
+    """Show how much waits for each destination, by age (T: in all); or list, retry, cancel."""
     if ctx.invoked_subcommand is not None:
         return
-    found = context.of(ctx).control().get("/queue")
+    found = context.of(ctx).control().get("/queue", by=by.value)
     if found["queue"]["state"] != "up":
         say(f"the queue is {found['queue']['state']}: {found['queue']['reason']}")
-    show(found["destinations"], _columns(), output, empty="no bridge is configured")
+    show([found["total"], *_with_conversations(found)], _columns(by), output, empty="no bridge is configured")
+    if output is Form.TABLE and found["total"]["younger"]:
+        say(f"at least: {found['total']['younger']} younger ones are in T only, for counting all would take too long")
 
 
-def _columns() -> Columns:
+def _with_conversations(found: Row) -> Iterator[Row]:
+    for destination in found["destinations"]:
+        yield destination
+        yield from (one for one in found["conversations"] if one["destination"] == destination["destination"])
+
+
+def _columns(by: By) -> Columns:
     def age(name: str) -> Any:
         return lambda row: row["ages"][name] or ""
 
+    of_conversations = {"conversation": lambda row: row["conversation"] or ""} if by is By.CONVERSATION else {}
     return {
-        "destination": lambda row: row["destination"],
-        "waiting": lambda row: row["waiting"],
+        "destination": lambda row: row["destination"] or "TOTAL",
+        **of_conversations,
+        "T": lambda row: row["waiting"],
         **{name: age(name) for name in AGE_NAMES},
-        "younger": lambda row: row["younger"] or "",
         "oldest": _oldest,
         "dead": lambda row: row["dead"] or "",
     }
@@ -56,12 +81,18 @@ def _oldest(row: Row) -> str:
 def list_waiting(
     ctx: typer.Context,
     destination: Annotated[str | None, typer.Argument(help="A bridge's name; else all.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many of each destination.")] = 1000,
     output: Output = Form.TABLE,
 ) -> None:
     """List what waits, oldest first."""
     control = context.of(ctx).control()
     names = [destination] if destination else [one["name"] for one in control.get("/bridges")]
-    rows = [row for name in names for row in control.pages("/queue/deliveries", "deliveries", destination=name)]
+    rows: list[Row] = []
+    for name in names:
+        waiting = control.pages("/queue/deliveries", "deliveries", destination=name)
+        rows += islice(waiting, limit)
+        if output is Form.TABLE and next(waiting, None) is not None:
+            say(f"{name}: more than these {limit} wait; --limit shows more")
     columns = {
         "id": lambda row: row["id"],
         "to": lambda row: row["to"],

@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Annotated
 
 import typer
 
 from gateway.ages import in_words
 from gateway.cli import context
-from gateway.cli.output import Form, Output, Row, show, show_one, shown, when
-from gateway.control import segment
+from gateway.cli.output import Form, Output, Row, histories, say, show, show_one, shown, when
+from gateway.config.units import seconds
+from gateway.control import Control, Refused, segment
+from gateway.model import State
 
 
 def add_to(app: typer.Typer) -> None:
@@ -48,9 +51,15 @@ def _tell_status(found: Row) -> None:
         "state": lambda row: row["state"],
         "for": lambda row: in_words((now_ms - row["since_ms"]) / 1000),
         "waiting": lambda row: row["waiting"],
-        "details": lambda row: row["reason"] or ", ".join(f"{key} {value}" for key, value in row["describe"].items()),
+        "details": lambda row: (
+            row["reason"] or _held_back(row) or ", ".join(f"{key} {value}" for key, value in row["describe"].items())
+        ),
     }
     show(rows, columns, Form.TABLE, empty="no bridge is configured")
+
+
+def _held_back(bridge: Row) -> str:
+    return str((bridge.get("sending") or {}).get("words", ""))
 
 
 def _waiting(found: Row, bridge: str) -> int:
@@ -105,54 +114,77 @@ def try_route(
     show(found, columns, output, empty="it would go nowhere")
 
 
+def _age(text: str | None) -> int | None:
+    try:
+        return None if text is None else seconds(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
 def messages(
     ctx: typer.Context,
+    *,
     address: Annotated[str | None, typer.Option(help="Only those of this conversation.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=500, help="How many of the newest.")] = 50,
+    state: Annotated[State | None, typer.Option(help="Only those with a delivery in this state.")] = None,
+    older_than: Annotated[str | None, typer.Option(help="Only those received before: 10m, 6h, 2d ago.")] = None,
+    newer_than: Annotated[str | None, typer.Option(help="Only those received since: 10m, 6h, 2d ago.")] = None,
+    before: Annotated[int | None, typer.Option(min=1, help="Only those of before this number: older ones.")] = None,
+    after: Annotated[int | None, typer.Option(min=0, help="Only those of after this number, the oldest first.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=500, help="How many; without --after, of the newest.")] = 50,
     output: Output = Form.TABLE,
 ) -> None:
-    """List the newest messages, or show one."""
+    """List the newest messages and what became of them, or show one."""
     if ctx.invoked_subcommand is not None:
         return
     columns = {
+        "no": lambda row: row["seq"],
         "id": lambda row: row["id"],
         "received": lambda row: when(row["received_ms"]),
         "from": lambda row: row["origin"],
         "sender": lambda row: row["sender"],
+        "lane": lambda row: "" if row["lane"] == "normal" else row["lane"],
         "text": lambda row: shown(row["text"]),
         "became": lambda row: ", ".join(f"{one['to']} {one['state']}" for one in row["deliveries"]),
     }
-    found = context.of(ctx).control().get("/messages", address=address, limit=limit)
-    show(found["messages"], columns, output, empty="nothing was said yet")
+    ages = {"older_than_s": _age(older_than), "newer_than_s": _age(newer_than)}
+    query = {"address": address, "state": state and state.value, "before": before, "after": after, "limit": limit}
+    found = context.of(ctx).control().get("/messages", **query, **ages)
+    show(found["messages"], columns, output, empty="there are no such messages")
+    if output is Form.TABLE and found["next_before"]:
+        say(f"there are older ones: --before {found['next_before']}")
 
 
 def show_message(
     ctx: typer.Context,
-    id: Annotated[str, typer.Argument(help="The message's id.")],
+    id: Annotated[str, typer.Argument(help="The message's id, or a delivery's.")],
     output: Output = Form.TABLE,
 ) -> None:
-    """Show one message: its deliveries with every change of state."""
-    show_one(context.of(ctx).control().get(f"/messages/{segment(id)}"), output, _tell_message)
+    """Show one message, or one delivery: every state it was in, when, for how long, and why."""
+    control = context.of(ctx).control()
+    try:
+        found = control.get(f"/messages/{segment(id)}")
+    except Refused as missing:
+        if missing.status != HTTPStatus.NOT_FOUND:
+            raise
+        found = _delivery(control, id, missing)
+    now_ms = control.get("/status")["now_ms"] if output is Form.TABLE else None
+    show_one(found, output, lambda row: _tell_message(row, now_ms))
 
 
-def _tell_message(found: Row) -> None:
+def _delivery(control: Control, id: str, missing: Refused) -> Row:
+    try:
+        found: Row = control.get(f"/deliveries/{segment(id)}")
+    except Refused as neither:
+        raise missing from neither
+    return found
+
+
+def _tell_message(found: Row, now_ms: int | None) -> None:
     typer.echo(f"{found['id']} from {shown(found['sender'])} ({found['sender_id']}) in {found['origin']}")
-    typer.echo(f"received {when(found['received_ms'])}")
+    lane = "" if found["lane"] == "normal" else f", in the {found['lane']} lane"
+    typer.echo(f"received {when(found['received_ms'])}{lane}")
     typer.echo(shown(found["text"], most=10_000))
-    rows = [
-        {"to": one["to"], "part": f"{one['part']}/{one['parts']}", "id": one["id"], **change}
-        for one in found["deliveries"]
-        for change in one["history"] or [{"at_ms": one["changed_ms"], "state": one["state"], "reason": one["reason"]}]
-    ]
-    columns = {
-        "delivery": lambda row: row["id"],
-        "to": lambda row: row["to"],
-        "part": lambda row: row["part"],
-        "at": lambda row: when(row["at_ms"]),
-        "state": lambda row: row["state"],
-        "reason": lambda row: row["reason"],
-    }
-    show(rows, columns, Form.TABLE, empty="it goes nowhere: no route holds its address")
+    histories(found["deliveries"], now_ms)
 
 
 def _limits(limits: dict[str, int]) -> str:

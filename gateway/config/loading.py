@@ -26,7 +26,8 @@ from gateway.config.settings import (
     QueueSettings,
     Settings,
 )
-from gateway.config.tables import MODELS, Document, GatewayTable
+from gateway.config.tables import MODELS, Document, EmergencyTable, GatewayTable
+from gateway.emergency import EmergencyRules
 from gateway.model import ConfigError, short_hash
 from gateway.permissions import Permissions
 from gateway.registry import Registry
@@ -165,6 +166,7 @@ def _build(path: Path, document: Document, paths: Paths, registry: Registry, loc
         bridges=read_bridges(document, paths, registry, problems),
         routes=read_routes(document, problems),
         permissions=_permissions(document),
+        emergency=_emergency(document.emergency),
     )
     check_listen(settings.api, problems)
     check_queue(settings.queue, problems)
@@ -175,6 +177,10 @@ def _build(path: Path, document: Document, paths: Paths, registry: Registry, loc
 
 def _permissions(document: Document) -> Permissions:
     return Permissions.open_to_all() if document.permissions is None else Permissions.of(document.permissions)
+
+
+def _emergency(table: EmergencyTable) -> EmergencyRules:
+    return EmergencyRules(words=table.words, level=table.level, senders=table.senders, limit=table.limit)
 
 
 def _gateway(table: GatewayTable, paths: Paths, problems: list[Problem]) -> GatewaySettings:

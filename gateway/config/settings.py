@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from gateway.emergency import EmergencyRules
 from gateway.model import Address, BridgeName
 from gateway.permissions import Permissions
 from gateway.routing import Route
@@ -109,6 +110,7 @@ class Settings:
     """In the order of the file."""
     routes: tuple[Route, ...]
     permissions: Permissions
+    emergency: EmergencyRules
 
     def route(self, name: str) -> Route | None:
         """Return the route of that name, if there is one."""

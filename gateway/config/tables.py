@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from gateway.config import units
 from gateway.config.problems import bad
+from gateway.emergency import MOST_WORD
 from gateway.model import Address, Level
 from gateway.outbox import redis_url
 
@@ -61,6 +62,14 @@ def _level(value: Any) -> Level:
         msg = f"{value!r} is not a permission; write one of {', '.join(names)}"
         raise ValueError(msg)
     return Level[value.upper()]
+
+
+def _word(value: Any) -> str:
+    word = _text(value)
+    if len(word) > MOST_WORD or not any(map(str.isalnum, word)) or not word.isprintable():
+        msg = f"{value!r} is not a word to begin a text with; write up to {MOST_WORD} characters, as in SOS"
+        raise ValueError(msg)
+    return word
 
 
 def _queue_url(value: Any) -> str:
@@ -169,6 +178,19 @@ class RouteTable(Table):
     digest_after: dict[str, Duration] = Field(default={}, description='Write bridge = duration: { radio = "10m" }')
 
 
+class EmergencyTable(Table):
+    """``[emergency]``."""
+
+    words: tuple[Annotated[str, _checked(_word)], ...] = Field(
+        default=(), description='List the words that make a text an emergency: words = ["SOS"]'
+    )
+    level: Annotated[Level, _checked(_level)] = Level.TRANSMIT
+    senders: tuple[Annotated[str, _checked(_text)], ...] = Field(
+        default=(), description='List senders, or patterns, whose every text is an emergency: senders = ["!a1b2c301"]'
+    )
+    limit: int = Field(default=5, ge=1, le=100, description="A number of emergencies per sender and 10 minutes")
+
+
 class Document(Table):
     """The whole file. Bridges' tables stay raw: only their kind understands them."""
 
@@ -182,6 +204,7 @@ class Document(Table):
     permissions: dict[str, Annotated[Level, _checked(_level)]] | None = Field(
         default=None, description='Write pattern = level: "*" = "read"'
     )
+    emergency: EmergencyTable = Field(default_factory=EmergencyTable)
 
 
 MODELS: dict[str, type[BaseModel]] = {
@@ -192,5 +215,6 @@ MODELS: dict[str, type[BaseModel]] = {
     "journal": JournalTable,
     "log": LogTable,
     "routes": RouteTable,
+    "emergency": EmergencyTable,
 }
 """By first key of a path, for known keys and descriptions."""

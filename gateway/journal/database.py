@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import sqlite3
 import time
@@ -15,15 +16,15 @@ from typing import Final
 
 import structlog
 
+from gateway.journal.reserve import size_on
 from gateway.model import JournalError
 
 log = structlog.get_logger()
 
-VERSION: Final = 2
+VERSION: Final = 3
+PAGE_BYTES: Final = 4096
 CHECK_S: Final = 0.5
 """How long a database that wasn't closed cleanly is looked through; the rest is found when it is read."""
-LOG_PAGES: Final = 4096
-"""Of 4 KiB: a longer write-ahead log is copied into the database by the commit that made it so."""
 
 _REASONS: Final = {
     "SQLITE_FULL": "the disk is full",
@@ -38,6 +39,7 @@ _REASONS: Final = {
     "SQLITE_NOMEM": "there is no memory left",
 }
 _DAMAGE: Final = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
+_FULL: Final = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
 _SUSPECT: Final = ".suspect"
 
 
@@ -59,6 +61,11 @@ def in_words(error: Exception) -> str:
 def is_of_the_store(error: Exception) -> bool:
     """Whether it is the disk's or the file's trouble, and not that of what was to be written."""
     return isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether it is for want of room on the disk."""
+    return getattr(error, "sqlite_errorname", "").startswith(_FULL) or getattr(error, "errno", None) == errno.ENOSPC
 
 
 def is_damage(error: Exception) -> bool:
@@ -108,7 +115,7 @@ def _open(path: Path) -> sqlite3.Connection:
     try:
         if suspected or unclean:
             _look_through(connection, for_s=math.inf if suspected else CHECK_S)
-        _prepare(connection)
+        _prepare(connection, log_bytes=size_on(path.parent))
     except sqlite3.DatabaseError as error:
         connection.close()
         if is_damage(error):
@@ -121,11 +128,12 @@ def _open(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _prepare(connection: sqlite3.Connection) -> None:
+def _prepare(connection: sqlite3.Connection, *, log_bytes: int) -> None:
+    """`log_bytes`: a longer write-ahead log is copied into the database by the commit that made it so."""
     connection.execute("PRAGMA journal_mode = WAL").fetchone()
     connection.execute("PRAGMA synchronous = FULL")
-    connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}").fetchone()
-    connection.execute(f"PRAGMA journal_size_limit = {4 * LOG_PAGES * 4096}").fetchone()
+    connection.execute(f"PRAGMA wal_autocheckpoint = {max(1, log_bytes // PAGE_BYTES)}").fetchone()
+    connection.execute(f"PRAGMA journal_size_limit = {4 * log_bytes}").fetchone()
     connection.execute("PRAGMA temp_store = MEMORY")
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > VERSION:

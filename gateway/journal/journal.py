@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -14,20 +15,26 @@ from typing import Final, Self
 import structlog
 
 from gateway.journal import queries
-from gateway.journal.database import open_journal, open_reader, suspect
+from gateway.journal.aging import Aging
+from gateway.journal.database import is_full, open_journal, open_reader, suspect
+from gateway.journal.outage_log import OutageLog
+from gateway.journal.overview import Overview
 from gateway.journal.reader import Reader
 from gateway.journal.records import (
     Accepted,
     Batch,
     Change,
     DeadLetter,
+    DeadLetters,
     Kept,
     MessageRecord,
+    Messages,
     Origin,
     Retention,
     Seen,
     Standing,
 )
+from gateway.journal.reserve import Reserve
 from gateway.journal.retention import Room, Shift
 from gateway.journal.rows import PLACES, change_row, new_delivery, new_message
 from gateway.journal.store import Store
@@ -63,9 +70,18 @@ class Journal:
         self._path = path
         self._clock = clock
         self._retention = retention
+        self._reserve = Reserve(path.with_name(f"{path.name}.reserve"))
         self._store: Store
         self._writer: Writer
         self._reader: Reader
+        self.overview: Overview
+        """What people ask that takes a longer look."""
+        self.outages: OutageLog
+        """What was away, when and why."""
+        self._aging: Aging
+        self._shifts: list[Shift] = []
+        self._era = 0
+        """How often the clock was set since the file was opened."""
         self._first = 0
         self._opened_ms = 0
 
@@ -74,13 +90,16 @@ class Journal:
         self._store, reading = await asyncio.to_thread(self._open)
         self._first = self._store.head
         self._opened_ms = self._clock.now_ms()
-        room = Room(self._store, self._retention)
-        self._writer = Writer(self._store, room, self._clock.now_ms, partial(suspect, self._path))
+        self._aging = Aging(self._clock, self._store.pruned_ms)
+        room = Room(self._store, self._retention, self._reserve)
+        self._writer = Writer(self._store, room, self._aging.now_ms, partial(suspect, self._path))
         self._reader = Reader(reading)
+        self.overview = Overview(self._reader, lambda: self._writer.head, self._clock.monotonic)
+        self.outages = OutageLog(self._writer, self._reader, self._clock)
         return self
 
     def _open(self) -> tuple[Store, sqlite3.Connection]:
-        connection = open_journal(self._path, self._clock.now_ms)
+        connection = self._connect()
         try:
             store = Store(connection)
             store.reload()
@@ -88,6 +107,14 @@ class Journal:
         except BaseException:
             connection.close()
             raise
+
+    def _connect(self) -> sqlite3.Connection:
+        try:
+            return open_journal(self._path, self._clock.now_ms)
+        except JournalError as error:
+            if not (is_full(error.__cause__) and self._reserve.release()):
+                raise
+            return open_journal(self._path, self._clock.now_ms)
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
@@ -107,6 +134,11 @@ class Journal:
         """Take a new name: this file went back in time, and the queue knows more of the old name than it does."""
         return await self._writer.task(lambda store, _: store.renew_source(), durable=True)
 
+    @property
+    def lost(self) -> int:
+        """How many noted changes were dropped since it was opened: the disk was stuck for long."""
+        return self._writer.lost
+
     async def head(self) -> int:
         """Return the last sequence that was given out."""
         return self._writer.head
@@ -123,7 +155,7 @@ class Journal:
         """
         if len(deliveries) + len(ended) > PLACES:
             raise JournalError(f"a message may have {PLACES} deliveries, this one has {len(deliveries) + len(ended)}")
-        new = new_message(message, deliveries, ended, self._clock.now_ms())
+        new = new_message(message, deliveries, ended, self._clock.now_ms(), self._era)
         answer: Accepted | Seen = await self._writer.accept(new)
         return answer
 
@@ -215,30 +247,13 @@ class Journal:
 
         `address`: only those that came from there or were bound for there.
         """
-        if address is None:
-            return await self._reader.ask(lambda c: queries.messages(c, after, limit, latest=latest))
-        return await self._messages_at(address, after, limit, latest=latest)
-
-    async def _messages_at(
-        self, address: Address, after: int, limit: int, *, latest: bool
-    ) -> tuple[MessageRecord, ...]:
-        """Look window by window, so that a search for something rare holds up no one."""
-        head = self._writer.head
-        found: tuple[MessageRecord, ...] = ()
-        low, high = after, head
-        while low < high and len(found) < limit:
-            edges = (max(low, high - queries.WINDOW), high) if latest else (low, min(high, low + queries.WINDOW))
-            ask = partial(
-                queries.messages_at, at=address, low=edges[0], high=edges[1], limit=limit - len(found), latest=latest
-            )
-            more = await self._reader.ask(ask)
-            found = more + found if latest else found + more
-            low, high = (low, edges[0]) if latest else (edges[1], high)
-        return found
+        which = Messages(address=address)
+        found = await self.overview.messages(which, after=None if latest else after, limit=limit)
+        return found.messages
 
     async def failed(self, *, limit: int, after: int = 0) -> tuple[DeadLetter, ...]:
         """Return dead letters of messages after a sequence, in order; never some of a message only."""
-        return await self._reader.ask(lambda connection: queries.failed(connection, after, limit))
+        return (await self.overview.letters(DeadLetters(), after=after, limit=limit)).letters
 
     async def delivery(self, id: DeliveryId) -> Kept | None:
         """Return one delivery with its message, as it would be sent again."""
@@ -252,14 +267,27 @@ class Journal:
         """Return when the oldest message that still has to go to a bridge was received."""
         return await self._reader.ask(queries.oldest_pending)
 
+    # For who goes on where a run ended.
+
+    async def remember(self, name: str, what: str) -> None:
+        """Keep a short text; empty: forget it."""
+        await self._writer.task(lambda store, _: store.set_meta(f"note:{name}", what))
+
+    async def recalled(self, name: str) -> str:
+        """Return the text kept under this name; empty if there is none."""
+        ask = "SELECT value FROM meta WHERE name = ?"
+        row = await self._reader.ask(lambda connection: connection.execute(ask, (f"note:{name}",)).fetchone())
+        return row[0] if row else ""
+
     # Upkeep.
 
     async def prune(self) -> None:
         """Forget what retention allows, in steps between which others write. Writes in any case.
 
+        What is old is judged by a clock that has been steady for a day: see `Aging`.
         JournalError if it can't be written, or is still too full to accept anything.
         """
-        now_ms = self._clock.now_ms()
+        now_ms = self._aging.now_ms()
         await self._writer.task(lambda store, _: store.set_meta("pruned_ms", now_ms), durable=True)
         place = await self._writer.task(lambda _, room: room.forget_old(None, now_ms))
         while place is not None:
@@ -270,13 +298,38 @@ class Journal:
         if full := await self._writer.task(lambda _, room: room.full(now_ms)):
             raise JournalError(full)
 
+    def slow(self) -> str:
+        """Return in words why what is written takes long; empty while it doesn't."""
+        return self._writer.pace.slow(time.monotonic())
+
     async def shift(self, delta_ms: int) -> None:
-        """Follow a wall clock that was set by so much: what was written since opening moves along."""
-        move = Shift(self._store, first=self._first, opened_ms=self._opened_ms, delta_ms=delta_ms)
-        self._opened_ms += delta_ms
-        after: int | None = 0
-        while after is not None:
-            after = await self._writer.task(partial(_shift, move=move, after=after))
+        """Follow a wall clock that was set by so much: what was written since opening moves along.
+
+        So does what was written before a clock was ever set. After JournalError call it again with 0, to
+        do what is left of it.
+        """
+        if delta_ms:
+            self._aging.stepped(delta_ms)
+            self._shifts.append(
+                Shift(
+                    self._store,
+                    first=self._first,
+                    opened_ms=self._opened_ms,
+                    delta_ms=delta_ms,
+                    era=self._next_era(),
+                )
+            )
+            self._opened_ms += delta_ms
+        while self._shifts:
+            upto = await self._writer.task(partial(_shift, move=self._shifts[0]))
+            if upto is None:
+                del self._shifts[0]
+            else:
+                self._shifts[0].go_on(upto)
+
+    def _next_era(self) -> int:
+        self._era += 1
+        return self._era
 
 
 def _forget_old(_: Store, room: Room, *, place: tuple[int, int], now_ms: int) -> tuple[int, int] | None:
@@ -287,5 +340,5 @@ def _forget_beyond(_: Store, room: Room, *, after: int, now_ms: int) -> int | No
     return room.forget_beyond(after, now_ms)
 
 
-def _shift(_: Store, __: Room, *, move: Shift, after: int) -> int | None:
-    return move.step(after)
+def _shift(_: Store, __: Room, *, move: Shift) -> int | None:
+    return move.step()

@@ -8,9 +8,9 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Final
+from typing import Any
 
-from gateway.journal.records import DeadLetter, Kept, MessageRecord, Origin, Standing
+from gateway.journal.records import Kept, MessageRecord, Messages, Origin, Standing
 from gateway.journal.rows import RECORD, delivery_of, delivery_record, message_of, tried_ms
 from gateway.journal.statements import packed
 from gateway.model import (
@@ -25,9 +25,6 @@ from gateway.model import (
     State,
 )
 from gateway.outbox.codec import UnreadableEnvelope
-
-WINDOW: Final = 2000
-"""Messages looked at in one step where only those of one address are wanted."""
 
 _PENDING = "d.state IN ('waiting', 'queued', 'sending')"
 _THERE = "a.bridge = ? AND a.conversation = ?"
@@ -138,29 +135,23 @@ def messages_of(connection: sqlite3.Connection, ids: Sequence[DeliveryId]) -> tu
 _MESSAGE = ("m.seq", "m.received_ms", "m.envelope")
 
 
-def messages(connection: sqlite3.Connection, after: int, limit: int, *, latest: bool) -> tuple[MessageRecord, ...]:
-    """Return messages in ascending order: the first `limit` after a sequence, or the last."""
-    order = "DESC" if latest else "ASC"
-    source = f"FROM message m WHERE m.seq > ? ORDER BY m.seq {order} LIMIT ?"
-    rows = packed(connection, _MESSAGE, source, (after, limit))
-    return _records(connection, rows[::-1] if latest else rows)
-
-
-def messages_at(
-    connection: sqlite3.Connection, at: Address, low: int, high: int, limit: int, *, latest: bool
+def messages(
+    connection: sqlite3.Connection, which: Messages, low: int, high: int, limit: int, *, latest: bool
 ) -> tuple[MessageRecord, ...]:
-    """Return messages from or to one address with low < seq <= high, in ascending order."""
-    row = connection.execute(
-        "SELECT no FROM address WHERE bridge = ? AND conversation = ?", (at.bridge, at.conversation)
-    ).fetchone()
-    if row is None:
-        return ()
-    order = "DESC" if latest else "ASC"
-    source = f"""FROM message m WHERE m.seq > ? AND m.seq <= ? AND (m.origin = ? OR EXISTS (
-        SELECT 1 FROM delivery d WHERE d.no BETWEEN m.seq << 12 AND (m.seq << 12) + 4095 AND d.address = ?))
-        ORDER BY m.seq {order} LIMIT ?"""  # noqa: S608 - constants
-    rows = packed(connection, _MESSAGE, source, (low, high, row[0], row[0], limit))
+    """Return messages with low < seq <= high in ascending order: the first `limit` of them, or (`latest`) the last."""
+    asked = {"low": low, "high": high, "limit": limit, "state": which.state and which.state.value}
+    if which.address is not None:
+        asked |= {"bridge": which.address.bridge, "conversation": which.address.conversation}
+    wanted = _WANTED[which.address is not None] + (_IN_STATE if which.state is not None else "")
+    source = f"FROM message m WHERE m.seq > :low AND m.seq <= :high{wanted}"
+    rows = packed(connection, _MESSAGE, f"{source} ORDER BY m.seq {'DESC' if latest else 'ASC'} LIMIT :limit", asked)
     return _records(connection, rows[::-1] if latest else rows)
+
+
+_ADDRESS = "(SELECT no FROM address WHERE bridge = :bridge AND conversation = :conversation)"
+_HAS = "EXISTS (SELECT 1 FROM delivery d WHERE d.no BETWEEN m.seq << 12 AND (m.seq << 12) + 4095 AND"
+_WANTED = ("", f" AND (m.origin = {_ADDRESS} OR {_HAS} d.address = {_ADDRESS}))")
+_IN_STATE = f" AND {_HAS} d.state = :state)"
 
 
 def _records(connection: sqlite3.Connection, rows: Sequence[Sequence[Any]]) -> tuple[MessageRecord, ...]:
@@ -174,50 +165,19 @@ def _records(connection: sqlite3.Connection, rows: Sequence[Sequence[Any]]) -> t
     by_seq = {seq: [row[1:] for row in group] for seq, group in groupby(found, key=lambda row: row[0])}
     records: list[MessageRecord] = []
     for seq, received_ms, envelope in rows:
-        said = _message_or_none(envelope, received_ms)
+        said = message_or_none(envelope, received_ms)
         if said is not None:
             deliveries = tuple(map(delivery_record, by_seq.get(seq, ())))
             records.append(MessageRecord(message=said, seq=seq, deliveries=deliveries))
     return tuple(records)
 
 
-def _message_or_none(envelope: str, received_ms: int) -> Message | None:
+def message_or_none(envelope: str, received_ms: int) -> Message | None:
+    """Read a message; None if this release can't."""
     try:
         return message_of(envelope, received_ms)
     except UnreadableEnvelope:
         return None  # a release that went back: what it can't read it doesn't show
-
-
-def failed(connection: sqlite3.Connection, after: int, limit: int) -> tuple[DeadLetter, ...]:
-    """Return dead letters of messages after a sequence: `limit` and the rest of the last one's message."""
-    columns = ("d.no", "m.received_ms", "m.envelope", *RECORD)
-    source = """FROM delivery d JOIN message m ON m.seq = d.no >> 12 JOIN address a ON a.no = d.address
-        WHERE d.state = 'failed'"""
-    first = (after + 1) << 12
-    rows = packed(connection, columns, f"{source} AND d.no >= ? ORDER BY d.no LIMIT ?", (first, limit))
-    if len(rows) == limit:
-        last = rows[-1][0]
-        end = ((last >> 12) + 1) << 12
-        rows += packed(connection, columns, f"{source} AND d.no > ? AND d.no < ? ORDER BY d.no", (last, end))
-    letters = (_dead_letter(*row) for row in rows)
-    return tuple(letter for letter in letters if letter is not None)
-
-
-def _dead_letter(no: int, received_ms: int, envelope: str, *columns: Any) -> DeadLetter | None:
-    said = _message_or_none(envelope, received_ms)
-    if said is None:
-        return None
-    record = delivery_record(columns)
-    return DeadLetter(
-        id=record.id,
-        message=said,
-        seq=no >> 12,
-        to=record.to,
-        part=record.part,
-        parts=record.parts,
-        reason=record.reason,
-        changed_ms=record.changed_ms,
-    )
 
 
 def delivery(connection: sqlite3.Connection, ident: DeliveryId) -> Kept | None:

@@ -109,6 +109,28 @@ class MessageRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Messages:
+    """Which messages: those for which all of this is so."""
+
+    address: Address | None = None
+    """They came from there or were bound for there."""
+    state: State | None = None
+    """Some delivery of theirs is in it."""
+    since_ms: int | None = None
+    """They were received then or later. Like `until_ms` it goes by the order of acceptance."""
+    until_ms: int | None = None
+    """They were received then or before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageRecords:
+    """Some messages, in ascending order. `following`: the sequence to go on from; None: that was all."""
+
+    messages: tuple[MessageRecord, ...]
+    following: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
     """One delivery with its message. `delivery`: as it would be sent again; None: that is no longer kept."""
 
@@ -134,11 +156,42 @@ class DeadLetter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetters:
+    """Which dead letters: those for which all of this is so."""
+
+    destination: BridgeName | None = None
+    reason: str = ""
+    """Words that are in their reason, in whatever case."""
+    upto: int | None = None
+    """They were accepted up to this sequence, and not sent again by hand after it. No time: clocks are set."""
+    ids: frozenset[DeliveryId] = frozenset()
+    """They are among these; empty: any."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LetterPage:
+    """Some dead letters. `following`: the sequence to go on from; None: that was all."""
+
+    letters: tuple[DeadLetter, ...]
+    following: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """What still has to leave, of everything up to and including sequence `upto`."""
 
     upto: int
     deliveries: tuple[Delivery, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ages:
+    """How many wait, by conversation and age."""
+
+    counts: Mapping[str, tuple[int, ...]]
+    """Conversation (empty where they are counted together) → how many in each column."""
+    complete: bool
+    """False: there are more, and younger ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,15 +6,19 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
+from gateway.journal import outages
 from gateway.journal.records import Retention
+from gateway.journal.reserve import Reserve
 from gateway.journal.rows import shifted
 from gateway.journal.store import Store
+from gateway.model import NEVER_SET_MS
 
 SLICE: Final = 64
 """Messages looked at in one step."""
 SHIFT_SLICE: Final = 512
 HARD: Final = 2
 """Times what is allowed: past it nothing is accepted."""
+DISK_FULL: Final = "the journal's disk is full: nothing is accepted until there is room, what was accepted goes on"
 SIZE_EVERY: Final = 64
 """Batches between two looks at the file's size."""
 
@@ -33,6 +37,13 @@ _FORGET = (
     "DELETE FROM message WHERE seq IN (SELECT value FROM json_each(?))",
 )
 
+# Received since the file was opened, or in an earlier run of a box whose clock was never set.
+_OURS = "(m.seq > :first OR m.received_ms < :never_set)"
+_SHIFT_EXPIRES = f"""UPDATE delivery SET expires_ms = expires_ms + :delta FROM message m WHERE m.seq = no >> 12
+    AND expires_ms IS NOT NULL AND no >= (:after + 1) << 12 AND no < (:upto + 1) << 12 AND {_OURS}"""  # noqa: S608
+_SHIFT_RECEIVED = f"""UPDATE message AS m SET received_ms = received_ms + :delta
+    WHERE m.seq > :after AND m.seq <= :upto AND {_OURS}"""  # noqa: S608
+
 Place = tuple[int, int]
 """Where the next slice by age begins: received_ms and seq."""
 
@@ -40,15 +51,18 @@ Place = tuple[int, int]
 class Room:
     """Keeps the journal within its retention. Works inside the writer's transaction, as `Store` does."""
 
-    def __init__(self, store: Store, retention: Retention) -> None:
+    def __init__(self, store: Store, retention: Retention, reserve: Reserve) -> None:
         self._store = store
         self._retention = retention
+        self._reserve = reserve
         self._cursor = 0
         self._until_size = 0
         self._size_bytes = 0
 
     def full(self, now_ms: int) -> str:
         """Return why nothing may be added, after trying to make room; empty if it may be."""
+        if not self._reserve.hold():
+            return DISK_FULL
         self._until_size -= 1
         if self._until_size <= 0:
             self._look_at_size()
@@ -59,6 +73,10 @@ class Room:
             if not self._over(HARD):
                 return ""
         return f"journal is full: {self._store.rows} messages, and the oldest are still to be sent or dead letters"
+
+    def give_way(self) -> bool:
+        """The disk is full: give what is kept for this to what must be written now. False if it is given already."""
+        return self._reserve.release()
 
     def forget_old(self, place: Place | None, now_ms: int) -> Place | None:
         """Forget a slice of what is over its age; return where to go on, None at the end."""
@@ -107,31 +125,28 @@ class Room:
 class Shift:
     """Moves what this opening wrote after the wall clock was set, slice by slice."""
 
-    def __init__(self, store: Store, *, first: int, opened_ms: int, delta_ms: int) -> None:
-        """`first`: the head when the file was opened; `opened_ms`: when, by the clock as it was."""
+    def __init__(self, store: Store, *, first: int, opened_ms: int, delta_ms: int, era: int) -> None:
+        """`first`: the head when the file was opened; `opened_ms`: when, by the clock as it was.
+
+        `era`: what is of this one or a later one has the new time already.
+        """
         self._store = store
         self._first = first
         self._opened_ms = opened_ms
         self._delta_ms = delta_ms
-        self._last: int | None = None
-        """The head when the first slice is moved: what is written after that has the new time already."""
+        self._era = era
+        self._after = 0
 
-    def step(self, after: int) -> int | None:
-        """Move a slice of messages and their deliveries; return where to go on, None at the end."""
-        if self._last is None:
-            self._last = self._store.head
-        upto = min(self._last, after + SHIFT_SLICE)
-        span = {"delta": self._delta_ms, "after": after, "upto": upto, "first": self._first}
+    def step(self) -> int | None:
+        """Move a slice of messages and their deliveries; return up to where, None at the end. Then `go_on`."""
+        after, last = self._after, self._store.last_before(self._era)
+        upto = min(last, after + SHIFT_SLICE)
+        span = {"delta": self._delta_ms, "after": after, "upto": upto, "first": self._first, "never_set": NEVER_SET_MS}
         connection = self._store.connection
-        connection.execute(
-            "UPDATE message SET received_ms = received_ms + :delta WHERE seq > max(:after, :first) AND seq <= :upto",
-            span,
-        )
-        connection.execute(
-            "UPDATE delivery SET expires_ms = expires_ms + :delta WHERE expires_ms IS NOT NULL"
-            " AND no >= (max(:after, :first) + 1) << 12 AND no < (:upto + 1) << 12",
-            span,
-        )
+        if not after:
+            outages.shift(self._store, self._delta_ms)
+        connection.execute(_SHIFT_EXPIRES, span)
+        connection.execute(_SHIFT_RECEIVED, span)
         changed = connection.execute(
             "SELECT no, history FROM delivery WHERE no >= (:after + 1) << 12 AND no < (:upto + 1) << 12"
             " AND opening = :opening",
@@ -141,7 +156,11 @@ class Shift:
             "UPDATE delivery SET changed_ms = changed_ms + ?, history = ? WHERE no = ?",
             [self._moved(no, lines) for no, lines in changed],
         )
-        return upto if upto < self._last else None
+        return upto if upto < last else None
+
+    def go_on(self, after: int) -> None:
+        """That slice is committed."""
+        self._after = after
 
     def _moved(self, no: int, lines: str) -> tuple[Any, ...]:
         return self._delta_ms, shifted(lines, self._opened_ms, self._delta_ms), no

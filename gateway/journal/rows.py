@@ -72,12 +72,17 @@ class NewMessage:
     resume: ResumePoint | None
     deliveries: tuple[NewDelivery, ...]
     at_ms: int
+    era: int
 
 
 def new_message(
-    message: Message, deliveries: Sequence[Delivery], ended: Sequence[tuple[Delivery, State, str]], at_ms: int
+    message: Message,
+    deliveries: Sequence[Delivery],
+    ended: Sequence[tuple[Delivery, State, str]],
+    at_ms: int,
+    era: int = 0,
 ) -> NewMessage:
-    """Encode everything one accept writes."""
+    """Encode everything one accept writes. `era`: how often the clock has been set by now."""
     waiting = [new_delivery(delivery, State.WAITING, "", at_ms) for delivery in deliveries]
     over = [new_delivery(delivery, state, reason, at_ms) for delivery, state, reason in ended]
     return NewMessage(
@@ -89,6 +94,7 @@ def new_message(
         resume=message.resume,
         deliveries=tuple(_parts_in_order(waiting) + over),
         at_ms=at_ms,
+        era=era,
     )
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from itertools import chain
 from typing import Any, Final
@@ -42,7 +42,7 @@ def _with_values(statement: str, size: int, width: int) -> str:
 
 
 def packed(
-    connection: sqlite3.Connection, columns: Sequence[str], rest: str, bound: Sequence[Any] = ()
+    connection: sqlite3.Connection, columns: Sequence[str], rest: str, bound: Sequence[Any] | Mapping[str, Any] = ()
 ) -> list[list[Any]]:
     """Return all rows of ``SELECT columns rest``, fetched in one step."""
     (text,) = connection.execute(_packing(tuple(columns), rest), bound).fetchone()

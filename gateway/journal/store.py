@@ -88,12 +88,15 @@ class Store:
         self.head = 0
         self.rows = 0
         self.opening = 0
+        self.pruned_ms = 0
         self._addresses: dict[Address, int] = {}
+        self._eras: dict[int, int] = {}
+        """How often the clock had been set → the first sequence of then."""
 
     def reload(self) -> None:
         """Read back what is kept here of the database's state."""
         meta: dict[str, Any] = dict(self.connection.execute("SELECT name, value FROM meta"))
-        self.source, self.opening = meta["source"], meta["opening"]
+        self.source, self.opening, self.pruned_ms = meta["source"], meta["opening"], meta["pruned_ms"]
         self.rows, last = self.connection.execute("SELECT count(*), max(seq) FROM message").fetchone()
         self.head = max(meta["head"], last or 0)
         self._addresses.clear()
@@ -125,6 +128,7 @@ class Store:
             if found is None:
                 self.head += 1
                 known[new.id] = Known(seq=self.head, part=0)
+                self._eras.setdefault(new.era, self.head)
                 fresh.append((self.head, new))
             answers.append(found or Accepted(seq=self.head))
             if new.resume is not None:
@@ -132,6 +136,11 @@ class Store:
         self._add(fresh)
         self.set_resume(resume)
         return answers
+
+    def last_before(self, era: int) -> int:
+        """Return the last sequence from before the clock was set so often."""
+        self._eras = {of: first for of, first in self._eras.items() if of >= era}  # earlier ones are asked for before
+        return min((first - 1 for first in self._eras.values()), default=self.head)
 
     def _known(self, messages: Sequence[NewMessage]) -> dict[str, Known]:
         ids = [(new.id,) for new in messages]

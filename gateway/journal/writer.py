@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -19,12 +20,13 @@ from typing import Any, Final, TypeVar
 
 import structlog
 
-from gateway.journal.database import in_words, is_damage, is_of_the_store
+from gateway.journal.database import in_words, is_damage, is_full, is_of_the_store
 from gateway.journal.notes import Notes
 from gateway.journal.retention import Room
 from gateway.journal.rows import ALSO, NewMessage, Row
 from gateway.journal.store import Known, Store, applied_of, is_one_statement
 from gateway.model import DeliveryId, JournalError
+from gateway.pace import Pace
 
 log = structlog.get_logger()
 
@@ -68,6 +70,7 @@ class Writer:
         """Noted changes that were dropped."""
         self.head = store.head
         """The last sequence that is committed."""
+        self.pace = Pace("a commit")
         self._store = store
         self._room = room
         self._now_ms = now_ms
@@ -209,18 +212,24 @@ class Writer:
             self._store.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
     def _write(self, batch: list[Op]) -> None:
+        self.pace.begin(time.monotonic())
         try:
             self._transaction(batch)
         except Exception as error:  # noqa: BLE001 - whatever it was, everyone must be answered
+            self.pace.end(time.monotonic())
             self._failed(batch, error)
         else:
+            self.pace.end(time.monotonic())
             self._answer(batch, None)
 
     def _failed(self, batch: list[Op], error: Exception) -> None:
         self._roll_back()
         if is_damage(error):
             self._damaged()
-        if is_of_the_store(error):
+        if is_full(error) and self._room.give_way():
+            self._checkpoint()
+            self._write(batch)
+        elif is_of_the_store(error):
             reason = in_words(error)
             # Notes have nobody who would try again.
             self._again.extend(op for op in batch if op.future is None)

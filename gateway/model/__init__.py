@@ -2,6 +2,7 @@
 """The vocabulary: the only thing bridges import. Standard library only."""
 
 from gateway.model.bridge import (
+    NEVER_SET_MS,
     Bridge,
     BridgeContext,
     BridgeKind,
@@ -9,6 +10,7 @@ from gateway.model.bridge import (
     Certainty,
     Clock,
     Commands,
+    Costs,
     Describes,
     Directory,
     Foreseen,
@@ -67,6 +69,7 @@ from gateway.model.progress import Leg, Progress, Reflects, Showing
 
 __all__ = [
     "API_ADDRESS",
+    "NEVER_SET_MS",
     "PENDING",
     "Address",
     "AuthFailed",
@@ -81,6 +84,7 @@ __all__ = [
     "Commands",
     "ConfigError",
     "Content",
+    "Costs",
     "Delivery",
     "DeliveryId",
     "Describes",

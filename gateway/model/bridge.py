@@ -95,6 +95,10 @@ class Report:
     reason: str = ""
 
 
+NEVER_SET_MS = 1_577_836_800_000
+"""2020: a clock that shows less is that of a box without one of its own, before the network set it."""
+
+
 class Clock(Protocol):
     """Time, injected. Wall time never jumps while running: see `gateway.clock`."""
 
@@ -264,6 +268,23 @@ class Resumable(Protocol):
 
     def go_on_from(self, point: ResumePoint) -> None:
         """Read on from where another box was; called only while it isn't connected."""
+        ...
+
+
+@runtime_checkable
+class Costs(Protocol):
+    """A bridge whose network is one channel for everyone in range: what is sent takes time from all of them."""
+
+    def airtime_ms(self, message: Message, to: Address) -> int:
+        """Return for how long sending this fitted message once occupies the channel. Pure.
+
+        By our own transmitter alone: neighbours that relay it take as much each.
+        """
+        ...
+
+    @property
+    def airtime_basis(self) -> str:
+        """By which settings that is reckoned, in words; before the bridge has connected, which are assumed."""
         ...
 
 

@@ -72,7 +72,16 @@ class NotThere(TransientError):
 
 
 class RateLimited(TransientError):
-    """The network asked for patience: 429, a full transmit queue, the duty cycle."""
+    """The network asked for patience: 429, a full transmit queue, the duty cycle.
+
+    `for_all`: it meant everything that we send there, not this conversation alone.
+    """
+
+    def __init__(
+        self, reason: str, *, retry_after_s: float | None = None, fresh_key: bool = False, for_all: bool = False
+    ) -> None:
+        super().__init__(reason, retry_after_s=retry_after_s, fresh_key=fresh_key)
+        self.for_all = for_all
 
 
 class Unconfirmed(TransientError):

@@ -45,7 +45,7 @@ local function page(lane, q, taken, most)
   return taken, removed
 end
 
-for lane = 0, 2 do
+for _, lane in ipairs(SERVED) do
   local due = {}
   if #leased < limit and may_expire > 0 then
     due = call('ZRANGEBYSCORE', ready(lane), '-inf', int(now), 'LIMIT', 0, limit - #leased)
@@ -74,7 +74,7 @@ count(n, bytes)
 call('HSET', FENCE, 'seen', int(now))
 
 local next_due = false
-for lane = 0, 2 do
+for _, lane in ipairs(SERVED) do
   local first = call('ZRANGE', ready(lane), 0, 0, 'WITHSCORES')
   if first[2] and (not next_due or tonumber(first[2]) < next_due) then next_due = tonumber(first[2]) end
 end

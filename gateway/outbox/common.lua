@@ -1,9 +1,10 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- What every script on one destination begins with. All keys are under one hash tag.
 --
--- Stored times are the caller's minus `ms` of SKEW: a stepped wall clock changes that one number.
---  1 skew   HASH  ms, token (of the last shift, so that a repeated one counts once); where several boxes
---                 share the queue each has its own, and stored times are the server's
+-- Stored times are of the queue's own time, which only goes on: each gateway subtracts what its clock is
+-- off by before it asks (see anchor.lua), so a wall clock that is set changes nothing here.
+--  1 skew   HASH  q, at, by: the latest time a holder told us, the server's own time then, and who;
+--                 ms: what is to be subtracted besides, once written by releases before 0.2
 --  2 fence  HASH  owner, epoch, until, seen (the latest time a holder told us); resume and by: where the
 --                 bridge's source goes on, and who said so; began: when `lately` did
 --  3 body   HASH  id -> "lane;expires;received;bytes of conversation;conversation;" .. envelope
@@ -15,17 +16,19 @@
 --  9 why    HASH  dead letter's id -> reason
 -- 10 gone   SET   expired ids that were handed out but not confirmed yet
 -- 11 late   SET   the same for overdue ones
--- 12, 13, 14 ready  ZSET  conversation -> due; of lane 0 emergency, 1 normal, 2 guest
--- 15, 16 lately, before  HASH  id -> its fate; what left a shared queue, in two generations. A fate is one of
+-- 12 to 16 ready  ZSET  conversation -> due; of lane 0 emergency, 1 normal, 2 guest, and for direct
+--                       chats 3 normal, 4 guest: digits of their own, so that older queues stay as they are
+-- 17, 18 lately, before  HASH  given only where several boxes share the queue: id -> its fate; what left it,
+--   in two generations. A fate is one of
 --   w;remote id (awaiting)  s;remote id (sent)  h;.. (heard)  d;.. (delivered)  x;reason  e;  c;
 -- ARGV[1] .. lane .. ":" .. conversation  LIST of ids: strict order, the leased ones first
 local SKEW, FENCE, BODY, TRIES, STATS, FLY = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local WAIT, DEAD, WHY, GONE, LATE = KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
-local LATELY, BEFORE, LATELY_MOST, LATELY_MS = KEYS[15], KEYS[16], 50000, 7 * 86400000
+local SERVED = {0, 3, 1, 4, 2} -- direct chats before channels, within emergency, normal, guest
+local LATELY, BEFORE, LATELY_MOST, LATELY_MS = KEYS[17], KEYS[18], 50000, 7 * 86400000
+local shared = KEYS[18]
 local call = redis.call
-local shared = string.find(SKEW, '}:skew:', 1, true)
-local skew = tonumber(call('HGET', SKEW, 'ms') or (not shared and 0))
-if not skew then return redis.error_reply('NOSKEW this box has not told its clock, or the queue forgot it') end
+local skew = tonumber(call('HGET', SKEW, 'ms') or 0)
 
 local function int(number)
   return string.format('%.0f', number)
@@ -42,7 +45,7 @@ end
 -- lane, expires or nil, received, conversation, index of the envelope; nil for what isn't ours
 local function header(body)
   if not body then return nil end
-  local lane, expires, received, size, at = string.match(body, '^([012]);(%-?%d*);(%-?%d+);(%d+);()')
+  local lane, expires, received, size, at = string.match(body, '^([0-4]);(%-?%d*);(%-?%d+);(%d+);()')
   if not lane then return nil end
   local past = at + tonumber(size)
   return lane, tonumber(expires), tonumber(received), string.sub(body, at, past - 1), past + 1
@@ -70,6 +73,26 @@ local function held(owner, epoch)
 end
 
 local LOST = redis.error_reply('LEASELOST another holder has this destination')
+
+-- the server's own clock: good for how long ago something was, as long as nobody set it meanwhile
+local function server_ms()
+  local now = call('TIME')
+  return now[1] * 1000 + math.floor(now[2] / 1000)
+end
+
+-- the queue's time now, as whoever told it last would say; nil if nobody has
+local function time_here()
+  local told = call('HMGET', SKEW, 'q', 'at')
+  if not told[1] then return nil end
+  local at = tonumber(told[2])
+  -- 2020: before it the server's clock had not been set yet, and tells nothing of how long ago that was
+  local gone = at < 1577836800000 and 0 or math.max(0, server_ms() - at)
+  return tonumber(told[1]) + gone
+end
+
+local function tell_time(now, owner)
+  call('HSET', SKEW, 'q', int(now), 'at', int(server_ms()), 'by', owner)
+end
 
 local function count(n, bytes)
   if n ~= 0 then

@@ -5,7 +5,7 @@
 -- ARGV stem, limit
 -- Returns {lane, conversation, waiting, received or false, ...}.
 local rows = {}
-for lane = 0, 2 do
+for _, lane in ipairs(SERVED) do
   local conversations = call('ZRANGE', ready(lane), 0, -1)
   for i = 1, #conversations do
     rows[#rows + 1] = {lane, conversations[i], call('LLEN', list(lane, conversations[i]))}

@@ -4,7 +4,7 @@
 -- KEYS 1 to 16 as in common.lua; reads skew; writes fly, ready
 -- ARGV stem, now, and the conversation if only one is meant
 local now = tonumber(ARGV[2]) - skew
-for lane = 0, 2 do
+for _, lane in ipairs(SERVED) do
   local held_back = {ARGV[3]}
   if not ARGV[3] then held_back = call('ZRANGEBYSCORE', ready(lane), '(' .. int(now), '+inf') end
   for i = 1, #held_back do

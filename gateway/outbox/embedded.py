@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import fcntl
 import os
-import shutil
 import sys
 import threading
 import time
@@ -23,8 +22,10 @@ from typing import Final, Literal, Self
 import structlog
 
 from gateway.model import StoreRefused
+from gateway.outbox.asking import ask, sync_by_the_new_time
 from gateway.outbox.binary import engine_of, find_binary
 from gateway.outbox.dataset import Dataset
+from gateway.outbox.disk import Disk
 from gateway.outbox.server_log import ServerLog
 
 log = structlog.get_logger()
@@ -34,7 +35,6 @@ _STOP_WITHIN_S: Final = 10.0
 _ORPHAN_WITHIN_S: Final = 10.0
 """Longer than its own clean stop takes; past it someone has to look."""
 _ASK_EVERY_S: Final = 0.02
-_LEAST_FREE_BYTES: Final = 16 * 1024 * 1024
 _EARLY_DEATHS_TO_QUARANTINE: Final = 3
 _PAUSES_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _TRAMPOLINE: Final = Path(__file__).with_name("parent_death.py")
@@ -65,6 +65,8 @@ class EmbeddedServer:
         self._binary = Path()
         self._data: Dataset | None = None
         self._process: asyncio.subprocess.Process | None = None
+        self._disk = Disk(directory)
+        self._set_back = asyncio.Event()
         self._log = ServerLog(directory / "server.log")
         self.ready = asyncio.Event()
         """Set while the server answers."""
@@ -125,11 +127,25 @@ class EmbeddedServer:
                     early_deaths = 0 if await self._run_once() else early_deaths + 1
                     await self._recover(early_deaths)
                 except OSError as error:  # no space, no file, no process left
-                    self.status = f"not running: {error}"
-                    log.warning("embedded_server_not_started", reason=str(error))
+                    if self.status != (status := f"not running: {error}"):
+                        log.warning("embedded_server_not_started", reason=str(error))
+                    self.status = status
                     await asyncio.sleep(_PAUSES_S[-1])
         finally:
             await self._stop()
+
+    def clock_was_set_back(self) -> None:
+        """Say so: the server must be told, or it syncs nothing until the time it was is reached again."""
+        self._set_back.set()
+
+    async def keep_syncing(self) -> None:
+        """Tell the server, for ever. One that was started since knows no other time."""
+        while True:
+            await self._set_back.wait()
+            self._set_back.clear()
+            await self.ready.wait()
+            if self._fsync == "everysec":
+                await sync_by_the_new_time(self._socket)
 
     async def _run_once(self) -> bool:
         """Start the server and wait for its end; return whether it had answered."""
@@ -200,7 +216,7 @@ class EmbeddedServer:
     async def _until_ready(self, process: asyncio.subprocess.Process) -> bool:
         """Ask until it answers; False if it ended before."""
         while process.returncode is None:
-            answer = await _ask(self._socket)
+            answer = await ask(self._socket)
             if answer.startswith(b"+PONG"):
                 self._dataset.stamp()
                 self.status = f"running {self._dataset.engine}"
@@ -218,18 +234,17 @@ class EmbeddedServer:
         One that had answered is started again at once: something else killed it.
         """
         now_s = int(time.time())
-        if shutil.disk_usage(self._directory).free < _LEAST_FREE_BYTES:
-            self.status = f"not running: the disk of {self._directory} is full"
-            log.error("embedded_server_disk_full", directory=str(self._directory))
-            await asyncio.sleep(1.0)
-        elif not early_deaths:
+        if fault := self._disk.fault(self._log.disk_error(), is_sure=not early_deaths):
+            self.status = f"not running: the disk of {self._directory} can't be written: {fault}"
+            await self._disk.wait(fault)
             return
-        elif self._log.says_load_error():
+        if not early_deaths:
+            return
+        if self._log.says_load_error():
             self._mend(early_deaths, now_s)
         else:
             self.status = f"not running: it ends at once, see {self._log.path}"
-        if early_deaths:
-            await asyncio.sleep(_PAUSES_S[min(early_deaths, len(_PAUSES_S)) - 1])
+        await asyncio.sleep(_PAUSES_S[min(early_deaths, len(_PAUSES_S)) - 1])
 
     def _mend(self, early_deaths: int, now_s: int) -> None:
         try:
@@ -277,20 +292,6 @@ def _locked(path: Path, until: contextlib.ExitStack) -> int | None:
         return None
     until.callback(os.close, descriptor)
     return descriptor
-
-
-async def _ask(socket: Path) -> bytes:
-    """Return the first line the server answers to PING; nothing if it doesn't."""
-    try:
-        async with asyncio.timeout(1.0):
-            reader, writer = await asyncio.open_unix_connection(socket)
-            try:
-                writer.write(b"PING\r\n")
-                return await reader.readline()
-            finally:
-                writer.close()
-    except OSError:  # TimeoutError is one
-        return b""
 
 
 def _how(code: int) -> str:

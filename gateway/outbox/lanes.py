@@ -11,13 +11,14 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import assert_never
 
-from gateway.model import Delivery, DeliveryId, Lane, RemoteId, ResumePoint, State
+from gateway.model import Delivery, DeliveryId, RemoteId, ResumePoint, State
 from gateway.outbox.codec import encode
 from gateway.outbox.outbox import EXPIRED_PER_CLAIM, Buried, Done, Fate, Outcome, Retry
-from gateway.outbox.records import LANES
+from gateway.outbox.records import SERVED, digit_of
 
-Queue = tuple[Lane, str]
-"""A lane of one conversation."""
+Queue = tuple[int, str]
+"""A lane, by its digit, of one conversation."""
+EMERGENCY = 0
 
 
 @dataclass(slots=True)
@@ -35,7 +36,7 @@ class Entry:
     @property
     def queue(self) -> Queue:
         """Where it waits, or waited."""
-        return self.delivery.lane, self.delivery.to.conversation
+        return digit_of(self.delivery), self.delivery.to.conversation
 
 
 @dataclass(slots=True)
@@ -89,7 +90,7 @@ class Destination:
     def claim(self, now: int, visible: int, limit: int, run: int) -> list[Entry]:
         """Lease what is due; what has expired goes to `gone`."""
         leased: list[Entry] = []
-        for lane in LANES:
+        for lane in SERVED:
             for queue in self._due(lane, now, limit - len(leased)):
                 most = min(run, limit - len(leased))
                 if most <= 0 or len(self.gone) >= EXPIRED_PER_CLAIM:
@@ -102,8 +103,8 @@ class Destination:
         self.seen = now
         return leased
 
-    def _due(self, lane: Lane, now: int, limit: int) -> list[Queue]:
-        ready = [(at, queue) for queue, at in self.due.items() if queue[0] is lane and at <= now]
+    def _due(self, lane: int, now: int, limit: int) -> list[Queue]:
+        ready = [(at, queue) for queue, at in self.due.items() if queue[0] == lane and at <= now]
         ready.sort(key=lambda item: (item[0], item[1][1].encode("utf-8", "replace")))
         return [queue for _, queue in ready[: max(limit, 0)]]
 
@@ -111,7 +112,7 @@ class Destination:
         taken: list[Entry] = []
         while len(taken) < most and len(self.queues.get(queue, ())) > len(taken):
             entry = self.entries[self.queues[queue][len(taken)]]
-            if entry.expires is None or entry.expires > now or queue[0] is Lane.EMERGENCY:
+            if entry.expires is None or entry.expires > now or queue[0] == EMERGENCY:
                 taken.append(entry)
             elif len(self.gone) < EXPIRED_PER_CLAIM:
                 self._take_off(entry)

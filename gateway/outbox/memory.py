@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from gateway.model import BridgeName, Delivery, DeliveryId, Lane, LeaseLost, ResumePoint, State
-from gateway.outbox.lanes import Destination, Entry, delivery_of, entry_of
+from gateway.model import BridgeName, Delivery, DeliveryId, LeaseLost, ResumePoint, State
+from gateway.outbox.lanes import EMERGENCY, Destination, Entry, delivery_of, entry_of
 from gateway.outbox.outbox import (
     NONE_AT_HAND,
     Claimed,
@@ -33,7 +33,6 @@ class Snapshot:
     """All a memory outbox held at one moment; for `MemoryOutbox.restore`."""
 
     destinations: dict[str, Destination] = field(default_factory=dict)
-    skew: int = 0
 
 
 class MemoryOutbox:
@@ -43,6 +42,7 @@ class MemoryOutbox:
         self._shared = shared
         self._quota = quota or Quota()
         self._state = Snapshot()
+        self._skew = 0
         self._expired: dict[Fence, list[DeliveryId]] = {}
         self._overdue: dict[Fence, list[DeliveryId]] = {}
 
@@ -76,7 +76,7 @@ class MemoryOutbox:
             return Stored(new=0, known=len(deliveries)) if cursor == upto else Gap(cursor=cursor)
         wanted = {delivery.id: delivery for delivery in reversed(deliveries)}
         new = [
-            entry_of(wanted.pop(id_), self._state.skew)
+            entry_of(wanted.pop(id_), self._skew)
             for id_ in [delivery.id for delivery in deliveries]
             if id_ in wanted and id_ not in here.entries and not (self._shared and id_ in here.fates)
         ]
@@ -87,8 +87,8 @@ class MemoryOutbox:
         return Stored(new=len(new), known=len(deliveries) - len(new))
 
     def _is_over(self, here: Destination, new: Iterable[Entry]) -> bool:
-        sizes = [entry.size for entry in new if entry.queue[0] is not Lane.EMERGENCY]
-        urgent = [entry.size for entry in new if entry.queue[0] is Lane.EMERGENCY]
+        sizes = [entry.size for entry in new if entry.queue[0] != EMERGENCY]
+        urgent = [entry.size for entry in new if entry.queue[0] == EMERGENCY]
 
         def over(have: int, more: int, urgent: int, quota: int) -> bool:
             return (more > 0 and have + more > quota) or have + more + urgent > quota + quota // 10
@@ -100,23 +100,23 @@ class MemoryOutbox:
 
     async def acquire(self, destination: BridgeName, owner: str, *, now_ms: int, ttl_ms: int) -> Fence | None:
         """See `Outbox.acquire`."""
-        here, now = self._at(destination), now_ms - self._state.skew
+        here, now = self._at(destination), now_ms - self._skew
         is_others = here.owner not in {"", owner}
-        if is_others and (here.until > now or (ttl_ms == 0 and here.seen > now - 60_000)):
+        if is_others and (now < here.until <= now + 10 * ttl_ms or (ttl_ms == 0 and here.seen > now - 60_000)):
             return None
-        here.owner, here.epoch, here.until, here.seen = owner, max(here.epoch + 1, now_ms), now + ttl_ms, now
+        here.owner, here.epoch, here.until, here.seen = owner, max(here.epoch + 1, now), now + ttl_ms, now
         here.land(now)
         return Fence(destination=destination, owner=owner, epoch=here.epoch)
 
     async def renew(self, fence: Fence, *, now_ms: int, ttl_ms: int) -> None:
         """See `Outbox.renew`."""
-        here, now = self._held(fence), now_ms - self._state.skew
+        here, now = self._held(fence), now_ms - self._skew
         here.until, here.seen = now + ttl_ms, now
 
     async def holder(self, destination: BridgeName, *, now_ms: int) -> Holder:
         """See `Outbox.holder`."""
         here = self._at(destination)
-        owner = here.owner if here.until > now_ms - self._state.skew else ""
+        owner = here.owner if here.until > now_ms - self._skew else ""
         return Holder(owner=owner, resume=here.resume, marked_by=here.marked_by)
 
     async def mark(self, fence: Fence, resume: ResumePoint) -> None:
@@ -149,7 +149,7 @@ class MemoryOutbox:
         at_hand: Mapping[DeliveryId, Delivery] = NONE_AT_HAND,  # noqa: ARG002 - this one keeps deliveries themselves
     ) -> Claimed:
         """See `Outbox.claim`."""
-        here, skew = self._held(fence), self._state.skew
+        here, skew = self._held(fence), self._skew
         here.confirm(self._expired.pop(fence, ()), here.gone)
         entries = here.claim(now_ms - skew, visible_ms, limit, run)
         self._expired[fence] = list(here.gone)
@@ -163,7 +163,7 @@ class MemoryOutbox:
         """See `Outbox.settle`."""
         if outcomes:
             here = self._held(fence)
-            here.settle(outcomes, now_ms - self._state.skew, self._state.skew)
+            here.settle(outcomes, now_ms - self._skew, self._skew)
             here.trim_dead(self._quota.dead_letters)
 
     async def report(self, fence: Fence, id: DeliveryId, state: State = State.SENT) -> bool:
@@ -172,11 +172,11 @@ class MemoryOutbox:
 
     async def requeue(self, fence: Fence, id: DeliveryId, *, at_ms: int, fresh_key: bool) -> bool:
         """See `Outbox.requeue`."""
-        return self._held(fence).requeue(id, at_ms - self._state.skew, fresh_key=fresh_key)
+        return self._held(fence).requeue(id, at_ms - self._skew, fresh_key=fresh_key)
 
     async def overdue(self, fence: Fence, *, now_ms: int, keep: int) -> tuple[Delivery, ...]:
         """See `Outbox.overdue`."""
-        here, skew = self._held(fence), self._state.skew
+        here, skew = self._held(fence), self._skew
         here.confirm(self._overdue.pop(fence, ()), here.late)
         here.overdue(now_ms - skew, keep)
         self._overdue[fence] = list(here.late)
@@ -191,7 +191,7 @@ class MemoryOutbox:
         self, destination: BridgeName, ids: Sequence[DeliveryId], *, now_ms: int
     ) -> tuple[DeliveryId, ...]:
         """See `Outbox.redrive`."""
-        here, now = self._at(destination), now_ms - self._state.skew
+        here, now = self._at(destination), now_ms - self._skew
         return tuple(id_ for id_ in ids if here.redrive(id_, now))
 
     async def drop(self, destination: BridgeName, ids: Sequence[DeliveryId]) -> tuple[DeliveryId, ...]:
@@ -201,7 +201,7 @@ class MemoryOutbox:
 
     async def due_now(self, destination: BridgeName, conversation: str | None = None, *, now_ms: int) -> None:
         """See `Outbox.due_now`."""
-        self._at(destination).due_now(conversation, now_ms - self._state.skew)
+        self._at(destination).due_now(conversation, now_ms - self._skew)
 
     async def depth(self, destinations: Sequence[BridgeName], *, limit: int = 1000) -> tuple[Depth, ...]:
         """See `Outbox.depth`."""
@@ -211,21 +211,21 @@ class MemoryOutbox:
 
     def _depths(self, destination: BridgeName) -> list[Depth]:
         here = self._at(destination)
-        waiting = sorted(here.queues.items(), key=lambda item: (-len(item[1]), LANES.index(item[0][0]), item[0][1]))
+        waiting = sorted(here.queues.items(), key=lambda item: (-len(item[1]), item[0]))
         return [
             Depth(
                 destination=destination,
-                lane=lane.value,
+                lane=LANES[lane].value,
                 conversation=conversation,
                 waiting=len(ids),
-                oldest_ms=here.entries[ids[0]].received + self._state.skew,
+                oldest_ms=here.entries[ids[0]].received + self._skew,
             )
             for (lane, conversation), ids in waiting
         ]
 
-    async def shift(self, delta_ms: int) -> None:
+    def shift(self, delta_ms: int) -> None:
         """See `Outbox.shift`."""
-        self._state.skew += delta_ms
+        self._skew += delta_ms
 
     async def ping(self) -> None:
         """Do nothing: memory is always there."""

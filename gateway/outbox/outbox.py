@@ -244,7 +244,8 @@ class Outbox(Protocol):
 
         `at_hand`: what the caller put and no shift has moved since; of these its own copy may be returned.
 
-        Emergency lane first, then normal, then guest; within a lane the conversation due longest first.
+        Emergency lane first, then normal, then guest; within a lane direct chats before channels, and of
+        these the conversation due longest first.
         A conversation with leases out is not claimed again before they are settled or, for a dead
         holder, `visible_ms` have passed. At most 500 expired ones are taken off per call. Emergency
         deliveries never expire. After StoreUnavailable `acquire` anew: what this call may have leased
@@ -304,10 +305,10 @@ class Outbox(Protocol):
         """Return what waits, leased ones included, deepest first, at most `limit` rows."""
         ...
 
-    async def shift(self, delta_ms: int) -> None:
-        """Follow a wall clock that stepped by this much: what is scheduled keeps its distance from now.
+    def shift(self, delta_ms: int) -> None:
+        """Follow our wall clock, which was set by this much: what is scheduled keeps its distance from now.
 
-        After StoreUnavailable call it again with the same delta: it counts once.
+        Takes effect at once, with the server away too: times are the queue's own, ours only differ by more now.
         """
         ...
 

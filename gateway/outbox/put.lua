@@ -2,10 +2,10 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- Append what a source journalled in (after, upto], or nothing at all. No allow-oom: this is the tap.
 -- KEYS 1 to 16 as in common.lua; reads skew, fence; writes body, stats, ready, lists
--- KEYS[17] src STRING  the last sequence taken from this source for this destination
+-- the last of KEYS: src STRING  the last sequence taken from this source for this destination
 -- ARGV stem, after, upto, quota, quota in bytes, and for each: id, body with the caller's times
 -- Returns {0, new, known}, {1, cursor} for a gap, {2, n, bytes} for full.
-local SRC, FIRST, STEP = KEYS[17], 6, 2
+local SRC, FIRST, STEP, DIRECT_OF = KEYS[#KEYS], 6, 2, {['3'] = '1', ['4'] = '2'}
 local cursor = call('GET', SRC) or '0'
 local total = (#ARGV - FIRST + 1) / STEP
 if cursor ~= ARGV[2] then
@@ -47,9 +47,14 @@ end
 -- A conversation is due since its first message was received, but never later than a time already
 -- seen: a box whose clock once stood in the future must not hide messages there.
 local seen = tonumber(call('HGET', FENCE, 'seen') or 0)
-local lists, due, bodies = {}, {{}, {}, {}}, {}
+local lists, due, bodies = {}, {{}, {}, {}, {}, {}}, {}
 for i = 1, #fresh do
   local id, body, lane, expires, received, conversation, at = unpack(fresh[i], 1, 7)
+  -- A release before direct chats had digits of their own queued them under 1 and 2: what follows joins them.
+  local older = DIRECT_OF[lane]
+  if older and call('EXISTS', list(older, conversation)) == 1 then
+    lane, body = older, older .. string.sub(body, 2)
+  end
   if skew ~= 0 then
     received, expires = received - skew, expires and int(expires - skew) or ''
     body = table.concat({lane, expires, int(received), #conversation, conversation, string.sub(body, at)}, ';')
@@ -68,7 +73,7 @@ for i = 1, #fresh do
   bodies[2 * i] = body
 end
 for q, new in pairs(lists) do bulk('RPUSH', q, new) end
-for lane = 0, 2 do
+for _, lane in ipairs(SERVED) do
   local scores = due[lane + 1]
   for i = 1, #scores, 1000 do
     call('ZADD', ready(lane), 'NX', unpack(scores, i, math.min(i + 999, #scores)))

@@ -10,19 +10,28 @@ from gateway.model import BridgeName, Delivery, DeliveryId, Lane, State
 from gateway.outbox.codec import UnreadableEnvelope, decode, encode
 from gateway.outbox.outbox import Depth, Fate
 
-LANES = (Lane.EMERGENCY, Lane.NORMAL, Lane.GUEST)
-"""In the order they are served; a lane's index is its digit in the store."""
+LANES = (Lane.EMERGENCY, Lane.NORMAL, Lane.GUEST, Lane.NORMAL, Lane.GUEST)
+"""By their digit in the store. The last two are direct chats': new digits, so that older queues stay valid."""
 
-DIGITS = {lane: str(digit) for digit, lane in enumerate(LANES)}
-_DIGITS = {lane: b"%d" % digit for digit, lane in enumerate(LANES)}
+SERVED = (0, 3, 1, 4, 2)
+"""The digits in the order they are served: within a lane, direct chats before channels."""
+
+_CHANNEL = {Lane.EMERGENCY: 0, Lane.NORMAL: 1, Lane.GUEST: 2}
+_DIRECT = {Lane.EMERGENCY: 0, Lane.NORMAL: 3, Lane.GUEST: 4}
 
 
-def write_body(delivery: Delivery) -> bytes:
-    """Return the stored body of a delivery, its times still the caller's."""
+def digit_of(delivery: Delivery) -> int:
+    """Return the digit of the lane a delivery waits in."""
+    return (_DIRECT if delivery.direct else _CHANNEL)[delivery.message.lane]
+
+
+def write_body(delivery: Delivery, skew: int) -> bytes:
+    """Return the stored body of a delivery: its header has the queue's times, which are ours minus the skew."""
     message, conversation = delivery.message, delivery.to.conversation.encode("utf-8", "replace")
-    expires = b"" if delivery.expires_ms is None else b"%d" % delivery.expires_ms
-    head = (_DIGITS[message.lane], expires, message.received_ms, len(conversation), conversation, encode(delivery))
-    return b"%s;%s;%d;%d;%s;%s" % head
+    expires = b"" if delivery.expires_ms is None else b"%d" % (delivery.expires_ms - skew)
+    received = message.received_ms - skew
+    head = (digit_of(delivery), expires, received, len(conversation), conversation, encode(delivery))
+    return b"%d;%s;%d;%d;%s;%s" % head
 
 
 def read_body(body: bytes, skew: int) -> Delivery:
@@ -58,7 +67,7 @@ def read_pairs(flat: Sequence[bytes], skew: int) -> Iterator[tuple[str, Delivery
             yield id_.decode(), None
 
 
-def read_depths(destination: BridgeName, flat: Sequence[bytes | int | None]) -> Iterator[Depth]:
+def read_depths(destination: BridgeName, flat: Sequence[bytes | int | None], skew: int) -> Iterator[Depth]:
     """Read lane, conversation, how many wait, since when; and again."""
     rows = iter(flat)
     for lane, conversation, waiting, received in zip(rows, rows, rows, rows, strict=True):
@@ -67,7 +76,7 @@ def read_depths(destination: BridgeName, flat: Sequence[bytes | int | None]) -> 
             lane=LANES[int(lane or 0)].value,
             conversation=conversation.decode("utf-8", "replace") if isinstance(conversation, bytes) else "",
             waiting=int(waiting or 0),
-            oldest_ms=None if received is None else int(received),
+            oldest_ms=None if received is None else int(received) + skew,
         )
 
 

@@ -2,12 +2,15 @@
 """The outbox on Redis >= 7.0 or Valkey >= 7.2: every step is one script, `common.lua` has the layout.
 
 Nothing is retried here: every call is idempotent, and the caller knows how long to wait.
+
+The queue has a time of its own, which only goes on. Where our clock differs from it is kept here and
+taken off before the server is asked: a clock that is set moves nothing there, and gateways whose clocks
+differ share a queue.
 """
 
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +42,7 @@ from gateway.outbox.outbox import (
     Stored,
 )
 from gateway.outbox.records import (
-    DIGITS,
+    LANES,
     LETTERS,
     read_body,
     read_depths,
@@ -49,7 +52,7 @@ from gateway.outbox.records import (
     write_body,
 )
 from gateway.outbox.redis_client import Client, connect
-from gateway.outbox.redis_errors import CAUGHT, NoSkew, outbox_error
+from gateway.outbox.redis_errors import CAUGHT, outbox_error
 from gateway.outbox.redis_server import Engine, vet
 from gateway.outbox.redis_url import Way, read
 from gateway.outbox.scripts import load_scripts
@@ -57,8 +60,8 @@ from gateway.outbox.scripts import load_scripts
 log = structlog.get_logger()
 
 _CANCELLED_AT_ONCE: Final = 100
-_SKEW_MS: Final = 250
-"""By how much this box's clock may drift from the server's before that is noted."""
+_CATCH_UP_MS: Final = 5000
+"""As far behind another gateway we follow its time; what is more is no drift of clocks."""
 _HASHES = ("skew", "fence", "body", "tries", "stats", "fly", "wait", "dead", "why", "gone", "late")
 
 
@@ -71,15 +74,6 @@ class _Keys:
     source: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shared:
-    """One of several boxes on one queue. Their clocks differ, so they go by the server's."""
-
-    box: str
-    now_ms: Callable[[], int]
-    """Of the clock whose times are the arguments."""
-
-
 class RedisOutbox:
     """An `Outbox` on one Redis or Valkey server. An async context manager; opening it needs no server."""
 
@@ -89,26 +83,29 @@ class RedisOutbox:
         *,
         community: str,
         quota: Quota | None = None,
-        shared: Shared | None = None,
+        now_ms: Callable[[], int] | None = None,
+        shared: bool = False,
         password_file: Path | None = None,
     ) -> None:
         """Use the server at a url, or what the factory connects to, under the keys of one community.
 
-        `shared`: who we are among the boxes that use it too.
+        `now_ms`: our clock, which may differ from the one this queue was last used by; None: it doesn't.
+        `shared`: other boxes use the queue too, so it remembers for them what has left it.
         """
         self._server = server
         self._password_file = password_file
         self._way = Way.PLAIN
         self._shared = shared
-        self._skew_ms: int | None = None
+        self._now_ms = now_ms
+        self._skew = 0
+        """Our clock minus the queue's time."""
+        self._agreeing = asyncio.Lock()
         self._tag = f"xb:{{{quote(community, safe='')}}}:"
         self._quota = quota or Quota()
-        self._skew_key = self._tag + ("skew" if shared is None else f"skew:{quote(shared.box, safe='')}")
         self._scripts = load_scripts()
         self._keys: dict[str, _Keys] = {}
         self._expired: dict[Fence, list[str]] = {}
         self._overdue: dict[Fence, list[str]] = {}
-        self._shifting: tuple[str, int] | None = None
         self._client: Client | None = None
         self.vetted: Engine | None = None
         """Which server answered last, once it was found fit."""
@@ -118,7 +115,7 @@ class RedisOutbox:
     async def __aenter__(self) -> Self:
         server = self._server
         if isinstance(server, str):
-            self._client = connect(server, key=self._skew_key, password_file=self._password_file)
+            self._client = connect(server, key=f"{self._tag}skew", password_file=self._password_file)
             self._way = read(server).way
         else:
             self._client = server()
@@ -142,18 +139,7 @@ class RedisOutbox:
         except StoreUnavailable:
             await self._open().aclose()  # it opens again: where the Sentinels or the Cluster say by then
             raise
-        if self._shared is not None:
-            await self._compare_clocks(self._shared)
         return self.vetted
-
-    async def _compare_clocks(self, shared: Shared) -> None:
-        """Keep this box's distance from the server's time, so that a lease ends for all at one moment."""
-        before_ms = shared.now_ms()
-        seconds, micros = await self._command("TIME")
-        skew_ms = (before_ms + shared.now_ms()) // 2 - (int(seconds) * 1000 + int(micros) // 1000)
-        if self._skew_ms is None or abs(skew_ms - self._skew_ms) > _SKEW_MS:
-            await self._command("HSET", self._skew_key, "ms", skew_ms)
-            self._skew_ms = skew_ms
 
     async def cursor(self, destination: BridgeName, source: str) -> int:
         """See `Outbox.cursor`."""
@@ -163,9 +149,10 @@ class RedisOutbox:
         self, destination: BridgeName, source: str, *, after: int, upto: int, deliveries: Sequence[Delivery]
     ) -> Stored | Gap | Full:
         """See `Outbox.put`."""
+        await self._agree_on_time()
         args: list[Any] = [after, upto, self._quota.deliveries, self._quota.size_bytes]
         for delivery in deliveries:
-            args += (delivery.id, write_body(delivery))
+            args += (delivery.id, write_body(delivery, self._skew))
         verdict, first, *rest = await self._run("put", destination, *args, extra=self._source_key(destination, source))
         if verdict == 1:
             return Gap(cursor=first)
@@ -175,7 +162,8 @@ class RedisOutbox:
 
     async def acquire(self, destination: BridgeName, owner: str, *, now_ms: int, ttl_ms: int) -> Fence | None:
         """See `Outbox.acquire`."""
-        epoch = await self._run("acquire", destination, owner, now_ms, ttl_ms)
+        await self._agree_on_time()
+        epoch = await self._run("acquire", destination, owner, now_ms - self._skew, ttl_ms)
         if epoch is None:
             return None
         for kept in (self._expired, self._overdue):
@@ -185,11 +173,14 @@ class RedisOutbox:
 
     async def renew(self, fence: Fence, *, now_ms: int, ttl_ms: int) -> None:
         """See `Outbox.renew`."""
-        await self._fenced("renew", fence, now_ms, ttl_ms)
+        behind_ms = int(await self._fenced("renew", fence, now_ms - self._skew, ttl_ms))
+        if 0 < behind_ms <= _CATCH_UP_MS:
+            self._skew -= behind_ms
 
     async def holder(self, destination: BridgeName, *, now_ms: int) -> Holder:
         """See `Outbox.holder`."""
-        owner, resume, by = map(bytes.decode, await self._run("holder", destination, now_ms))
+        await self._agree_on_time()
+        owner, resume, by = map(bytes.decode, await self._run("holder", destination, now_ms - self._skew))
         return Holder(owner=owner, resume=ResumePoint(resume) if resume else None, marked_by=by)
 
     async def mark(self, fence: Fence, resume: ResumePoint) -> None:
@@ -219,8 +210,10 @@ class RedisOutbox:
     ) -> Claimed:
         """See `Outbox.claim`. What can't be read is taken off, so that it holds nothing back."""
         got = self._expired.get(fence, [])
-        answer = await self._fenced("claim", fence, now_ms, visible_ms, limit, run, EXPIRED_PER_CLAIM, *got)
+        now = now_ms - self._skew
+        answer = await self._fenced("claim", fence, now, visible_ms, limit, run, EXPIRED_PER_CLAIM, *got)
         skew, next_due, lost, flat, gone = answer
+        skew += self._skew
         leases, unreadable = _read_leases(flat, skew, now_ms + visible_ms, at_hand)
         expired = list(read_pairs(gone, skew))
         self._expired[fence] = [id_ for id_, _ in expired]
@@ -236,10 +229,11 @@ class RedisOutbox:
     async def settle(self, fence: Fence, outcomes: Sequence[Outcome], *, now_ms: int) -> None:
         """See `Outbox.settle`."""
         if outcomes:
-            await self._settle(fence, map(_outcome_arg, outcomes), now_ms)
+            told = [_outcome_arg(outcome, self._skew) for outcome in outcomes]
+            await self._settle(fence, told, now_ms)
 
     async def _settle(self, fence: Fence, outcomes: Iterable[str], now_ms: int) -> None:
-        await self._fenced("settle", fence, now_ms, self._quota.dead_letters, *outcomes)
+        await self._fenced("settle", fence, now_ms - self._skew, self._quota.dead_letters, *outcomes)
 
     async def report(self, fence: Fence, id: DeliveryId, state: State = State.SENT) -> bool:
         """See `Outbox.report`."""
@@ -247,13 +241,14 @@ class RedisOutbox:
 
     async def requeue(self, fence: Fence, id: DeliveryId, *, at_ms: int, fresh_key: bool) -> bool:
         """See `Outbox.requeue`."""
-        return bool(await self._fenced("requeue", fence, id, at_ms, "f" if fresh_key else ""))
+        return bool(await self._fenced("requeue", fence, id, at_ms - self._skew, "f" if fresh_key else ""))
 
     async def overdue(self, fence: Fence, *, now_ms: int, keep: int) -> tuple[Delivery, ...]:
         """See `Outbox.overdue`."""
         got = self._overdue.get(fence, [])
-        skew, flat = await self._fenced("overdue", fence, now_ms, keep, EXPIRED_PER_CLAIM, *got)
-        late = list(read_pairs(flat, skew))
+        now = now_ms - self._skew
+        skew, flat = await self._fenced("overdue", fence, now, keep, EXPIRED_PER_CLAIM, *got)
+        late = list(read_pairs(flat, skew + self._skew))
         self._overdue[fence] = [id_ for id_, _ in late]
         readable = tuple(delivery for _, delivery in late if delivery is not None)
         self._say_unreadable(fence.destination, len(late) - len(readable))
@@ -270,7 +265,8 @@ class RedisOutbox:
         self, destination: BridgeName, ids: Sequence[DeliveryId], *, now_ms: int
     ) -> tuple[DeliveryId, ...]:
         """See `Outbox.redrive`."""
-        return _ids(await self._run("redrive", destination, now_ms, *ids))
+        await self._agree_on_time()
+        return _ids(await self._run("redrive", destination, now_ms - self._skew, *ids))
 
     async def drop(self, destination: BridgeName, ids: Sequence[DeliveryId]) -> tuple[DeliveryId, ...]:
         """See `Outbox.drop`."""
@@ -278,31 +274,32 @@ class RedisOutbox:
 
     async def due_now(self, destination: BridgeName, conversation: str | None = None, *, now_ms: int) -> None:
         """See `Outbox.due_now`."""
+        await self._agree_on_time()
         which = () if conversation is None else (conversation.encode("utf-8", "replace"),)
-        await self._run("due_now", destination, now_ms, *which)
+        await self._run("due_now", destination, now_ms - self._skew, *which)
 
     async def depth(self, destinations: Sequence[BridgeName], *, limit: int = 1000) -> tuple[Depth, ...]:
         """See `Outbox.depth`."""
+        await self._agree_on_time()
         rows: list[Depth] = []
         for destination in destinations:
-            rows += read_depths(destination, await self._run("depth", destination, limit))
+            rows += read_depths(destination, await self._run("depth", destination, limit), self._skew)
         rows.sort(key=lambda row: -row.waiting)
         return tuple(rows[:limit])
 
-    async def shift(self, delta_ms: int) -> None:
-        """See `Outbox.shift`. After StoreUnavailable call it again with the same delta: it counts once."""
-        if self._shared is not None:
-            self._skew_ms = None
-            await self._compare_clocks(self._shared)
-            return
-        unsure, self._shifting = self._shifting, self._shifting or (uuid.uuid4().hex, delta_ms)
-        await self._shift(*self._shifting)
-        self._shifting = None
-        if unsure and unsure[1] != delta_ms:
-            await self.shift(delta_ms)
+    def shift(self, delta_ms: int) -> None:
+        """See `Outbox.shift`."""
+        self._skew += delta_ms
 
-    async def _shift(self, token: str, delta_ms: int) -> None:
-        await self._evaluate("shift", (self._skew_key,), (token, delta_ms))
+    async def _agree_on_time(self) -> None:
+        """Find out, once, what time it is in the queue: our clock may have stood elsewhere when we last ran."""
+        while (now_ms := self._now_ms) is not None:
+            async with self._agreeing:
+                here = await self._evaluate("anchor", (f"{self._tag}skew",), ())
+                if self._now_ms is not None and here is not None:
+                    time_here, skew = map(int, here)
+                    self._skew = now_ms() - skew - time_here
+                self._now_ms = None
 
     async def _fenced(self, name: str, fence: Fence, *args: Any) -> Any:
         return await self._run(name, fence.destination, fence.owner, fence.epoch, *args)
@@ -312,16 +309,6 @@ class RedisOutbox:
         return await self._evaluate(name, (*keys.all, extra) if extra else keys.all, (keys.stem, *args))
 
     async def _evaluate(self, name: str, keys: tuple[str, ...], args: tuple[Any, ...]) -> Any:
-        try:
-            return await self._evaluate_sha(name, keys, args)
-        except NoSkew:
-            if self._shared is None:
-                raise
-            self._skew_ms = None
-            await self._compare_clocks(self._shared)
-            return await self._evaluate_sha(name, keys, args)
-
-    async def _evaluate_sha(self, name: str, keys: tuple[str, ...], args: tuple[Any, ...]) -> Any:
         script = self._scripts[name]
         try:
             return await self._send("EVALSHA", script.sha, len(keys), *keys, *args)
@@ -355,9 +342,9 @@ class RedisOutbox:
         if destination not in self._keys:
             name = quote(destination, safe="")
             own = tuple(f"{self._tag}{kind}:{name}" for kind in _HASHES[1:])
-            ready = tuple(f"{self._tag}rdy:{name}:{lane}" for lane in DIGITS.values())
-            past = tuple(f"{self._tag}{kind}:{name}" for kind in ("lately", "before"))
-            keys = (self._skew_key, *own, *ready, *past)
+            ready = tuple(f"{self._tag}rdy:{name}:{lane}" for lane in range(len(LANES)))
+            past = tuple(f"{self._tag}{kind}:{name}" for kind in ("lately", "before")) if self._shared else ()
+            keys = (f"{self._tag}skew", *own, *ready, *past)
             self._keys[destination] = _Keys(keys, f"{self._tag}q:{name}:", name)
         return self._keys[destination]
 
@@ -390,13 +377,13 @@ def _read_leases(
     return tuple(leases), unreadable
 
 
-def _outcome_arg(outcome: Outcome) -> str:
+def _outcome_arg(outcome: Outcome, skew: int) -> str:
     match outcome:
         case Done(awaiting_until_ms=None):
             return f"d;{outcome.id};{outcome.remote_id or ''}"
-        case Done():
-            return f"w;{outcome.id};{outcome.awaiting_until_ms};{outcome.remote_id or ''}"
+        case Done(awaiting_until_ms=until_ms):
+            return f"w;{outcome.id};{(until_ms or 0) - skew};{outcome.remote_id or ''}"
         case Retry():
-            return f"r;{outcome.id};{outcome.at_ms};{'c' * outcome.counted}{'f' * outcome.fresh_key}"
+            return f"r;{outcome.id};{outcome.at_ms - skew};{'c' * outcome.counted}{'f' * outcome.fresh_key}"
         case Buried():
             return f"x;{outcome.id};{outcome.reason}"

@@ -15,10 +15,6 @@ from gateway.model import LeaseLost, OutboxError, StoreRefused, StoreUnavailable
 _LOGIN = "the queue's server refused the login: mend user and password in [queue] url, or its password_file"
 
 
-class NoSkew(StoreUnavailable):
-    """A shared queue doesn't know this box's clock (any more): tell it, then ask again."""
-
-
 # The first that fits; the most particular ones come first.
 _BY_TYPE: tuple[tuple[type[Exception], type[OutboxError], str], ...] = (
     (theirs.BusyLoadingError, StoreUnavailable, "the queue's server is still loading its data"),
@@ -57,7 +53,6 @@ _BY_TYPE: tuple[tuple[type[Exception], type[OutboxError], str], ...] = (
 
 _BY_CODE: Mapping[str, tuple[type[OutboxError], str]] = MappingProxyType(
     {
-        "NOSKEW": (NoSkew, "the queue forgot this box's clock"),
         "LEASELOST": (LeaseLost, "another holder has this destination"),
         "MISCONF": (StoreUnavailable, "the queue's server can't write to its disk"),
         "NOREPLICAS": (StoreUnavailable, "the queue's server has too few replicas to accept writes"),

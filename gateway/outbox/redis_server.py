@@ -82,6 +82,8 @@ def vet(info: Mapping[str, Any], way: Way = Way.PLAIN) -> Engine:
             "set maxmemory-policy noeviction, or give the queue a server of its own"
         )
     _vet_topology(info, way)
+    if str(info.get("aof_last_write_status", "ok")) != "ok":
+        raise StoreUnavailable("the queue's server can't write to its disk")
     if int(info.get("loading", 0)):
         raise StoreUnavailable("the queue's server is still loading its data")
     return engine

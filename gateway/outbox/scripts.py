@@ -10,6 +10,7 @@ from importlib.resources import files
 
 NAMES = (
     "acquire",
+    "anchor",
     "cancel",
     "claim",
     "depth",
@@ -26,7 +27,6 @@ NAMES = (
     "requeue",
     "resign",
     "settle",
-    "shift",
 )
 
 

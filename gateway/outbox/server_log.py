@@ -25,6 +25,15 @@ _LOAD_ERRORS: Final = (
 )
 
 
+# The same for the disk under them: then there is nothing wrong with the files.
+_DISK_ERRORS: Final = (
+    b"No space left on device",
+    b"Disk quota exceeded",
+    b"Read-only file system",
+    b"Input/output error",
+)
+
+
 class ServerLog:
     """One log file, over many starts of the server."""
 
@@ -42,10 +51,17 @@ class ServerLog:
 
     def says_load_error(self) -> bool:
         """Whether this start failed for the sake of the server's own files."""
+        return any(words in self._said() for words in _LOAD_ERRORS)
+
+    def disk_error(self) -> str:
+        """Return what this start said of the disk, in the system's words; empty if nothing."""
+        said = self._said()
+        return next((words.decode() for words in _DISK_ERRORS if words in said), "")
+
+    def _said(self) -> bytes:
         try:
             with self.path.open("rb") as stream:
                 stream.seek(self._begins)
-                said = stream.read(_LARGEST_BYTES)
+                return stream.read(_LARGEST_BYTES)
         except OSError:
-            return False
-        return any(words in said for words in _LOAD_ERRORS)
+            return b""

@@ -73,7 +73,7 @@ end
 
 for i = 1, #ids do settle(kinds[i], ids[i], details[i], found[i]) end
 
-local landed, flying, scores, empty = {}, {}, {{}, {}, {}}, {{}, {}, {}}
+local landed, flying, scores, empty = {}, {}, {{}, {}, {}, {}, {}}, {{}, {}, {}, {}, {}}
 for name, of in pairs(flights) do
   if of.popped > 0 then call('LPOP', of.q, of.popped) end
   if of.touched and #of.ids > 0 then
@@ -93,7 +93,7 @@ for name, of in pairs(flights) do
 end
 bulk('HSET', FLY, flying)
 bulk('HDEL', FLY, landed)
-for lane = 0, 2 do
+for _, lane in ipairs(SERVED) do
   bulk('ZADD', ready(lane), scores[lane + 1])
   bulk('ZREM', ready(lane), empty[lane + 1])
 end

@@ -146,8 +146,6 @@ async def core(
     (folder / "crossband.toml").write_text(config)
     settings = load(folder / "crossband.toml", {}, registry=registry)
     clock = SystemClock()
-    steady = asyncio.Event()
-    steady.set()
     server = EmbeddedServer(folder / "queue", run_dir=folder / "run", fsync=settings.queue.fsync)
     async with (
         server,
@@ -164,7 +162,6 @@ async def core(
             clock=clock,
             random=random.Random(1),
             tally=Tally(EventHub(), Metrics()),
-            steady=steady,
         ).build()
         for part in parts.by_bridge.values():
             jobs = (part.drain.run(), deliver(part.sender), part.supervisor.run())

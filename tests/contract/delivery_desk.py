@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from gateway.backoff import Policy
 from gateway.clock import SystemClock
 from gateway.delivery import deliver
+from gateway.emergency import EmergencyRules, Triage
 from gateway.intake import Drain, Intake, Planner
 from gateway.journal import Journal, Retention
 from gateway.link import Link, LinkState
@@ -36,10 +37,12 @@ from gateway.sender import Sender as Deliverer
 ROOM = Address(BridgeName("home"), "#town")
 CHANNEL = Address(BridgeName("radio"), "LongFast")
 CHAT = Address(BridgeName("radio"), "!a1b2c301")
+HILL = Address(BridgeName("radio"), "Hill")
 TABLE = RoutingTable(
     routes=(
         Route(name="town", sources=(ROOM, CHANNEL), targets=(ROOM, CHANNEL)),
         Route(name="chat", sources=(Address(BridgeName("home"), "#chat"),), targets=(CHAT,)),
+        Route(name="hill", sources=(Address(BridgeName("home"), "#hill"),), targets=(HILL,)),
     ),
     in_clear=frozenset({CHANNEL.bridge}),
 )
@@ -48,10 +51,15 @@ TABLE = RoutingTable(
 class ScriptedBridge:
     """Answers each send with the next of `answers` (an error or a receipt), then with plain receipts."""
 
-    def __init__(self, *, more_within_s=None, max_parts=4):
+    def __init__(self, *, more_within_s=None, max_parts=4, in_flight=1):
         self.name = CHANNEL.bridge
         self.capabilities = Capabilities(
-            room_for=lambda *_: 40, names=Support.NATIVE, replies=Support.NATIVE, max_parts=max_parts
+            room_for=lambda *_: 40,
+            names=Support.NATIVE,
+            replies=Support.NATIVE,
+            max_parts=max_parts,
+            in_flight=in_flight,
+            reconnect_within_s=0.1,
         )
         self.more_within_s = more_within_s
         self.answers = []
@@ -96,18 +104,21 @@ class Watcher:
         return None
 
 
+NO_RULES = EmergencyRules()
+POLICY = Policy(first_s=0.05, longest_s=0.2, attempts=3, there_again_s=0.1, probed_again_s=0.2)
+
+
 class Core:
-    def __init__(self, journal, outbox, bridge, clock):
+    def __init__(self, journal, outbox, bridge, clock, *, rules, policy, table):
         self.journal, self.outbox, self.bridge = journal, outbox, bridge
         self.clock = clock
         self.watcher = Watcher()
-        self.steady = asyncio.Event()
-        self.steady.set()
+        self.counted = []
         self.link = Link(0)
         self.link.set(LinkState.UP, "", 0)
-        capabilities = {CHANNEL.bridge: bridge.capabilities, ROOM.bridge: bridge.capabilities}
+        capabilities = {bridge.name: bridge.capabilities, ROOM.bridge: bridge.capabilities}
         self.planner = Planner(
-            table=TABLE,
+            table=table,
             capabilities=capabilities,
             level_of=lambda _: Level.ADMIN,
             is_direct=lambda address: address.conversation.startswith("!"),
@@ -121,11 +132,18 @@ class Core:
             owner="box",
             observer=self.watcher,
             random=random.Random(1),
-            policy=Policy(first_s=0.05, longest_s=0.2, attempts=3, there_again_s=0.1),
+            policy=policy,
             is_direct=self.planner.is_direct,
-            steady=self.steady,
         )
-        self.drain = Drain(CHANNEL.bridge, journal, outbox, clock, ready=self.sender.wake, fresh=self.sender.fresh)
+        self.drain = Drain(
+            bridge.name,
+            journal,
+            outbox,
+            clock,
+            ready=self.sender.wake,
+            fresh=self.sender.fresh,
+            urgent=self.sender.hurry,
+        )
         self.sender.queue_lost_entries = lambda: self.drain.read_back(all_of_it=True)
         self.intake = Intake(
             journal,
@@ -134,11 +152,13 @@ class Core:
             self.watcher,
             hand_over=self.drain.hand_over,
             touched=lambda _, ids: self.sender.fresh.forget(ids),
+            triage=Triage(rules, count=lambda _, kind: self.counted.append(kind)),
+            clock=clock,
         )
-        part = SimpleNamespace(drain=self.drain, sender=self.sender)
+        part = SimpleNamespace(bridge=bridge, drain=self.drain, sender=self.sender)
         self.operations = Operations(
             settings=None,
-            parts=SimpleNamespace(planner=self.planner, intake=self.intake, by_bridge={CHANNEL.bridge: part}),
+            parts=SimpleNamespace(planner=self.planner, intake=self.intake, by_bridge={bridge.name: part}),
             journal=journal,
             outbox=outbox,
             clock=clock,
@@ -178,11 +198,21 @@ class Core:
 
 
 @asynccontextmanager
-async def running_core(folder, bridge=None, *, outbox=None, retention=None, clock=None):
+async def running_core(
+    folder, bridge=None, *, outbox=None, retention=None, clock=None, rules=NO_RULES, policy=POLICY, table=TABLE
+):
     """A core whose drain and delivery run."""
     clock = clock or SystemClock()
     async with Journal(folder / "journal.db", clock=clock, retention=retention or Retention()) as journal:
-        core = Core(journal, outbox or MemoryOutbox(), bridge or ScriptedBridge(), clock)
+        core = Core(
+            journal,
+            outbox or MemoryOutbox(),
+            bridge or ScriptedBridge(),
+            clock,
+            rules=rules,
+            policy=policy,
+            table=table,
+        )
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(core.drain.run()), group.create_task(deliver(core.sender))]
             try:

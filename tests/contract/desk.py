@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 import uvicorn
@@ -17,7 +17,8 @@ import uvicorn
 from gateway.api import create_app
 from gateway.clock import ManualClock
 from gateway.config import Settings, load
-from gateway.journal import Accepted, Change, Journal, Retention, Seen
+from gateway.costs import Price, price
+from gateway.journal import Accepted, Change, DeadLetters, Journal, Retention, Seen
 from gateway.link import LinkState
 from gateway.metrics import Metrics
 from gateway.model import (
@@ -33,6 +34,7 @@ from gateway.model import (
     State,
 )
 from gateway.outbox.memory import MemoryOutbox
+from gateway.redrive import Redrives
 from gateway.registry import Registry
 from gateway.status import BridgeStatus, DryPart, EventHub, JournalStatus, QueueStatus, StoreState
 
@@ -61,6 +63,15 @@ START_MS = 1_800_000_000_000
 REGISTRY = Registry({"fake": lambda: BridgeKind(create=lambda _: None, check=lambda _: frozenset())})
 
 
+class SlowBridge:
+    """A second on the air for everything."""
+
+    airtime_basis = "LongFast"
+
+    def airtime_ms(self, message: Message, to: Address) -> int:
+        return 1000
+
+
 class Desk:
     """The running gateway, as far as its API can tell."""
 
@@ -76,6 +87,7 @@ class Desk:
         self.queue_status = QueueStatus(state=StoreState.UP, engine="memory")
         self.states = {BridgeName("home"): LinkState.UP, BridgeName("radio"): LinkState.DOWN}
         self.known: list[tuple[BridgeName, Node]] = []
+        self.redrives = Redrives(journal, clock, self.redrive)
         self.retried: list[tuple[BridgeName | None, tuple[DeliveryId, ...]]] = []
 
     def bridges(self) -> Sequence[BridgeStatus]:
@@ -98,6 +110,9 @@ class Desk:
     def journal_state(self) -> JournalStatus:
         return self.journal_status
 
+    def dropped(self) -> Mapping[str, int]:
+        return {"report": 2, "change": self.journal.lost, "outage": 0}
+
     def nodes(self) -> Sequence[tuple[BridgeName, Node]]:
         return self.known
 
@@ -115,6 +130,10 @@ class Desk:
     async def dry_run(self, text: str, route: str) -> Sequence[DryPart]:
         targets = self.settings.route(route).targets  # type: ignore[union-attr]
         return [DryPart(to=to, body=text) for to in targets]
+
+    async def price(self, which: DeadLetters) -> Price:
+        bridges = {BridgeName("home"): object(), BridgeName("radio"): SlowBridge()}
+        return await price(which, self.journal, lambda message, to: [Delivery(message=message, to=to)], bridges)  # type: ignore[arg-type]
 
     async def redrive(self, ids: Sequence[DeliveryId]) -> tuple[DeliveryId, ...]:
         return await self._become(ids, State.QUEUED, {State.FAILED})
@@ -163,7 +182,12 @@ async def open_desk(folder: Path, extra: str = "") -> AsyncIterator[Desk]:
     clock = ManualClock(START_MS)
     retention = Retention(age_s=7 * 86400, rows=200_000, size_bytes=256 * 1024**2)
     async with Journal(settings.gateway.data_dir / "journal.db", clock=clock, retention=retention) as journal:
-        yield Desk(settings, journal, clock)
+        desk = Desk(settings, journal, clock)
+        redriving = asyncio.create_task(desk.redrives.run())
+        try:
+            yield desk
+        finally:
+            redriving.cancel()
 
 
 class _Server(uvicorn.Server):

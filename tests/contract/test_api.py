@@ -16,6 +16,8 @@ import pytest
 
 from gateway.api import create_app
 from gateway.api.routes_events import stream
+from gateway.breaker import BreakerState, Look
+from gateway.journal import OutageKind
 from gateway.model import BridgeName, JournalError, StoreUnavailable
 from gateway.outbox.memory import MemoryOutbox
 from gateway.status import Event, EventHub, JournalStatus, QueueStatus, StoreState
@@ -241,7 +243,36 @@ async def test_messages_come_in_pages_and_by_address(api: httpx.AsyncClient) -> 
     assert [one["text"] for one in home["messages"]] == ["n1", "n3"]
 
 
-@pytest.mark.parametrize("query", ["after=-1", "after=x", "limit=0", "limit=501", "address=x", "address=sea/x"])
+async def test_messages_are_found_by_state_and_age_and_paged_backward(api: httpx.AsyncClient, desk: Desk) -> None:
+    for number in range(3):
+        (ident,) = (await _say(api, f"n{number}"))["deliveries"]
+        if number != 1:
+            await desk.fail(ident)
+        desk.clock.advance(60)
+
+    async def texts(**query: Any) -> tuple[list[str], int | None]:
+        page = (await api.get("/api/v1/messages", params=query)).json()
+        return [one["text"] for one in page["messages"]], page["next_before"]
+
+    assert await texts(state="failed") == (["n0", "n2"], None)
+    assert await texts(state="failed", limit=1) == (["n2"], 3)
+    assert await texts(state="failed", limit=1, before=3) == (["n0"], 1)
+    assert await texts(older_than_s=100) == (["n0", "n1"], None)
+    assert await texts(newer_than_s=130) == (["n1", "n2"], None)
+
+
+async def test_one_delivery_is_shown_with_its_message(api: httpx.AsyncClient) -> None:
+    posted = (await api.post("/api/v1/messages", json={"text": "hello", "route": "town"})).json()
+
+    found = (await api.get(f"/api/v1/deliveries/{posted['deliveries'][1]}")).json()
+
+    assert (found["id"], [one["id"] for one in found["deliveries"]]) == (posted["id"], posted["deliveries"][1:])
+    assert (await api.get("/api/v1/deliveries/nothing")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "query", ["after=-1", "after=x", "limit=0", "limit=501", "address=x", "address=sea/x", "state=odd"]
+)
 async def test_odd_pages_are_refused(api: httpx.AsyncClient, query: str) -> None:
     assert (await api.get(f"/api/v1/messages?{query}")).status_code == 422
 
@@ -276,7 +307,7 @@ async def test_the_queue_is_shown_by_age(api: httpx.AsyncClient, desk: Desk) -> 
     home, radio = queue["destinations"]
     assert (home["waiting"], home["oldest_age_s"]) == (0, None)
     assert (radio["waiting"], radio["oldest_age_s"], radio["dead"], radio["younger"]) == (2, 7200, 0, 0)
-    assert {name: count for name, count in radio["ages"].items() if count} == {"<1m": 1, "<6h": 1}
+    assert {name: count for name, count in radio["ages"].items() if count} == {"<1m": 1, "<160m": 1}
     assert [(one["text"], one["state"]) for one in listed["deliveries"]] == [("old", "waiting"), ("new", "waiting")]
     assert listed["next_after"] is None
 
@@ -309,16 +340,125 @@ async def test_dead_letters_are_listed_redriven_and_dropped(api: httpx.AsyncClie
     await desk.fail(one, two, reason="too big")
 
     listed = (await api.get("/api/v1/dead-letters")).json()["dead_letters"]
+    whole = (await api.get(f"/api/v1/dead-letters/{one}")).json()
     redriven = await api.post(f"/api/v1/dead-letters/{one}/redrive", json={})
     dropped = await api.delete(f"/api/v1/dead-letters/{two}")
 
     assert [(row["id"], row["text"], row["reason"], row["to"]) for row in listed] == [
-        (one, "one", "too big", "radio/LongFast"),
         (two, "two", "too big", "radio/LongFast"),
+        (one, "one", "too big", "radio/LongFast"),
     ]
     assert listed[0]["failed_ms"] == START_MS
+    assert [change["state"] for change in whole["history"]] == ["waiting", "failed"]
     assert (redriven.json(), dropped.json()) == ({"ids": [one]}, {"ids": [two]})
     assert (await api.get("/api/v1/dead-letters")).json()["dead_letters"] == []
+    assert (await api.get(f"/api/v1/dead-letters/{one}")).status_code == 404
+
+
+async def test_dead_letters_come_in_pages_by_destination_and_by_reason(api: httpx.AsyncClient, desk: Desk) -> None:
+    for number in range(5):
+        (ident,) = (await _say(api, f"n{number}", "home/#town" if number % 2 else "radio/LongFast"))["deliveries"]
+        await desk.fail(ident, reason="Too big" if number < 3 else "nobody there")
+
+    async def texts(**query: Any) -> tuple[list[str], int | None]:
+        page = (await api.get("/api/v1/dead-letters", params=query)).json()
+        return [one["text"] for one in page["dead_letters"]], page["next_before"]
+
+    first, following = await texts(limit=2)
+    assert (first, await texts(limit=3, before=following)) == (["n4", "n3"], (["n2", "n1", "n0"], None))
+    assert await texts(destination="home") == (["n3", "n1"], None)
+    assert await texts(reason="too BIG") == (["n2", "n1", "n0"], None)
+    assert await texts(reason="too big", destination="home") == (["n1"], None)
+    assert (await api.get("/api/v1/dead-letters", params={"destination": "sea"})).status_code == 422
+
+
+async def test_what_a_redrive_costs_on_the_air_is_told_and_nothing_is_sent(api: httpx.AsyncClient, desk: Desk) -> None:
+    for to in ("radio/LongFast", "radio/LongFast", "home/#town"):
+        await desk.fail(*(await _say(api, "x", to))["deliveries"])
+
+    price = (await api.post("/api/v1/dead-letters/price", json={})).json()
+    radio = (await api.post("/api/v1/dead-letters/price", json={"destination": "radio", "reason": "no such"})).json()
+
+    assert (price["total"], price["complete"]) == (3, True)
+    assert [(one["destination"], one["deliveries"], one["airtime_s"]) for one in price["destinations"]] == [
+        ("radio", 2, 2.0),
+        ("home", 1, None),
+    ]
+    assert price["destinations"][0]["basis"] == "LongFast"
+    assert radio == {"total": 0, "complete": True, "destinations": []}
+    assert len(await desk.journal.failed(limit=9)) == 3
+
+
+async def test_many_are_redriven_at_a_pace_and_their_progress_is_told(api: httpx.AsyncClient, desk: Desk) -> None:
+    for number in range(3):
+        await desk.fail(*(await _say(api, f"n{number}"))["deliveries"])
+    before = (await api.get("/api/v1/dead-letters/redrive")).json()
+
+    begun = await api.post("/api/v1/dead-letters/redrive", json={"destination": "radio", "per_minute": 6})
+    twice = await api.post("/api/v1/dead-letters/redrive", json={})
+    while (halfway := (await api.get("/api/v1/dead-letters/redrive")).json())["sent"] < 1:
+        await asyncio.sleep(0.01)
+    stopped = (await api.request("DELETE", "/api/v1/dead-letters/redrive")).json()
+    again = await api.request("DELETE", "/api/v1/dead-letters/redrive")
+
+    assert before is None
+    assert (begun.status_code, begun.json()["total"], twice.status_code) == (202, 3, 409)
+    assert (halfway["running"], halfway["sent"]) == (True, 1)
+    assert (stopped["running"], stopped["sent"], stopped["held"]) == (False, 1, "stopped by hand")
+    assert again.status_code == 404
+    assert len(await desk.journal.failed(limit=9)) == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"ids": ["nothing"]}, 404),
+        ({"reason": "no such"}, 404),
+        ({"destination": "sea"}, 422),
+        ({"per_minute": 0}, 422),
+        ({"per_minute": 6001}, 422),
+        ({"colour": 1}, 422),
+    ],
+)
+async def test_what_cannot_be_redriven_is_refused(api: httpx.AsyncClient, body: dict[str, Any], status: int) -> None:
+    answer = await api.post("/api/v1/dead-letters/redrive", json=body)
+
+    assert answer.status_code == status
+    assert answer.json()["detail"]
+
+
+async def test_outages_are_listed_with_what_became_of_what_waited(api: httpx.AsyncClient, desk: Desk) -> None:
+    one = await desk.journal.outages.begin(OutageKind.BRIDGE, "radio", desk.clock.now_ms(), "the cable is out")
+    await _say(api, "x")
+    desk.clock.advance(90)
+    await desk.journal.outages.end(one.no, desk.clock.now_ms())
+    await desk.journal.outages.begin(OutageKind.QUEUE, "", desk.clock.now_ms(), "refused")
+
+    every = (await api.get("/api/v1/outages")).json()
+    bridge = (await api.get("/api/v1/outages", params={"kind": "bridge", "name": "radio"})).json()["outages"]
+    first = (await api.get("/api/v1/outages", params={"limit": 1})).json()
+    rest = (await api.get("/api/v1/outages", params={"before": first["next_before"]})).json()
+    text = (await api.get("/metrics")).text
+    page = (await api.get("/")).text
+
+    assert [row["kind"] for row in every["outages"]] == ["queue", "bridge"]
+    assert every["next_before"] is None
+    assert bridge == rest["outages"] == every["outages"][1:]
+    assert {key: bridge[0][key] for key in ("reason", "lasted_s", "buffered", "late", "waiting")} == {
+        "reason": "the cable is out",
+        "lasted_s": 90,
+        "buffered": 1,
+        "late": 0,
+        "waiting": 1,
+    }
+    for line in (
+        'crossband_outage_open{kind="queue",name=""} 1.0',
+        'crossband_outage_seconds{kind="bridge",name="radio"} 90.0',
+        'crossband_outage_deliveries{became="waiting",kind="bridge",name="radio"} 1.0',
+    ):
+        assert line in text.splitlines()
+    assert "Outages" in page
+    assert (await api.get("/api/v1/outages", params={"kind": "sea"})).status_code == 422
 
 
 async def test_retry_is_for_all_one_or_some(api: httpx.AsyncClient, desk: Desk) -> None:
@@ -338,7 +478,11 @@ async def test_a_route_is_tried_without_sending(api: httpx.AsyncClient) -> None:
     parts = (await api.post("/api/v1/routes/warnings/test", json={"text": "grüße"})).json()
 
     assert parts == [{"to": "radio/LongFast", "part": 1, "parts": 1, "body": "grüße", "size_bytes": 7, "note": ""}]
-    assert (await api.get("/api/v1/messages")).json() == {"messages": [], "next_after": None}
+    assert (await api.get("/api/v1/messages")).json() == {
+        "messages": [],
+        "next_after": None,
+        "next_before": None,
+    }
 
 
 async def test_a_full_disk_is_a_503_with_the_reason(api: httpx.AsyncClient, desk: Desk) -> None:
@@ -362,8 +506,29 @@ async def test_the_queue_is_shown_while_its_server_is_away(api: httpx.AsyncClien
 
     queue = (await api.get("/api/v1/queue")).json()
 
-    assert queue["conversations"] == []
+    assert queue["lanes"] == []
     assert queue["destinations"][1]["waiting"] == 1
+    assert queue["total"]["waiting"] == 1
+
+
+async def test_the_queue_has_a_row_for_all_and_on_demand_one_for_each_conversation(
+    api: httpx.AsyncClient, desk: Desk
+) -> None:
+    for to in ("radio/LongFast", "radio/LongFast", "radio/!a1b2c301", "home/#town"):
+        await _say(api, "x", to)
+    desk.clock.advance(301)
+
+    plain = (await api.get("/api/v1/queue")).json()
+    deep = (await api.get("/api/v1/queue", params={"by": "conversation"})).json()
+
+    assert plain["conversations"] == []
+    assert (deep["total"]["waiting"], deep["total"]["ages"]["<10m"]) == (4, 4)
+    assert [(one["destination"], one["conversation"], one["waiting"]) for one in deep["conversations"]] == [
+        ("home", "#town", 1),
+        ("radio", "LongFast", 2),
+        ("radio", "!a1b2c301", 1),
+    ]
+    assert (await api.get("/api/v1/queue", params={"by": "colour"})).status_code == 422
 
 
 async def test_a_mistake_of_ours_is_a_500_without_its_innards(api: httpx.AsyncClient, desk: Desk) -> None:
@@ -406,6 +571,32 @@ async def test_kinds_of_noticed_things_are_bounded(api: httpx.AsyncClient, desk:
 
     assert text.count("crossband_bridge_noticed_total{") == 65
     assert 'kind="other"} 36.0' in text
+
+
+async def test_a_bridge_says_that_sending_is_held_back_why_and_until_when(api: httpx.AsyncClient, desk: Desk) -> None:
+    look = Look(state=BreakerState.OPEN, reason="429", for_s=5.0, probe_in_s=30.0)
+    held = replace(desk.bridges()[0], sending=look, held_back=2)
+    desk.bridges = lambda: [held]  # type: ignore[method-assign]
+
+    (told,) = (await api.get("/api/v1/bridges")).json()
+    assert told["sending"] == {
+        "state": "open",
+        "reason": "429",
+        "since_ms": START_MS - 5_000,
+        "next_try_ms": START_MS + 30_000,
+        "held_back": 2,
+        "words": "sending is held back: 429; next try in 30 s",
+    }
+    assert told["sending"]["words"] in (await api.get("/")).text
+    text = (await api.get("/metrics")).text
+    assert 'crossband_breaker_open{bridge="home"} 1.0' in text
+    assert 'crossband_breaker_opened_total{bridge="home"} 2.0' in text
+
+    idle = replace(held, sending=replace(look, state=BreakerState.HALF_OPEN, probe_in_s=0.0))
+    desk.bridges = lambda: [idle]  # type: ignore[method-assign]
+    (told,) = (await api.get("/api/v1/bridges")).json()
+    assert told["sending"]["words"] == "sending was held back, the next message finds out: 429"
+    assert 'crossband_breaker_open{bridge="home"} 0.0' in (await api.get("/metrics")).text
 
 
 async def test_metrics_and_console_answer_while_the_journal_cannot_be_read(

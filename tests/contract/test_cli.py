@@ -4,18 +4,22 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import stat
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
+from gateway.ages import AGE_NAMES
+from gateway.breaker import BreakerState, Look
 from gateway.cli.app import main
+from gateway.journal import OutageKind
 from gateway.model import BridgeName, DeliveryId, Text
 from gateway.status import JournalStatus, QueueStatus, StoreState
 from tests.contract.desk import NODE, Desk, open_desk, serving, write_config
@@ -113,6 +117,15 @@ async def test_status_says_why_a_store_is_away(ask: Ask, desk: Desk) -> None:
     assert "queue: down: connection refused" in (await ask("status")).out
 
 
+async def test_status_says_that_sending_is_held_back_and_when_it_is_tried_again(ask: Ask, desk: Desk) -> None:
+    look = Look(state=BreakerState.OPEN, reason="the homeserver answered 429", for_s=5.0, probe_in_s=90.0)
+    held = [replace(one, sending=look) for one in desk.bridges()[:1]]
+    desk.bridges = lambda: held  # type: ignore[method-assign]
+
+    told = (await ask("status")).out
+    assert "sending is held back: the homeserver answered 429; next try in" in told
+
+
 async def test_a_sent_text_is_accepted_and_its_id_is_the_output(ask: Ask, desk: Desk) -> None:
     ended = await ask("send", "radio/LongFast", "hello there", "--key", "k1")
     again = await ask("send", "radio/LongFast", "hello there", "--key", "k1")
@@ -150,7 +163,10 @@ async def test_a_text_goes_along_a_route_or_comes_from_standard_input(
         (["send", "--route", "sea", "x"], 2, "no route called 'sea'"),
         (["messages", "show", "nothing"], 1, "no message"),
         (["dead-letters", "show", "nothing"], 1, "no dead letter"),
-        (["dead-letters", "redrive", "nothing"], 1, "no dead letter"),
+        (["dead-letters", "redrive", "nothing", "--yes"], 1, "no dead letter"),
+        (["dead-letters", "redrive", "--stop"], 1, "no dead letters are being sent"),
+        (["dead-letters", "redrive", "x", "--all"], 2, "--all"),
+        (["dead-letters", "drop", "nothing"], 1, "no dead letter"),
         (["dead-letters", "redrive"], 2, "--all"),
         (["queue", "cancel", "nothing"], 1, "no delivery"),
         (["queue", "retry", "sea"], 2, "no bridge called 'sea'"),
@@ -190,37 +206,219 @@ async def test_lists_are_tables_or_json_or_a_line_each(ask: Ask, desk: Desk, arg
     assert [json.loads(line) for line in lines.out.splitlines()] == rows
 
 
+async def test_a_history_says_when_for_how_long_and_why(ask: Ask, desk: Desk) -> None:
+    sent = (await ask("send", "--route", "town", "x", "-o", "json")).json
+    first, second = sent["deliveries"]  # type: ignore[index]
+    desk.clock.advance(2.5)
+    await desk.fail(first, reason="nobody there")
+    desk.clock.advance(200)
+
+    table = [line.split() for line in (await ask("messages", "show", sent["id"])).out.splitlines() if line.strip()]  # type: ignore[index]
+    alone = (await ask("messages", "show", second, "-o", "json")).json
+    nothing = await ask("messages", "show", "nothing")
+
+    rows = table[-3:]
+    assert (rows[0][0], rows[0][-3:]) == (first, ["waiting", "2.500", "s"])
+    assert rows[1][-3:] == ["failed", "nobody", "there"]
+    assert (rows[2][0], rows[2][-5:]) == (second, ["waiting", "3", "min", "so", "far"])
+    assert [one["id"] for one in alone["deliveries"]] == [second]  # type: ignore[index]
+    assert (nothing.code, nothing.err) == (1, "there is no message 'nothing', or no more\n")
+
+
+async def test_messages_are_found_by_state_and_age_and_the_table_says_where_older_ones_are(
+    ask: Ask, desk: Desk
+) -> None:
+    for text in ("one", "two"):
+        await ask("send", "radio/LongFast", text)
+    desk.clock.advance(700)
+    await ask("send", "radio/LongFast", "three")
+
+    async def numbers(*args: str) -> list[int]:
+        return [row["seq"] for row in (await ask("messages", *args, "-o", "json")).json]  # type: ignore[attr-defined]
+
+    assert await numbers("--older-than", "10m") == [1, 2]
+    assert await numbers("--newer-than", "10m", "--state", "waiting") == [3]
+    assert await numbers("--state", "failed") == []
+    assert await numbers("--before", "2") == [1]
+    assert await numbers("--after", "1") == [2, 3]
+    assert (await ask("messages", "--limit", "1")).err == "there are older ones: --before 3\n"
+    assert (await ask("messages", "--older-than", "soon")).code == 2
+
+
+async def test_a_long_queue_is_listed_in_part_and_says_so(ask: Ask) -> None:
+    for text in ("one", "two"):
+        await ask("send", "radio/LongFast", text)
+
+    ended = await ask("queue", "list", "--limit", "1")
+
+    assert "one" in ended.out
+    assert "two" not in ended.out
+    assert ended.err == "radio: more than these 1 wait; --limit shows more\n"
+
+
 async def test_an_empty_table_is_a_line_on_standard_error(ask: Ask) -> None:
     ended = await ask("dead-letters")
 
     assert (ended.code, ended.out, ended.err) == (0, "", "there are no dead letters\n")
 
 
-async def test_the_queue_is_shown_by_age(ask: Ask, desk: Desk) -> None:
+async def test_the_queue_is_shown_by_age_as_qshape_does(ask: Ask, desk: Desk) -> None:
     await ask("send", "radio/LongFast", "x")
     desk.clock.advance(1000)
+    await ask("send", "radio/LongFast", "y")
+
+    heads, _, *rows = [line.split() for line in (await ask("queue")).out.splitlines() if line.strip()]
+
+    assert heads == ["destination", "T", *AGE_NAMES, "oldest", "dead"]
+    assert rows == [
+        ["TOTAL", "2", "1", "1", "16", "min"],
+        ["home", "0"],
+        ["radio", "2", "1", "1", "16", "min"],
+    ]
+
+
+async def test_the_queue_is_shown_by_conversation_too(ask: Ask) -> None:
+    await ask("send", "radio/LongFast", "x")
+
+    table = (await ask("queue", "--by", "conversation")).out
+    rows = (await ask("queue", "--by", "conversation", "-o", "json")).json
+
+    assert any(line.split()[:3] == ["radio", "LongFast", "1"] for line in table.splitlines() if line.strip())
+    assert [(row["destination"], row["conversation"], row["waiting"]) for row in rows] == [  # type: ignore[attr-defined]
+        (None, None, 1),
+        ("home", None, 0),
+        ("radio", None, 1),
+        ("radio", "LongFast", 1),
+    ]
+
+
+async def test_a_count_that_takes_too_long_says_at_least(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    for text in ("x", "y", "z"):
+        await ask("send", "radio/LongFast", text)
+    monkeypatch.setattr("gateway.journal.depth.STEP", 2)
+    monkeypatch.setattr("gateway.api.backlog.COUNT_FOR_S", 0.0)
 
     ended = await ask("queue")
 
-    radio = next(line.split() for line in ended.out.splitlines() if "radio" in line)
-    assert radio == ["radio", "1", "1", "16", "min"]
+    assert ended.err.startswith("at least: 1 younger ones")
+    assert next(line.split() for line in ended.out.splitlines() if "radio" in line)[1:3] == ["3", "2"]
 
 
-async def test_dead_letters_can_be_shown_sent_again_and_dropped(ask: Ask, desk: Desk) -> None:
-    idents = [
-        (await ask("send", "radio/LongFast", text, "-o", "json")).json["deliveries"][0]  # type: ignore[index]
-        for text in ("one", "two", "three")
-    ]
-    await desk.fail(*idents, reason="too big")
+async def _dead(ask: Ask, desk: Desk, *texts: str, to: str = "radio/LongFast") -> list[str]:
+    ids = [(await ask("send", to, text, "-o", "json")).json["deliveries"][0] for text in texts]  # type: ignore[index]
+    await desk.fail(*ids, reason="too big")
+    return ids
 
-    shown = await ask("dead-letters", "show", idents[0])
-    redriven = await ask("dead-letters", "redrive", idents[0])
-    dropped = await ask("dead-letters", "drop", "--all")
 
-    assert "too big" in shown.out
-    assert (redriven.code, redriven.out.split()) == (0, [idents[0]])
-    assert (dropped.code, dropped.out.split()) == (0, idents[1:])
+async def test_dead_letters_are_listed_newest_first_and_filtered(ask: Ask, desk: Desk) -> None:
+    one, two = await _dead(ask, desk, "one", "two")
+    (three,) = await _dead(ask, desk, "three", to="home/#town")
+
+    async def ids(*args: str) -> list[str]:
+        return [row["id"] for row in (await ask("dead-letters", "list", *args, "-o", "json")).json]  # type: ignore[attr-defined]
+
+    assert await ids() == [three, two, one]
+    assert await ids("--limit", "1") == [three]
+    assert await ids("--destination", "radio") == [two, one]
+    assert await ids("--reason", "nobody") == []
+    assert await ids("--before", "2") == [one]
+
+
+async def test_a_dead_letter_is_shown_with_its_history(ask: Ask, desk: Desk) -> None:
+    (ident,) = await _dead(ask, desk, "one")
+
+    shown = (await ask("dead-letters", "show", ident)).out
+
+    assert "too big" in shown
+    assert [line.split()[-1] for line in shown.splitlines() if "waiting" in line] == ["s"]
+
+
+async def test_redriving_says_its_price_first_and_does_nothing_without_a_yes(ask: Ask, desk: Desk) -> None:
+    await _dead(ask, desk, "one", "two")
+
+    ended = await ask("dead-letters", "redrive", "--all", "--pace", "30")
+
+    assert ended.code == 2
+    assert "radio: 2 dead letters, 2 deliveries, 2 s on the air (LongFast)" in ended.err
+    assert "at 30 a minute that takes 4 s or longer" in ended.err
+    assert "add --yes" in ended.err
+    assert len(await desk.journal.failed(limit=9)) == 2
+
+
+@pytest.mark.parametrize("answer", ["y", "n"])
+async def test_redriving_asks_whoever_is_there(
+    ask: Ask, desk: Desk, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    (ident,) = await _dead(ask, desk, "one")
+    monkeypatch.setattr("gateway.cli.redriving.someone_is_there", lambda: True)
+    monkeypatch.setattr(sys, "stdin", io.StringIO(answer + "\n"))
+
+    ended = await ask("dead-letters", "redrive", ident)
+
+    assert (ended.code, len(await desk.journal.failed(limit=9))) == ((0, 0) if answer == "y" else (1, 1))
+
+
+async def test_redriving_is_followed_to_its_end(ask: Ask, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.cli.redriving.LOOK_EVERY_S", 0.01)
+    await _dead(ask, desk, "one", "two", "three")
+
+    asked = asyncio.create_task(ask("dead-letters", "redrive", "--destination", "radio", "--yes"))
+    while not asked.done():
+        desk.clock.advance(1)
+        await asyncio.sleep(0.01)
+    ended = await asked
+
+    assert (ended.code, ended.out.splitlines()[-1]) == (0, "3 of 3 sent again: ended")
+    assert await desk.journal.failed(limit=9) == ()
+
+
+async def test_redriving_goes_on_by_itself_and_can_be_stopped(ask: Ask, desk: Desk) -> None:
+    await _dead(ask, desk, "one", "two")
+
+    none = await ask("dead-letters", "redrive", "--progress")
+    begun = await ask("dead-letters", "redrive", "--all", "--yes", "--detach")
+    while not (desk.redrives.progress and desk.redrives.progress.sent):
+        await asyncio.sleep(0.01)
+    progress = await ask("dead-letters", "redrive", "--progress")
+    stopped = await ask("dead-letters", "redrive", "--stop")
+
+    assert "no dead letters were sent again yet" in none.err
+    assert (begun.code, begun.out) == (0, "")
+    assert progress.out == "1 of 2 sent again: going on\n"
+    assert stopped.out == "1 of 2 sent again: ended: stopped by hand\n"
+
+
+async def test_dead_letters_are_dropped_one_or_all(ask: Ask, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.api.routes_letters.DROPPED_AT_ONCE", 1)
+    one, two, three = await _dead(ask, desk, "one", "two", "three")
+
+    first = await ask("dead-letters", "drop", one)
+    unsure = await ask("dead-letters", "drop", "--all")
+    rest = await ask("dead-letters", "drop", "--all", "--yes")
+
+    assert (first.code, first.out.split()) == (0, [one])
+    assert (unsure.code, unsure.out) == (2, "")
+    assert (rest.code, rest.out.split()) == (0, [two, three])
     assert await desk.journal.failed(limit=10) == ()
+
+
+async def test_outages_are_told_with_how_long_they_lasted(ask: Ask, desk: Desk) -> None:
+    await desk.journal.outages.begin(OutageKind.BRIDGE, "radio", desk.clock.now_ms(), "the cable is out")
+    await ask("send", "radio/LongFast", "x")
+    queue = await desk.journal.outages.begin(OutageKind.QUEUE, "", desk.clock.now_ms(), "refused")
+    desk.clock.advance(150)
+    await desk.journal.outages.end(queue.no, desk.clock.now_ms())
+
+    table, radio, whole, unknown = [
+        await ask("outages", *args) for args in ((), ("radio",), ("queue", "-o", "json"), ("sea",))
+    ]
+
+    rows = [line.split() for line in table.out.splitlines() if line.strip()][2:]
+    assert [(row[1], row[4:6]) for row in rows] == [("queue", ["2", "min"]), ("radio", ["still", "away"])]
+    assert "the cable is out" in radio.out
+    assert "refused" not in radio.out
+    assert [row["waiting"] for row in whole.json] == [1]  # type: ignore[attr-defined]
+    assert unknown.code == 2
 
 
 async def test_waiting_deliveries_can_be_cancelled_and_retried(ask: Ask, desk: Desk) -> None:
@@ -262,7 +460,8 @@ async def test_the_doctor_sees_the_running_gateway(ask: Ask) -> None:
 
 
 @pytest.mark.parametrize(
-    "args", [["status"], ["send", "radio/x", "y"], ["queue"], ["nodes"], ["dead-letters", "list"], ["messages"]]
+    "args",
+    [["status"], ["send", "radio/x", "y"], ["queue"], ["nodes"], ["dead-letters", "list"], ["messages"], ["outages"]],
 )
 def test_without_a_running_gateway_it_says_so(run: Run, tmp_path: Path, args: list[str]) -> None:
     write_config(tmp_path)

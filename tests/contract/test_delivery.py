@@ -6,10 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.emergency import EmergencyRules
 from gateway.journal import Change
 from gateway.link import LinkState
 from gateway.model import (
     Address,
+    AuthFailed,
     BridgeName,
     Certainty,
     Delivery,
@@ -31,10 +33,11 @@ from gateway.model import (
     Unconfirmed,
 )
 from gateway.outbox.memory import MemoryOutbox
-from gateway.outbox.outbox import Claimed, Done
-from tests.contract.delivery_desk import CHANNEL, ROOM, ScriptedBridge, running_core
+from gateway.outbox.outbox import Claimed, Done, Quota
+from tests.contract.delivery_desk import CHANNEL, CHAT, HILL, POLICY, ROOM, ScriptedBridge, running_core
 
 CHAT_ROOM = Address(BridgeName("home"), "#chat")
+HILL_ROOM = Address(BridgeName("home"), "#hill")
 
 
 async def test_what_is_accepted_is_sent_in_order_and_settled(tmp_path):
@@ -49,11 +52,191 @@ async def test_what_is_accepted_is_sent_in_order_and_settled(tmp_path):
 async def test_a_network_that_is_down_costs_no_attempt_however_long(tmp_path):
     async with running_core(tmp_path) as core:
         core.bridge.answers = [LinkDown("unplugged")] * 6
-        core.sender.pause = lambda: None
         (ident,) = await core.say(1)
 
         assert await core.until(ident, "sent", "failed") == "sent"
         assert ("waiting", "unplugged") in await core.history(ident)
+
+
+async def test_a_network_that_answers_several_conversations_with_silence_costs_none_of_them_its_life(tmp_path):
+    async with running_core(tmp_path) as core:
+        core.bridge.answers = [Unconfirmed("silence")] * 15  # with 3 attempts each
+        ids = [(await core.say(n, origin=origin))[0] for n, origin in enumerate((ROOM, CHAT_ROOM, HILL_ROOM))]
+        for ident in ids:
+            assert await core.until(ident, "sent", "failed") == "sent"
+
+        assert core.sender.gate.breaker.opened == 1
+        assert core.sender.gate.breaker.is_closed
+        assert ("waiting", "silence") in [entry for ident in ids for entry in await core.history(ident)]
+
+
+async def test_what_was_claimed_when_the_network_asked_for_patience_goes_back_unsent(tmp_path):
+    async with running_core(tmp_path, ScriptedBridge(in_flight=2)) as core:
+        began, first = asyncio.Event(), asyncio.Event()
+        send, refused_at = core.bridge.send, []
+
+        async def answering(message, to, *, key):
+            if to.conversation == "Hill":
+                refused_at.append(core.clock.monotonic())
+                if len(refused_at) == 1:
+                    raise RateLimited("429", retry_after_s=0.6, for_all=True)
+            elif not began.is_set():
+                began.set()
+                await first.wait()
+            sent = await send(message, to, key=key)
+            times.append(core.clock.monotonic())
+            return sent
+
+        core.bridge.send, times = answering, []
+        ids = [(await core.say(n))[0] for n in range(4)]
+        await began.wait()
+        (refused,) = await core.say(9, origin=HILL_ROOM)
+        await core.until(refused, "queued")
+        while core.sender.gate.breaker.is_closed:
+            await asyncio.sleep(0.01)
+        first.set()
+        await core.until(ids[-1], "sent")
+        await core.until(refused, "sent")
+
+        assert [text for text in core.bridge.texts if text != "text 9"] == [f"text {n}" for n in range(4)]
+        assert sorted(times)[1] - refused_at[0] >= 0.6
+        assert [state for state, _ in await core.history(ids[1])] == ["waiting", "queued", "sending", "sent"]
+
+
+async def test_a_direct_message_that_no_answer_ever_comes_to_does_not_keep_a_network_closed(tmp_path):
+    hasty = replace(POLICY, first_s=0.03, longest_s=0.03, attempts=10)  # due again before each probe
+    async with running_core(tmp_path, policy=hasty) as core:
+        send, silent = core.bridge.send, {CHANNEL.conversation, HILL.conversation}
+
+        async def swallowing(message, to, *, key):
+            if to == CHAT or to.conversation in silent:
+                silent.discard(to.conversation)
+                raise Unconfirmed("silence")
+            return await send(message, to, key=key)
+
+        core.bridge.send = swallowing
+        core.link.set(LinkState.DOWN, "unplugged", 0)
+        (poison,) = await core.say(0, origin=CHAT_ROOM)
+        ids = [(await core.say(n, origin=origin))[0] for n, origin in enumerate((ROOM, HILL_ROOM), 1)]
+        await core.until(ids[-1], "queued")
+        core.link.set(LinkState.UP, "", 0)
+        for ident in ids:
+            await core.until(ident, "sent")
+
+        assert await core.until(poison, "failed") == "failed"
+
+
+async def test_a_probe_that_never_left_this_box_makes_room_for_the_next(tmp_path):
+    async with running_core(tmp_path) as core:
+        core.sender.gate.breaker.failed("x", "y", LinkDown("unplugged"), core.clock.monotonic())
+        asked = []
+
+        async def failing(*about):
+            asked.append(about)
+            raise JournalError("input/output error")
+
+        core.journal.counterpart = failing
+        await core.say(1, reply_to=RemoteId("$0"))
+        while not asked:
+            await asyncio.sleep(0.01)
+        (ident,) = await core.say(2, origin=HILL_ROOM)
+
+        await core.until(ident, "sent")
+        assert core.sender.gate.breaker.is_closed
+
+
+async def test_a_login_that_is_refused_while_sending_makes_no_dead_letter(tmp_path):
+    async with running_core(tmp_path) as core:
+        core.bridge.answers = [AuthFailed("the login was taken back")]
+        (ident,) = await core.say(1)
+
+        assert await core.until(ident, "sent", "failed") == "sent"
+        assert ("waiting", "the login was taken back") in await core.history(ident)
+
+
+async def test_a_late_refusal_that_was_meant_for_all_holds_the_whole_destination(tmp_path):
+    async with running_core(tmp_path, ScriptedBridge(more_within_s=60)) as core:
+        (refused,) = await core.say(1)
+        await core.until(refused, "sent")
+        duty = RateLimited("the duty cycle is used up", retry_after_s=0.6, fresh_key=True, for_all=True)
+        core.sender.reports.take(Report(key=f"{refused}.0", outcome=duty))
+        await core.until(refused, "queued")
+        said_at = core.clock.monotonic()
+        (other,) = await core.say(2, origin=HILL_ROOM)
+        await core.until(other, "sent")
+
+        assert core.clock.monotonic() - said_at >= 0.4
+        assert core.sender.gate.breaker.opened == 1
+
+
+async def test_an_emergency_waits_for_no_more_than_what_is_being_sent(tmp_path):
+    rules = EmergencyRules(words=("SOS",))
+    async with running_core(tmp_path, ScriptedBridge(in_flight=2), rules=rules) as core:
+        send, begun, permits = core.bridge.send, [], asyncio.Semaphore(0)
+
+        async def waiting(message, to, *, key):
+            begun.append(message.content.body)
+            await permits.acquire()
+            return await send(message, to, key=key)
+
+        core.bridge.send = waiting
+        core.link.set(LinkState.DOWN, "unplugged", 0)
+        for n in range(8):
+            await core.say(f"town {n}", body=f"town {n}")
+            await core.say(f"hill {n}", body=f"hill {n}", origin=HILL_ROOM)
+        core.link.set(LinkState.UP, "", 0)
+        while len(begun) < 2:
+            await asyncio.sleep(0.01)
+        (urgent,) = await core.say("urgent", body="SOS at the mill", origin=CHAT_ROOM)
+        await core.until(urgent, "queued")
+        permits.release()
+        await core.until(urgent, "sending")
+        for _ in range(20):
+            permits.release()
+        while len(core.bridge.texts) < 17:
+            await asyncio.sleep(0.01)
+
+        assert sorted(begun[:2]) == ["hill 0", "town 0"]
+        assert begun[2] == "\U0001f6a8 SOS at the mill"
+        for place in ("town", "hill"):
+            assert [text for text in core.bridge.texts if text.startswith(place)] == [f"{place} {n}" for n in range(8)]
+
+
+async def test_an_emergency_overtakes_what_a_full_queue_has_no_room_for(tmp_path):
+    outbox = MemoryOutbox(Quota(deliveries=20))
+    async with running_core(tmp_path, outbox=outbox, rules=EmergencyRules(words=("SOS",))) as core:
+        core.link.set(LinkState.DOWN, "unplugged", 0)
+        ids = [(await core.say(n))[0] for n in range(40)]
+        (urgent,) = await core.say("urgent", body="SOS", origin=HILL_ROOM)
+        await core.until(urgent, "queued")
+
+        assert await core.state(ids[-1]) == "waiting"
+        core.link.set(LinkState.UP, "", 0)
+        await core.until(ids[-1], "sent")
+        assert core.bridge.texts == ["\U0001f6a8 SOS", *(f"text {n}" for n in range(40))]
+
+
+async def test_beyond_its_limit_an_emergency_goes_as_usual_and_its_story_says_why(tmp_path):
+    async with running_core(tmp_path, rules=EmergencyRules(words=("SOS",), limit=2)) as core:
+        ids = [(await core.say(n, body=f"SOS {n}"))[0] for n in range(3)]
+        for ident in ids:
+            await core.until(ident, "sent")
+
+        assert ("waiting", "not as an emergency: more than 2 of this sender in 10 min") in await core.history(ids[2])
+        assert core.bridge.texts == ["\U0001f6a8 SOS 0", "\U0001f6a8 SOS 1", "SOS 2"]
+        assert core.counted == ["emergency", "emergency", "emergency_over_limit"]
+
+
+async def test_an_emergency_is_one_after_a_restart_and_never_expires(tmp_path):
+    async with running_core(tmp_path, rules=EmergencyRules(words=("SOS",))) as core:
+        core.link.set(LinkState.DOWN, "unplugged", 0)
+        old_ms = core.clock.now_ms() - 7 * 24 * 3600 * 1000
+        await core.say(1)
+        (urgent,) = await core.say(2, body="SOS", received_ms=old_ms)
+    async with running_core(tmp_path) as core:
+        await core.until(urgent, "sent")
+
+        assert core.bridge.texts[0] == "\U0001f6a8 SOS"
 
 
 async def test_a_missing_conversation_waits_with_its_reason_until_it_is_there(tmp_path):

@@ -40,7 +40,6 @@ async def watched(folder, monkeypatch, *, retention=None):
             clock=clock,
             intake=core.intake,
             drains=[core.drain],
-            steady=core.steady,
             engine=lambda: ("valkey", ""),
             queue_back=core.drain.wake,
         )
@@ -52,6 +51,18 @@ async def watched(folder, monkeypatch, *, retention=None):
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def take_away(outbox):
+    """Let the queue answer nothing; return what brings it back."""
+    calls = {name: getattr(outbox, name) for name in ("put", "claim", "settle", "acquire", "renew", "ping")}
+
+    async def away(*_, **__):
+        raise StoreUnavailable("away")
+
+    for name in calls:
+        setattr(outbox, name, away)
+    return lambda: [setattr(outbox, name, call) for name, call in calls.items()]
 
 
 async def until(condition):
@@ -67,18 +78,11 @@ async def test_a_clock_that_is_set_while_the_queue_is_away_makes_nothing_expire(
         (before,) = await core.say(1)
         await core.until(before, "sending")
         (waiting,) = await core.say(2)
-        shift, away = core.outbox.shift, [StoreUnavailable("away")] * 1
-
-        async def sometimes(delta_ms):
-            if away:
-                raise away.pop()
-            await shift(delta_ms)
-
-        core.outbox.shift = sometimes
+        back = take_away(core.outbox)
         wall.offset_ms = step_ms
-        await until(lambda: not core.steady.is_set())
+        await until(lambda: abs(core.clock.now_ms() - wall.now_ms()) < 1000)
         (during,) = await core.say(3)
-        await until(core.steady.is_set)
+        back()
         (after,) = await core.say(4)
         core.bridge.held.set()
 
@@ -152,3 +156,32 @@ async def test_a_full_journal_is_not_ready_and_says_why(tmp_path, monkeypatch):
 async def _keep_talking(core):
     for number in range(50):
         await core.say(number)
+
+
+async def test_a_slow_disk_is_said_and_messages_are_accepted_all_the_same(tmp_path, monkeypatch):
+    async with watched(tmp_path, monkeypatch) as (core, health, _):
+        writing = asyncio.create_task(core.journal._writer.task(lambda *_: time.sleep(0.7)))
+        await until(lambda: health.journal.state is StoreState.SLOW)
+        assert "under way" in health.journal.reason
+        await writing
+        (ident,) = await core.say(1)
+        await core.until(ident, "sent")
+        await until(lambda: health.journal.reason == "slow: a commit took 0.7 s")
+        assert health.journal.state.is_usable
+
+        monkeypatch.setattr("gateway.pace.CALM_S", 0.1)
+        await until(lambda: health.journal.state is StoreState.UP)
+        assert health.journal.reason == ""
+
+
+async def test_a_queue_that_takes_long_to_answer_is_said_to_be_slow(tmp_path, monkeypatch):
+    async with watched(tmp_path, monkeypatch) as (core, health, _):
+        ping = core.outbox.ping
+
+        async def late():
+            core.outbox.ping = ping
+            await asyncio.sleep(0.6)
+
+        core.outbox.ping = late
+        await until(lambda: health.queue.state is StoreState.SLOW)
+        assert health.queue.reason == "slow: an answer took 0.6 s"

@@ -10,10 +10,12 @@ from itertools import count
 
 import pytest
 
+from gateway.ages import AGE_NAMES, limits_ms
 from gateway.clock import ManualClock
-from gateway.journal import Accepted, Change, DeadLetter, Origin, Seen, Standing
+from gateway.journal import Accepted, Change, DeadLetter, DeadLetters, Messages, Origin, Seen, Standing
 from gateway.journal.rows import PLACES
 from gateway.model import (
+    Address,
     BridgeName,
     DeliveryId,
     JournalError,
@@ -92,12 +94,13 @@ async def test_what_the_journal_holds_is_there_when_it_is_opened_again(tmp_path,
         assert await journal.accept(said(1), []) == Seen(seq=1, origin=RADIO)
 
 
-async def test_a_closed_journal_leaves_one_private_file(tmp_path):
+async def test_a_closed_journal_leaves_one_private_file_and_its_reserve(tmp_path):
     async with opened(tmp_path) as journal:
         await journal.accept(said(1), [])
-    (file,) = tmp_path.iterdir()
+    files = sorted(tmp_path.iterdir())
 
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert [file.name for file in files] == ["journal.db", "journal.db.reserve"]
+    assert [stat.S_IMODE(file.stat().st_mode) for file in files] == [0o600, 0o600]
     with pytest.raises(JournalError, match="closed"):
         await journal.accept(said(2), [])
     with pytest.raises(JournalError, match="closed"):
@@ -627,7 +630,7 @@ async def test_messages_come_in_pages_and_the_latest_at_once(journal):
 
 
 async def test_messages_of_an_address_are_those_from_and_to_it(journal, monkeypatch):
-    monkeypatch.setattr("gateway.journal.queries.WINDOW", 4)
+    monkeypatch.setattr("gateway.journal.overview.WINDOW", 4)
     for n in range(1, 21):
         origin = ROOM if n % 5 == 0 else RADIO
         to = LAN if n % 7 == 0 else OTHER_RADIO
@@ -710,3 +713,96 @@ async def test_the_oldest_that_waits_is_known_for_each_bridge(journal):
     await journal.record([moved(bound(said(n), LAN), "sent") for n in range(3)])
 
     assert await journal.oldest_pending() == {"home": START_MS + DAY_MS}
+
+
+async def test_what_waits_is_counted_by_age_and_an_age_that_is_a_limit_belongs_to_the_older_column(journal):
+    for n, age_s in enumerate((86_400, 300, 299, 60, 59, 0)):
+        message = said(n, received_ms=START_MS - age_s * 1000)
+        await journal.accept(message, [bound(message)])
+    times = limits_ms(START_MS)
+
+    found = await journal.overview.ages(ROOM.bridge, times, for_s=1)
+
+    assert found.complete
+    assert dict(zip(AGE_NAMES, found.counts[""], strict=True)) == dict.fromkeys(AGE_NAMES, 0) | {
+        ">1d": 1,
+        "<10m": 1,
+        "<5m": 2,
+        "<1m": 2,
+    }
+
+
+async def test_a_count_by_age_and_conversation_goes_step_by_step_and_stops_when_its_time_is_up(journal, monkeypatch):
+    monkeypatch.setattr("gateway.journal.depth.STEP", 2)
+    elsewhere = Address.parse("home/#elsewhere")
+    for n in range(5):
+        message = said(n)
+        await journal.accept(message, [bound(message, ROOM if n % 2 else elsewhere)])
+    gone = said(9)
+    await journal.accept(gone, [bound(gone)])
+    await journal.record([moved(bound(gone), "sent")])
+
+    whole = await journal.overview.ages(ROOM.bridge, [START_MS - 1], for_s=1, by_conversation=True)
+    cut = await journal.overview.ages(ROOM.bridge, [START_MS - 1], for_s=0, by_conversation=True)
+
+    assert (whole.complete, whole.counts) == (True, {ROOM.conversation: (2, 0), "#elsewhere": (3, 0)})
+    assert (cut.complete, cut.counts) == (False, {ROOM.conversation: (1, 0), "#elsewhere": (1, 0)})
+
+
+async def test_nothing_that_waits_has_no_ages(journal):
+    assert (await journal.overview.ages(ROOM.bridge, [START_MS], for_s=1)).counts == {}
+
+
+async def test_messages_are_found_by_state_and_by_when_they_were_received_page_by_page(journal, monkeypatch):
+    monkeypatch.setattr("gateway.journal.overview.WINDOW", 2)
+    for n in range(8):
+        message = said(n, received_ms=START_MS + n * 1000)
+        await journal.accept(message, [bound(message)])
+    await journal.record([moved(bound(said(n)), "failed") for n in (1, 3, 6)])
+
+    async def found(which, **place):
+        page = await journal.overview.messages(which, **{"limit": 9} | place)
+        return [int(record.message.native_id[3:]) for record in page.messages], page.following
+
+    failed = Messages(state=State.FAILED)
+    assert await found(failed) == ([1, 3, 6], None)
+    assert await found(failed, limit=2) == ([3, 6], 4)
+    assert await found(failed, limit=2, before=4) == ([1], None)
+    assert await found(failed, after=0, limit=2) == ([1, 3], 4)
+    assert await found(failed, after=4) == ([6], None)
+    assert await found(Messages(since_ms=START_MS + 2000, until_ms=START_MS + 4000)) == ([2, 3, 4], None)
+    assert await found(Messages(since_ms=START_MS + 2001, state=State.FAILED)) == ([3, 6], None)
+    assert await found(Messages(address=ROOM, state=State.QUEUED)) == ([], None)
+
+
+async def test_a_search_for_something_rare_stops_and_says_where_to_go_on(journal, monkeypatch):
+    monkeypatch.setattr("gateway.journal.overview.WINDOW", 2)
+    monkeypatch.setattr("gateway.journal.overview.MOST_STEPS", 2)
+    for n in range(9):
+        await journal.accept(said(n), [bound(said(n))])
+    await journal.record([moved(bound(said(0)), "failed")])
+    failed = Messages(state=State.FAILED)
+
+    first = await journal.overview.messages(failed, limit=9)
+    second = await journal.overview.messages(failed, limit=9, before=first.following)
+    third = await journal.overview.messages(failed, limit=9, before=second.following)
+
+    assert (first.messages, first.following) == ((), 6)
+    assert (second.messages, second.following) == ((), 2)
+    assert ([record.seq for record in third.messages], third.following) == ([1], None)
+
+
+async def test_dead_letters_come_latest_first_too_and_a_page_never_cuts_a_message(journal):
+    for n in range(4):
+        await journal.accept(said(n), parts_of(said(n), parts=2))
+    await journal.record(
+        [moved(one, "failed", reason=f"No. {n}") for n in range(4) for one in parts_of(said(n), parts=2)]
+    )
+
+    page = await journal.overview.letters(DeadLetters(), limit=3)
+    rest = await journal.overview.letters(DeadLetters(), limit=9, before=page.following)
+    chosen = await journal.overview.letters(DeadLetters(reason="no. 2", destination=HOME), limit=9)
+
+    assert ([letter.seq for letter in page.letters], page.following) == ([4, 4, 3, 3], 3)
+    assert ([letter.seq for letter in rest.letters], rest.following) == ([2, 2, 1, 1], None)
+    assert [letter.seq for letter in chosen.letters] == [3, 3]

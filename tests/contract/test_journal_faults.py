@@ -8,7 +8,7 @@ import os
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,9 +16,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.clock import ManualClock
-from gateway.journal import Accepted, Seen
-from gateway.model import BridgeName, JournalError, NativeId, message_id
+from gateway.journal import Accepted, OutageKind, Seen, database
+from gateway.journal.database import VERSION
+from gateway.model import BridgeName, JournalError, NativeId, RemoteId, ResumePoint, message_id
 from tests.contract.journal_desk import LAN, RADIO, START_MS, bound, moved, opened, parts_of, said, states
+from tests.disks import fill_up, mounted, remount
 
 HOME = BridgeName("home")
 
@@ -68,25 +70,6 @@ async def run_and_kill(folder, wanted):
 # The disk.
 
 
-@contextmanager
-def mounted(folder, size):
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
-        reason = "a small disk can't be mounted here: that takes root"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def remount(folder, how):
-    subprocess.run(["mount", "-o", f"remount,{how}", str(folder)], check=True)
-
-
 async def test_a_full_disk_is_said_in_words_and_forgotten_when_there_is_room_again(tmp_path):
     with mounted(tmp_path / "disk", "2m") as disk:
         async with opened(disk) as journal:
@@ -94,24 +77,56 @@ async def test_a_full_disk_is_said_in_words_and_forgotten_when_there_is_room_aga
             answers = await asyncio.gather(
                 *(journal.accept(said(f"more {n}", body="x" * 5000), []) for n in range(20)), return_exceptions=True
             )
-            assert {str(answer) for answer in answers} == {"the journal can't be used: the disk is full (SQLITE_FULL)"}
-            assert all(isinstance(answer, JournalError) for answer in answers)
-            delivery = bound(said("0"))
-            journal.note([moved(delivery, "sending")])  # has nobody to try it again: it waits
+            assert {type(answer) for answer in answers} == {JournalError}
+            assert all("disk is full" in str(answer) for answer in answers)
+            with pytest.raises(JournalError, match="disk is full"):
+                await journal.prune()
 
             remount(disk, "size=8m")
+            await journal.prune()
             assert await journal.accept(said("after"), []) == Accepted(seq=accepted + 1)
-            await journal.prune()  # after this, what was noted is written
-            assert await states(journal, delivery) == ["sending"]
         async with opened(disk) as journal:
             assert await journal.head() == accepted + 1
             assert len(await journal.messages(limit=10_000)) == accepted + 1
 
 
-async def fill(journal):
+async def test_on_a_full_disk_what_became_of_messages_is_written_all_the_same(tmp_path):
+    """Receipts free what is full; they have room that nobody else was given."""
+    with mounted(tmp_path / "disk", "40m") as disk:
+        async with opened(disk) as journal:
+            first = [said(n, body="x" * 3000) for n in range(200)]
+            await asyncio.gather(*(journal.accept(message, [bound(message)]) for message in first))
+            fill_up(disk)
+            accepted = len(first) + await fill(journal, body="x" * 20_000)
+            for message in first:
+                await journal.record([moved(bound(message), "sending")])
+                await journal.record([moved(bound(message), "sent", remote_id=RemoteId(f"${message.id}"))])
+            assert await states(journal, *map(bound, first)) == ["sent"] * len(first)
+            await journal.set_resume(RADIO.bridge, ResumePoint("there"))
+        async with opened(disk) as journal:  # started again on the full disk
+            assert await journal.head() == accepted
+            assert await journal.resume_point(RADIO.bridge) == "there"
+            assert await states(journal, *map(bound, first)) == ["sent"] * len(first)
+            with pytest.raises(JournalError, match="disk is full"):
+                await journal.accept(said("more"), [])
+            (disk / "somebody-elses").unlink()
+            assert await journal.accept(said("more"), []) == Accepted(seq=accepted + 1)
+
+
+async def test_a_journal_is_opened_on_a_disk_that_somebody_else_filled_meanwhile(tmp_path):
+    with mounted(tmp_path / "disk", "8m") as disk:
+        async with opened(disk) as journal:
+            await journal.accept(said(1), [bound(said(1))])
+        fill_up(disk)
+        async with opened(disk) as journal:
+            await journal.record([moved(bound(said(1)), "sent")])
+            assert await states(journal, bound(said(1))) == ["sent"]
+
+
+async def fill(journal, body="x" * 2000):
     """Accept messages until the disk is full; return how many it took."""
     for n in range(10_000):
-        message = said(str(n), body="x" * 2000)
+        message = said(f"fill {n}", body=body)
         try:
             await journal.accept(message, [bound(message)])
         except JournalError:
@@ -204,7 +219,7 @@ def spoil(file, damage):
         case "cut":
             del data[len(data) // 2 :]
         case _:
-            data[4096 * 20 : 4096 * 30] = bytes(4096 * 10)
+            data[4096 * 20 : 4096 * 60] = bytes(4096 * 40)
     file.write_bytes(data)
 
 
@@ -218,10 +233,14 @@ async def test_a_second_damaged_file_does_not_replace_the_first(tmp_path):
     assert names == ["journal.db.damaged-20231114T221320Z", "journal.db.damaged-20231114T221320Z-2"]
 
 
-async def test_a_journal_of_version_1_is_read_and_written_on(tmp_path):
+@pytest.mark.parametrize("version", range(1, VERSION))
+async def test_a_journal_of_an_older_version_is_read_and_written_on(tmp_path, version):
     old = Path(__file__).with_name("journal_of_version_1.sql").read_text(encoding="utf-8")
     with closing(sqlite3.connect(tmp_path / "journal.db")) as connection:
         connection.executescript(old)
+        for newer in range(2, version + 1):
+            upgrade = Path(database.__file__).with_name(f"upgrade_to_{newer}.sql").read_text(encoding="utf-8")
+            connection.executescript(f"{upgrade} PRAGMA user_version = {newer};")
     one = parts_of(said(1))
     for _ in range(2):
         async with opened(tmp_path) as journal:
@@ -232,8 +251,10 @@ async def test_a_journal_of_version_1_is_read_and_written_on(tmp_path):
             echo = replace(said(4, LAN), native_id=NativeId("mt:own:1"))
             await journal.record([moved(one[1], "sending", also=echo.id)])
             assert await journal.accept(echo, []) == Seen(seq=1, origin=LAN)
+            outage = await journal.outages.begin(OutageKind.BRIDGE, HOME, START_MS, "the cable is out")
+            assert (await journal.outages.counted(outage, for_s=5)).became.waiting == 3
     with closing(sqlite3.connect(tmp_path / "journal.db")) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (VERSION,)
 
 
 async def test_a_journal_of_a_newer_release_is_refused_and_left_alone(tmp_path):
@@ -245,7 +266,7 @@ async def test_a_journal_of_a_newer_release_is_refused_and_left_alone(tmp_path):
     with pytest.raises(JournalError, match="newer release"):
         async with opened(tmp_path):
             pass
-    assert [path.name for path in tmp_path.iterdir() if "-" not in path.name] == ["journal.db"]
+    assert [path.name for path in tmp_path.iterdir() if path.suffix == ".db"] == ["journal.db"]
 
 
 async def test_a_message_of_an_unknown_version_is_left_out_and_its_neighbours_shown(tmp_path):

@@ -652,6 +652,7 @@ async def test_a_server_that_asks_for_patience_is_given_it(tmp_path: Path) -> No
             sending = [bridge.send(radio_says("fast"), to, key=f"{number}.0") for number in range(20)]
             results = await asyncio.gather(*sending, return_exceptions=True)
         await town.ali.client.close()
+    assert all(result.for_all for result in results if isinstance(result, RateLimited))
     patience = [result.retry_after_s or 0 for result in results if isinstance(result, RateLimited)]
     assert len(patience) > 5
     assert all(0 < seconds < 120 for seconds in patience)

@@ -18,6 +18,7 @@ from bridges.sim import Settings
 from gateway.model import (
     Address,
     Certainty,
+    Costs,
     Directory,
     Lane,
     LinkDown,
@@ -55,6 +56,18 @@ async def test_a_text_crosses_both_ways(tmp_path: Path, tcp: bool):
     assert message.native_id == f"mt:a1b2c301:{number:08x}"
     assert message.remote_id == f"{number:08x}"
     assert not message.direct
+
+
+async def test_what_a_text_takes_on_the_air_is_known_before_the_radio_is_and_goes_by_its_preset(tmp_path: Path):
+    async with air(tmp_path) as network:
+        bridge = bridge_on(network, tmp_path)
+        assert isinstance(bridge, Costs)
+        before, assumed = bridge.airtime_ms(said("x" * 100), LONG_FAST), bridge.airtime_basis
+        async with bridge:
+            after, told = bridge.airtime_ms(said("x" * 100), LONG_FAST), bridge.airtime_basis
+
+    assert (before, after) == (1174, 1174)
+    assert (assumed, told) == ("assuming LongFast: the radio has not told its preset yet", "LongFast")
 
 
 async def test_a_relayed_broadcast_is_reported_heard(tmp_path: Path):

@@ -7,7 +7,7 @@ import asyncio
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,8 @@ from gateway.outbox.outbox import (
     Retry,
     Stored,
 )
-from gateway.outbox.redis import RedisOutbox, Shared
+from gateway.outbox.records import write_body
+from gateway.outbox.redis import RedisOutbox
 from gateway.outbox.redis_client import connect
 from tests.contract.queue_server import valkey
 from tests.queue_servers import cluster
@@ -230,6 +231,44 @@ async def test_emergency_overtakes_and_guests_come_last(queue: Harness) -> None:
     fence = await queue.hold()
     assert await queue.claimed(fence, limit=1) == [3]
     assert await queue.claimed(fence) == [2, 1]
+
+
+async def test_emergencies_of_one_conversation_keep_their_order(queue: Harness) -> None:
+    await queue.put(*(delivery(n, lane=Lane.EMERGENCY if n % 2 else Lane.NORMAL) for n in range(6)))
+    fence = await queue.hold()
+
+    assert await queue.claimed(fence, run=9) == [1, 3, 5, 0, 2, 4]
+
+
+async def test_within_a_lane_direct_chats_come_before_channels(queue: Harness) -> None:
+    await queue.put(
+        delivery(0),
+        delivery(1, "!a1", Lane.GUEST, direct=True),
+        delivery(2, lane=Lane.GUEST),
+        delivery(3, "!b2", direct=True),
+        delivery(4, lane=Lane.EMERGENCY),
+        delivery(5, "!b2", Lane.EMERGENCY, direct=True),
+    )
+
+    assert await queue.claimed(await queue.hold()) == [5, 4, 3, 0, 1, 2]
+
+
+async def test_depth_calls_a_lane_by_its_name_for_direct_chats_too(queue: Harness) -> None:
+    await queue.put(delivery(0, "!a1", direct=True), delivery(1, "!b2", Lane.GUEST, direct=True), delivery(2))
+
+    rows = {(row.conversation, row.lane, row.waiting) for row in await queue.outbox.depth([RADIO])}
+    assert rows == {("!a1", "normal", 1), ("!b2", "guest", 1), ("town", "normal", 1)}
+
+
+async def test_due_now_ends_a_direct_chats_backing_off(queue: Harness) -> None:
+    await queue.put(delivery(0, "!a1", direct=True))
+    fence = await queue.hold()
+    claimed = await queue.claim(fence)
+    await queue.settle(fence, Retry(id=claimed.leases[0].id, at_ms=START + 60_000))
+
+    await queue.outbox.due_now(RADIO, now_ms=START)
+
+    assert await queue.claimed(fence) == [0]
 
 
 async def test_destinations_do_not_see_each_other(queue: Harness) -> None:
@@ -729,7 +768,7 @@ async def test_all_that_is_scheduled_follows_a_stepped_clock(queue: Harness, ste
     leases = {number(lease.delivery): lease for lease in (await queue.claim(fence)).leases}
     await queue.settle(fence, *(Retry(id=leases[n].id, at_ms=START + 30) for n in (1, 3)))
 
-    await queue.outbox.shift(step)
+    queue.outbox.shift(step)
     now = START + step
     assert await queue.outbox.acquire(RADIO, "two", now_ms=now + 999, ttl_ms=1000) is None
     assert (await queue.claim(fence, now)).next_ms == now + 30
@@ -744,7 +783,7 @@ async def test_all_that_is_scheduled_follows_a_stepped_clock(queue: Harness, ste
 
 async def test_what_is_put_after_a_step_keeps_its_own_times(queue: Harness) -> None:
     fence = await queue.hold()
-    await queue.outbox.shift(YEAR)
+    queue.outbox.shift(YEAR)
     given = delivery(1, received_ms=START + YEAR, expires_ms=START + YEAR + 10)
     await queue.put(given)
     (lease,) = (await queue.claim(fence, START + YEAR + 9)).leases
@@ -772,6 +811,29 @@ async def test_an_unreadable_entry_is_taken_off_told_and_can_be_put_again(server
     assert [lease.id for lease in claimed.leases] == [delivery(3).id]
     assert claimed.unreadable == 2
     assert await server.put(delivery(1), delivery(2)) == Stored(new=2, known=0)
+
+
+async def test_direct_chats_that_an_older_release_queued_among_channels_keep_their_order(
+    server: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Queues outlive an upgrade: before direct chats had digits of their own they stood under 1 and 2."""
+
+    def by_an_older_release(given: Delivery, skew: int) -> bytes:
+        return b"1" + write_body(given, skew)[1:]
+
+    old = [delivery(n, "!a1", direct=True) for n in range(2)]
+    with monkeypatch.context() as older:
+        older.setattr("gateway.outbox.redis.write_body", by_an_older_release)
+        await server.put(*old)
+    await server.put(delivery(2, "!a1", direct=True), delivery(3, "!b2", direct=True))
+
+    fence = await server.hold()
+    claimed = await server.claim(fence, run=9)
+    assert numbers(claimed) == [3, 0, 1, 2]
+    assert [lease.delivery.direct for lease in claimed.leases] == [True] * 4
+    await server.settle(fence, *(Done(id=lease.id) for lease in claimed.leases))
+    await server.put(delivery(4, "!a1", direct=True), delivery(5))
+    assert await server.claimed(fence) == [4, 5]
 
 
 async def test_a_full_server_refuses_puts_and_can_be_drained(server: Harness) -> None:
@@ -838,7 +900,7 @@ async def test_nothing_is_left_of_what_was_sent(server: Harness) -> None:
     await server.claim(fence)
     await server.claim(fence)
     left = sorted(key.decode().partition("}:")[2] for key in await server.remember())
-    assert left == ["fence:radio", "src:box:radio", "stats:radio"]
+    assert left == ["fence:radio", "skew", "src:box:radio", "stats:radio"]
     stats = await server.outbox._open().execute_command("HMGET", server.outbox._keys_of(RADIO).all[4], "n", "bytes")
     assert stats == [b"0", b"0"]
 
@@ -865,14 +927,14 @@ async def shared(url: str | None) -> AsyncIterator[Harness]:
     if url is None:
         yield Harness(MemoryOutbox(QUOTA, shared=True), QUOTA)
         return
-    async with RedisOutbox(url, community=uuid.uuid4().hex, quota=QUOTA, shared=box("hill")) as outbox:
+    async with RedisOutbox(url, community=uuid.uuid4().hex, quota=QUOTA, shared=True) as outbox:
         yield Harness(outbox, QUOTA)
 
 
-def box(name: str, ahead_ms: int = 0) -> Shared:
-    """A box whose clock stands at START, or ahead of that."""
+def clock(ahead_ms: int = 0) -> Callable[[], int]:
+    """A clock that stands at START, or ahead of that."""
     behind_ms = time.time_ns() // 1_000_000 - START - ahead_ms
-    return Shared(box=name, now_ms=lambda: time.time_ns() // 1_000_000 - behind_ms)
+    return lambda: time.time_ns() // 1_000_000 - behind_ms
 
 
 async def test_what_one_box_has_sent_another_that_comes_late_adds_nothing(shared: Harness) -> None:
@@ -961,34 +1023,24 @@ async def test_an_overdue_delivery_can_be_put_again_once_the_queue_was_told_to_f
 async def test_boxes_with_clocks_hours_apart_agree_when_a_lease_ends(valkey: str) -> None:
     hours = 5 * 3_600_000
     community = uuid.uuid4().hex
-    hill, lake = box("hill"), box("lake", ahead_ms=hours)
+    hill, lake = clock(), clock(ahead_ms=hours)
     async with (
-        RedisOutbox(valkey, community=community, shared=hill) as one,
-        RedisOutbox(valkey, community=community, shared=lake) as other,
+        RedisOutbox(valkey, community=community, shared=True, now_ms=hill) as one,
+        RedisOutbox(valkey, community=community, shared=True, now_ms=lake) as other,
     ):
-        await Harness(one, QUOTA).put(delivery(1, received_ms=hill.now_ms()))
-        assert await one.acquire(RADIO, "hill", now_ms=hill.now_ms(), ttl_ms=60_000)
-        assert await other.acquire(RADIO, "lake", now_ms=lake.now_ms(), ttl_ms=60_000) is None
-        fence = await other.acquire(RADIO, "lake", now_ms=lake.now_ms() + 61_000, ttl_ms=60_000)
+        assert await one.acquire(RADIO, "hill", now_ms=hill(), ttl_ms=60_000)
+        await Harness(one, QUOTA).put(delivery(1, received_ms=hill()))
+        assert await other.acquire(RADIO, "lake", now_ms=lake(), ttl_ms=60_000) is None
+        fence = await other.acquire(RADIO, "lake", now_ms=lake() + 61_000, ttl_ms=60_000)
         assert fence is not None
-        claimed = await other.claim(fence, now_ms=lake.now_ms(), visible_ms=60_000, limit=1, run=1)
+        claimed = await other.claim(fence, now_ms=lake(), visible_ms=60_000, limit=1, run=1)
         (lease,) = claimed.leases
-        assert abs(lease.delivery.message.received_ms - lake.now_ms()) < 5000
-
-
-async def test_a_queue_that_forgot_a_boxs_clock_is_told_it_again(valkey: str) -> None:
-    async with RedisOutbox(valkey, community=uuid.uuid4().hex, shared=box("hill", ahead_ms=10**9)) as outbox:
-        harness = Harness(outbox, QUOTA)
-        now_ms = box("hill", ahead_ms=10**9).now_ms()
-        await harness.hold(now_ms=now_ms)
-        await harness.lose_what_came_after(None)
-        assert await harness.put(delivery(1, expires_ms=now_ms + 60_000)) == Stored(new=1, known=0)
-        assert await harness.claimed(await harness.hold(now_ms=now_ms), now_ms) == [1]
+        assert abs(lease.delivery.message.received_ms - lake()) < 5000
 
 
 async def test_fates_are_forgotten_a_generation_at_a_time(valkey: str) -> None:
     days = 86_400_000
-    async with RedisOutbox(valkey, community=uuid.uuid4().hex, quota=QUOTA, shared=box("hill")) as outbox:
+    async with RedisOutbox(valkey, community=uuid.uuid4().hex, quota=QUOTA, shared=True) as outbox:
         harness = Harness(outbox, QUOTA)
         for number, day in enumerate((0, 1, 8, 16)):
             await harness.put(delivery(number))
@@ -997,24 +1049,3 @@ async def test_fates_are_forgotten_a_generation_at_a_time(valkey: str) -> None:
             await harness.settle(fence, Done(id=delivery(number).id), now_ms=START + day * days)
         known = await outbox.fates(RADIO, [delivery(number).id for number in range(4)])
         assert list(known) == [delivery(2).id, delivery(3).id]
-
-
-async def test_a_boxs_clock_that_is_set_moves_nothing_for_the_others(valkey: str) -> None:
-    year = 365 * 86_400_000
-    community, ahead_ms = uuid.uuid4().hex, [0]
-    base = box("hill")
-    hill, lake = Shared(box="hill", now_ms=lambda: base.now_ms() + ahead_ms[0]), box("lake")
-    async with (
-        RedisOutbox(valkey, community=community, shared=hill) as one,
-        RedisOutbox(valkey, community=community, shared=lake) as other,
-    ):
-        await Harness(one, QUOTA).put(delivery(1, received_ms=hill.now_ms(), expires_ms=hill.now_ms() + 60_000))
-        ahead_ms[0] = -year
-        await one.shift(-year)
-        await Harness(one, QUOTA).put(delivery(2, received_ms=hill.now_ms(), expires_ms=hill.now_ms() + 60_000))
-        fence = await other.acquire(RADIO, "lake", now_ms=lake.now_ms(), ttl_ms=60_000)
-        assert fence is not None
-        claimed = await other.claim(fence, now_ms=lake.now_ms(), visible_ms=60_000, limit=2, run=2)
-        assert numbers(claimed) == [1, 2]
-        assert all(abs((lease.delivery.expires_ms or 0) - lake.now_ms() - 60_000) < 5000 for lease in claimed.leases)
-        assert await one.acquire(RADIO, "hill", now_ms=hill.now_ms(), ttl_ms=60_000) is None

@@ -18,13 +18,13 @@ import redis
 from bridges.sim.synapse import free_port
 from gateway.clock import SystemClock
 from gateway.model import BridgeName, OutboxError, StoreRefused, StoreUnavailable
-from gateway.outbox.redis import RedisOutbox, Shared
+from gateway.outbox.redis import RedisOutbox
 from tests.contract.delivery_desk import running_core
 from tests.queue_servers import Node, Sentinel, Server, cluster, running, state, until
 
 RADIO = BridgeName("radio")
-DOCUMENTED = "resetkeys ~xb:* +eval +evalsha +@hash +@sortedset +@list +@set +@string +@keyspace"
-"""What docs/operate.md says a user of the queue needs, besides INFO and TIME."""
+DOCUMENTED = "resetkeys ~xb:* +info +time +eval +evalsha +@hash +@sortedset +@list +@set +@string +@keyspace"
+"""What docs/operate.md says a user of the queue needs."""
 
 
 @pytest.fixture
@@ -41,9 +41,10 @@ def server(folder: Path) -> Iterator[Server]:
 
 @asynccontextmanager
 async def queue(url: str, password_file: Path | None = None) -> AsyncIterator[RedisOutbox]:
-    shared = Shared(box="hill", now_ms=SystemClock().now_ms)
     community = uuid.uuid4().hex
-    async with RedisOutbox(url, community=community, shared=shared, password_file=password_file) as outbox:
+    async with RedisOutbox(
+        url, community=community, shared=True, now_ms=SystemClock().now_ms, password_file=password_file
+    ) as outbox:
         yield outbox
 
 
@@ -101,7 +102,7 @@ async def test_a_password_file_that_is_mended_needs_no_restart(folder: Path) -> 
 
 
 async def test_a_user_who_may_not(server: Server) -> None:
-    server("ACL", "SETUSER", "box", "on", ">word", "~*", "+info", "+time")
+    server("ACL", "SETUSER", "box", "on", ">word", "~*", "+time")
     async with queue(f"redis://box:word@127.0.0.1:{server.port}") as outbox:
         kind, reason = await told(outbox)
         assert kind is StoreRefused
@@ -334,7 +335,7 @@ async def test_a_cluster_whose_node_fails_over_loses_and_doubles_nothing(tmp_pat
         async with queue(url) as outbox, running_core(tmp_path, outbox=outbox) as core:
             (ident,) = await core.say(0)
             await core.until(ident, "sent")
-            slot = int(nodes[0]("CLUSTER", "KEYSLOT", outbox._skew_key))
+            slot = int(nodes[0]("CLUSTER", "KEYSLOT", outbox._tag + "skew"))
             holder = next(node for nth, node in enumerate(nodes[:3]) if slot <= (5460, 10921, 16383)[nth])
             replica = nodes[nodes.index(holder) + 3]
             await asyncio.to_thread(until, lambda: replica("ROLE")[3] == "connected")
@@ -351,7 +352,7 @@ async def test_a_slot_that_moves_to_another_node_is_followed(folder: Path) -> No
         url = "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in nodes)
         async with queue(url) as outbox:
             await put(outbox)
-            slot = int(nodes[0]("CLUSTER", "KEYSLOT", outbox._skew_key))
+            slot = int(nodes[0]("CLUSTER", "KEYSLOT", outbox._tag + "skew"))
             here = next(node for nth, node in enumerate(nodes) if slot <= (5460, 10921, 16383)[nth])
             there = nodes[nodes.index(here) - 1]
             await asyncio.to_thread(migrate, slot, here, there, nodes)
@@ -375,7 +376,7 @@ async def test_a_cluster_that_lacks_a_node_is_down_and_up_again_with_it(folder: 
         url = "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in nodes)
         async with queue(url) as outbox:
             await put(outbox)
-            slot = int(nodes[0]("CLUSTER", "KEYSLOT", outbox._skew_key))
+            slot = int(nodes[0]("CLUSTER", "KEYSLOT", outbox._tag + "skew"))
             other = next(node for nth, node in enumerate(nodes) if slot > (5460, 10921, 16383)[nth] or nth == 2)
             other.kill9()
             await asyncio.to_thread(until, lambda: all(state(node) == "fail" for node in nodes if node is not other))

@@ -13,9 +13,10 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
+from unittest.mock import ANY
 
 import pytest
 
@@ -169,6 +170,36 @@ async def test_the_status_names_the_queues_engine_and_a_stop_is_clean(folder: Pa
 
     assert re.fullmatch(r"(valkey|redis) \d+\.\d+\S* \(embedded\)", status["queue"]["engine"])
     assert process.returncode == 0
+
+
+async def test_a_gateway_killed_in_an_outage_goes_on_with_it_and_says_that_it_was_away_itself(folder: Path) -> None:
+    more = '[queue]\nurl = "unix://nothing"\n[bridges.radio]\nkind = "meshtastic"\nconnection = "tcp:127.0.0.1:1"\n'
+    command = ("-m", "gateway", "--config", str(_config(folder, more=more)), "run")
+    control = Control(folder / "data" / "run" / "control.sock")
+    async with _running(*command) as process:
+        await _until(process, "gateway_ready")
+        before = await _outages(control, lambda rows: rows)
+        process.kill()
+        await process.communicate()
+    async with _running(*command) as process:
+        await _until(process, "gateway_ready")
+        after = await _outages(control, lambda rows: len(rows) > 1)
+
+    (radio,) = [one for one in before if one["name"] == "radio"]
+    assert radio["ended_ms"] is None
+    assert [one for one in after if one["name"] == "radio"] == [radio | {"counted_ms": ANY}]
+    (gateway,) = [one for one in after if one["kind"] == "gateway"]
+    assert gateway["reason"] == "it was killed, crashed or lost power"
+    assert gateway["ended_ms"] >= gateway["began_ms"]
+
+
+async def _outages(control: Control, enough: Callable[[list[dict[str, Any]]], Any]) -> list[dict[str, Any]]:
+    while True:
+        with contextlib.suppress(NotRunning):
+            found: list[dict[str, Any]] = (await asyncio.to_thread(control.get, "/outages"))["outages"]
+            if enough(found):
+                return found
+        await asyncio.sleep(0.05)
 
 
 def _status(control: Control) -> dict[str, dict[str, str]]:

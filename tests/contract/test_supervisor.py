@@ -4,7 +4,7 @@
 import asyncio
 import random
 
-from gateway.clock import SystemClock
+from gateway.clock import ManualClock, SystemClock
 from gateway.link import Link, LinkState
 from gateway.model import (
     Address,
@@ -82,7 +82,7 @@ class Store:
 
 
 class Run:
-    def __init__(self, bridge, store=None, turn=None):
+    def __init__(self, bridge, store=None, clock=None, turn=None):
         self.store = store or Store()
         self.store.bridge = bridge
         self.link = Link(0)
@@ -93,7 +93,7 @@ class Run:
             bridge=bridge,
             link=self.link,
             intake=self.store,
-            clock=SystemClock(),
+            clock=clock or SystemClock(),
             random=random.Random(1),
             report=self.reports.append,
             came_up=self._came_up,
@@ -139,6 +139,24 @@ async def test_a_lost_link_is_connected_again_and_what_waited_is_due():
 
     assert run.ups == 2
     assert run.states == [LinkState.UP, LinkState.DOWN, LinkState.UP]
+
+
+async def test_a_server_that_asks_for_patience_is_not_asked_again_before():
+    clock = ManualClock()
+    run = Run(ScriptedBridge(LinkDown("503", retry_after_s=90.0), [said(1)]), clock=clock)
+    task = asyncio.create_task(run.supervisor.run())
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+    clock.advance(89)
+    await asyncio.sleep(0.01)
+    assert run.ups == 0
+    clock.advance(2)
+    async with asyncio.timeout(8):
+        while not run.store.stored:
+            await asyncio.sleep(0.005)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_a_refused_login_stops_this_bridge_and_says_why():

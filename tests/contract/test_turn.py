@@ -30,7 +30,7 @@ from gateway.model import (
 from gateway.outbox.memory import MemoryOutbox
 from gateway.outbox.outbox import Buried, Done, Lease
 from gateway.turn import Superseded, Turn, box_of, owner_of
-from tests.contract.delivery_desk import CHANNEL, ROOM, Core, ScriptedBridge
+from tests.contract.delivery_desk import CHANNEL, NO_RULES, POLICY, ROOM, TABLE, Core, ScriptedBridge
 
 RADIO = CHANNEL.bridge
 CLOCK = SystemClock()
@@ -76,6 +76,11 @@ def delivery(number, to=CHANNEL):
 
 def turn_of(box, journal, outbox, bridge=None, *, shared=True):
     return Turn(bridge or Roaming(), journal, outbox, CLOCK, owner=box, shared=shared)
+
+
+def core_on(journal):
+    outbox = MemoryOutbox(shared=True)
+    return Core(journal, outbox, ScriptedBridge(), CLOCK, rules=NO_RULES, policy=POLICY, table=TABLE)
 
 
 async def hold(outbox, box, *, ttl_ms=60_000):
@@ -225,7 +230,7 @@ def _failed(ident):
 
 async def test_a_message_first_met_on_its_way_out_gets_all_its_deliveries_when_it_is_read_here(tmp_path):
     async with Journal(tmp_path / "journal.db", clock=CLOCK, retention=Retention()) as journal:
-        core = Core(journal, MemoryOutbox(shared=True), ScriptedBridge(), CLOCK)
+        core = core_on(journal)
         other = Delivery(message=message(1), to=Address(BridgeName("sea"), "x"))
         await adopt(journal, [Lease(id=other.id, delivery=other, attempt=1, generation=0, until_ms=0)], {})
         intake = Intake(journal, core.planner, core.outbox, core.watcher, hand_over=lambda *_: None, shared=True)
@@ -277,7 +282,7 @@ async def test_a_source_is_marked_only_as_far_as_all_before_is_in_the_queue(jour
 
 async def test_a_shared_bridge_whose_network_is_out_of_reach_is_only_held_until_another_wants_it(journal, monkeypatch):
     monkeypatch.setattr("gateway.sender.LET_GO_MS", -1)
-    core = Core(journal, MemoryOutbox(shared=True), ScriptedBridge(), CLOCK)
+    core = core_on(journal)
     core.sender._shared = True
     fence = await core.sender.acquire()
     assert (await core.outbox.holder(RADIO, now_ms=CLOCK.now_ms())).owner == "box"
@@ -293,7 +298,7 @@ async def test_a_shared_bridge_whose_network_is_out_of_reach_is_only_held_until_
 
 
 async def test_a_box_whose_lease_may_be_over_asks_before_it_sends_anything_more(journal):
-    core = Core(journal, MemoryOutbox(shared=True), ScriptedBridge(), CLOCK)
+    core = core_on(journal)
     core.sender._shared = True
     fence = await core.sender.acquire()
     await core.sender.assure(fence)
@@ -311,7 +316,7 @@ async def test_a_box_whose_lease_may_be_over_asks_before_it_sends_anything_more(
 async def test_a_box_out_of_reach_of_the_network_takes_what_nobody_has_and_no_more(journal, monkeypatch):
     """So that what waits for a radio that was never there expires all the same."""
     monkeypatch.setattr("gateway.sender.EXPIRE_EVERY_S", 0.01)
-    core = Core(journal, MemoryOutbox(shared=True), ScriptedBridge(), CLOCK)
+    core = core_on(journal)
     core.sender._shared = True
     core.sender.taken_by_another = lambda: pytest.fail("its session is none to end")
     core.link.set(LinkState.DOWN, "out", CLOCK.now_ms())

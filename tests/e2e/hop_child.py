@@ -15,7 +15,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from gateway import service
+from gateway import health, service
 from gateway.config import load
 from gateway.journal import Journal
 from gateway.model import (
@@ -129,5 +129,6 @@ async def main(folder):
 
 
 if __name__ == "__main__":
+    health.CLOCK_EVERY_S = float(os.environ.get("CLOCK_EVERY_S", health.CLOCK_EVERY_S))
     fatal = (sys.argv[2], int(sys.argv[3]))
     asyncio.run(main(Path(sys.argv[1])))

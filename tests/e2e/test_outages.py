@@ -115,6 +115,10 @@ async def test_a_radio_that_was_unplugged_gets_what_was_queued_within_seconds_of
     await world.box.wait_until(is_back)
     assert time.monotonic() - plugged < 5
     await has_arrived(world, room=4)
+    (outage,) = (await world.box.ask("GET", "/api/v1/outages?kind=bridge&name=radio")).json()["outages"]
+    assert outage["ended_ms"] > outage["began_ms"]
+    assert outage["reason"]
+    assert 0 < outage["late"] == outage["buffered"]
 
 
 async def test_a_radio_that_reboots_in_the_middle_costs_nothing(world: World) -> None:

@@ -3,27 +3,22 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
-from gateway.ages import AGE_NAMES, by_age, in_words
+from gateway.ages import AGE_LIMITS_S, AGE_NAMES, in_words, limits_ms
 
 
-def test_ages_are_counted_into_columns_and_a_limit_belongs_to_the_older_one() -> None:
-    now_ms = 10**12
-    seconds = [0, 59, 60, 599, 600, 3600, 6 * 3600, 86399, 86400, 10**7]
+def test_each_column_but_the_last_has_a_limit_and_most_are_twice_as_long_as_the_one_before() -> None:
+    minutes = [limit // 60 for limit in AGE_LIMITS_S]
 
-    assert dict(zip(AGE_NAMES, by_age((now_ms - s * 1000 for s in seconds), now_ms), strict=True)) == {
-        "<1m": 2,
-        "<10m": 2,
-        "<1h": 1,
-        "<6h": 1,
-        "<1d": 2,
-        "older": 2,
-    }
+    assert (*(f"<{limit}m" for limit in minutes[:-1]), "<1d", ">1d") == AGE_NAMES
+    assert all(longer == 2 * shorter for shorter, longer in itertools.pairwise(minutes[1:-1]))
 
 
-def test_what_comes_from_the_future_is_new() -> None:
-    assert by_age([2000], 1000) == (1, 0, 0, 0, 0, 0)
+def test_what_is_as_old_as_a_limit_was_received_at_its_time() -> None:
+    assert limits_ms(10**12)[:2] == (10**12 - 60_000, 10**12 - 300_000)
 
 
 @pytest.mark.parametrize(

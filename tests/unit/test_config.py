@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.config import InvalidConfig, Settings, control_socket, find, load
+from gateway.emergency import EmergencyRules
 from gateway.model import Address, BridgeKind, BridgeName, ConfigError, Level, SenderId
 from gateway.registry import Registry
 
@@ -183,6 +184,23 @@ def test_a_data_dir_too_deep_for_sockets_gets_a_short_run_dir(read: Load) -> Non
         ),
         ("[permissions]", '[queue]\nmax_bytes = "x"\n[permissions]', ":27: queue.max_bytes: 'x' is not a size. Write "),
         ("[permissions]", '[log]\nlevel = "all"\n[permissions]', ":27: log.level: input should be 'debug', "),
+        (
+            "[permissions]",
+            '[emergency]\nwords = ["  "]\n[permissions]',
+            ":27: emergency.words[0]: '  ' is not a word to ",
+        ),
+        ("[permissions]", '[emergency]\nwords = "SOS"\n[permissions]', ":27: emergency.words: "),
+        (
+            "[permissions]",
+            '[emergency]\nlevel = "all"\n[permissions]',
+            ":27: emergency.level: 'all' is not a permission",
+        ),
+        ("[permissions]", "[emergency]\nlimit = 0\n[permissions]", ":27: emergency.limit: "),
+        (
+            "[permissions]",
+            "[emergency]\nword = []\n[permissions]",
+            ":27: emergency.word: unknown key. Did you mean 'wor",
+        ),
         ("[permissions]", '[bridges.home]\nkind="x"\n[permissions]', ":26: not TOML: cannot declare"),
         ("[permissions]", "[permissions", ":26: not TOML: "),
     ],
@@ -193,6 +211,15 @@ def test_what_is_wrong_is_told_with_line_key_and_mend(read: Load, old: str, new:
     told = _told(read, GOOD.replace(old, new, 1))
 
     assert [one for one in told if one.startswith(line)], told
+
+
+def test_what_is_an_emergency_is_configured_or_nothing_but_a_radios_alert(read: Load) -> None:
+    given = '[emergency]\nwords = ["SOS", "help me"]\nlevel = "commands"\nsenders = ["!a1b2c3*"]\nlimit = 2\n'
+
+    assert read(GOOD + given).emergency == EmergencyRules(
+        words=("SOS", "help me"), level=Level.COMMANDS, senders=("!a1b2c3*",), limit=2
+    )
+    assert read(GOOD).emergency == EmergencyRules()
 
 
 def test_everything_that_is_wrong_is_told_at_once(read: Load) -> None:

@@ -103,15 +103,17 @@ def test_no_socket_and_a_socket_left_behind_mean_it_does_not_run(path: Path) -> 
         Control(path).get("/x")
 
 
-def test_pages_are_followed_to_the_end(path: Path, answer: Callable[[bytes], list[bytes]]) -> None:
+@pytest.mark.parametrize("way", ["after", "before"])
+def test_pages_are_followed_to_the_end(path: Path, answer: Callable[[bytes], list[bytes]], way: str) -> None:
     control = Control(path)
-    asked = answer(_http("200 OK", '{"rows": [1, 2], "next_after": 2}'))
-    pages = control.pages("/rows", "rows")
+    first = answer(_http("200 OK", f'{{"rows": [1, 2], "next_{way}": 2}}'))
+    pages = control.pages("/rows", "rows", name="x")
     assert [next(pages), next(pages)] == [1, 2]
-    answer(_http("200 OK", '{"rows": [3], "next_after": null}'))
+    second = answer(_http("200 OK", f'{{"rows": [3], "next_{way}": null}}'))
 
     assert list(pages) == [3]
-    assert b"after=0" in asked[0]
+    assert b"GET /api/v1/rows?limit=500&name=x " in first[0]
+    assert f"&{way}=2&".encode() in second[0]
 
 
 def test_an_id_stays_one_segment() -> None:

@@ -41,6 +41,7 @@ def test_the_examples_commented_keys_are_defaults_that_may_be_uncommented(tmp_pa
 
     assert every.journal == example.journal
     assert every.log == example.log
+    assert every.emergency == example.emergency
     assert every.api.listen == example.api.listen
     assert every.queue.max_bytes == example.queue.max_bytes
 

@@ -12,6 +12,7 @@ from gateway.model import (
     Address,
     Capabilities,
     Edit,
+    Lane,
     Message,
     NativeId,
     Reaction,
@@ -136,3 +137,15 @@ def test_fitting_depends_on_nothing_but_its_arguments(body):
     message = said(body)
 
     assert fit(message, RADIO, NARROW) == fit(replace(message), RADIO, NARROW)
+
+
+def test_an_emergency_is_marked_once_before_its_senders_name_on_its_first_part():
+    urgent = replace(said(Text(body="help " * 60)), lane=Lane.EMERGENCY)
+    first, *later = fit(urgent, RADIO, NARROW)
+
+    assert first.content.body.startswith("\U0001f6a8 Ali: help")
+    assert later
+    assert not any("\U0001f6a8" in part.content.body for part in later)
+    assert fit(replace(urgent, content=Text(body="help")), RADIO, WIDE)[0].content.body == "\U0001f6a8 help"
+    marked = replace(urgent, content=Text(body="\U0001f6a8 help"))
+    assert fit(marked, RADIO, WIDE) == (marked,)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -177,6 +178,13 @@ def test_a_direct_message_always_asks_for_an_answer():
 
     assert direct.want_ack
     assert not broadcast.want_ack
+
+
+def test_an_emergency_is_a_text_that_leaves_our_node_first():
+    urgent, plain = sent(replace(said(Text(body="x")), lane=Lane.EMERGENCY)), sent(said(Text(body="x")))
+
+    assert (urgent.priority, plain.priority) == (MeshPacket.Priority.ALERT, MeshPacket.Priority.UNSET)
+    assert urgent.decoded.portnum == PortNum.TEXT_MESSAGE_APP
 
 
 @pytest.mark.parametrize("target", [None, "zz", "$event", "0000002A", "2a"])

@@ -158,3 +158,13 @@ def test_a_status_other_than_ok_is_a_refusal_and_uses_the_id_up(res: int, kind: 
 @pytest.mark.parametrize("res", [0, 35])
 def test_a_status_of_ok_is_none(res: int):
     assert of_status(res) is None
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [of_routing(Routing.DUTY_CYCLE_LIMIT), of_routing(Routing.RATE_LIMIT_EXCEEDED), of_status(32), of_status(34)],
+)
+def test_the_patience_a_radio_asks_for_is_meant_for_all_that_goes_there(refusal):
+    assert isinstance(refusal, RateLimited)
+    assert refusal.for_all
+    assert refusal.retry_after_s

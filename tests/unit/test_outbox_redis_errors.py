@@ -10,7 +10,7 @@ import redis.exceptions as theirs
 from redis.asyncio.sentinel import MasterNotFoundError
 
 from gateway.model import LeaseLost, OutboxError, StoreRefused, StoreUnavailable
-from gateway.outbox.redis_errors import NoSkew, outbox_error
+from gateway.outbox.redis_errors import outbox_error
 
 
 def because(cause: Exception) -> Exception:
@@ -41,7 +41,6 @@ def because(cause: Exception) -> Exception:
         (theirs.AuthenticationWrongNumberOfArgsError("no user"), StoreRefused, "refused the login"),
         (theirs.ResponseError("NOREPLICAS Not enough good replicas to write."), StoreUnavailable, "too few replicas"),
         (theirs.ResponseError("BUSY Valkey is busy running a script"), StoreUnavailable, "somebody's script"),
-        (theirs.ResponseError("NOSKEW this box has not told its clock"), NoSkew, "forgot this box's clock"),
         (theirs.ResponseError("WRONGTYPE Operation against a key"), StoreRefused, "somebody else's data"),
         (theirs.TimeoutError("Timeout reading"), StoreUnavailable, "in time"),
         (theirs.ConnectionError("Error 111 connecting"), StoreUnavailable, "can't be reached"),

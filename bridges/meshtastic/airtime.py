@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How long a packet is on the air. Pure arithmetic over a modem's settings."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import assert_never
+
+from bridges.meshtastic.places import PKI_BYTES, is_direct
+from gateway.model import Address, Edit, Message, Reaction, Redaction, Text
+
+HEADER_BYTES = 16
+DATA_BYTES = 6
+LONG_BYTES = 128
+"""From here on the length of a text takes one byte more."""
+REFERENCE_BYTES = 5
+"""What `reply_id` takes, and `emoji` again."""
+
+_PREAMBLE_SYMBOLS = 16 + 4.25
+_SLOW_SYMBOL_S = 0.016
+_NARROW_KHZ = {31: 31.25, 62: 62.5, 200: 203.125, 400: 406.25, 800: 812.5, 1600: 1625.0}
+"""What the radio's settings mean by these numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Modem:
+    """Spreading factor, bandwidth and 4/`coding_rate`."""
+
+    spreading_factor: int
+    bandwidth_khz: float
+    coding_rate: int
+
+    @property
+    def symbol_s(self) -> float:
+        """Seconds one symbol takes."""
+        return float(2**self.spreading_factor / (self.bandwidth_khz * 1000))
+
+
+PRESETS = {
+    "SHORT_TURBO": Modem(7, 500, 5),
+    "SHORT_FAST": Modem(7, 250, 5),
+    "SHORT_SLOW": Modem(8, 250, 5),
+    "MEDIUM_TURBO": Modem(9, 500, 5),
+    "MEDIUM_FAST": Modem(9, 250, 5),
+    "MEDIUM_SLOW": Modem(10, 250, 5),
+    "LONG_TURBO": Modem(11, 500, 8),
+    "LONG_FAST": Modem(11, 250, 5),
+    "LONG_MODERATE": Modem(11, 125, 8),
+    "LONG_SLOW": Modem(12, 125, 8),
+    "VERY_LONG_SLOW": Modem(12, 62.5, 8),
+}
+DEFAULT = PRESETS["LONG_FAST"]
+
+
+def custom(spreading_factor: int, bandwidth: int, coding_rate: int) -> Modem:
+    """Return the modem of settings of one's own, as the radio tells them; what it does not tell is the default's."""
+    return Modem(
+        spreading_factor or DEFAULT.spreading_factor,
+        _NARROW_KHZ.get(bandwidth, bandwidth) or DEFAULT.bandwidth_khz,
+        coding_rate or DEFAULT.coding_rate,
+    )
+
+
+def airtime_s(modem: Modem, text_bytes: int, *, extra_bytes: int = 0) -> float:
+    """Return the seconds a packet with a text of that size occupies the channel."""
+    size = text_bytes + HEADER_BYTES + DATA_BYTES + (text_bytes >= LONG_BYTES) + extra_bytes
+    slow = int(modem.symbol_s > _SLOW_SYMBOL_S)
+    bits = 8 * size - 4 * modem.spreading_factor + 28 + 16
+    blocks = math.ceil(bits / (4 * (modem.spreading_factor - 2 * slow)))
+    symbols = 8 + max(blocks * modem.coding_rate, 0)
+    return (_PREAMBLE_SYMBOLS + symbols) * modem.symbol_s
+
+
+def message_ms(modem: Modem, message: Message, to: Address) -> int:
+    """Return the milliseconds that sending a fitted message once takes, by our own transmitter alone."""
+    match message.content:
+        case Text(body=text) | Edit(body=text):
+            references = int(message.reply_to is not None)
+        case Reaction(emoji=text):
+            references = 2
+        case Redaction():
+            return 0  # radios have none: it is never sent
+        case _:
+            assert_never(message.content)
+    extra = REFERENCE_BYTES * references + (PKI_BYTES if is_direct(to.conversation) else 0)
+    return round(1000 * airtime_s(modem, len(text.encode()), extra_bytes=extra))
