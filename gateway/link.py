@@ -18,6 +18,11 @@ class LinkState(StrEnum):
     STOPPED = "stopped"
     """Its login was refused: only the operator can mend that."""
 
+    @property
+    def is_well(self) -> bool:
+        """Whether nothing need be done: connected, or another gateway is."""
+        return self in {LinkState.UP, LinkState.STANDBY}
+
 
 class Link:
     """One bridge's connection: its state, why, and since when (milliseconds of the gateway's clock)."""

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 import structlog
 
 from gateway.journal import Outage, OutageKind, OutageLog
-from gateway.link import Link, LinkState
+from gateway.link import Link
 from gateway.metrics import Metrics
 from gateway.model import BridgeName, Clock, JournalError
 from gateway.status import Event, EventHub, StoreState
@@ -84,7 +84,7 @@ class Outages:
     def link(self, bridge: BridgeName, link: Link) -> None:
         """Note how a bridge's connection is."""
         thing = Thing(kind=OutageKind.BRIDGE, name=bridge)
-        self._see(thing, link.state, link.reason, since_ms=link.since_ms, is_up=link.state is LinkState.UP)
+        self._see(thing, link.state, link.reason, since_ms=link.since_ms, is_up=link.state.is_well)
 
     def queue(self, state: StoreState, reason: str) -> None:
         """Note how the queue's server is; may be told again and again."""

@@ -29,7 +29,6 @@ from gateway.delivery import deliver
 from gateway.directories import private_directory, unusable
 from gateway.health import Health
 from gateway.journal import Journal, Retention
-from gateway.link import LinkState
 from gateway.metrics import Metrics
 from gateway.model import ConfigError, GatewayError, StoreRefused
 from gateway.notify import Notifier
@@ -261,7 +260,7 @@ class Gateway:
             if store.state is not StoreState.UP:
                 yield f"{name}: {store.reason}"
         for name, part in self._parts.by_bridge.items():
-            if part.link.state not in {LinkState.UP, LinkState.STANDBY}:
+            if not part.link.state.is_well:
                 yield f"{name}: {part.link.reason}"
 
 

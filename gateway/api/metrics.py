@@ -15,7 +15,6 @@ from prometheus_client.registry import Collector
 from gateway.api.backlog import Backlog, backlogs
 from gateway.api.gateway import GatewayView
 from gateway.journal import Outage
-from gateway.link import LinkState
 from gateway.model import BridgeName, JournalError, State
 from gateway.status import StoreState
 from gateway.version import version
@@ -72,7 +71,7 @@ def _states(view: GatewayView) -> list[Metric]:
     opened = CounterMetricFamily("crossband_breaker_opened", "How often sending was held back.", labels=("bridge",))
     for status in bridges:
         opened.add_metric((status.name,), status.held_back)
-    up = {(status.name,): float(status.state is LinkState.UP) for status in bridges}
+    up = {(status.name,): float(status.state.is_well) for status in bridges}
     return [
         _gauge("build_info", "Which version runs.", {(version(),): 1}, ("version",)),
         _gauge("start_time_seconds", "When it started, by its own clock.", {(): view.started_ms / 1000}),
@@ -81,7 +80,9 @@ def _states(view: GatewayView) -> list[Metric]:
         _gauge("queue_up", "Whether the queue can be used.", {(): float(queue.is_usable)}),
         _gauge("queue_refused", "Whether only an operator can mend that.", {(): float(queue is StoreState.REFUSED)}),
         _gauge("queue_slow", "Whether the queue's server takes long to answer.", {(): float(queue is StoreState.SLOW)}),
-        _gauge("bridge_up", "Whether a bridge is connected.", up, ("bridge",)),
+        _gauge(
+            "bridge_up", "Whether a bridge is connected, here or on another gateway of the same queue.", up, ("bridge",)
+        ),
         _gauge("bridge_state_timestamp_seconds", "Since when it has been so.", since, ("bridge",)),
         _gauge("breaker_open", "Whether sending to a bridge is held back.", held, ("bridge",)),
         opened,

@@ -9,7 +9,6 @@ from fastapi.responses import PlainTextResponse
 from gateway.api.deps import View
 from gateway.api.guard import TRUSTED
 from gateway.api.metrics import CONTENT_TYPE, exposition
-from gateway.link import LinkState
 
 router = APIRouter(tags=["health"])
 
@@ -29,7 +28,7 @@ async def readyz(request: Request, view: View) -> Response:
     journal, queue = view.journal_state(), view.queue_state()
     rows = [("journal", journal.state.is_usable, journal.reason)]
     rows.append(("queue", queue.state.is_usable, queue.reason))
-    rows += [(f"bridge {status.name}", status.state is LinkState.UP, status.reason) for status in view.bridges()]
+    rows += [(f"bridge {status.name}", status.state.is_well, status.reason) for status in view.bridges()]
     told = bool(request.scope.get(TRUSTED))
     lines = [f"[{'+' if up else '-'}]{name} {_word(reason if told else '', up=up)}" for name, up, reason in rows]
     ready = rows[0][1]

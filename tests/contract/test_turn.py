@@ -329,3 +329,7 @@ async def test_a_box_out_of_reach_of_the_network_takes_what_nobody_has_and_no_mo
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2):
             await core.sender.acquire()
+
+
+def test_a_bridge_that_another_box_has_is_no_trouble_of_ours():
+    assert [state for state in LinkState if state.is_well] == [LinkState.UP, LinkState.STANDBY]
