@@ -145,9 +145,13 @@ class Health:
             self._outbox.shift(step_ms)
             self._intake.stepped(step_ms)
             self._stepped(step_ms)
-            for drain in self._drains:
-                drain.read_back()
+            self._read_back()  # what is at hand has the times of before
             await self._shift_journal(step_ms)
+            self._read_back()  # so has what was being journalled
+
+    def _read_back(self) -> None:
+        for drain in self._drains:
+            drain.read_back()
 
     async def _shift_journal(self, step_ms: int) -> None:
         """Insist: a disk that is full now can be written later."""

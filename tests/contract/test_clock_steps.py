@@ -8,6 +8,7 @@ import sqlite3
 import time
 import uuid
 from contextlib import asynccontextmanager, closing
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -31,6 +32,7 @@ from gateway.model import (
 )
 from gateway.outbox.outbox import Done, Retry
 from gateway.outbox.redis import RedisOutbox
+from gateway.routing import Route, RoutingTable
 from tests.clocks import followed
 from tests.contract.delivery_desk import CHANNEL, CHAT, ROOM
 from tests.contract.journal_desk import bound, opened, said
@@ -478,6 +480,23 @@ async def test_a_message_that_waited_to_be_accepted_while_the_clock_was_set_is_n
         (ident,) = await core.say(1, received_ms=before_ms)
         message = (await core.journal.delivery(ident)).message
         assert abs(message.received_ms - wall.now_ms()) < MINUTE_MS
+
+
+@pytest.mark.parametrize("step_ms", [LEAP_MS, -3 * DAY_MS])
+async def test_a_message_that_is_being_written_while_the_clock_is_set_does_not_expire(tmp_path, monkeypatch, step_ms):
+    async with watched(tmp_path, monkeypatch) as (core, _, wall):
+        hourly = Route(name="town", sources=(ROOM,), targets=(CHANNEL,), expires_s={CHANNEL.bridge: 3600})
+        core.intake._planner = replace(core.planner, table=RoutingTable(routes=(hourly,), in_clear=frozenset()))
+        busy = asyncio.create_task(core.journal._writer.task(lambda *_: time.sleep(0.3)))
+        await asyncio.sleep(0.05)
+        saying = asyncio.create_task(core.say(1))
+        await asyncio.sleep(0)
+        wall.offset_ms = step_ms
+        await until(lambda: abs(core.clock.now_ms() - wall.now_ms()) < 1000)
+        assert not saying.done()
+        await busy
+        (ident,) = await saying
+        assert await core.until(ident, "sent", "expired") == "sent"
 
 
 async def test_what_a_clock_far_ahead_journalled_is_queued_as_if_it_came_now(tmp_path, monkeypatch):
