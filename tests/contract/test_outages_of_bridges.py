@@ -19,6 +19,7 @@ from gateway.link import LinkState
 from gateway.model import Address, Bridge, BridgeName, DeliveryId, Message, RateLimited, Receipt, TransientError
 from gateway.routing import Route, RoutingTable
 from gateway.supervisor import Supervisor
+from gateway.turn import Turn
 from tests.contract.delivery_desk import Core, running_core
 from tests.contract.harness import PATIENCE_S, Harness
 from tests.contract.harness_matrix import MatrixHarness
@@ -80,6 +81,7 @@ async def kept_connected(harness: Harness, folder: Path) -> AsyncIterator[Core]:
             report=core.sender.reports.take,
             came_up=core.sender.due_now,
             changed=lambda _: None,
+            turn=Turn(core.bridge, core.journal, core.outbox, core.clock, owner="box", shared=False),
         )
         task = asyncio.create_task(supervisor.run())
         try:
