@@ -32,7 +32,7 @@ format: $(VENV)/.dev ## Format and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.dev ## Measure; writes bench.json. Run nothing beside it
+bench: $(VENV)/.dev $(SYNAPSE)/.ready ## Measure; writes bench.json. Run nothing beside it
 	$(BIN)/python tests/bench/bench.py $(ARGS)
 
 lock: $(VENV)/.dev ## Pin and hash what requirements/*.in name

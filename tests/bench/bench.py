@@ -22,6 +22,8 @@ from pathlib import Path
 import structlog
 
 from tests.bench import pipeline, running
+from tests.bench.backlog import backlog
+from tests.bench.draining import draining
 from tests.bench.report import Report
 from tests.bench.talk import percentile
 from tests.bench.unjournalled import unjournalled
@@ -37,9 +39,13 @@ GOALS = {
     "gateway_rss_mib": ("MiB", "<= 120"),
     "valkey_rss_mib": ("MiB", "<= 15"),
     "idle_cpu_percent": ("%", "<= 2"),
+    "drain_ratio": ("", ">= 0.8"),
+    "queued_bytes": ("B", "<= 550"),
+    "claim_p99_ms": ("ms", "<= 2"),
+    "reload_1m_s": ("s", "<= 15"),
 }
 RUNS = 5
-RUN_WITHIN_S = 120.0
+RUN_WITHIN_S = 300.0
 SERIAL_MESSAGES = 2_000
 PARALLEL_MESSAGES = 12_800
 
@@ -86,6 +92,8 @@ MEASUREMENTS = (
     Measurement(frozenset({"unjournalled_p99_ms"}), _unjournalled),
     Measurement(frozenset({"ready_s"}), _ready),
     Measurement(frozenset({"gateway_rss_mib", "valkey_rss_mib", "idle_cpu_percent"}), _idle),
+    Measurement(frozenset({"drain_ratio"}), draining),
+    Measurement(frozenset({"queued_bytes", "claim_p99_ms", "reload_1m_s"}), backlog),
 )
 
 
