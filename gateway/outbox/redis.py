@@ -62,6 +62,8 @@ log = structlog.get_logger()
 _CANCELLED_AT_ONCE: Final = 100
 _CATCH_UP_MS: Final = 5000
 """As far behind another gateway we follow its time; what is more is no drift of clocks."""
+_DRIFT_MS, _MOST_DRIFT_MS = 250, 60_000
+"""Between so much and so much apart from a shared queue's time, our clock has drifted: we follow."""
 _HASHES = ("skew", "fence", "body", "tries", "stats", "fly", "wait", "dead", "why", "gone", "late")
 
 
@@ -99,6 +101,7 @@ class RedisOutbox:
         self._now_ms = now_ms
         self._skew = 0
         """Our clock minus the queue's time."""
+        self._agreed = now_ms is None
         self._agreeing = asyncio.Lock()
         self._tag = f"xb:{{{quote(community, safe='')}}}:"
         self._quota = quota or Quota()
@@ -139,6 +142,7 @@ class RedisOutbox:
         except StoreUnavailable:
             await self._open().aclose()  # it opens again: where the Sentinels or the Cluster say by then
             raise
+        await self._keep_step()
         return self.vetted
 
     async def cursor(self, destination: BridgeName, source: str) -> int:
@@ -293,13 +297,28 @@ class RedisOutbox:
 
     async def _agree_on_time(self) -> None:
         """Find out, once, what time it is in the queue: our clock may have stood elsewhere when we last ran."""
-        while (now_ms := self._now_ms) is not None:
-            async with self._agreeing:
-                here = await self._evaluate("anchor", (f"{self._tag}skew",), ())
-                if self._now_ms is not None and here is not None:
-                    time_here, skew = map(int, here)
-                    self._skew = now_ms() - skew - time_here
-                self._now_ms = None
+        if self._agreed:
+            return
+        async with self._agreeing:
+            if not self._agreed:
+                self._skew += await self._apart_ms()
+                self._agreed = True
+
+    async def _keep_step(self) -> None:
+        """Follow the queue's time where our clock drifts from it: who holds no lease is told nothing by renewing."""
+        if not (self._shared and self._agreed):
+            return
+        apart_ms = await self._apart_ms()
+        if _DRIFT_MS < abs(apart_ms) <= _MOST_DRIFT_MS:
+            self._skew += apart_ms
+
+    async def _apart_ms(self) -> int:
+        """Return how far our clock is ahead of the queue's time; 0 where nobody has told a time there yet."""
+        here = await self._evaluate("anchor", (f"{self._tag}skew",), ())
+        if here is None or self._now_ms is None:
+            return 0
+        time_here, skew = map(int, here)
+        return self._now_ms() - self._skew - skew - time_here
 
     async def _fenced(self, name: str, fence: Fence, *args: Any) -> Any:
         return await self._run(name, fence.destination, fence.owner, fence.epoch, *args)

@@ -1038,6 +1038,24 @@ async def test_boxes_with_clocks_hours_apart_agree_when_a_lease_ends(valkey: str
         assert abs(lease.delivery.message.received_ms - lake()) < 5000
 
 
+async def test_a_standby_whose_clock_runs_fast_takes_no_lease_that_is_held(valkey: str) -> None:
+    community, fast_ms = uuid.uuid4().hex, [0]
+    hill, base = clock(), clock()
+
+    def lake() -> int:
+        return base() + fast_ms[0]
+
+    async with (
+        RedisOutbox(valkey, community=community, shared=True, now_ms=hill) as one,
+        RedisOutbox(valkey, community=community, shared=True, now_ms=lake) as other,
+    ):
+        assert await one.acquire(RADIO, "hill", now_ms=hill(), ttl_ms=15_000)
+        assert await other.acquire(RADIO, "lake", now_ms=lake(), ttl_ms=15_000) is None
+        fast_ms[0] = 20_000  # four days at 60 parts in a million
+        await other.ping()
+        assert await other.acquire(RADIO, "lake", now_ms=lake(), ttl_ms=15_000) is None
+
+
 async def test_fates_are_forgotten_a_generation_at_a_time(valkey: str) -> None:
     days = 86_400_000
     async with RedisOutbox(valkey, community=uuid.uuid4().hex, quota=QUOTA, shared=True) as outbox:
