@@ -2,7 +2,7 @@
 """Statements that take many rows at once.
 
 Each step of a statement gives the interpreter's lock away, and getting it back while the event loop is
-busy may take 5 ms. So what a batch writes or asks is one statement, not one a row: the rows are bound
+busy may take half a millisecond. So what a batch writes or asks is one statement, not one a row: the rows are bound
 as one VALUES list, padded with NULLs to one of few lengths so that SQLite's compiled statements are
 found again. Answers come back packed, as one row of JSON.
 """
@@ -16,7 +16,7 @@ from functools import cache
 from itertools import chain
 from typing import Any, Final
 
-SIZES: Final = (1, 4, 16, 64)
+SIZES: Final = (1, 4, 16, 64, 128, 256)
 
 
 def many(connection: sqlite3.Connection, statement: str, rows: Sequence[Sequence[Any]]) -> Iterator[sqlite3.Cursor]:

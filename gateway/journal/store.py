@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from gateway.journal.incoming import Incoming
 from gateway.journal.records import Accepted, Seen
 from gateway.journal.rows import ALSO, ID, LINE, PLACE_BITS, PLACES, NewDelivery, NewMessage, Row, clean, line
 from gateway.journal.statements import SIZES, many, packed, write
@@ -21,13 +22,7 @@ from gateway.model import Address, BridgeName, DeliveryId, JournalError, Message
 THERE_ALREADY: Final = "already there"
 MOST_KNOWN_ADDRESSES: Final = 4096
 
-_ADD_MESSAGES = """INSERT INTO message (seq, id, origin, received_ms, envelope)
-    SELECT * FROM {values} WHERE column1 IS NOT NULL"""
-_ADD_COUNTERPARTS = """INSERT OR REPLACE INTO counterpart (address, remote_id, seq, part)
-    SELECT * FROM {values} WHERE column1 IS NOT NULL"""
-_ADD_DELIVERIES = """INSERT INTO delivery
-    (no, id, seq, bridge, address, part, parts, expires_ms, state, changed_ms, opening, history, body)
-    SELECT * FROM {values} WHERE column1 IS NOT NULL ON CONFLICT (id) DO NOTHING"""
+_ADD_COUNTERPART = "INSERT OR REPLACE INTO counterpart (address, remote_id, seq, part) VALUES (?, ?, ?, ?)"
 _ADD_ALIASES = """INSERT OR REPLACE INTO alias (id, seq, part)
     SELECT column1, d.no >> 12, d.part FROM {values} CROSS JOIN delivery d ON d.id = column2"""
 # A message's own id comes last, and counts.
@@ -37,24 +32,6 @@ _SET_RESUME = """INSERT OR REPLACE INTO resume (bridge, point)
     SELECT * FROM {values} WHERE column1 IS NOT NULL"""
 _SET_META = "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)"
 
-_BACK = "delivery.state IN ('heard', 'delivered') AND c.state IN ('sent', 'heard') AND NOT c.afresh"
-_BEFORE = "iif(instr(c.before_from, ',' || delivery.state || ','), c.before, '') || c.line"
-_LONGER = f"""CASE WHEN length(history) < 4096 THEN history
-    ELSE substr(history, 1, instr(history, char(10)))
-        || substr(history, 2048 + instr(substr(history, 2048), char(10))) END
-    || iif(c.before IS NULL, c.line, {_BEFORE})"""
-_CHANGE = f"""WITH c (id, state, at_ms, remote_id, generation, ends, line, only_from, also, before, before_from, afresh)
-    AS {{values}}
-    UPDATE delivery SET
-        state = iif({_BACK}, delivery.state, c.state),
-        changed_ms = iif({_BACK}, delivery.changed_ms, c.at_ms),
-        history = iif({_BACK}, history, {_LONGER}),
-        body = iif(c.ends, NULL, body),
-        remote_id = coalesce(c.remote_id, delivery.remote_id),
-        generation = coalesce(c.generation, delivery.generation),
-        opening = {{opening}}
-    FROM c WHERE delivery.id = c.id AND (c.only_from IS NULL
-        OR instr(c.only_from, ',' || delivery.state || ','))"""  # noqa: S608
 # Made is what is the last line of history now. Of the very same change twice, in one millisecond, both are.
 _APPLIED = """FROM json_each(?) j CROSS JOIN delivery d ON d.id = json_extract(j.value, '$[0]')
     WHERE substr(d.history, -length(json_extract(j.value, '$[1]'))) = json_extract(j.value, '$[1]')"""
@@ -92,9 +69,11 @@ class Store:
         self._addresses: dict[Address, int] = {}
         self._eras: dict[int, int] = {}
         """How often the clock had been set → the first sequence of then."""
+        self._incoming = Incoming(connection)
 
     def reload(self) -> None:
         """Read back what is kept here of the database's state."""
+        self._incoming.clear()
         meta: dict[str, Any] = dict(self.connection.execute("SELECT name, value FROM meta"))
         self.source, self.opening, self.pruned_ms = meta["source"], meta["opening"], meta["pruned_ms"]
         self.rows, last = self.connection.execute("SELECT count(*), max(seq) FROM message").fetchone()
@@ -112,7 +91,7 @@ class Store:
         return self.source
 
     def accept(self, messages: Sequence[NewMessage], full: str) -> list[Accepted | JournalError | Known]:
-        """Add messages; answer each in its place; of known ones, say what they are.
+        """Add messages; answer each in its place; of known ones, say what they are. `write` writes them.
 
         `full`: why none may be added; empty if they may.
         """
@@ -148,21 +127,12 @@ class Store:
         return {ident: Known(seq=seq, part=part) for ident, seq, part in rows}
 
     def _add(self, fresh: Sequence[tuple[int, NewMessage]]) -> None:
-        if not fresh:
-            return
-        messages: list[Row] = []
-        counterparts: list[Row] = []
-        deliveries: list[Row] = []
         for seq, new in fresh:
-            origin = self.number(new.origin)
-            messages.append((seq, new.id, origin, new.received_ms, new.envelope))
-            if new.remote_id is not None:
-                counterparts.append((origin, clean(new.remote_id), seq, 0))
+            remote_id = None if new.remote_id is None else clean(new.remote_id)
+            self._incoming.message((seq, new.id, self.number(new.origin), new.received_ms, new.envelope, remote_id))
             first = seq << PLACE_BITS
-            deliveries += [self._delivery(first + place, seq, one) for place, one in enumerate(new.deliveries)]
-        write(self.connection, _ADD_MESSAGES, messages)
-        write(self.connection, _ADD_COUNTERPARTS, counterparts)
-        write(self.connection, _ADD_DELIVERIES, deliveries)
+            for place, one in enumerate(new.deliveries):
+                self._incoming.delivery(self._delivery(first + place, seq, one))
         self.rows += len(fresh)
 
     def _delivery(self, no: int, seq: int, new: NewDelivery) -> Row:
@@ -203,7 +173,7 @@ class Store:
         seq = known.seq
         here = self.number(new.origin)
         if new.remote_id is not None:
-            write(self.connection, _ADD_COUNTERPARTS, [(here, clean(new.remote_id), seq, known.part)])
+            self.connection.execute(_ADD_COUNTERPART, (here, clean(new.remote_id), seq, known.part))
         (first,) = self.connection.execute("SELECT origin FROM message WHERE seq = ?", (seq,)).fetchone()
         if first == here:
             return Seen(seq=seq, origin=new.origin)
@@ -215,16 +185,25 @@ class Store:
         ).fetchall()
         return Seen(seq=seq, origin=new.origin, cancelled=tuple(DeliveryId(ident) for (ident,) in rows))
 
-    def change(self, rows: Sequence[Row], *, tell: bool = False) -> Applied:
-        """Move deliveries; of several changes to one, each after the other. `tell`: return which were made."""
+    def change(self, rows: Sequence[Row]) -> None:
+        """Move deliveries; of several changes to one, each after the other. `write` writes them."""
+        for row in rows:
+            self._incoming.change(row, self.opening)
+
+    def change_and_tell(self, rows: Sequence[Row]) -> Applied:
+        """Move deliveries at once, and return which changes were made."""
         applied: set[tuple[str, str]] = set()
         for some in _rounds(rows):
-            write(self.connection, _CHANGE.replace("{opening}", str(self.opening)), some)
-            if tell and some:
-                changes = [(row[ID], row[LINE]) for row in some]
-                found = packed(self.connection, ("j.key",), _APPLIED, (json.dumps(changes),))
-                applied.update(changes[nth] for (nth,) in found)
+            self.change(some)
+            self.write()
+            changes = [(row[ID], row[LINE]) for row in some]
+            found = packed(self.connection, ("j.key",), _APPLIED, (json.dumps(changes),))
+            applied.update(changes[nth] for (nth,) in found)
         return frozenset(applied)
+
+    def write(self) -> None:
+        """Write what was accepted and changed since the last time."""
+        self._incoming.write()
 
     def alias(self, rows: Sequence[Row]) -> None:
         """Store what changes call messages besides; before `accept`, which asks for it."""
@@ -255,16 +234,13 @@ class Store:
         seq, last = found
         no = seq << PLACE_BITS if last is None else last + 1
         if no >> PLACE_BITS == seq:
-            write(self.connection, _ADD_DELIVERIES, [self._delivery(no, self.head, new)])
+            self._incoming.delivery(self._delivery(no, self.head, new))
+            self.write()
 
 
 def is_one_statement(rows: Sequence[Row]) -> bool:
     """Whether `change` takes them in one step, which is a transaction by itself, and nothing else need be done."""
-    return (
-        len(rows) <= SIZES[-1]
-        and len({row[ID] for row in rows}) == len(rows)
-        and all(row[ALSO] is None for row in rows)
-    )
+    return len(rows) <= SIZES[-1] and all(row[ALSO] is None for row in rows)
 
 
 def applied_of(rows: Sequence[Row], applied: Applied) -> tuple[DeliveryId, ...]:
@@ -273,7 +249,7 @@ def applied_of(rows: Sequence[Row], applied: Applied) -> tuple[DeliveryId, ...]:
 
 
 def _rounds(rows: Sequence[Row]) -> Iterable[Sequence[Row]]:
-    """Split changes so that none has a delivery twice: one UPDATE applies one of several, any."""
+    """Split changes so that none has a delivery twice: what was made of each can be seen after its round."""
     if len({row[0] for row in rows}) == len(rows):
         return (rows,)
     rounds: list[list[Row]] = []

@@ -254,8 +254,9 @@ class Writer:
         if any(op.task is not None for op in batch):
             self._take_notes(batch)
         changes = [row for op in batch for row in op.changes]
-        if all(op.changes for op in batch) and is_one_statement(changes):
-            self._change(batch, changes)
+        if all(op.changes and not op.tell for op in batch) and is_one_statement(changes):
+            self._store.change(changes)
+            self._store.write()
         else:
             connection.execute("BEGIN IMMEDIATE")
             self._apply(batch, changes)
@@ -278,6 +279,7 @@ class Writer:
         seen = [(op, new, op.answer) for op, new in accepts if isinstance(op.answer, Known)]
         if seen:
             self._store.change(self._take_notes(batch))
+        self._store.write()
         for op, new, known in seen:
             op.answer = self._store.seen(new, known)
         for op in batch:
@@ -297,7 +299,10 @@ class Writer:
 
     def _change(self, batch: Sequence[Op], changes: Sequence[Row]) -> None:
         asked = [op for op in batch if op.tell]
-        applied = self._store.change(changes, tell=bool(asked))
+        if not asked:
+            self._store.change(changes)
+            return
+        applied = self._store.change_and_tell(changes)
         for op in asked:
             op.answer = applied_of(op.changes, applied)
 
