@@ -75,7 +75,7 @@ class Planner:
                 continue
             fitted = self.fitted(message, bound.to, bound.expires_s)
             if isinstance(fitted, Unfit):
-                ended.append((whole, State.FAILED, fitted.reason))
+                ended.append((whole, fitted.state, fitted.reason))
             else:
                 deliveries += fitted
         return Plan(deliveries=tuple(deliveries), ended=tuple(ended))
