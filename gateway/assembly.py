@@ -4,14 +4,19 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from gateway.backoff import Policy
 from gateway.config import BridgeSettings, Settings
+from gateway.delivery import run_of
+from gateway.digest import Digests
 from gateway.elsewhere import Bookmark, Elsewhere
 from gateway.emergency import Triage
+from gateway.folding import Folding
 from gateway.intake import Drain, Intake, Planner
 from gateway.journal import Journal
 from gateway.link import Link
@@ -95,24 +100,24 @@ class Assembly:
             for drain in drains:
                 drain.hand_over(seq, deliveries)
 
-        def touched(bridge: BridgeName, ids: Sequence[DeliveryId]) -> None:
-            if part := parts.get(bridge):
-                part.sender.fresh.forget(ids)
-
         parts: dict[BridgeName, Part] = {}
         triage = Triage(self.settings.emergency, count=self.tally.skip)
+        digests = Digests(name=self.settings.gateway.name, capabilities=planner.capabilities, local=local_time)
         intake = Intake(
             self.journal,
             planner,
             self.outbox,
             self.tally,
             hand_over=hand_over,
-            touched=touched,
+            changing=lambda touches: changing(parts, touches),
+            works=lambda bridge: bridge in parts and parts[bridge].sender.holds,
+            rewrite=lambda: digests.rewrite(self.clock.now_ms()),
             shared=self.shared,
             triage=triage,
             clock=self.clock,
         )
-        parts |= {name: self._part(bridge, intake, planner) for name, bridge in bridges.items()}
+        await doubt_what_was_cut_off(self.journal, bridges.values())
+        parts |= {name: self._part(bridge, intake, planner, digests) for name, bridge in bridges.items()}
         drains += [part.drain for part in parts.values()]
         reflections = Reflections(self.journal, self.clock, table, is_direct=planner.is_direct, count=self.tally.skip)
         reflections.follow(bridges, {name: part.link for name, part in parts.items()})
@@ -144,7 +149,7 @@ class Assembly:
     def _level_of(self, sender: SenderId) -> Level:
         return self.settings.permissions.level_of(sender)
 
-    def _part(self, bridge: Bridge, intake: Intake, planner: Planner) -> Part:
+    def _part(self, bridge: Bridge, intake: Intake, planner: Planner, digests: Digests) -> Part:
         link = Link(self.clock.now_ms())
         owner = owner_of(self.settings.gateway.name, self.journal.source)
         turn = Turn(bridge, self.journal, self.outbox, self.clock, owner=owner, shared=self.shared)
@@ -162,6 +167,17 @@ class Assembly:
             shared=self.shared,
         )
         sender.taken_by_another = turn.lost
+        if planner.table.folds(bridge.name):
+            sender.folding = Folding(
+                bridge.name,
+                journal=self.journal,
+                outbox=self.outbox,
+                clock=self.clock,
+                lookup=sender.lookup,
+                digests=digests,
+                digest_after_s=planner.table.digest_after_s,
+                changed=lambda change: self.tally.changed(bridge.name, change),
+            )
         drain = Drain(
             bridge.name,
             self.journal,
@@ -195,6 +211,30 @@ class Assembly:
 
     def _elsewhere(self, name: BridgeName) -> Elsewhere:
         return Elsewhere(name, self.journal, self.outbox, self.clock, changed=self.tally.changed)
+
+
+async def doubt_what_was_cut_off(journal: Journal, bridges: Iterable[Bridge]) -> None:
+    """After a crash: what may have been in a sender's hands then is no longer ours alone to change or fold."""
+    if journal.was_cut_off:
+        for bridge in bridges:
+            await journal.revisions.doubt(bridge.name, run_of(bridge))
+
+
+@contextmanager
+def changing(parts: Mapping[BridgeName, Part], touches: Mapping[BridgeName, Sequence[DeliveryId]]) -> Iterator[None]:
+    """Change deliveries in the journal meanwhile: none is sent while this lasts, nor without a look after it."""
+    with ExitStack() as stack:
+        for bridge, ids in touches.items():
+            if part := parts.get(bridge):
+                # What was handed over and is not queued yet may be changed, too.
+                part.drain.read_back()
+                stack.enter_context(part.sender.lookup.changing(ids))
+        yield
+
+
+def local_time(at_ms: int) -> datetime:
+    """Return milliseconds since the epoch as this box's clock on the wall shows them."""
+    return datetime.fromtimestamp(at_ms / 1000, tz=UTC).astimezone()
 
 
 def routing_table(settings: Settings, kinds: Mapping[BridgeName, BridgeKind]) -> RoutingTable:

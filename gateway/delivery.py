@@ -10,15 +10,14 @@ was done already.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 
 import structlog
 
-from gateway.journal import Standing
-from gateway.model import DeliveryId, Edit, JournalError, Lane, LeaseLost, Message, OutboxError, Reaction, Redaction
+from gateway.lookup import Known
+from gateway.model import Bridge, Edit, JournalError, Lane, LeaseLost, Message, OutboxError, Reaction, Redaction
 from gateway.outbox.outbox import Buried, Done, Fence, Lease, Retry
-from gateway.sender import LEASE_MS, POLL_S, Sender, Settled
+from gateway.sender import JOURNAL_AGAIN_S, LEASE_MS, POLL_S, Sender, Settled
 
 log = structlog.get_logger()
 
@@ -27,6 +26,11 @@ RUN = 16
 RUN_S = 300.0
 """A run that has taken this long gives the rest back, well before it would count as abandoned."""
 OVERDUE_EVERY_S = 5.0
+
+
+def run_of(bridge: Bridge) -> int:
+    """Return how many of one conversation may be in hand at once."""
+    return RUN if bridge.capabilities.in_flight > 1 else 1
 
 
 async def deliver(sender: Sender) -> None:
@@ -91,16 +95,16 @@ class Shift:
                     continue
                 puts = self._sender.put_count
                 leases, rest_s = await self._sender.claim(
-                    self.fence, room, run=RUN if width > 1 and not is_probe else 1
+                    self.fence, room, run=1 if is_probe else run_of(self._sender.bridge)
                 )
-                known = await self._sender.standings(leases) if leases else {}
+                known = await self._sender.lookup.claimed(leases)
             except LeaseLost:
                 raise
             except (OutboxError, JournalError) as error:
                 log.debug("claim_postponed", destination=self._sender.bridge.name, reason=str(error))
                 await self._start_over()
                 continue
-            for run in _by_conversation(_with_generations(leases, known)):
+            for run in _by_conversation(leases):
                 self._active += 1
                 self._sender.in_hand.update(lease.id for lease in run)
                 group.create_task(self._send_run(run, known, puts), name=f"run {self._sender.bridge.name}")
@@ -114,23 +118,23 @@ class Shift:
         await self._all_flushed()
         self.fence = await self._sender.acquire()
 
-    async def _send_run(self, run: Sequence[Lease], known: dict[DeliveryId, Standing], puts: int) -> None:
+    async def _send_run(self, run: Sequence[Lease], known: Known, puts: int) -> None:
         """Send a run in order. `puts`: how much had been queued when it was claimed."""
         ends_at = self._sender.monotonic() + RUN_S
         broken: set[str] = set()
+        lease = run[0]
+
+        def must_end(lease: Lease) -> bool:
+            return self._must_end(lease, run, ends_at)
+
         try:
+            await self._sender.fold(run)
             for lease in run:
-                if _is_over(known.get(lease.id)):
-                    # Sent before the queue forgot that it was.
-                    self._put_by(Settled(outcome=Done(id=lease.id), change=None))
-                elif lease.delivery.message.id in broken:
-                    change = self._sender.cancelled(lease.id)
-                    self._put_by(Settled(outcome=Done(id=lease.id), change=change))
-                elif self._must_end(lease, run, ends_at):
-                    self._put_by(self._sender.give_back(lease))
+                if not await self._send_one(lease, known, broken, must_end):
                     return
-                elif not await self._send_one(lease, broken):
-                    return
+        except JournalError as error:
+            log.debug("send_postponed", destination=self._sender.bridge.name, reason=str(error))
+            self._put_by(self._sender.give_back(lease, after_s=JOURNAL_AGAIN_S))
         finally:
             self._active -= 1
             self._behind |= len(run) >= RUN or puts != self._sender.put_count
@@ -139,16 +143,29 @@ class Shift:
 
     def _must_end(self, lease: Lease, run: Sequence[Lease], ends_at: float) -> bool:
         """Whether the rest of a run goes back unsent: it took too long, an emergency waits, the network is down."""
-        gives_way = self._sender.is_hurried and lease.delivery.lane is not Lane.EMERGENCY and lease is not run[0]
+        gives_way = self._sender.is_hurried and lease.delivery.lane is not Lane.EMERGENCY and lease.id != run[0].id
         return gives_way or self._sender.monotonic() > ends_at or not self._sender.gate.admit(lease)
 
-    async def _send_one(self, lease: Lease, broken: set[str]) -> bool:
-        """Send one; False if the rest of its conversation must wait."""
-        delivery = lease.delivery
-        if _refers(delivery.message):
+    async def _send_one(
+        self, claimed: Lease, known: Known, broken: set[str], must_end: Callable[[Lease], bool]
+    ) -> bool:
+        """Send one; False if the rest of its conversation must wait. JournalError if it can't be told what it is."""
+        if _refers(claimed.delivery.message):
             # What it refers to may have been sent a moment ago: its receipt must be in the journal.
             await self._all_flushed()
         await self._sender.assure(self.fence)
+        lease = await self._sender.lookup.latest(claimed, known)
+        if lease is None:
+            # Sent before the queue forgot that it was, or taken back, or said otherwise.
+            self._put_by(Settled(outcome=Done(id=claimed.id), change=None))
+            return True
+        delivery = lease.delivery
+        if delivery.message.id in broken:
+            self._put_by(Settled(outcome=Done(id=lease.id), change=self._sender.cancelled(lease.id)))
+            return True
+        if must_end(lease):
+            self._put_by(self._sender.give_back(lease))
+            return False
         self._sender.begin([lease])
         self._sender.reports.begin(lease.id)
         settled = await self._sender.send(lease)
@@ -210,19 +227,5 @@ def _by_conversation(leases: Sequence[Lease]) -> list[list[Lease]]:
     return list(runs.values())
 
 
-def _with_generations(leases: Sequence[Lease], known: dict[DeliveryId, Standing]) -> list[Lease]:
-    """Use the generation the journal knows where it is higher: the queue may have lost its own."""
-    found = []
-    for lease in leases:
-        standing = known.get(lease.id)
-        newer = standing is not None and standing.generation > lease.generation
-        found.append(replace(lease, generation=standing.generation) if standing and newer else lease)
-    return found
-
-
 def _refers(message: Message) -> bool:
     return message.reply_to is not None or isinstance(message.content, Reaction | Edit | Redaction)
-
-
-def _is_over(standing: Standing | None) -> bool:
-    return standing is not None and not standing.state.is_pending

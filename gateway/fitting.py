@@ -23,6 +23,7 @@ from gateway.model import (
     Reaction,
     Redaction,
     Sender,
+    State,
     Support,
     Text,
 )
@@ -38,6 +39,8 @@ class Unfit:
     """This network can't carry it; the reason is for the sender."""
 
     reason: str
+    state: State = State.FAILED
+    """How its delivery ends: `cancelled` where the network has no such thing."""
 
 
 def fit(message: Message, to: Address, capabilities: Capabilities) -> tuple[Message, ...] | Unfit:
@@ -78,7 +81,7 @@ def _fit_relation(
     if support is Support.TEXT:
         said = replace(message, content=Text(body=words), reply_to=content.target)
         return _fit_text(said, to, capabilities)
-    return Unfit(reason=f"this network has no {content.kind}s")
+    return Unfit(reason=f"this network has no {content.kind}s", state=State.CANCELLED)
 
 
 def _size_of(content: Content) -> int:
@@ -125,7 +128,21 @@ def _fit_text(message: Message, to: Address, capabilities: Capabilities) -> tupl
 def short_name(sender: Sender, max_bytes: int) -> str:
     """Return the sender's name on one line, in at most this many bytes, cut between characters."""
     name = " ".join(sender.name.split()) or sender.id
-    return _take(name, max_bytes)[0].strip() or "?"
+    return take(name, max_bytes)[0].strip() or "?"
+
+
+def take(text: str, room: int) -> tuple[str, str]:
+    """Return the longest head of whole visible characters within `room` bytes, and the rest."""
+    end = used = 0
+    for cluster in _clusters(text):
+        size = len(cluster.encode())
+        if used + size > room:
+            break
+        used += size
+        end += len(cluster)
+    if end == 0:
+        return _take_characters(text, room)
+    return text[:end], text[end:]
 
 
 def split(body: str, *, lead: str, first: int, later: int, most: int) -> tuple[str, ...] | None:
@@ -165,26 +182,12 @@ def _cut(body: str, lead: str, first: int, later: int, count: int) -> tuple[str,
 
 
 def _take_words(text: str, room: int) -> tuple[str, str]:
-    taken, rest = _take(text, room)
+    taken, rest = take(text, room)
     if rest and not rest[0].isspace():
         cut = max((index for index, char in enumerate(taken) if char.isspace()), default=-1)
         if cut >= 0 and len(taken[:cut].encode()) >= room * 3 // 4:
             taken, rest = taken[:cut], taken[cut:] + rest
     return taken.rstrip(), rest.lstrip()
-
-
-def _take(text: str, room: int) -> tuple[str, str]:
-    """Return the longest head of whole visible characters within `room` bytes, and the rest."""
-    end = used = 0
-    for cluster in _clusters(text):
-        size = len(cluster.encode())
-        if used + size > room:
-            break
-        used += size
-        end += len(cluster)
-    if end == 0:
-        return _take_characters(text, room)
-    return text[:end], text[end:]
 
 
 def _take_characters(text: str, room: int) -> tuple[str, str]:

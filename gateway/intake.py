@@ -6,15 +6,17 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import structlog
 
+from gateway.changes import NOT_YOURS, amendment_of, may_change
 from gateway.emergency import EmergencyRules, Triage
 from gateway.fitting import Unfit, fit
 from gateway.fresh import Fresh
-from gateway.journal import Accepted, Batch, Change, Journal, Seen
+from gateway.journal import Accepted, Batch, Change, Journal, Rewrite, Seen
 from gateway.lookahead import LookAhead
 from gateway.model import (
     Address,
@@ -23,11 +25,13 @@ from gateway.model import (
     Clock,
     Delivery,
     DeliveryId,
+    Edit,
     JournalError,
     Lane,
     Level,
     Message,
     OutboxError,
+    Redaction,
     SenderId,
     State,
 )
@@ -52,6 +56,17 @@ class Plan:
 
     deliveries: tuple[Delivery, ...]
     ended: tuple[tuple[Delivery, State, str], ...]
+    refused: frozenset[Address] = frozenset()
+    """Where its sender may not speak."""
+
+    @property
+    def everything(self) -> tuple[Delivery, ...]:
+        """All of them."""
+        return (*self.deliveries, *(delivery for delivery, _, _ in self.ended))
+
+    def refused_by(self, reason: str) -> Plan:
+        """Return the plan in which all of it ends before it begins."""
+        return replace(self, deliveries=(), ended=tuple((one, State.CANCELLED, reason) for one in self.everything))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,17 +83,19 @@ class Planner:
         level = self.level(message, choice)
         deliveries: list[Delivery] = []
         ended: list[tuple[Delivery, State, str]] = []
+        refused: set[Address] = set()
         for bound in self.table.decide(message, level, answers=answers, choice=choice):
             whole = Delivery(message=message, to=bound.to, direct=self.is_direct(bound.to))
             if isinstance(bound, Refused):
                 ended.append((whole, State.CANCELLED, bound.reason))
+                refused.add(bound.to)
                 continue
             fitted = self.fitted(message, bound.to, bound.expires_s)
             if isinstance(fitted, Unfit):
-                ended.append((whole, State.FAILED, fitted.reason))
+                ended.append((whole, fitted.state, fitted.reason))
             else:
                 deliveries += fitted
-        return Plan(deliveries=tuple(deliveries), ended=tuple(ended))
+        return Plan(deliveries=tuple(deliveries), ended=tuple(ended), refused=frozenset(refused))
 
     def level(self, message: Message, choice: Choice | None) -> Level:
         """Return what the sender may do; who names addresses or a route was let in as an operator."""
@@ -86,10 +103,13 @@ class Planner:
 
     def fitted(self, message: Message, to: Address, expires_s: int | None) -> tuple[Delivery, ...] | Unfit:
         """Return the parts of this message for this address."""
+        return self.fitted_until(message, to, None if expires_s is None else message.received_ms + expires_s * 1000)
+
+    def fitted_until(self, message: Message, to: Address, expires_ms: int | None) -> tuple[Delivery, ...] | Unfit:
+        """Return the same, with the time when they are too old."""
         parts = fit(message, to, self.capabilities[to.bridge])
         if isinstance(parts, Unfit):
             return parts
-        expires_ms = None if expires_s is None else message.received_ms + expires_s * 1000
         direct = self.is_direct(to)
         return tuple(
             Delivery(message=part, to=to, part=n, parts=len(parts), expires_ms=expires_ms, direct=direct)
@@ -124,15 +144,19 @@ class Intake:
         observer: Observer,
         *,
         hand_over: Callable[[int, Sequence[Delivery]], None],
-        touched: Callable[[BridgeName, Sequence[DeliveryId]], None] = lambda _, __: None,
+        changing: Callable[[Mapping[BridgeName, Sequence[DeliveryId]]], AbstractContextManager[None]],
+        works: Callable[[BridgeName], bool],
+        rewrite: Callable[[], Rewrite],
         triage: Triage | None = None,
         clock: Clock | None = None,
         shared: bool = False,
     ) -> None:
         """`hand_over` is told of everything that was journalled: its sequence and its deliveries.
 
-        `touched` is told of what was cancelled because a copy came in. `clock`: the one messages were received by.
-        `shared`: other boxes use the queue too.
+        `changing`: none of these deliveries is sent while the context lasts, nor without a look after it.
+        `works`: whether this gateway is the one that sends to a bridge now. `rewrite` words a digest anew
+        when something it names was changed. `clock`: the one messages were received by. `shared`: other
+        boxes use the queue too.
         """
         self._shared = shared
         self._clock = clock
@@ -142,7 +166,9 @@ class Intake:
         self._outbox = outbox
         self._observer = observer
         self._hand_over = hand_over
-        self._touched = touched
+        self._changing = changing
+        self._works = works
+        self._rewrite = rewrite
         self.triage = triage or Triage(EmergencyRules())
         self.trouble = ""
         """Why nothing can be accepted, in words; empty while it can."""
@@ -153,13 +179,13 @@ class Intake:
 
     async def accept(self, message: Message, *, choice: Choice | None = None) -> Accepted | Seen:
         """Journal a message with its deliveries and its source's resume point; JournalError if it can't."""
-        answers = await self._answers(message)
-        if self._clock is not None and self._step_ms:
-            message = as_of_now(message, self._clock.now_ms(), self._step_ms)
-        message, held = self.triage.judge(message, self._planner.level(message, choice))
-        plan = self._planner.plan(message, answers=answers, choice=choice)
         try:
-            result = await self._journal.accept(message, plan.deliveries, plan.ended)
+            answers = await self._answers(message)
+            if self._clock is not None and self._step_ms:
+                message = as_of_now(message, self._clock.now_ms(), self._step_ms)
+            message, held = self.triage.judge(message, self._planner.level(message, choice))
+            plan = self._planner.plan(message, answers=answers, choice=choice)
+            result, plan = await self._store(message, plan)
         except JournalError as error:
             self.trouble = str(error)
             raise
@@ -173,7 +199,9 @@ class Intake:
         if held:
             self._say_held(message, plan, held)
         self._observer.accepted(message, plan)
-        self._hand_over(result.seq, plan.deliveries)
+        over = {change.id for _, change in result.changes if not change.state.is_pending}
+        self._hand_over(result.seq, [delivery for delivery in plan.deliveries if delivery.id not in over])
+        await self._tell(result.changes)
         return result
 
     def _say_held(self, message: Message, plan: Plan, reason: str) -> None:
@@ -182,6 +210,40 @@ class Intake:
         self._journal.note(
             [Change(id=d.id, state=State.WAITING, reason=reason, at_ms=message.received_ms) for d in plan.deliveries]
         )
+
+    async def _store(self, message: Message, plan: Plan) -> tuple[Accepted | Seen, Plan]:
+        """Journal it; an edit or a redaction with what it does to a target that has not left. Return the plan kept."""
+        target = None
+        if isinstance(message.content, Edit | Redaction):
+            target = await self._journal.revisions.original(message.origin, message.content.target)
+        if target is None:
+            return await self._journal.accept(message, plan.deliveries, plan.ended), plan
+        if not may_change(message, target):
+            plan = plan.refused_by(NOT_YOURS)
+            return await self._journal.accept(message, plan.deliveries, plan.ended), plan
+        amendment = amendment_of(
+            message,
+            target,
+            fitted=self._planner.fitted_until,
+            works=self._works,
+            bound_for=frozenset(delivery.to for delivery in plan.everything),
+            refused=plan.refused,
+            rewrite=self._rewrite(),
+        )
+        if amendment is None:
+            return await self._journal.accept(message, plan.deliveries, plan.ended), plan
+        with self._changing(target.touches):
+            return await self._journal.revisions.accept(message, plan.deliveries, plan.ended, amendment), plan
+
+    async def _tell(self, changes: Sequence[tuple[BridgeName, Change]]) -> None:
+        """Say what became of earlier deliveries, and spare the queue those that are over."""
+        over: dict[BridgeName, list[DeliveryId]] = {}
+        for bridge, change in changes:
+            self._observer.changed(bridge, change)
+            if not change.state.is_pending:
+                over.setdefault(bridge, []).append(change.id)
+        for bridge, ids in over.items():
+            await self._take_off(bridge, ids)
 
     async def _answers(self, message: Message) -> Address | None:
         if message.reply_to is None:
@@ -202,12 +264,16 @@ class Intake:
     async def _cancel(self, seen: Seen) -> None:
         """A copy came in where the message was still to go out: it is there already."""
         for bridge, ids in seen.by_bridge().items():
-            self._touched(bridge, ids)
-            try:
-                await self._outbox.cancel(bridge, ids)
-            except OutboxError as error:
-                # The journal says cancelled, and delivery asks it before it sends.
-                log.info("cancel_postponed", bridge=bridge, reason=str(error))
+            with self._changing({bridge: ids}):
+                await self._take_off(bridge, ids)
+
+    async def _take_off(self, bridge: BridgeName, ids: Sequence[DeliveryId]) -> None:
+        try:
+            await self._outbox.cancel(bridge, ids)
+            await self._outbox.drop(bridge, ids)
+        except OutboxError as error:
+            # The journal says that they are over, and delivery asks it before it sends.
+            log.info("cancel_postponed", bridge=bridge, reason=str(error))
 
 
 class Handed:
@@ -269,6 +335,8 @@ class Drain:
         self._limit = BATCH
         self._refill = False
         self._handed = Handed()
+        self._news_are_old = False
+        """Whether what is on its way to the queue may have been changed since it was handed over."""
         self.lock = asyncio.Lock()
         """Held while a batch moves; whoever moves the time of everything takes it."""
 
@@ -292,6 +360,7 @@ class Drain:
         """Go by the journal from now on; `all_of_it`: the queue lost entries, give it what it doesn't know."""
         self._handed = Handed()
         self._fresh.clear()
+        self._news_are_old = True
         self._refill |= all_of_it
         self.wake()
 
@@ -322,7 +391,7 @@ class Drain:
             await self._journal.renew_source()
             self._cursor, self._refill = 0, False
         batch = self._handed.take(self._cursor, self._limit)
-        is_news = batch is not None
+        self._news_are_old = batch is None
         if batch is None:
             batch = await self._journal.pending(self.destination, after=self._cursor, limit=self._limit)
             now_ms = self._clock.now_ms()
@@ -336,7 +405,7 @@ class Drain:
         )
         match result:
             case Stored():
-                if is_news and not result.known:
+                if not self._news_are_old and not result.known:
                     # An emergency may have been looked up ahead, and be sent by now.
                     self._fresh.add([one for one in batch.deliveries if one.lane is not Lane.EMERGENCY])
                 return await self._stored(batch.upto, batch.deliveries)

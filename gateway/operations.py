@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
-from gateway.assembly import Part, Parts
+from gateway.assembly import Part, Parts, changing
 from gateway.config import Settings
 from gateway.costs import Price, price
 from gateway.fitting import Unfit
 from gateway.health import Health
-from gateway.journal import Accepted, Change, DeadLetters, Journal, Seen
+from gateway.journal import Accepted, Change, DeadLetters, Journal, Kept, Seen
 from gateway.metrics import Metrics
 from gateway.model import (
     API_ADDRESS,
@@ -147,7 +148,7 @@ class Operations:
             found = await self.journal.delivery(ident)
             if found is None or found.record.state is not State.FAILED:
                 continue
-            again = await self._again(found.message, found.record.to, found.record.part)
+            again = await self._again(found)
             if not again:
                 continue
             # The queue forgets it first: then the journal hands it over like anything new, under a fresh key.
@@ -165,11 +166,14 @@ class Operations:
     def _fit_again(self, message: Message, to: Address) -> Sequence[Delivery] | Unfit:
         return self._parts.planner.fitted(message, to, None)  # no expiry: someone looked at it and wants it sent
 
-    async def _again(self, message: Message, to: Address, part: int) -> Sequence[Delivery] | None:
+    async def _again(self, found: Kept) -> Sequence[Delivery] | None:
         """Fit a message anew: the part that failed and those after it; None if it still doesn't fit."""
+        to, part = found.record.to, found.record.part
         if to.bridge not in self._parts.by_bridge:
             return None
-        fitted = self._fit_again(message, to)
+        if found.is_digest:
+            return None if found.delivery is None else [replace(found.delivery, expires_ms=None)]
+        fitted = self._fit_again(found.message, to)
         if isinstance(fitted, Unfit):
             return None
         standings = await self.journal.standings([delivery.id for delivery in fitted])
@@ -216,9 +220,8 @@ class Operations:
     ) -> tuple[DeliveryId, ...]:
         """Cancel them; return those that still were in one of these states."""
         end = partial(Change, state=State.CANCELLED, reason=reason, at_ms=self.clock.now_ms(), only_from=only_from)
-        made = await self.journal.apply([end(id=ident) for ident in ids])
-        for part in self._parts.by_bridge.values():
-            part.sender.fresh.forget(made)
+        with changing(self._parts.by_bridge, dict.fromkeys(self._parts.by_bridge, ids)):
+            made = await self.journal.apply([end(id=ident) for ident in ids])
         bridge_of = {ident: bridge for bridge, mine in found.items() for ident, _ in mine}
         for ident in made:
             self._tally.changed(bridge_of[ident], end(id=ident))

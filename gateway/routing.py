@@ -60,15 +60,20 @@ class RoutingTable:
     in_clear: frozenset[BridgeName] = frozenset()
     """Bridges whose network anyone in range can read: sending there takes `transmit`."""
     _by_source: Mapping[Address, Mapping[Address, int | None]] = field(init=False, repr=False, compare=False)
+    _digest_after_s: Mapping[tuple[Address, Address], int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         by_source: dict[Address, dict[Address, int | None]] = {}
+        digest_after_s: dict[tuple[Address, Address], int] = {}
         for route in self.routes:
             for source in route.sources:
                 found = by_source.setdefault(source, {})
                 for to in route.targets:
                     found.setdefault(to, self._expiry(route, to))
+                    if to.bridge in route.digest_after_s:
+                        digest_after_s.setdefault((source, to), route.digest_after_s[to.bridge])
         object.__setattr__(self, "_by_source", by_source)
+        object.__setattr__(self, "_digest_after_s", digest_after_s)
 
     def decide(
         self, message: Message, level: Level, *, answers: Address | None = None, choice: Choice | None = None
@@ -84,6 +89,14 @@ class RoutingTable:
             found[answers] = CLEAR_EXPIRES_S if answers.bridge in self.in_clear else None
         found.pop(message.origin, None)
         return tuple(self._judge(to, expires_s, message, level) for to, expires_s in found.items())
+
+    def folds(self, bridge: BridgeName) -> bool:
+        """Whether anything that goes to this bridge may be folded."""
+        return any(bridge in route.digest_after_s for route in self.routes)
+
+    def digest_after_s(self, origin: Address, to: Address) -> int | None:
+        """Return how old what came from one address may be at another before it is folded; None: it never is."""
+        return self._digest_after_s.get((origin, to))
 
     def exposed_to(self, name: Address) -> tuple[Address, ...]:
         """Return the addresses in clear networks that hear what is said at this one."""

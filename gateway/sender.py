@@ -8,18 +8,21 @@ import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 import structlog
 
 from gateway.backoff import GiveUp, Policy, TryAgain, delays
+from gateway.counterparts import AboutFolded, resolve
 from gateway.elsewhere import Bookmark, adopt
+from gateway.folding import Folding
 from gateway.fresh import Fresh
 from gateway.gate import Gate
 from gateway.intake import Observer
-from gateway.journal import Change, Journal, Standing
+from gateway.journal import Change, Journal
 from gateway.link import Link, LinkState
+from gateway.lookup import Lookup
 from gateway.model import (
-    API_ADDRESS,
     PENDING,
     Address,
     Bridge,
@@ -27,7 +30,6 @@ from gateway.model import (
     Clock,
     Delivery,
     DeliveryId,
-    Edit,
     Foresees,
     GatewayError,
     JournalError,
@@ -37,11 +39,8 @@ from gateway.model import (
     NotThere,
     OutboxError,
     RateLimited,
-    Reaction,
     Receipt,
-    Redaction,
     Rejected,
-    RemoteId,
     State,
     Unconfirmed,
     delivery_id,
@@ -123,6 +122,11 @@ class Sender:
         self._shared = shared
         self._link = link
         self._sure_until = 0.0
+        self.lookup = Lookup(
+            journal, self.fresh, learn=self._recollection.learn, adopt=partial(adopt, journal) if shared else None
+        )
+        self.folding: Folding | None = None
+        """None: nothing that goes there is ever folded."""
         self.queue_lost_entries: Callable[[], None] = lambda: None
         self.taken_by_another: Callable[[], None] = lambda: None
         self.bookmark: Bookmark | None = None
@@ -158,9 +162,14 @@ class Sender:
     async def due_now(self) -> None:
         """The link is back: what was waiting for it need not wait longer."""
         self.gate.link_is_up()
+        self._begin_anew()
         with suppress(OutboxError):
             await self._outbox.due_now(self.bridge.name, now_ms=self._clock.now_ms())
         self.wake()
+
+    def _begin_anew(self) -> None:
+        if self.folding is not None:
+            self.folding.begin()
 
     async def acquire(self) -> Fence:
         """Wait until this destination is ours, anew if it was: what was leased before is due at once.
@@ -181,6 +190,7 @@ class Sender:
             else:
                 if fence is not None:
                     self._sure_until = asked + ttl_ms / 1000
+                    self._begin_anew()
                     return fence
                 if ttl_ms:
                     self.taken_by_another()
@@ -287,6 +297,15 @@ class Sender:
 
     # What a shift needs of its sender.
 
+    async def fold(self, run: Sequence[Lease]) -> None:
+        """Fold what is stale of this run's conversation. If the journal can't, it is sent as it is: late but whole."""
+        if self.folding is None:
+            return
+        try:
+            await self.folding.fold(run)
+        except JournalError as error:
+            log.warning("fold_skipped", destination=self.bridge.name, reason=str(error))
+
     async def claim(self, fence: Fence, room: int, *, run: int) -> tuple[Sequence[Lease], float]:
         """Lease what is due for up to `room` conversations; return also seconds until more is due."""
         self.is_hurried = False  # an emergency comes first in what is claimed now
@@ -307,16 +326,6 @@ class Sender:
         await self._journal.record(changes)
         for change in changes:
             self._observer.changed(self.bridge.name, change)
-
-    async def standings(self, leases: Sequence[Lease]) -> dict[DeliveryId, Standing]:
-        """Return what the journal knows of them already; nothing of those that were queued just now."""
-        asked = self.fresh.unknown(leases)
-        known = await self._journal.standings(asked) if asked else {}
-        self._recollection.learn(asked, known)
-        if self._shared and asked:
-            wanted = set(asked)
-            await adopt(self._journal, [lease for lease in leases if lease.id in wanted], known)
-        return known
 
     def begin(self, leases: Sequence[Lease]) -> None:
         """Note that these are about to be sent, and under which ids, where the network takes ours."""
@@ -383,7 +392,7 @@ class Sender:
             if standing.state.is_pending:
                 # It was refused and should have been queued again when we died. The queue forgets it first.
                 await self._outbox.drop(self.bridge.name, [delivery.id])
-                await self._journal.requeue([delivery])
+                await self._journal.requeue([standing.revised or delivery])
             elif delivery.direct and standing.state in {State.SENT, State.HEARD}:
                 await self._give_up(delivery.id, "the node itself did not acknowledge in time")
 
@@ -397,37 +406,17 @@ class Sender:
             record = found.record
             await self.cancel_later_parts(found.message.id, record.to, record.part, record.parts)
 
-    async def resolve(self, delivery: Delivery) -> Message:
-        """Put the destination's own ids in place of the origin's; Rejected if a relation has lost its target."""
-        message = delivery.message
-        if message.reply_to is not None:
-            found = await self._counterpart(message, message.reply_to, delivery.to)
-            message = replace(message, reply_to=found)
-        content = message.content
-        if isinstance(content, Reaction | Edit | Redaction):
-            target = await self._counterpart(message, content.target, delivery.to)
-            if target is None:
-                raise Rejected(f"what this {content.kind} is about isn't known there")
-            message = replace(message, content=replace(content, target=target))
-        return message
-
-    async def _counterpart(self, message: Message, id: RemoteId, to: Address) -> RemoteId | None:
-        if message.origin != API_ADDRESS:
-            return await self._journal.counterpart(message.origin, id, to)
-        record = await self._journal.message(MessageId(id))
-        if record is None or record.message.remote_id is None:
-            return None
-        return await self._journal.counterpart(record.message.origin, record.message.remote_id, to)
-
     async def send(self, lease: Lease) -> Settled:
         """Send one lease and say what became of it; never raises BridgeError."""
         delivery = lease.delivery
         if delivery.direct and lease.attempt > DIRECT_ATTEMPTS:
             return self._bury(lease, f"no acknowledgement after {DIRECT_ATTEMPTS} tries")
         try:
-            message = await self.resolve(delivery)
+            message = await resolve(delivery, self._journal)
         except Rejected as error:
             return self._bury(lease, str(error))
+        except AboutFolded as error:
+            return self._folded(lease, str(error))
         except JournalError as error:
             return self._put_off(lease, TryAgain(after_s=JOURNAL_AGAIN_S, counted=False), error, State.QUEUED)
         return await self._hand_over(lease, message)
@@ -497,9 +486,14 @@ class Sender:
         )
         return Settled(outcome=retry, change=change)
 
-    def give_back(self, lease: Lease) -> Settled:
+    def give_back(self, lease: Lease, *, after_s: float = 0.0) -> Settled:
         """Return what gives a lease back unsent."""
-        return Settled(outcome=Retry(id=lease.id, at_ms=self._clock.now_ms(), counted=False), change=None)
+        at_ms = self._clock.now_ms() + round(after_s * 1000)
+        return Settled(outcome=Retry(id=lease.id, at_ms=at_ms, counted=False), change=None)
+
+    def _folded(self, lease: Lease, reason: str) -> Settled:
+        change = Change(id=lease.id, state=State.FOLDED, reason=reason, at_ms=self._clock.now_ms())
+        return Settled(outcome=Done(id=lease.id), change=change)
 
     def _bury(self, lease: Lease, reason: str) -> Settled:
         ident = lease.id

@@ -36,6 +36,7 @@ from gateway.journal.records import (
 )
 from gateway.journal.reserve import Reserve
 from gateway.journal.retention import Room, Shift
+from gateway.journal.revisions import Revisions
 from gateway.journal.rows import PLACES, change_row, new_delivery, new_message
 from gateway.journal.store import Store
 from gateway.journal.writer import Writer
@@ -70,6 +71,8 @@ class Journal:
         self._path = path
         self._clock = clock
         self._retention = retention
+        self.was_cut_off = False
+        """Whether it was not closed when it was last used: what was noted last may be missing."""
         self._reserve = Reserve(path.with_name(f"{path.name}.reserve"))
         self._store: Store
         self._writer: Writer
@@ -82,11 +85,14 @@ class Journal:
         self._shifts: list[Shift] = []
         self._era = 0
         """How often the clock was set since the file was opened."""
+        self.revisions: Revisions
+        """What changes deliveries that have not left."""
         self._first = 0
         self._opened_ms = 0
 
     async def __aenter__(self) -> Self:
         """Open it; a damaged file is moved aside, never deleted, and a new one begun."""
+        self.was_cut_off = await asyncio.to_thread(self._path.with_name(f"{self._path.name}-wal").exists)
         self._store, reading = await asyncio.to_thread(self._open)
         self._first = self._store.head
         self._opened_ms = self._clock.now_ms()
@@ -96,6 +102,7 @@ class Journal:
         self._reader = Reader(reading)
         self.overview = Overview(self._reader, lambda: self._writer.head, self._clock.monotonic)
         self.outages = OutageLog(self._writer, self._reader, self._clock)
+        self.revisions = Revisions(self._writer, self._reader, self._clock)
         return self
 
     def _open(self) -> tuple[Store, sqlite3.Connection]:

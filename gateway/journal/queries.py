@@ -68,8 +68,9 @@ def standings(connection: sqlite3.Connection, ids: Sequence[DeliveryId]) -> dict
     """Return where these deliveries are; unknown ones are left out."""
     rows = packed(
         connection,
-        ("d.id", "a.bridge", "a.conversation", "d.state", "d.remote_id", "d.generation", _IF_TRIED),
-        "FROM json_each(?) j CROSS JOIN delivery d ON d.id = j.value JOIN address a ON a.no = d.address",
+        ("d.id", "a.bridge", "a.conversation", "d.state", "d.remote_id", "d.generation", _IF_TRIED, *_REVISED),
+        "FROM json_each(?) j CROSS JOIN delivery d ON d.id = j.value JOIN address a ON a.no = d.address"
+        " LEFT JOIN message m ON d.revision > 0 AND m.seq = d.no >> 12",
         (json.dumps(ids),),
     )
     return {
@@ -79,9 +80,13 @@ def standings(connection: sqlite3.Connection, ids: Sequence[DeliveryId]) -> dict
             remote_id=remote_id,
             generation=generation,
             tried_ms=tried_ms(history),
+            revised=None if body is None else delivery_of(body, expires_ms, received_ms),
         )
-        for ident, bridge, conversation, state, remote_id, generation, history in rows
+        for ident, bridge, conversation, state, remote_id, generation, history, body, expires_ms, received_ms in rows
     }
+
+
+_REVISED = ("iif(d.revision > 0, d.body, NULL)", "d.expires_ms", "m.received_ms")
 
 
 def resume_point(connection: sqlite3.Connection, bridge: BridgeName) -> ResumePoint | None:
@@ -184,16 +189,17 @@ def delivery(connection: sqlite3.Connection, ident: DeliveryId) -> Kept | None:
     """Return one delivery with its message."""
     rows = packed(
         connection,
-        ("d.no >> 12", "m.received_ms", "m.envelope", "d.expires_ms", "d.body", *RECORD),
+        ("d.no >> 12", "m.received_ms", "m.envelope", "d.expires_ms", "d.body", "abs(d.digest) = d.no", *RECORD),
         "FROM delivery d JOIN message m ON m.seq = d.no >> 12 JOIN address a ON a.no = d.address WHERE d.id = ?",
         (ident,),
     )
-    for seq, received_ms, envelope, expires_ms, body, *columns in rows:
+    for seq, received_ms, envelope, expires_ms, body, is_digest, *columns in rows:
         return Kept(
             message=message_of(envelope, received_ms),
             seq=seq,
             record=delivery_record(columns),
             delivery=None if body is None else delivery_of(body, expires_ms, received_ms),
+            is_digest=bool(is_digest),
         )
     return None
 

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from gateway.model import Address, BridgeName, Delivery, DeliveryId, Message, MessageId, RemoteId, State
 
@@ -29,6 +29,8 @@ class Accepted:
     """The message is on the disk under this sequence."""
 
     seq: int
+    changes: tuple[tuple[BridgeName, Change], ...] = ()
+    """What it changed of earlier messages' deliveries, and of its own, by the bridge they are bound for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +74,8 @@ class Standing:
     generation: int
     tried_ms: int | None = None
     """Since when a network may have it: its first try, or earlier where its history is too long to tell."""
+    revised: Delivery | None = None
+    """What to send instead of the queue's copy, if it was changed after it was queued."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +142,8 @@ class Kept:
     seq: int
     record: DeliveryRecord
     delivery: Delivery | None
+    is_digest: bool = False
+    """It carries a digest: its message is only one of those it stands for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,6 +198,73 @@ class Ages:
     """Conversation (empty where they are counted together) → how many in each column."""
     complete: bool
     """False: there are more, and younger ones."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Original:
+    """The message that an edit or a redaction is about."""
+
+    message: Message
+    seq: int
+    is_own: bool
+    """It came from the address where it was asked for, and isn't a copy that was sent there."""
+    expires_ms: Mapping[Address, int | None]
+    """Where it is bound for, and until when."""
+    touches: Mapping[BridgeName, tuple[DeliveryId, ...]]
+    """Deliveries that may be another's after a change: its own, its edits', and digests that name it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folded:
+    """What a digest stands for. Edits aren't counted: what they changed is as they left it."""
+
+    count: int
+    """Messages."""
+    first_ms: int
+    last_ms: int
+    """When the first and the last were received."""
+    origins: tuple[Address, ...]
+    """Where they came from: the first few."""
+    latest: tuple[Message, ...]
+    """The last few, in order, as they came in and as their senders left them."""
+
+
+Rewrite = Callable[[Delivery, Folded], Delivery]
+"""Gives a delivery the digest's words. Pure: it is called on the journal's thread."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Amendment:
+    """What an edit or a redaction does to the deliveries of its target that have not left."""
+
+    target: int
+    """Its sequence."""
+    says: Message | None
+    """The target as it is now; None: it is taken back."""
+    fitted: Mapping[Address, tuple[Delivery, ...]] = field(default_factory=dict)
+    """The same, fitted, where that can be done."""
+    within: frozenset[Address]
+    """Only there."""
+    rewrite: Rewrite
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """One delivery of a backlog."""
+
+    id: DeliveryId
+    no: int
+    """Its place: grows along the conversation, but for what was sent again by hand."""
+    seq: int
+    """Its message's."""
+    part: int
+    parts: int
+    message: Message
+    """As it came in."""
+    expires_ms: int | None
+    is_tried: bool
+    """It may have gone out already."""
+    is_digest: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,6 +32,7 @@ _BY_ORDER = f"""SELECT m.seq, m.received_ms, {_HELD} FROM message m
 _FORGET = (
     "DELETE FROM counterpart WHERE seq IN (SELECT value FROM json_each(?))",
     "DELETE FROM alias WHERE seq IN (SELECT value FROM json_each(?))",
+    "DELETE FROM edit WHERE seq IN (SELECT value FROM json_each(?))",
     """DELETE FROM delivery WHERE no IN (SELECT d.no FROM json_each(?) j CROSS JOIN delivery d
         ON d.no BETWEEN j.value << 12 AND (j.value << 12) + 4095)""",
     "DELETE FROM message WHERE seq IN (SELECT value FROM json_each(?))",

@@ -14,8 +14,20 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.journal.incoming import Incoming
-from gateway.journal.records import Accepted, Seen
-from gateway.journal.rows import ALSO, ID, LINE, PLACE_BITS, PLACES, NewDelivery, NewMessage, Row, clean, line
+from gateway.journal.records import Accepted, Change, Seen
+from gateway.journal.rows import (
+    ALSO,
+    ID,
+    LINE,
+    PLACE_BITS,
+    PLACES,
+    WITHOUT_BODY,
+    NewDelivery,
+    NewMessage,
+    Row,
+    clean,
+    line,
+)
 from gateway.journal.statements import SIZES, many, packed, write
 from gateway.model import Address, BridgeName, DeliveryId, JournalError, MessageId, ResumePoint, State
 
@@ -37,7 +49,8 @@ _APPLIED = """FROM json_each(?) j CROSS JOIN delivery d ON d.id = json_extract(j
     WHERE substr(d.history, -length(json_extract(j.value, '$[1]'))) = json_extract(j.value, '$[1]')"""
 _CANCEL_COPY = """UPDATE delivery SET state = 'cancelled', changed_ms = ?, history = history || ?, opening = ?,
     body = NULL WHERE no BETWEEN ? AND ? AND address = ? AND part BETWEEN ? AND ?
-    AND state IN ('waiting', 'queued') RETURNING id"""
+    AND state IN ('waiting', 'queued') AND digest IS NULL RETURNING id"""
+# What carries a digest says more than the copy did.
 _AGAIN = """UPDATE delivery SET seq = ?, part = ?, parts = ?, expires_ms = ?, state = ?, changed_ms = ?, opening = ?,
     history = history || ?, body = ?, generation = generation + 1 WHERE id = ?"""
 # The network may remember the key it refused: what is sent again by hand goes under a fresh one.
@@ -204,6 +217,22 @@ class Store:
     def write(self) -> None:
         """Write what was accepted and changed since the last time."""
         self._incoming.write()
+
+    def move(self, no: int, change: Change) -> Change:
+        """Move one delivery by its number, whatever state it is in; return the change."""
+        self.connection.execute(
+            "UPDATE delivery SET state = ?, changed_ms = ?, opening = ?, history = history || ?,"
+            " body = iif(?, NULL, body) WHERE no = ?",
+            (
+                change.state.value,
+                change.at_ms,
+                self.opening,
+                line(change.at_ms, change.state, change.reason),
+                change.state in WITHOUT_BODY,
+                no,
+            ),
+        )
+        return change
 
     def alias(self, rows: Sequence[Row]) -> None:
         """Store what changes call messages besides; before `accept`, which asks for it."""

@@ -6,12 +6,16 @@ from __future__ import annotations
 import asyncio
 import random
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
+from gateway.assembly import changing, doubt_what_was_cut_off
 from gateway.backoff import Policy
 from gateway.clock import SystemClock
 from gateway.delivery import deliver
+from gateway.digest import Digests
 from gateway.emergency import EmergencyRules, Triage
+from gateway.folding import Folding
 from gateway.intake import Drain, Intake, Planner
 from gateway.journal import Journal, Retention
 from gateway.link import Link, LinkState
@@ -19,10 +23,12 @@ from gateway.model import (
     Address,
     BridgeName,
     Capabilities,
+    Edit,
     Level,
     Message,
     NativeId,
     Receipt,
+    Redaction,
     RemoteId,
     Sender,
     SenderId,
@@ -51,19 +57,20 @@ TABLE = RoutingTable(
 class ScriptedBridge:
     """Answers each send with the next of `answers` (an error or a receipt), then with plain receipts."""
 
-    def __init__(self, *, more_within_s=None, max_parts=4, in_flight=1):
+    def __init__(self, *, more_within_s=None, **capabilities):
         self.name = CHANNEL.bridge
-        self.capabilities = Capabilities(
-            room_for=lambda *_: 40,
-            names=Support.NATIVE,
-            replies=Support.NATIVE,
-            max_parts=max_parts,
-            in_flight=in_flight,
-            reconnect_within_s=0.1,
-        )
+        carries = {
+            "names": Support.NATIVE,
+            "replies": Support.NATIVE,
+            "max_parts": 4,
+            "room_for": lambda *_: 40,
+            "reconnect_within_s": 0.1,
+        }
+        self.capabilities = Capabilities(**(carries | capabilities))
         self.more_within_s = more_within_s
         self.answers = []
         self.sent = []
+        self.messages = []
         self.held = None
 
     async def send(self, message, to, *, key):
@@ -72,7 +79,8 @@ class ScriptedBridge:
         answer = self.answers.pop(0) if self.answers else None
         if isinstance(answer, Exception):
             raise answer
-        self.sent.append((key, message.content.body))
+        self.sent.append((key, getattr(message.content, "body", message.content.kind)))
+        self.messages.append(message)
         return answer or Receipt(remote_id=RemoteId(f"radio-{key}"), more_within_s=self.more_within_s)
 
     @property
@@ -145,20 +153,35 @@ class Core:
             urgent=self.sender.hurry,
         )
         self.sender.queue_lost_entries = lambda: self.drain.read_back(all_of_it=True)
+        self.digests = Digests(
+            name="hilltop", capabilities=capabilities, local=lambda ms: datetime.fromtimestamp(ms / 1000, UTC)
+        )
+        self.sender.folding = Folding(
+            CHANNEL.bridge,
+            journal=journal,
+            outbox=outbox,
+            clock=clock,
+            lookup=self.sender.lookup,
+            digests=self.digests,
+            digest_after_s=table.digest_after_s,
+            changed=lambda change: self.watcher.changed(CHANNEL.bridge, change),
+        )
+        self.parts = {CHANNEL.bridge: SimpleNamespace(bridge=bridge, drain=self.drain, sender=self.sender)}
         self.intake = Intake(
             journal,
             self.planner,
             outbox,
             self.watcher,
             hand_over=self.drain.hand_over,
-            touched=lambda _, ids: self.sender.fresh.forget(ids),
+            changing=lambda touches: changing(self.parts, touches),
+            works=lambda bridge: self.parts[bridge].sender.holds,
+            rewrite=lambda: self.digests.rewrite(clock.now_ms()),
             triage=Triage(rules, count=lambda _, kind: self.counted.append(kind)),
             clock=clock,
         )
-        part = SimpleNamespace(bridge=bridge, drain=self.drain, sender=self.sender)
         self.operations = Operations(
             settings=None,
-            parts=SimpleNamespace(planner=self.planner, intake=self.intake, by_bridge={bridge.name: part}),
+            parts=SimpleNamespace(planner=self.planner, intake=self.intake, by_bridge=self.parts),
             journal=journal,
             outbox=outbox,
             clock=clock,
@@ -168,16 +191,28 @@ class Core:
             health=None,
         )
 
-    async def say(self, number, *, origin=ROOM, body=None, reply_to=None, received_ms=None):
+    async def say(self, number, *, body=None, **fields):
         """Accept a message; return the ids of its deliveries to the radio."""
+        return await self.accept(number, Text(body=body or f"text {number}"), **fields)
+
+    async def edit(self, number, target, body, **fields):
+        """Accept new words for message `target`; return the ids of the edit's own deliveries."""
+        return await self.accept(number, Edit(target=RemoteId(f"${target}"), body=body), **fields)
+
+    async def redact(self, number, target, **fields):
+        """Take message `target` back; return the ids of the redaction's own deliveries."""
+        return await self.accept(number, Redaction(target=RemoteId(f"${target}")), **fields)
+
+    async def accept(self, number, content, *, origin=ROOM, sender="ali", received_ms=None, **fields):
+        """Accept anything; return the ids of its deliveries."""
         message = Message(
             native_id=NativeId(f"mx:${number}"),
             origin=origin,
-            sender=Sender(id=SenderId("@ali:example.org"), name="Ali"),
-            content=Text(body=body or f"text {number}"),
+            sender=Sender(id=SenderId(f"@{sender}:example.org"), name=sender.title()),
+            content=content,
             received_ms=received_ms or self.clock.now_ms(),
             remote_id=RemoteId(f"${number}"),
-            reply_to=reply_to,
+            **fields,
         )
         await self.intake.accept(message)
         record = await self.journal.message(message.id)
@@ -204,10 +239,11 @@ async def running_core(
     """A core whose drain and delivery run."""
     clock = clock or SystemClock()
     async with Journal(folder / "journal.db", clock=clock, retention=retention or Retention()) as journal:
+        await doubt_what_was_cut_off(journal, [bridge := bridge or ScriptedBridge()])
         core = Core(
             journal,
             outbox or MemoryOutbox(),
-            bridge or ScriptedBridge(),
+            bridge,
             clock,
             rules=rules,
             policy=policy,

@@ -219,7 +219,12 @@ def spoil(file, damage):
         case "cut":
             del data[len(data) // 2 :]
         case _:
-            data[4096 * 20 : 4096 * 60] = bytes(4096 * 40)
+            # Where deliveries are: a table's leaf (the file format's 0x0d) with their state on it, after the schema's.
+            pages = range(4096 * 20, len(data), 4096)
+            theirs = [at for at in pages if data[at] == 0x0D and b"waiting" in data[at : at + 4096]]
+            assert len(theirs) > 10
+            for at in theirs[:10]:
+                data[at : at + 4096] = bytes(4096)
     file.write_bytes(data)
 
 
@@ -253,6 +258,12 @@ async def test_a_journal_of_an_older_version_is_read_and_written_on(tmp_path, ve
             assert await journal.accept(echo, []) == Seen(seq=1, origin=LAN)
             outage = await journal.outages.begin(OutageKind.BRIDGE, HOME, START_MS, "the cable is out")
             assert (await journal.outages.counted(outage, for_s=5)).became.waiting == 3
+    async with opened(tmp_path) as journal:
+        old_one, carrier = bound(said(2)), one[2]
+        assert (await journal.standings([carrier.id]))[carrier.id].revised is None
+        await journal.revisions.fold(carrier.id, [old_one.id], lambda delivery, _: delivery)
+        assert await states(journal, old_one, carrier) == ["folded", "waiting"]
+        assert (await journal.standings([carrier.id]))[carrier.id].revised == carrier
     with closing(sqlite3.connect(tmp_path / "journal.db")) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (VERSION,)
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -56,6 +56,9 @@ class Gateway:
             MemoryOutbox(),
             Unobserved(),
             hand_over=lambda _, deliveries: self.handed.extend(deliveries),
+            changing=lambda _: nullcontext(),
+            works=lambda _: True,
+            rewrite=lambda: lambda carrier, _: carrier,
         )
 
     async def accept(self, message: Message) -> Accepted | Seen:

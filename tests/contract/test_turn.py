@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 
 import pytest
 
@@ -233,7 +234,17 @@ async def test_a_message_first_met_on_its_way_out_gets_all_its_deliveries_when_i
         core = core_on(journal)
         other = Delivery(message=message(1), to=Address(BridgeName("sea"), "x"))
         await adopt(journal, [Lease(id=other.id, delivery=other, attempt=1, generation=0, until_ms=0)], {})
-        intake = Intake(journal, core.planner, core.outbox, core.watcher, hand_over=lambda *_: None, shared=True)
+        intake = Intake(
+            journal,
+            core.planner,
+            core.outbox,
+            core.watcher,
+            hand_over=lambda *_: None,
+            changing=lambda _: nullcontext(),
+            works=lambda _: True,
+            rewrite=lambda: pytest.fail("nothing is folded here"),
+            shared=True,
+        )
 
         await intake.accept(message(1))
 

@@ -20,6 +20,7 @@ from gateway.model import (
     RemoteId,
     Sender,
     SenderId,
+    State,
     Support,
     Text,
 )
@@ -104,7 +105,9 @@ def test_relations_are_native_in_words_or_refused_as_the_network_can():
     assert fit(said(Reaction(target=TARGET, emoji="👍")), RADIO, NARROW)[0].content.kind == "reaction"
     assert bodies(fit(said(Edit(target=TARGET, body="new")), RADIO, WIDE)) == ["corrected: new"]
     assert fit(said(Edit(target=TARGET, body="new")), RADIO, WIDE)[0].reply_to == TARGET
-    assert fit(said(Redaction(target=TARGET)), RADIO, NARROW) == Unfit(reason="this network has no redactions")
+    assert fit(said(Redaction(target=TARGET)), RADIO, NARROW) == Unfit(
+        reason="this network has no redactions", state=State.CANCELLED
+    )
 
 
 def test_a_name_is_one_line_cut_between_characters():

@@ -129,3 +129,16 @@ def test_whatever_the_routes_no_message_returns_to_its_origin_and_none_goes_twic
 
     assert origin not in {entry.to for entry in decided}
     assert len({entry.to for entry in decided}) == len(decided)
+
+
+def test_what_is_folded_where_is_said_by_the_first_route_that_says_so():
+    routes = (
+        Route(name="plain", sources=(TOWN,), targets=(LAN,)),
+        Route(name="town", sources=(TOWN, RADIO), targets=(TOWN, RADIO), digest_after_s={RADIO.bridge: 60}),
+        Route(name="again", sources=(TOWN, WARNINGS), targets=(RADIO,), digest_after_s={RADIO.bridge: 90}),
+    )
+    table = RoutingTable(routes=routes)
+
+    assert [table.digest_after_s(origin, RADIO) for origin in (TOWN, WARNINGS, LAN)] == [60, 90, None]
+    assert table.digest_after_s(RADIO, TOWN) is None
+    assert (table.folds(RADIO.bridge), table.folds(LAN.bridge)) == (True, False)

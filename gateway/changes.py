@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A changed mind: what an edit or a redaction may do to a message that has not left everywhere yet. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from gateway.fitting import Unfit
+from gateway.journal import Amendment, Original, Rewrite
+from gateway.model import Address, BridgeName, Delivery, Edit, Message, Redaction, Text
+
+NOT_YOURS = "only its own sender may change a message"
+
+
+def may_change(message: Message, target: Original) -> bool:
+    """Whether this edit or redaction is one its sender may make.
+
+    Words are changed by who said them. What may be taken back, the network has decided: moderators too.
+    """
+    if isinstance(message.content, Redaction):
+        return True
+    return target.is_own and target.message.sender.id == message.sender.id
+
+
+def amendment_of(
+    message: Message,
+    target: Original,
+    *,
+    fitted: Callable[[Message, Address, int | None], tuple[Delivery, ...] | Unfit],
+    works: Callable[[BridgeName], bool],
+    bound_for: frozenset[Address],
+    refused: frozenset[Address],
+    rewrite: Rewrite,
+) -> Amendment | None:
+    """Return what a permitted edit or redaction does to its target; None if it isn't of that kind.
+
+    `bound_for`: where the change itself goes. A redaction where a message was said takes it back
+    everywhere; one of a copy, there and where its conversation's routes lead. `refused`: where its
+    sender may not speak. `fitted`: a message's parts for an address until a time. `works`: whether this
+    gateway is the one that sends there now; what another sends is no longer ours to change.
+    """
+    ours = frozenset(to for to in target.expires_ms if works(to.bridge))
+    match message.content:
+        case Redaction():
+            within = ours if target.is_own else ours & (bound_for | {message.origin})
+            return Amendment(target=target.seq, says=None, within=within, rewrite=rewrite)
+        case Edit(body=body) if isinstance(target.message.content, Text):
+            says = replace(target.message, content=replace(target.message.content, body=body))
+            parts = {to: fitted(says, to, target.expires_ms[to]) for to in ours - refused}
+            fits = {to: found for to, found in parts.items() if not isinstance(found, Unfit)}
+            return Amendment(target=target.seq, says=says, fitted=fits, within=frozenset(parts), rewrite=rewrite)
+        case _:
+            return None
