@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A storm over everything: `make chaos`, or `python -m tests.chaos.run --minutes 20 --seed SEED`.
+
+Prints its seed first, what it counts as it goes, and last one line: messages, faults, lost, doubled, out of
+order; writes the same and more to chaos.json. Ends with 1 if a promise was broken or something did not
+recover; what shows why is then kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import secrets
+import shutil
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from tests.chaos import disk, fast, report
+from tests.chaos.act import Outcome, Wish
+
+BREAKS = ("lose", "double", "swap", "forget")
+LEGS: dict[str, Callable[[Wish], Awaitable[Outcome]]] = {"fast": fast.play, "fast-small-disk": fast.play}
+SHORTEST_S, LONGEST_S = 10.0, 240.0
+"""Of an act: a new one begins with nothing, which bounds memory and disk."""
+AROUND_S = 25.0
+"""What an act takes besides its storm: starting, draining, counting."""
+
+
+def acts(legs: list[str], minutes: float, seed: str, folder: Path, breaks: str) -> Iterator[Wish]:
+    """Yield what to play so that it fills the minutes: the legs in turn."""
+    whole_s = max(minutes * 60, SHORTEST_S)
+    rounds = max(1, round(whole_s / (len(legs) * (LONGEST_S + AROUND_S))))
+    each_s = min(LONGEST_S, max(SHORTEST_S, whole_s / (rounds * len(legs)) - AROUND_S))
+    for number in range(rounds):
+        for leg in legs:
+            yield Wish(
+                leg=leg,
+                seed=f"{seed}.{number}",
+                seconds=round(each_s, 1),
+                folder=folder / f"{leg}-{number}",
+                disk=leg == "fast-small-disk",
+                breaks=breaks,
+                tell=lambda words: print(words, file=sys.stderr, flush=True),
+            )
+
+
+def playable(legs: list[str]) -> Iterator[str]:
+    """Yield the legs that can be played here; say why not of the others."""
+    for leg in legs:
+        why = disk.why_not() if leg == "fast-small-disk" else ""
+        if why:
+            print(f"skipped {leg}: {why}", file=sys.stderr, flush=True)
+        else:
+            yield leg
+
+
+async def play(wishes: Iterator[Wish]) -> list[Outcome]:
+    """Play them one after the other; what a clean one leaves behind is removed at once."""
+    outcomes = []
+    for wish in wishes:
+        wish.folder.mkdir(parents=True)
+        outcome = await LEGS[wish.leg](wish)
+        outcomes.append(outcome)
+        wish.tell(f"{wish.leg} {'clean' if outcome.is_clean else 'NOT CLEAN'} (seed {wish.seed})")
+        if outcome.is_clean:
+            shutil.rmtree(wish.folder)
+    return outcomes
+
+
+def main() -> int:
+    """Parse, play, count."""
+    options = _options()
+    seed = options.seed or secrets.token_hex(4)
+    print(f"chaos: seed {seed}", flush=True)
+    folder = Path.cwd() / ".build" / f"chaos-{seed}"
+    shutil.rmtree(folder, ignore_errors=True)
+    began = time.monotonic()
+    wishes = acts(list(playable(options.legs)), options.minutes, seed, folder, options.breaks)
+    if options.rate:
+        wishes = (replace(wish, rate=options.rate) for wish in wishes)
+    outcomes = asyncio.run(play(wishes))
+    found = report.as_json(outcomes, seed=seed, minutes=(time.monotonic() - began) / 60)
+    report.write(found, options.out)
+    print(report.table(found))
+    if not found["clean"]:
+        again = f"CHAOS_SEED={seed} CHAOS_MINUTES={options.minutes:g}"
+        print(f"evidence is kept in {folder.relative_to(Path.cwd())}; the same storm again: make chaos {again}")
+    elif folder.exists():
+        shutil.rmtree(folder)
+    print(report.line(found), flush=True)
+    return 0 if found["clean"] else 1
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=20.0, help="about how long, in all")
+    parser.add_argument("--seed", default="", help="the same seed is the same storm")
+    parser.add_argument("--legs", nargs="+", choices=LEGS, default=list(LEGS))
+    parser.add_argument("--breaks", choices=BREAKS, default="", help="break a promise on purpose: the run must fail")
+    parser.add_argument("--rate", type=float, default=0.0, help="messages a second in the fast legs, at most")
+    parser.add_argument("--out", type=Path, default=Path("chaos.json"))
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
