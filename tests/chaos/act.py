@@ -22,9 +22,12 @@ RECOVER_WITHIN_S = 120.0
 """From the end of a fault until messages arrive again, whatever else strikes meanwhile."""
 STALL_S = 75.0
 """In the calm: nothing has arrived for so long, so nothing will. Longer than any pause of the gateway's own."""
+QUIET_S = 4.0
+"""In the calm, when the gateway has nothing left to do: what was on its way over the networks has come by then."""
 SETTLE_S = 2.0
 """A second copy would show within this."""
 TELL_EVERY_S = 10.0
+RATE = 400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +40,11 @@ class Wish:
     folder: Path
     disk: bool = False
     """On a small disk of its own, to fill."""
+    without: tuple[str, ...] = ()
+    """Kinds of faults to leave out."""
     breaks: str = ""
     """Which promise is broken on purpose."""
-    rate: float = 400.0
+    rate: float = RATE
     """Messages a second, at most."""
     most_on_its_way: int = 5_000
     tell: Callable[[str], None] = print
@@ -53,7 +58,8 @@ class Act:
     ledger: Ledger
     up: Callable[[], Awaitable[None]]
     """Return when every part is there again; TimeoutError."""
-    is_talking: bool = True
+    is_talking: bool = False
+    """Whether people talk: in the storm, not before and not after."""
     faults: Counter[str] = field(default_factory=Counter)
     stuck: list[str] = field(default_factory=list)
     """What did not recover, in words."""
@@ -89,7 +95,9 @@ async def let_loose(
     faults: Mapping[str, Callable[[Scene, Strike, random.Random], Awaitable[None]]],
 ) -> None:
     """Carry a storm out; return when its last fault is over and everything is there again."""
-    schedule = storm(habits, act.wish.seconds, f"{act.wish.seed}:{act.wish.leg}")
+    wanted = {name: habit for name, habit in habits.items() if name not in act.wish.without}
+    schedule = storm(wanted, act.wish.seconds, f"{act.wish.seed}:{act.wish.leg}")
+    act.is_talking = True
     began = time.monotonic()
     telling = asyncio.create_task(_tell(act, began))
     try:
@@ -109,10 +117,10 @@ async def _strike(
     act.ledger.note(f"{strike.fault} begins")
     await fault(scene, strike, random.Random(strike.chance))
     act.ledger.note(f"{strike.fault} is over")
-    over, arrived = time.monotonic(), act.ledger.arrived
+    over, seen = time.monotonic(), act.ledger.seen
     try:
         async with asyncio.timeout(RECOVER_WITHIN_S):
-            while act.ledger.arrived == arrived and act.ledger.on_its_way:
+            while act.ledger.seen == seen and act.ledger.on_its_way:
                 await asyncio.sleep(0.05)
             await act.up()
     except TimeoutError:
@@ -131,15 +139,22 @@ async def _tell(act: Act, began: float) -> None:
         )
 
 
-async def calm(act: Act) -> None:
-    """Nobody talks any more: wait until everything has arrived, or nothing does."""
+async def calm(act: Act, *, settled: Callable[[], Awaitable[bool]] | None = None) -> None:
+    """Nobody talks any more: wait until everything has arrived, or nothing does for long.
+
+    `settled`: whether the gateway has nothing left to do; then what hasn't arrived in a while never will.
+    """
     act.is_talking = False
+    ledger = act.ledger
     began = moved = time.monotonic()
-    arrived = act.ledger.arrived
-    while act.ledger.on_its_way and time.monotonic() - moved < STALL_S:
+    seen = ledger.seen
+    while (quiet_s := time.monotonic() - moved) < STALL_S:
+        is_settled = settled is None or await settled()
+        if is_settled and (not ledger.on_its_way or (settled is not None and quiet_s > QUIET_S)):
+            break
         await asyncio.sleep(0.1)
-        if act.ledger.arrived != arrived:
-            arrived, moved = act.ledger.arrived, time.monotonic()
+        if ledger.seen != seen:
+            seen, moved = ledger.seen, time.monotonic()
     act.figures["drain_s"] = round(time.monotonic() - began, 1)
     with suppress(TimeoutError):
         await act.up()

@@ -84,7 +84,7 @@ async def play(wish: Wish) -> Outcome:
             code = await stage.scene.victim.stop()
         journal = stage.scene.files.data_dir / "journal.db"
         repeats = sum(network.repeats for network in stage.scene.networks)
-        act.figures.update(repeated_keys=repeats, gateway_starts=stage.scene.victim.starts)
+        act.figures.update(repeated_keys=repeats, gateway_starts=stage.scene.victim.starts, told=stage.scene.victim.told())
         act.ended_itself = Counter(map(str, stage.scene.victim.ended_itself))
         act.last_exit = code
         if not wish.disk and disk.why_not():

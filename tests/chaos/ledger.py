@@ -44,6 +44,8 @@ class Ledger:
         self.accepted = 0
         self.arrived = 0
         """Of the accepted, how many have been seen."""
+        self.seen = 0
+        """How many lines say that something was seen."""
         self._file = path.open("a", buffering=1)
         self._began = time.monotonic()
         self._missing: set[tuple[str, int]] = set()
@@ -58,6 +60,11 @@ class Ledger:
     def on_its_way(self) -> int:
         """How many were accepted and not seen."""
         return len(self._missing)
+
+    @property
+    def seen_early(self) -> int:
+        """How many were seen that `accept` hasn't been told of."""
+        return len(self._early)
 
     def now_s(self) -> float:
         """Return the seconds since this ledger was opened."""
@@ -75,6 +82,7 @@ class Ledger:
 
     def see(self, stream: str, number: int, *, is_early: bool = False) -> None:
         """Write down that it was seen at the far end; `is_early`: perhaps before `accept` is called."""
+        self.seen += 1
         if (stream, number) in self._missing:
             self._missing.remove((stream, number))
             self.arrived += 1
@@ -150,8 +158,9 @@ def reconcile(
 ) -> dict[str, Figures]:
     """Compare what was accepted with what was seen, per stream. Pure.
 
-    `copies` says how often a message may be seen at most. What was seen before it was written down as
-    accepted counts as accepted: the far end may be quicker than who waits for the answer.
+    `copies` says how often a message may be seen at most; one that may be seen more than once is one that
+    was sent again, out of its place. What was seen before it was written down as accepted counts as
+    accepted: the far end may be quicker than who waits for the answer.
     """
     streams: dict[str, _Stream] = {}
     for entry in entries:
@@ -180,7 +189,7 @@ def _figures(name: str, stream: _Stream, excuse: Excuse, copies: Callable[[str, 
         allowed = min(times, copies(name, number)) if times > 1 else 1
         figures.allowed_twice += allowed - 1
         figures.doubled += times - allowed
-    figures.out_of_order = _overtaken(dict.fromkeys(stream.seen))
+    figures.out_of_order = _overtaken(number for number in count if copies(name, number) == 1)
     return figures
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A storm over everything: `make chaos`, or `python -m tests.chaos.run --minutes 20 --seed SEED`.
+"""A storm over everything: `make chaos`, or `python -m tests.chaos.run`.
 
 Prints its seed first, what it counts as it goes, and last one line: messages, faults, lost, doubled, out of
 order; writes the same and more to chaos.json. Ends with 1 if a promise was broken or something did not
@@ -18,11 +18,16 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from tests.chaos import disk, fast, report
-from tests.chaos.act import Outcome, Wish
+from tests.chaos import disk, fast, real, report
+from tests.chaos.act import RATE, Outcome, Wish
 
 BREAKS = ("lose", "double", "swap", "forget")
-LEGS: dict[str, Callable[[Wish], Awaitable[Outcome]]] = {"fast": fast.play, "fast-small-disk": fast.play}
+LEGS: dict[str, Callable[[Wish], Awaitable[Outcome]]] = {
+    "fast": fast.play,
+    "fast-small-disk": fast.play,
+    "real": real.play,
+}
+WHY_NOT = {"fast": lambda: "", "fast-small-disk": disk.why_not, "real": real.why_not}
 SHORTEST_S, LONGEST_S = 10.0, 240.0
 """Of an act: a new one begins with nothing, which bounds memory and disk."""
 AROUND_S = 25.0
@@ -50,8 +55,7 @@ def acts(legs: list[str], minutes: float, seed: str, folder: Path, breaks: str) 
 def playable(legs: list[str]) -> Iterator[str]:
     """Yield the legs that can be played here; say why not of the others."""
     for leg in legs:
-        why = disk.why_not() if leg == "fast-small-disk" else ""
-        if why:
+        if why := WHY_NOT[leg]():
             print(f"skipped {leg}: {why}", file=sys.stderr, flush=True)
         else:
             yield leg
@@ -79,8 +83,7 @@ def main() -> int:
     shutil.rmtree(folder, ignore_errors=True)
     began = time.monotonic()
     wishes = acts(list(playable(options.legs)), options.minutes, seed, folder, options.breaks)
-    if options.rate:
-        wishes = (replace(wish, rate=options.rate) for wish in wishes)
+    wishes = (replace(wish, rate=options.rate, without=tuple(options.without)) for wish in wishes)
     outcomes = asyncio.run(play(wishes))
     found = report.as_json(outcomes, seed=seed, minutes=(time.monotonic() - began) / 60)
     report.write(found, options.out)
@@ -100,7 +103,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", default="", help="the same seed is the same storm")
     parser.add_argument("--legs", nargs="+", choices=LEGS, default=list(LEGS))
     parser.add_argument("--breaks", choices=BREAKS, default="", help="break a promise on purpose: the run must fail")
-    parser.add_argument("--rate", type=float, default=0.0, help="messages a second in the fast legs, at most")
+    parser.add_argument("--without", nargs="+", default=[], metavar="FAULT", help="kinds of faults to leave out")
+    parser.add_argument("--rate", type=float, default=RATE, help="messages a second in the fast legs, at most")
     parser.add_argument("--out", type=Path, default=Path("chaos.json"))
     return parser.parse_args()
 

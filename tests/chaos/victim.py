@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -19,6 +19,21 @@ ROOT = Path(__file__).parents[2]
 AGAIN_S = 0.5
 LOG_BYTES = 32 * 1024 * 1024
 UP_WITHIN_S = 60.0
+EVENTS = (
+    "queue_lost_its_tail",
+    "embedded_server_tail_cut",
+    "embedded_server_quarantined",
+    "embedded_server_disk_full",
+    "journal_down",
+    "clock_stepped",
+    "lease_lost",
+    "drain_held",
+    "bridge_down",
+    "task_died",
+    "gateway_cannot_run",
+    "bridge_defect",
+)
+"""What the gateway says when something bit: a storm that never shows here tried nothing."""
 
 
 class Victim:
@@ -32,6 +47,8 @@ class Victim:
         self.ended_itself: list[int] = []
         """Exit codes nobody had asked for."""
         self.starts = 0
+        self.on_kill: Callable[[], None] = lambda: None
+        """Called just before each kill."""
         self._config = folder / "crossband.toml"
         self._config.write_text(config)
         self._time_scale = time_scale
@@ -83,6 +100,7 @@ class Victim:
     def kill9(self) -> None:
         """End it at once, as a power cut would."""
         if self._process is not None:
+            self.on_kill()
             self._process.kill()
             self._process.wait()
 
@@ -107,6 +125,11 @@ class Victim:
                 if b"queue.sock" in Path(f"/proc/{child}/cmdline").read_bytes():
                     return int(child)
         return None
+
+    def told(self) -> dict[str, int]:
+        """Return how often its log (as far as it is kept) says that a fault had an effect."""
+        log = self.log.read_bytes() if self.log.exists() else b""
+        return {event: count for event in EVENTS if (count := log.count(event.encode()))}
 
     async def ask(self, method: str, path: str, **more: object) -> Answer:
         """Ask its API over the control socket; OSError if it doesn't answer."""
