@@ -49,9 +49,7 @@ breaks = "{breaks}"
 kind = "line"
 socket = "{run}/west.sock"
 breaks = "{breaks}"
-""" + "".join(
-    f'[[routes]]\nname = "r{n}"\njoin = ["east/room{n}", "west/room{n}"]\n' for n in range(ROOMS)
-)
+""" + "".join(f'[[routes]]\nname = "r{n}"\njoin = ["east/room{n}", "west/room{n}"]\n' for n in range(ROOMS))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -84,7 +82,9 @@ async def play(wish: Wish) -> Outcome:
             code = await stage.scene.victim.stop()
         journal = stage.scene.files.data_dir / "journal.db"
         repeats = sum(network.repeats for network in stage.scene.networks)
-        act.figures.update(repeated_keys=repeats, gateway_starts=stage.scene.victim.starts, told=stage.scene.victim.told())
+        act.figures.update(
+            repeated_keys=repeats, gateway_starts=stage.scene.victim.starts, told=stage.scene.victim.told()
+        )
         act.ended_itself = Counter(map(str, stage.scene.victim.ended_itself))
         act.last_exit = code
         if not wish.disk and disk.why_not():
@@ -109,7 +109,9 @@ async def _stage(wish: Wish) -> AsyncIterator[_Stage]:
         quota = 100_000 if chance.random() < 0.7 else 300
         config = CONFIG.format(data=data_dir, run=run_dir, quota=quota, breaks=wish.breaks)
         names = (("east", "west"), ("west", "east"))
-        networks = tuple(FarNetwork(a, b, run_dir / f"{a}.sock", ledger, random.Random(f"{wish.seed}:{a}")) for a, b in names)
+        networks = tuple(
+            FarNetwork(a, b, run_dir / f"{a}.sock", ledger, random.Random(f"{wish.seed}:{a}")) for a, b in names
+        )
         for network in networks:
             network.weather.forgets = wish.breaks == "forget"
         victim = Victim(wish.folder, config, run_dir=run_dir)

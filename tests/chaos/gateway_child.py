@@ -38,7 +38,7 @@ def main(parent: int, config: Path, clock_file: Path, time_scale: float) -> int:
     if os.getppid() != parent:
         return 1
     clock = partial(SystemClock, time_scale=time_scale, wall_ms=partial(wall_ms, clock_file))
-    service.SystemClock = clock  # type: ignore[misc, assignment]
+    service.SystemClock = clock  # type: ignore[misc, assignment] # the one thing that is patched
     installed = Registry.installed()
     kinds = {name: partial(installed.kind, name) for name in installed.names}
     registry = Registry({**kinds, "line": line_bridge.kind})

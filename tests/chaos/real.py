@@ -10,11 +10,12 @@ import shutil
 import sqlite3
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from bridges.sim.synapse import synapse_python
 from gateway.model import PENDING, MessageId, NativeId, message_id
@@ -105,7 +106,7 @@ async def _stage(wish: Wish) -> AsyncIterator[_Stage]:
             yield _Stage(scene=scene, village=built, ledger=ledger)
 
 
-def _jobs(stage: _Stage, act: Act) -> list:  # type: ignore[type-arg]
+def _jobs(stage: _Stage, act: Act) -> list[Coroutine[Any, Any, None]]:
     rooms = [_talk_in_room(stage, act, room) for room in CHANNELS]
     air = [_talk_on_air(stage, act, place) for place in MOUTHS]
     return [stage.scene.victim.keep(), _watch_radio(stage), *rooms, *air]
@@ -139,13 +140,13 @@ async def _talk_on_air(stage: _Stage, act: Act, place: str) -> None:
         while not act.is_talking or stage.unfetched > MOST_FETCHED_LATER or _lead(stage) > MOST_TO_ROOMS:
             await asyncio.sleep(0.05)
         at_s = stage.ledger.now_s()
-        id = await stage.scene.order("say", node=node, text=f"radio/{place}#{number}", **where)
+        packet_id = await stage.scene.order("say", node=node, text=f"radio/{place}#{number}", **where)
         stage.scene.account.offers.append(
             Offer(
                 stream=f"radio/{place}>home/{room}",
                 number=number,
                 sender=sender,
-                id=id,
+                id=packet_id,
                 at_s=at_s,
                 from_away=node == DIRECT_NODE,
             )
@@ -178,7 +179,9 @@ def _accept_offers(stage: _Stage, act: Act, journal: sqlite3.Connection) -> None
     missing = []
     seen = {(entry.stream, entry.number) for entry in read(stage.ledger.path) if entry.kind is Kind.SEEN}
     for offer in stage.scene.account.offers:
-        if (offer.stream, offer.number) in seen or has(journal, message_id(NativeId(f"mt:{offer.sender:08x}:{offer.id:08x}"))):
+        if (offer.stream, offer.number) in seen or has(
+            journal, message_id(NativeId(f"mt:{offer.sender:08x}:{offer.id:08x}"))
+        ):
             stage.ledger.accept(offer.stream, offer.number)
         else:
             missing.append(offer)

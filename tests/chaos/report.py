@@ -92,8 +92,6 @@ def table(found: dict[str, Any]) -> str:
         notes += [f"skipped {what}: {why}" for what, why in leg["skipped"].items()]
         if leg["gateway_ended_itself"]:
             notes.append(f"the gateway ended by itself: {leg['gateway_ended_itself']}")
-        rows += [
-            f"{leg['leg']:24}{leg['messages']:9}{leg['arrived']:9}{leg['lost']:6}{leg['doubled']:9}"
-            f"{leg['out_of_order']:7}{sum(leg['faults'].values()):8}  {'; '.join(notes)}"
-        ]
+        figures = f"{leg['messages']:9}{leg['arrived']:9}{leg['lost']:6}{leg['doubled']:9}{leg['out_of_order']:7}"
+        rows.append(f"{leg['leg']:24}{figures}{sum(leg['faults'].values()):8}  {'; '.join(notes)}")
     return "\n".join((*rows, *found["stuck"]))

@@ -14,8 +14,15 @@ from tests.chaos.faults import FAULTS
 from tests.chaos.real_faults import REAL_FAULTS
 from tests.services import synapse_or_skip
 
-
-SHORT_REAL = {"gateway_kill", "valkey_kill", "synapse_kill", "radio_unplug", "radio_reboot", "line_lossy", "aof_emptied"}
+SHORT_REAL = {
+    "gateway_kill",
+    "valkey_kill",
+    "synapse_kill",
+    "radio_unplug",
+    "radio_reboot",
+    "line_lossy",
+    "aof_emptied",
+}
 """What the short real storm has; the others only take longer."""
 
 

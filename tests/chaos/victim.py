@@ -12,6 +12,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from bridges.sim.http10 import Answer, ask
 
@@ -131,9 +132,9 @@ class Victim:
         log = self.log.read_bytes() if self.log.exists() else b""
         return {event: count for event in EVENTS if (count := log.count(event.encode()))}
 
-    async def ask(self, method: str, path: str, **more: object) -> Answer:
+    async def ask(self, method: str, path: str, **more: Any) -> Answer:
         """Ask its API over the control socket; OSError if it doesn't answer."""
-        return await ask(self.run_dir / "control.sock", method, path, **more)  # type: ignore[arg-type]
+        return await ask(self.run_dir / "control.sock", method, path, **more)
 
     async def is_up(self) -> bool:
         """Whether it accepts messages and all its bridges are connected."""

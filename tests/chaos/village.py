@@ -27,6 +27,8 @@ MOUTHS = {"ShortTurbo": ("Ridge relay", 0), "Town": ("River lock", 1), "!a1b2c30
 _SAID = re.compile(r"(?:\w+: )?([^\s#]+/[^\s#]+)#(\d+)")
 TEXT_PORT = 1
 
+# The storm sets the clock by days and years: how old what an earlier run journalled is can't be known then, so
+# nothing here ends by its age. What clocks do to ages has tests of its own.
 CONFIG = """
 [gateway]
 name = "storm"
@@ -36,6 +38,8 @@ run_dir = "{run}"
 url = "embedded"
 [api]
 listen = "127.0.0.1:0"
+[journal]
+age = "3000d"
 [log]
 format = "console"
 [permissions]
@@ -52,13 +56,16 @@ direct = "home/{chat}"
 [[routes]]
 name = "town"
 join = ["home/{town}", "radio/ShortTurbo"]
+expires = {{ radio = "3000d" }}
 [[routes]]
 name = "river"
 join = ["home/{river}", "radio/Town"]
+expires = {{ radio = "3000d" }}
 [[routes]]
 name = "chat"
 from = ["home/{chat}"]
 to = ["radio/!a1b2c302"]
+expires = {{ radio = "3000d" }}
 """
 
 
