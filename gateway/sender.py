@@ -67,6 +67,11 @@ EXPIRE_EVERY_S = 30.0
 EXPIRE_LIMIT = 256
 JOURNAL_AGAIN_S = 2.0
 ROUNDING_MS = 2
+UNANSWERED_S = 15 * 60.0
+"""Longer than any network takes for its last word on a direct message: the queue has lost that it waits for one."""
+UNANSWERED_EVERY_S = 60.0
+UNANSWERED_LIMIT = 256
+UNACKNOWLEDGED = "the node itself did not acknowledge in time"
 DIRECT_ATTEMPTS = 3
 """A direct message on radio is put on the air this often at most; it may be seen twice."""
 
@@ -123,6 +128,7 @@ class Sender:
         self._shared = shared
         self._link = link
         self._sure_until = 0.0
+        self._is_direct = is_direct
         self.queue_lost_entries: Callable[[], None] = lambda: None
         self.taken_by_another: Callable[[], None] = lambda: None
         self.bookmark: Bookmark | None = None
@@ -385,7 +391,31 @@ class Sender:
                 await self._outbox.drop(self.bridge.name, [delivery.id])
                 await self._journal.requeue([delivery])
             elif delivery.direct and standing.state in {State.SENT, State.HEARD}:
-                await self._give_up(delivery.id, "the node itself did not acknowledge in time")
+                await self._give_up(delivery.id, UNACKNOWLEDGED)
+
+    async def watch_unanswered(self) -> None:
+        """Give up, now and then, what has waited for a last word longer than any network takes."""
+        while True:
+            try:
+                await self.give_up_unanswered()
+            except JournalError as error:
+                log.debug("unanswered_postponed", destination=self.bridge.name, reason=str(error))
+            await self._clock.sleep(UNANSWERED_EVERY_S)
+
+    async def give_up_unanswered(self) -> None:
+        """Make dead letters of direct messages whose wait for a last word the queue has lost with its tail.
+
+        The journal has them as sent, so nobody would send them again, nor ever say what became of them.
+        """
+        name = self.bridge.name
+        found = await self._journal.unanswered(
+            name,
+            lambda conversation: self._is_direct(Address(name, conversation)),
+            before_ms=self._clock.now_ms() - round(UNANSWERED_S * 1000),
+            limit=UNANSWERED_LIMIT,
+        )
+        for ident in found:
+            await self._give_up(ident, UNACKNOWLEDGED)
 
     async def _give_up(self, id: DeliveryId, reason: str) -> None:
         """Make what was sent a dead letter, and cancel the parts after it."""

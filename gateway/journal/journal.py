@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -219,6 +219,16 @@ class Journal:
     async def standings(self, ids: Sequence[DeliveryId]) -> dict[DeliveryId, Standing]:
         """Return where these deliveries are; unknown ones are left out."""
         return await self._reader.ask(lambda connection: queries.standings(connection, ids))
+
+    async def unanswered(
+        self, bridge: BridgeName, is_direct: Callable[[str], bool], *, before_ms: int, limit: int
+    ) -> tuple[DeliveryId, ...]:
+        """Return what was sent to one person, last changed before then, and is neither delivered nor failed."""
+        places = await self._reader.ask(lambda connection: queries.places(connection, bridge))
+        direct = [place for place in places if is_direct(place)]
+        if not direct:
+            return ()
+        return await self._reader.ask(lambda c: queries.unanswered(c, bridge, direct, before_ms, limit))
 
     # Who is called what where.
 

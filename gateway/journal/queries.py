@@ -84,6 +84,26 @@ def standings(connection: sqlite3.Connection, ids: Sequence[DeliveryId]) -> dict
     }
 
 
+def places(connection: sqlite3.Connection, bridge: BridgeName) -> tuple[str, ...]:
+    """Return every conversation of a bridge that anything ever came from or went to."""
+    rows = connection.execute("SELECT conversation FROM address WHERE bridge = ?", (bridge,))
+    return tuple(conversation for (conversation,) in rows)
+
+
+def unanswered(
+    connection: sqlite3.Connection, bridge: BridgeName, conversations: Sequence[str], before_ms: int, limit: int
+) -> tuple[DeliveryId, ...]:
+    """Return what was sent to these conversations, last changed before then, and has no last word yet."""
+    rows = connection.execute(
+        """SELECT d.id FROM json_each(?) j JOIN address a ON a.bridge = ? AND a.conversation = j.value
+        JOIN counterpart c ON c.address = a.no AND c.part > 0
+        JOIN delivery d ON d.no BETWEEN c.seq << 12 AND (c.seq << 12) + 4095 AND d.address = a.no AND d.part = c.part
+        WHERE d.state IN ('sent', 'heard') AND d.changed_ms < ? GROUP BY d.no ORDER BY d.no LIMIT ?""",
+        (json.dumps(conversations), bridge, before_ms, limit),
+    )
+    return tuple(DeliveryId(ident) for (ident,) in rows)
+
+
 def resume_point(connection: sqlite3.Connection, bridge: BridgeName) -> ResumePoint | None:
     """Return where a source goes on."""
     row = connection.execute("SELECT point FROM resume WHERE bridge = ?", (bridge,)).fetchone()

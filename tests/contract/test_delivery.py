@@ -34,6 +34,7 @@ from gateway.model import (
 )
 from gateway.outbox.memory import MemoryOutbox
 from gateway.outbox.outbox import Claimed, Done, Quota
+from gateway.sender import UNACKNOWLEDGED, UNANSWERED_S
 from tests.contract.delivery_desk import CHANNEL, CHAT, HILL, POLICY, ROOM, ScriptedBridge, running_core
 
 CHAT_ROOM = Address(BridgeName("home"), "#chat")
@@ -547,3 +548,32 @@ async def test_a_stop_that_comes_while_a_lost_lease_is_wound_up_is_heeded(tmp_pa
         await sending.wait()
         assert await core.outbox.acquire(BridgeName("radio"), "box", now_ms=core.clock.now_ms(), ttl_ms=60_000)
         await winding_up.wait()
+
+
+async def lose_wait(core, ident):
+    """Have the queue forget that this one waits for a last word."""
+    fence = await core.outbox.acquire(CHANNEL.bridge, "box", now_ms=core.clock.now_ms(), ttl_ms=1000)
+    async with asyncio.timeout(5):
+        while not await core.outbox.report(fence, ident):
+            await asyncio.sleep(0.01)  # its receipt is journalled, and not settled yet
+            fence = await core.outbox.acquire(CHANNEL.bridge, "box", now_ms=core.clock.now_ms(), ttl_ms=1000)
+
+
+async def test_a_direct_message_whose_wait_the_queue_has_lost_ends_as_a_dead_letter(tmp_path):
+    """Emptied, or its tail lost: the journal has it as sent, so the drain does not give it to the queue again."""
+    async with running_core(tmp_path, ScriptedBridge(more_within_s=60.0)) as core:
+        (ident,) = await core.say(1, origin=CHAT_ROOM)
+        (broadcast,) = await core.say(2)
+        await core.until(ident, "sent")
+        await core.until(broadcast, "sent")
+        await lose_wait(core, ident)
+        core.clock.adopt(round(UNANSWERED_S * 1000) - 5_000)
+        await core.sender.give_up_unanswered()
+        assert await core.state(ident) == "sent"
+
+        core.clock.adopt(10_000)
+        await core.sender.give_up_unanswered()
+
+        assert await core.state(ident) == "failed"
+        assert await core.state(broadcast) == "sent"
+        assert (await core.history(ident))[-1] == ("failed", UNACKNOWLEDGED)
