@@ -12,11 +12,20 @@ from typing import Self
 
 STEP_BYTES = 1024 * 1024
 BLOCK_BYTES = 4096
+NAME = "crossband-chaos"
 
 
 def why_not() -> str:
     """Return why there can be no such disk here; empty if there can."""
     return "" if os.geteuid() == 0 else "needs root, for a small tmpfs"
+
+
+def unmount_below(folder: Path) -> None:
+    """Unmount what a run that was killed has left there."""
+    for line in Path("/proc/mounts").read_text().splitlines():
+        place = Path(line.split()[1])
+        if line.startswith(NAME) and place.is_relative_to(folder):
+            subprocess.run(["umount", "--lazy", place], check=False)
 
 
 class SmallDisk:
@@ -30,7 +39,7 @@ class SmallDisk:
     def __enter__(self) -> Self:
         self.path.mkdir(parents=True, exist_ok=True)
         options = f"size={self._mib}m,mode=0700"
-        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "crossband-chaos", self.path], check=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", options, NAME, self.path], check=True)
         return self
 
     def __exit__(

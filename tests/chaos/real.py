@@ -11,7 +11,7 @@ import sqlite3
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any
 
 from bridges.sim.synapse import synapse_python
 from gateway.model import PENDING, MessageId, NativeId, message_id
+from gateway.sender import UNANSWERED_EVERY_S, UNANSWERED_S
 from tests.chaos.act import Act, Outcome, Wish, calm, closed, let_loose
 from tests.chaos.air_account import AirAccount, Offer
 from tests.chaos.damage import QueueFiles
@@ -37,6 +38,7 @@ ROOM_EVERY_S, AIR_EVERY_S, DIRECT_EVERY_S = 0.03, 0.1, 1.5
 VERDICT_S = 200.0 / TIME_SCALE
 """A direct message's last word comes within this."""
 TRIES = 3
+DIRECT = CHANNELS["chat"]
 UNSENT = "taken by the radio, which restarted before it was on the air"
 
 
@@ -66,6 +68,7 @@ async def play(wish: Wish) -> Outcome:
             await calm(act, settled=partial(_is_settled, scene))
             if "node_away" in act.faults:
                 await asyncio.sleep(VERDICT_S)
+                await _last_words(scene)
             scene.account.overflowed = int((await scene.order("status"))["counts"].get("overflow", 0))
         finally:
             for task in keeping:
@@ -151,6 +154,26 @@ async def _talk_on_air(stage: _Stage, act: Act, place: str) -> None:
                 from_away=node == DIRECT_NODE,
             )
         )
+
+
+async def _last_words(scene: RealScene) -> None:
+    """Wait until direct messages whose wait the queue has lost are given up, too; not longer than that takes."""
+    after_s = (UNANSWERED_S + 2 * UNANSWERED_EVERY_S) / TIME_SCALE
+    with suppress(TimeoutError):
+        async with asyncio.timeout(after_s):
+            while await _open_directs(scene):
+                await asyncio.sleep(1.0)
+
+
+async def _open_directs(scene: RealScene) -> bool:
+    try:
+        page = (await scene.victim.ask("GET", f"/api/v1/messages?limit=500&address=radio/{DIRECT}")).json()
+    except OSError:
+        return True
+    states = {
+        one["state"] for found in page["messages"] for one in found["deliveries"] if one["to"] == f"radio/{DIRECT}"
+    }
+    return bool(states & {"sent", "heard"})
 
 
 def _lead(stage: _Stage) -> int:

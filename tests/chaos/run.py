@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import secrets
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -63,6 +64,9 @@ def playable(legs: list[str]) -> Iterator[str]:
 
 async def play(wishes: Iterator[Wish]) -> list[Outcome]:
     """Play them one after the other; what a clean one leaves behind is removed at once."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)  # what was started is then ended
     outcomes = []
     for wish in wishes:
         wish.folder.mkdir(parents=True)
@@ -80,6 +84,7 @@ def main() -> int:
     seed = options.seed or secrets.token_hex(4)
     print(f"chaos: seed {seed}", flush=True)
     folder = Path.cwd() / ".build" / f"chaos-{seed}"
+    disk.unmount_below(folder)
     shutil.rmtree(folder, ignore_errors=True)
     began = time.monotonic()
     wishes = acts(list(playable(options.legs)), options.minutes, seed, folder, options.breaks)

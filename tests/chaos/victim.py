@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -53,6 +54,7 @@ class Victim:
         self._config = folder / "crossband.toml"
         self._config.write_text(config)
         self._time_scale = time_scale
+        self._began = time.time()
         self._process: subprocess.Popen[bytes] | None = None
         self._held = 0
         self._turn = asyncio.Lock()
@@ -161,7 +163,7 @@ class Victim:
     def _start(self) -> None:
         self.starts += 1
         command = [sys.executable, "-m", "tests.chaos.gateway_child", str(os.getpid())]
-        command += [str(self._config), str(self.clock_file), str(self._time_scale)]
+        command += [str(self._config), str(self.clock_file), str(self._time_scale), str(self._began)]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
