@@ -7,8 +7,8 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -67,7 +67,6 @@ class Act:
     """The longest, per kind of fault."""
     figures: dict[str, Any] = field(default_factory=dict)
     """More of the leg's own."""
-    skipped: dict[str, str] = field(default_factory=dict)
     ended_itself: Counter[str] = field(default_factory=Counter)
     """Exit codes of gateways nobody had killed or stopped."""
     last_exit: int | None = 0
@@ -84,8 +83,28 @@ class Outcome:
 
     @property
     def is_clean(self) -> bool:
-        """Whether every promise was kept and everything recovered."""
-        return self.total.is_clean and not self.act.stuck and self.act.last_exit == 0
+        """Whether every promise was kept, everything recovered and no gateway ended that nobody had ended.
+
+        One that finds its disk full when it starts says so and ends; it is started again.
+        """
+        act = self.act
+        died = set(act.ended_itself) - ({"1"} if "disk_full" in act.faults else set())
+        return self.total.is_clean and not act.stuck and not died and act.last_exit == 0
+
+
+@asynccontextmanager
+async def beside(jobs: Iterable[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """Have these done meanwhile. One that fails is an error of the storm's own: it is raised at the end."""
+    tasks = [asyncio.create_task(job) for job in jobs]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
+    for end in ends:
+        if isinstance(end, Exception):
+            raise end
 
 
 async def let_loose(

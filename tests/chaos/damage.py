@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 MOST_CUT_BYTES = 64 * 1024
 BLOCK_BYTES = 4096
+REMEMBER_EVERY_S = 3.0
 
 
 @dataclass(slots=True)
@@ -91,3 +94,11 @@ class QueueFiles:
         with file.open("ab") as end:
             end.write(data)
         return f"{len(data)} {what} at the end"
+
+
+async def keep_remembering(files: QueueFiles) -> None:
+    """Note every few seconds how long the increment is, for ever."""
+    while True:
+        await asyncio.sleep(REMEMBER_EVERY_S)
+        with suppress(OSError):  # it is being rewritten, or not there yet
+            files.remember()

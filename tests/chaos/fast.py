@@ -9,14 +9,15 @@ import random
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.chaos import disk
-from tests.chaos.act import Act, Outcome, Wish, calm, closed, let_loose
-from tests.chaos.damage import QueueFiles
+from tests.chaos.act import Act, Outcome, Wish, beside, calm, closed, let_loose
+from tests.chaos.damage import QueueFiles, keep_remembering
 from tests.chaos.faults import FAULTS, Scene
 from tests.chaos.journal_read import why_not_there
 from tests.chaos.ledger import Ledger
@@ -25,7 +26,6 @@ from tests.chaos.victim import Victim
 
 ROOMS = 12
 DISK_MIB = 640
-REMEMBER_EVERY_S = 3.0
 
 CONFIG = """
 [gateway]
@@ -65,32 +65,24 @@ async def play(wish: Wish) -> Outcome:
         act = Act(wish=wish, ledger=stage.ledger, up=stage.scene.victim.wait_up)
         faults = {name: fault for name, (fault, _) in FAULTS.items()}
         habits = {name: habit for name, (_, habit) in FAULTS.items() if name != "disk_full" or stage.scene.disk}
-        keeping = [
-            asyncio.create_task(stage.scene.victim.keep()),
-            asyncio.create_task(_remember(stage.scene.files)),
-            asyncio.create_task(_post(stage, act)),
-            *(asyncio.create_task(_talk(network, stage, act)) for network in stage.scene.networks),
-        ]
         try:
-            await stage.scene.victim.wait_up()
-            await let_loose(act, stage.scene, habits, faults)
-            await calm(act)
+            async with beside(_jobs(stage, act)):
+                await stage.scene.victim.wait_up()
+                await let_loose(act, stage.scene, habits, faults)
+                await calm(act)
         finally:
-            for task in keeping:
-                task.cancel()
-            await asyncio.gather(*keeping, return_exceptions=True)
-            code = await stage.scene.victim.stop()
-        journal = stage.scene.files.data_dir / "journal.db"
+            act.last_exit = await stage.scene.victim.stop()
+        victim = stage.scene.victim
+        act.ended_itself = Counter(map(str, victim.ended_itself))
         repeats = sum(network.repeats for network in stage.scene.networks)
-        act.figures.update(
-            repeated_keys=repeats, gateway_starts=stage.scene.victim.starts, told=stage.scene.victim.told()
-        )
-        act.ended_itself = Counter(map(str, stage.scene.victim.ended_itself))
-        act.last_exit = code
-        if not wish.disk and disk.why_not():
-            act.skipped["disk_full"] = disk.why_not()
-        with why_not_there(journal, _native_id) as excuse:
+        act.figures.update(repeated_keys=repeats, gateway_starts=victim.starts, told=victim.told())
+        with why_not_there(stage.scene.files.data_dir / "journal.db", _native_id) as excuse:
             return closed(act, excuse=excuse)
+
+
+def _jobs(stage: _Stage, act: Act) -> list[Coroutine[Any, Any, None]]:
+    people = [_talk(network, stage, act) for network in stage.scene.networks]
+    return [stage.scene.victim.keep(), keep_remembering(stage.scene.files), _post(stage, act), *people]
 
 
 @asynccontextmanager
@@ -154,15 +146,6 @@ async def _post(stage: _Stage, act: Act) -> None:
             await asyncio.sleep(0.1)
         stage.ledger.accept("api>west/room0", number)
         await asyncio.sleep(0.05)
-
-
-async def _remember(files: QueueFiles) -> None:
-    while True:
-        await asyncio.sleep(REMEMBER_EVERY_S)
-        try:
-            files.remember()
-        except OSError:
-            continue
 
 
 def _native_id(stream: str, number: int) -> str:

@@ -20,9 +20,9 @@ from typing import Any
 from bridges.sim.synapse import synapse_python
 from gateway.model import PENDING, MessageId, NativeId, message_id
 from gateway.sender import UNANSWERED_EVERY_S, UNANSWERED_S
-from tests.chaos.act import Act, Outcome, Wish, calm, closed, let_loose
+from tests.chaos.act import Act, Outcome, Wish, beside, calm, closed, let_loose
 from tests.chaos.air_account import AirAccount, Offer
-from tests.chaos.damage import QueueFiles
+from tests.chaos.damage import QueueFiles, keep_remembering
 from tests.chaos.journal_read import VISIBLE_ENDS, fates, has, opened
 from tests.chaos.ledger import Kind, Ledger, read
 from tests.chaos.real_faults import DIRECT_NODE, REAL_FAULTS, RealScene
@@ -60,20 +60,17 @@ async def play(wish: Wish) -> Outcome:
     async with _stage(wish) as stage:
         scene = stage.scene
         act = Act(wish=wish, ledger=stage.ledger, up=scene.victim.wait_up)
-        keeping = [asyncio.create_task(job) for job in _jobs(stage, act)]
         try:
-            await scene.victim.wait_up()
-            faults = {name: fault for name, (fault, _) in REAL_FAULTS.items()}
-            await let_loose(act, scene, {name: habit for name, (_, habit) in REAL_FAULTS.items()}, faults)
-            await calm(act, settled=partial(_is_settled, scene))
-            if "node_away" in act.faults:
-                await asyncio.sleep(VERDICT_S)
-                await _last_words(scene)
-            scene.account.overflowed = int((await scene.order("status"))["counts"].get("overflow", 0))
+            async with beside(_jobs(stage, act)):
+                await scene.victim.wait_up()
+                faults = {name: fault for name, (fault, _) in REAL_FAULTS.items()}
+                await let_loose(act, scene, {name: habit for name, (_, habit) in REAL_FAULTS.items()}, faults)
+                await calm(act, settled=partial(_is_settled, scene))
+                if "node_away" in act.faults:
+                    await asyncio.sleep(VERDICT_S)
+                    await _last_words(scene)
+                scene.account.overflowed = int((await scene.order("status"))["counts"].get("overflow", 0))
         finally:
-            for task in keeping:
-                task.cancel()
-            await asyncio.gather(*keeping, return_exceptions=True)
             act.last_exit = await scene.victim.stop()
         act.ended_itself = Counter(map(str, scene.victim.ended_itself))
         act.figures.update(gateway_starts=scene.victim.starts, told=scene.victim.told(), time_scale=TIME_SCALE)
@@ -112,7 +109,7 @@ async def _stage(wish: Wish) -> AsyncIterator[_Stage]:
 def _jobs(stage: _Stage, act: Act) -> list[Coroutine[Any, Any, None]]:
     rooms = [_talk_in_room(stage, act, room) for room in CHANNELS]
     air = [_talk_on_air(stage, act, place) for place in MOUTHS]
-    return [stage.scene.victim.keep(), _watch_radio(stage), *rooms, *air]
+    return [stage.scene.victim.keep(), keep_remembering(stage.scene.files), _watch_radio(stage), *rooms, *air]
 
 
 async def _talk_in_room(stage: _Stage, act: Act, room: str) -> None:
@@ -122,7 +119,7 @@ async def _talk_in_room(stage: _Stage, act: Act, room: str) -> None:
     stream = f"home/{room}>radio/{CHANNELS[room]}"
     for number in itertools.count(1):
         await asyncio.sleep(chance.expovariate(1 / every_s))
-        while not act.is_talking or stage.ledger.on_its_way > MOST_ON_AIR:
+        while not act.is_talking or stage.ledger.on_its_way > min(MOST_ON_AIR, act.wish.most_on_its_way):
             await asyncio.sleep(0.05)
         text = f"home/{room}#{number}"
         event_id = await stage.village.speakers[room].say(text, room_id=stage.village.rooms[room], timeout_s=120)

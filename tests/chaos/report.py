@@ -5,15 +5,18 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tests.chaos.act import Outcome
+from tests.chaos.air_account import UNJOURNALLED
 from tests.chaos.ledger import Figures
 
 
-def as_json(outcomes: Sequence[Outcome], *, seed: str, minutes: float) -> dict[str, Any]:
+def as_json(
+    outcomes: Sequence[Outcome], *, seed: str, minutes: float, skipped: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """Return everything a run found, as plain values."""
     total = Figures()
     for outcome in outcomes:
@@ -24,7 +27,9 @@ def as_json(outcomes: Sequence[Outcome], *, seed: str, minutes: float) -> dict[s
         "minutes": round(minutes, 2),
         **_figures(total),
         "faults": faults.total(),
+        "unjournalled": sum(one.act.figures.get("not_accepted", {}).get(UNJOURNALLED, 0) for one in outcomes),
         "stuck": [words for outcome in outcomes for words in outcome.act.stuck],
+        "skipped": dict(skipped or {}),
         "clean": all(outcome.is_clean for outcome in outcomes),
         "faults_by_kind": dict(sorted(faults.items())),
         "legs": [_leg(outcome) for outcome in outcomes],
@@ -43,7 +48,6 @@ def _leg(outcome: Outcome) -> dict[str, Any]:
         "recovered_within_s": dict(sorted(act.recovery_s.items())),
         "gateway_ended_itself": dict(act.ended_itself),
         "gateway_last_exit": act.last_exit,
-        "skipped": act.skipped,
         **act.figures,
         "directions": {name: _figures(figures) for name, figures in sorted(_directions(outcome).items())},
     }
@@ -89,7 +93,8 @@ def table(found: dict[str, Any]) -> str:
     rows = [f"{'leg':24}{'messages':>9}{'arrived':>9}{'lost':>6}{'doubled':>9}{'order':>7}{'faults':>8}  notes"]
     for leg in found["legs"]:
         notes = [f"{number} {reason}" for reason, number in leg["accounted"].items()]
-        notes += [f"skipped {what}: {why}" for what, why in leg["skipped"].items()]
+        notes += [f"{number} {cause}" for cause, number in leg.get("not_accepted", {}).items()]
+        notes += [f"{leg['allowed_twice']} twice, as the radio's rule allows"] if leg["allowed_twice"] else []
         if leg["gateway_ended_itself"]:
             notes.append(f"the gateway ended by itself: {leg['gateway_ended_itself']}")
         figures = f"{leg['messages']:9}{leg['arrived']:9}{leg['lost']:6}{leg['doubled']:9}{leg['out_of_order']:7}"

@@ -15,7 +15,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,8 +31,8 @@ LEGS: dict[str, Callable[[Wish], Awaitable[Outcome]]] = {
 WHY_NOT = {"fast": lambda: "", "fast-small-disk": disk.why_not, "real": real.why_not}
 SHORTEST_S, LONGEST_S = 10.0, 240.0
 """Of an act: a new one begins with nothing, which bounds memory and disk."""
-AROUND_S = 25.0
-"""What an act takes besides its storm: starting, draining, counting."""
+AROUND_S = 45.0
+"""What an act takes besides its storm, on a busy machine: starting, draining, counting."""
 
 
 def acts(legs: list[str], minutes: float, seed: str, folder: Path, breaks: str) -> Iterator[Wish]:
@@ -53,16 +53,12 @@ def acts(legs: list[str], minutes: float, seed: str, folder: Path, breaks: str) 
             )
 
 
-def playable(legs: list[str]) -> Iterator[str]:
-    """Yield the legs that can be played here; say why not of the others."""
-    for leg in legs:
-        if why := WHY_NOT[leg]():
-            print(f"skipped {leg}: {why}", file=sys.stderr, flush=True)
-        else:
-            yield leg
+def unplayable(legs: Iterable[str]) -> dict[str, str]:
+    """Return the legs that can't be played here, with the reason."""
+    return {leg: why for leg in legs if (why := WHY_NOT[leg]())}
 
 
-async def play(wishes: Iterator[Wish]) -> list[Outcome]:
+async def play(wishes: Iterable[Wish]) -> list[Outcome]:
     """Play them one after the other; what a clean one leaves behind is removed at once."""
     task = asyncio.current_task()
     assert task is not None
@@ -87,19 +83,33 @@ def main() -> int:
     disk.unmount_below(folder)
     shutil.rmtree(folder, ignore_errors=True)
     began = time.monotonic()
-    wishes = acts(list(playable(options.legs)), options.minutes, seed, folder, options.breaks)
-    wishes = (replace(wish, rate=options.rate, without=tuple(options.without)) for wish in wishes)
-    outcomes = asyncio.run(play(wishes))
-    found = report.as_json(outcomes, seed=seed, minutes=(time.monotonic() - began) / 60)
+    skipped = unplayable(options.legs)
+    for leg, why in skipped.items():
+        print(f"skipped {leg}: {why}", flush=True)
+    legs = [leg for leg in options.legs if leg not in skipped]
+    wishes = tuple(acts(legs, options.minutes, seed, folder, options.breaks))
+    only = options.only or [wish.folder.name for wish in wishes]
+    changed = [replace(wish, rate=options.rate, without=tuple(options.without)) for wish in wishes]
+    outcomes = asyncio.run(play(wish for wish in changed if wish.folder.name in only))
+    found = report.as_json(outcomes, seed=seed, minutes=(time.monotonic() - began) / 60, skipped=skipped)
     report.write(found, options.out)
     print(report.table(found))
     if not found["clean"]:
-        again = f"CHAOS_SEED={seed} CHAOS_MINUTES={options.minutes:g}"
-        print(f"evidence is kept in {folder.relative_to(Path.cwd())}; the same storm again: make chaos {again}")
+        print(f"evidence is kept in {folder.relative_to(Path.cwd())}; each storm that was not clean, again:")
+        print("\n".join(_again(outcome, seed, options) for outcome in outcomes if not outcome.is_clean))
     elif folder.exists():
         shutil.rmtree(folder)
     print(report.line(found), flush=True)
     return 0 if found["clean"] else 1
+
+
+def _again(outcome: Outcome, seed: str, options: argparse.Namespace) -> str:
+    """Return the command that plays one act again."""
+    more = [f"--only {outcome.wish.folder.name}"]
+    more += [f"--legs {' '.join(options.legs)}"] if options.legs != list(LEGS) else []
+    more += [f"--without {' '.join(options.without)}"] if options.without else []
+    more += [f"--breaks {options.breaks}"] if options.breaks else []
+    return f"  make chaos CHAOS_SEED={seed} CHAOS_MINUTES={options.minutes:g} ARGS='{' '.join(more)}'"
 
 
 def _options() -> argparse.Namespace:
@@ -107,6 +117,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=20.0, help="about how long, in all")
     parser.add_argument("--seed", default="", help="the same seed is the same storm")
     parser.add_argument("--legs", nargs="+", choices=LEGS, default=list(LEGS))
+    parser.add_argument("--only", nargs="+", default=[], metavar="ACT", help="of the acts, only these: fast-0, real-1")
     parser.add_argument("--breaks", choices=BREAKS, default="", help="break a promise on purpose: the run must fail")
     parser.add_argument("--without", nargs="+", default=[], metavar="FAULT", help="kinds of faults to leave out")
     parser.add_argument("--rate", type=float, default=RATE, help="messages a second in the fast legs, at most")
