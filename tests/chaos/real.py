@@ -92,7 +92,7 @@ async def _stage(wish: Wish) -> AsyncIterator[_Stage]:
         async with village(wish.folder, run_dir, seed, ledger) as built:
             victim = Victim(wish.folder, built.config(data_dir, run_dir), run_dir=run_dir, time_scale=TIME_SCALE)
             account = AirAccount(now_s=ledger.now_s)
-            victim.on_kill = account.killed
+            victim.on_kill = partial(_killed, ledger, account)
             scene = RealScene(
                 victim=victim,
                 files=QueueFiles(data_dir),
@@ -194,6 +194,11 @@ async def _watch_radio(stage: _Stage) -> None:
         await asyncio.sleep(0.1)
 
 
+def _killed(ledger: Ledger, account: AirAccount) -> None:
+    ledger.note("the gateway is killed")
+    account.killed()
+
+
 def _accept_offers(stage: _Stage, act: Act, journal: sqlite3.Connection) -> None:
     """Write down which of the radio's packets became the gateway's; account for the others."""
     missing = []
@@ -207,7 +212,8 @@ def _accept_offers(stage: _Stage, act: Act, journal: sqlite3.Connection) -> None
             missing.append(offer)
     causes, unexplained = stage.scene.account.why_not_accepted(missing)
     for offer in unexplained:
-        stage.ledger.note(f"nothing explains that {offer.stream} #{offer.number} is not in the journal")
+        words = f"{offer.stream} #{offer.number}, said at {offer.at_s:.3f} s, is not in the journal"
+        stage.ledger.note(f"nothing explains that {words}")
         stage.ledger.accept(offer.stream, offer.number)
     act.figures["said_on_air"] = len(stage.scene.account.offers)
     act.figures["not_accepted"] = dict(causes)
