@@ -55,9 +55,7 @@ async def ask(
         raise NoAnswerError(f"no answer within {timeout_s:g} s") from late
 
 
-def _request(
-    place: Place, method: str, path: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]
-) -> bytes:
+def _request(place: Place, method: str, path: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]) -> bytes:
     # HTTP/1.0: the answer is not chunked, and ends where the connection does.
     host = "localhost" if isinstance(place, Path) else f"{place[0]}:{place[1]}"
     lines = [f"{method} {path} HTTP/1.0", f"Host: {host}"]
