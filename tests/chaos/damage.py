@@ -33,13 +33,10 @@ class QueueFiles:
     def increment(self) -> Path | None:
         """Return the file that is appended to, as its manifest names it."""
         folder = self.folder
-        if folder is None:
-            return None
-        names = [
-            line.split()[1]
-            for line in (folder / "appendonly.aof.manifest").read_text().splitlines()
-            if line.endswith(" type i")
-        ]
+        manifest = folder / "appendonly.aof.manifest" if folder else None
+        if folder is None or manifest is None or not manifest.exists():
+            return None  # emptied, and killed before it was made anew
+        names = [line.split()[1] for line in manifest.read_text().splitlines() if line.endswith(" type i")]
         return folder / names[-1] if names else None
 
     def remember(self) -> None:

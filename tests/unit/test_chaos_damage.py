@@ -59,6 +59,14 @@ def test_zeros_and_garbage_are_at_the_end(files: QueueFiles) -> None:
     assert len(content(files)) > len(before)
 
 
+def test_a_set_without_a_manifest_yet_has_nothing_to_damage(files: QueueFiles) -> None:
+    assert files.folder is not None
+    (files.folder / "appendonly.aof.manifest").unlink()
+
+    for damage in (files.cut_tail, files.lose_tail, files.zeros, files.garbage):
+        assert "nothing" in damage(random.Random(1))
+
+
 def test_an_emptied_set_is_gone_and_further_damage_has_nothing_to_do(files: QueueFiles) -> None:
     files.empty(random.Random(1))
 
