@@ -24,7 +24,8 @@ EARS = {"ShortTurbo": "River lock", "Town": "Ridge relay", "!a1b2c302": "Market 
 """At whose radio we listen to what goes there; the second speaks on the first's channel, and so on."""
 MOUTHS = {"ShortTurbo": ("Ridge relay", 0), "Town": ("River lock", 1), "!a1b2c302": ("Market square", None)}
 """Who speaks there, and on which channel; None: to the gateway's node alone."""
-_SAID = re.compile(r"(?:\w+: )?([^\s#]+/[^\s#]+)#(\d+)")
+_SAID = re.compile(r"(?:\w+: )?(?:\[[-\d: ]+\] )?([^\s#]+/[^\s#]+)#(\d+)")
+"""A late one has its own time in front."""
 TEXT_PORT = 1
 
 # The storm sets the clock by days and years: how old what an earlier run journalled is can't be known then, so
