@@ -129,6 +129,8 @@ class Sender:
         self._link = link
         self._sure_until = 0.0
         self._is_direct = is_direct
+        self._ahead: dict[DeliveryId, float] = {}
+        """Unanswered ones that are of a time to come, the clock having been set back: since when we know of them."""
         self.queue_lost_entries: Callable[[], None] = lambda: None
         self.taken_by_another: Callable[[], None] = lambda: None
         self.bookmark: Bookmark | None = None
@@ -407,14 +409,16 @@ class Sender:
 
         The journal has them as sent, so nobody would send them again, nor ever say what became of them.
         """
-        name = self.bridge.name
+        now_ms, now, name = self._clock.now_ms(), self._clock.monotonic(), self.bridge.name
         found = await self._journal.unanswered(
             name,
             lambda conversation: self._is_direct(Address(name, conversation)),
-            before_ms=self._clock.now_ms() - round(UNANSWERED_S * 1000),
+            span=(now_ms - round(UNANSWERED_S * 1000), now_ms),
             limit=UNANSWERED_LIMIT,
         )
-        for ident in found:
+        self._ahead = {ident: self._ahead.get(ident, now) for ident, at_ms in found.items() if at_ms > now_ms}
+        due = [ident for ident in found if now - self._ahead.get(ident, now - UNANSWERED_S) >= UNANSWERED_S]
+        for ident in due:
             await self._give_up(ident, UNACKNOWLEDGED)
 
     async def _give_up(self, id: DeliveryId, reason: str) -> None:

@@ -221,14 +221,17 @@ class Journal:
         return await self._reader.ask(lambda connection: queries.standings(connection, ids))
 
     async def unanswered(
-        self, bridge: BridgeName, is_direct: Callable[[str], bool], *, before_ms: int, limit: int
-    ) -> tuple[DeliveryId, ...]:
-        """Return what was sent to one person, last changed before then, and is neither delivered nor failed."""
+        self, bridge: BridgeName, is_direct: Callable[[str], bool], *, span: tuple[int, int], limit: int
+    ) -> dict[DeliveryId, int]:
+        """Return what was sent to one person and is neither delivered nor failed, with the time of its last change.
+
+        `span`: only what changed last before its beginning, or after its end (the clock was set back since).
+        """
         places = await self._reader.ask(lambda connection: queries.places(connection, bridge))
         direct = [place for place in places if is_direct(place)]
         if not direct:
-            return ()
-        return await self._reader.ask(lambda c: queries.unanswered(c, bridge, direct, before_ms, limit))
+            return {}
+        return await self._reader.ask(lambda c: queries.unanswered(c, bridge, direct, span, limit))
 
     # Who is called what where.
 

@@ -2,11 +2,13 @@
 """From accepted to settled: what becomes of a delivery when networks, stores and people do as they do."""
 
 import asyncio
+import time
 from dataclasses import replace
 
 import pytest
 
 from gateway.emergency import EmergencyRules
+from gateway.clock import SystemClock
 from gateway.journal import Change
 from gateway.link import LinkState
 from gateway.model import (
@@ -550,6 +552,14 @@ async def test_a_stop_that_comes_while_a_lost_lease_is_wound_up_is_heeded(tmp_pa
         await winding_up.wait()
 
 
+class FakeMonotonic:
+    """A clock whose time can be let pass at once."""
+
+    def __init__(self):
+        self.ahead_s = 0.0
+        self.clock = SystemClock(monotonic=lambda: time.monotonic() + self.ahead_s)
+
+
 async def lose_wait(core, ident):
     """Have the queue forget that this one waits for a last word."""
     fence = await core.outbox.acquire(CHANNEL.bridge, "box", now_ms=core.clock.now_ms(), ttl_ms=1000)
@@ -577,3 +587,21 @@ async def test_a_direct_message_whose_wait_the_queue_has_lost_ends_as_a_dead_let
         assert await core.state(ident) == "failed"
         assert await core.state(broadcast) == "sent"
         assert (await core.history(ident))[-1] == ("failed", UNACKNOWLEDGED)
+
+
+async def test_it_does_so_too_when_the_clock_was_set_back_since_but_not_at_once(tmp_path):
+    clock = FakeMonotonic()
+    async with running_core(tmp_path, ScriptedBridge(more_within_s=60.0), clock=clock.clock) as core:
+        (ident,) = await core.say(1, origin=CHAT_ROOM)
+        await core.until(ident, "sent")
+        await lose_wait(core, ident)
+        core.clock.adopt(-400 * 86_400_000)
+        await core.sender.give_up_unanswered()
+        clock.ahead_s = UNANSWERED_S / 2
+        await core.sender.give_up_unanswered()
+        assert await core.state(ident) == "sent"
+
+        clock.ahead_s = UNANSWERED_S + 1
+        await core.sender.give_up_unanswered()
+
+        assert await core.state(ident) == "failed"
