@@ -42,6 +42,8 @@ class AirAccount:
     """Packets the radio's memory for an absent client had no room for."""
     unsent: int = 0
     """Packets of ours that a restarting radio had taken and not yet put on the air."""
+    unfetched: int = 0
+    """Packets that a restarting radio had received and not yet handed over."""
     _bad: list[tuple[float, float]] = field(default_factory=list)
     _away: list[tuple[float, float]] = field(default_factory=list)
     _kills: list[tuple[float, float]] = field(default_factory=list)
@@ -66,6 +68,7 @@ class AirAccount:
     def rebooted(self, lost: dict[str, int]) -> None:
         """Learn what a restart of the radio cost."""
         self.unsent += lost["unsent"]
+        self.unfetched += lost["unfetched"]
 
     def why_not_accepted(self, offers: list[Offer]) -> tuple[Counter[str], list[Offer]]:
         """Sort what the journal doesn't have by cause; the second part is what nothing explains."""
@@ -80,9 +83,9 @@ class AirAccount:
                 causes[UNJOURNALLED] += 1
             else:
                 rest.append(offer)
-        displaced, unexplained = rest[: self.overflowed], rest[self.overflowed :]
-        causes.update({"displaced in the radio's memory": len(displaced)} if displaced else {})
-        return causes, unexplained
+        forgotten = self.overflowed + self.unfetched
+        causes.update({"lost in the radio's memory": len(rest[:forgotten])} if rest[:forgotten] else {})
+        return causes, rest[forgotten:]
 
     @contextmanager
     def _window(self, windows: list[tuple[float, float]], before_s: float, after_s: float) -> Iterator[None]:

@@ -56,8 +56,9 @@ def test_a_node_that_is_away_explains_its_own_silence_only() -> None:
     assert desk.causes(0.0) == ({}, 1)
 
 
-def test_a_full_memory_explains_as_many_as_it_displaced() -> None:
+def test_the_radios_memory_explains_as_many_as_it_displaced_or_lost_at_a_restart() -> None:
     desk = Desk()
-    desk.account.overflowed = 2
+    desk.account.overflowed = 1
+    desk.account.rebooted({"unsent": 0, "unfetched": 1})
 
-    assert desk.causes(1.0, 2.0, 3.0) == ({"displaced in the radio's memory": 2}, 1)
+    assert desk.causes(1.0, 2.0, 3.0) == ({"lost in the radio's memory": 2}, 1)
