@@ -77,7 +77,10 @@ async def play(wish: Wish) -> Outcome:
         repeats = sum(network.repeats for network in stage.scene.networks)
         act.figures.update(repeated_keys=repeats, gateway_starts=victim.starts, told=victim.told())
         with why_not_there(stage.scene.files.data_dir / "journal.db", _native_id) as excuse:
-            return closed(act, excuse=excuse)
+            outcome = closed(act, excuse=excuse)
+        if wish.disk and not outcome.is_clean:
+            _save_evidence(stage.scene.files.data_dir, wish.folder)
+        return outcome
 
 
 def _jobs(stage: _Stage, act: Act) -> list[Coroutine[Any, Any, None]]:
@@ -96,8 +99,6 @@ async def _stage(wish: Wish) -> AsyncIterator[_Stage]:
         stack.callback(shutil.rmtree, run_dir, ignore_errors=True)
         stack.callback(ledger.close)
         small = stack.enter_context(disk.SmallDisk(data_dir, mib=DISK_MIB)) if wish.disk else None
-        if small is not None:
-            stack.callback(_save_evidence, data_dir, wish.folder)
         quota = 100_000 if chance.random() < 0.7 else 300
         config = CONFIG.format(data=data_dir, run=run_dir, quota=quota, breaks=wish.breaks)
         names = (("east", "west"), ("west", "east"))
