@@ -134,10 +134,11 @@ async def _talk_on_air(stage: _Stage, act: Act, place: str) -> None:
     every_s = DIRECT_EVERY_S if channel is None else AIR_EVERY_S
     where = {"to": stage.village.gateway_node} if channel is None else {"channel": channel}
     room = next(name for name, there in CHANNELS.items() if there == place)
+    most = min(MOST_TO_ROOMS, 4 * act.wish.most_on_its_way)
     sender = next(found["number"] for found in await stage.scene.order("nodes") if found["long_name"] == node)
     for number in itertools.count(1):
         await asyncio.sleep(chance.expovariate(1 / every_s))
-        while not act.is_talking or stage.unfetched > MOST_FETCHED_LATER or _lead(stage) > MOST_TO_ROOMS:
+        while not act.is_talking or stage.unfetched > MOST_FETCHED_LATER or _lead(stage) > most:
             await asyncio.sleep(0.05)
         at_s = stage.ledger.now_s()
         packet_id = await stage.scene.order("say", node=node, text=f"radio/{place}#{number}", **where)
