@@ -137,6 +137,7 @@ class Sender:
         self._woken = asyncio.Event()
         self.gate = Gate(bridge, link, clock, random)
         self.gate.opened = self.look_again
+        self._owes_due = False
         self.reports = Reports(
             bridge.name,
             journal,
@@ -166,9 +167,16 @@ class Sender:
     async def due_now(self) -> None:
         """The link is back: what was waiting for it need not wait longer."""
         self.gate.link_is_up()
-        with suppress(OutboxError):
-            await self._outbox.due_now(self.bridge.name, now_ms=self._clock.now_ms())
+        self._owes_due = True
+        with suppress(OutboxError):  # it is away: told before the next claim
+            await self._tell_due()
         self.wake()
+
+    async def _tell_due(self) -> None:
+        """Tell the queue that everything is due, if the link came back and it wasn't told yet."""
+        if self._owes_due:
+            await self._outbox.due_now(self.bridge.name, now_ms=self._clock.now_ms())
+            self._owes_due = False
 
     async def acquire(self) -> Fence:
         """Wait until this destination is ours, anew if it was: what was leased before is due at once.
@@ -284,6 +292,7 @@ class Sender:
                 leases, _ = await self.claim(fence, EXPIRE_LIMIT, run=1)
                 await self.settle(fence, [self.give_back(lease).outcome for lease in leases])
                 continue
+            await self._tell_due()
             return
 
     async def rest(self, seconds: float) -> None:

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.emergency import EmergencyRules
 from gateway.clock import SystemClock
+from gateway.emergency import EmergencyRules
 from gateway.journal import Change
 from gateway.link import LinkState
 from gateway.model import (
@@ -605,3 +605,39 @@ async def test_it_does_so_too_when_the_clock_was_set_back_since_but_not_at_once(
         await core.sender.give_up_unanswered()
 
         assert await core.state(ident) == "failed"
+
+
+class AwayOutbox(MemoryOutbox):
+    """Answers nothing while `is_away`."""
+
+    is_away = False
+
+    async def acquire(self, *args, **kwargs):
+        return await self._ask(super().acquire, *args, **kwargs)
+
+    async def claim(self, *args, **kwargs):
+        return await self._ask(super().claim, *args, **kwargs)
+
+    async def due_now(self, *args, **kwargs):
+        return await self._ask(super().due_now, *args, **kwargs)
+
+    async def _ask(self, call, *args, **kwargs):
+        if self.is_away:
+            raise StoreUnavailable("the queue is away")
+        return await call(*args, **kwargs)
+
+
+async def test_what_waited_for_the_network_goes_at_once_though_the_queue_was_away_when_that_came_back(tmp_path):
+    async with running_core(tmp_path, outbox=AwayOutbox()) as core:
+        core.bridge.answers = [RateLimited("the network is busy", retry_after_s=800.0)]
+        (ident,) = await core.say(1)
+        async with asyncio.timeout(5):
+            while ("queued", "the network is busy") not in await core.history(ident):
+                await asyncio.sleep(0.01)
+        core.outbox.is_away = True
+        await core.sender.due_now()
+        assert await core.state(ident) == "queued"
+
+        core.outbox.is_away = False
+
+        assert await core.until(ident, "sent") == "sent"
