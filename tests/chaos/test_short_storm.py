@@ -35,6 +35,7 @@ def words(outcome: Outcome) -> str:
     return f"{report.table(found)}\n{report.line(found)}"
 
 
+@pytest.mark.timeout(300)
 async def test_a_storm_over_the_core_loses_doubles_and_reorders_nothing(tmp_path: Path) -> None:
     outcome = await fast.play(wish(tmp_path, disk=not disk.why_not()))
 
@@ -50,6 +51,7 @@ async def test_a_gateway_that_breaks_its_promise_does_not_pass(tmp_path: Path) -
     assert not outcome.is_clean
 
 
+@pytest.mark.timeout(300)
 async def test_a_storm_over_homeserver_and_radio_loses_doubles_and_reorders_nothing(tmp_path: Path) -> None:
     synapse_or_skip()
     without = tuple(set(REAL_FAULTS) - SHORT_REAL)
@@ -67,6 +69,7 @@ def test_the_last_line_says_it_all_and_what_broke_shows(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 async def test_every_way_to_break_a_promise_shows(tmp_path: Path) -> None:
     for breaks, figure in (("lose", "lost"), ("swap", "out_of_order"), ("forget", "doubled")):
         folder = tmp_path / breaks
