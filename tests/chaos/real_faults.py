@@ -126,10 +126,10 @@ async def node_away(scene: RealScene, strike: Strike, _chance: random.Random) ->
 
 
 _SHARED = {
-    "gateway_kill": Habit(every_s=20, shortest_s=0.0, longest_s=1.0),
-    "gateway_hang": Habit(every_s=60, shortest_s=0.2, longest_s=1.5),
-    "valkey_kill": Habit(every_s=20),
-    "valkey_hang": Habit(every_s=60, shortest_s=0.5, longest_s=4.0),
+    "gateway_kill": Habit(every_s=30, shortest_s=0.0, longest_s=1.0),
+    "gateway_hang": Habit(every_s=80, shortest_s=0.2, longest_s=1.5),
+    "valkey_kill": Habit(every_s=30),
+    "valkey_hang": Habit(every_s=80, shortest_s=0.5, longest_s=4.0),
     "clock_small": Habit(every_s=40),
     "clock_large": Habit(every_s=60),
     "clock_while_down": Habit(every_s=90, shortest_s=0.0, longest_s=0.5),
@@ -139,13 +139,13 @@ _SHARED = {
 }
 REAL_FAULTS: dict[str, tuple[Fault, Habit]] = {
     **{name: (common.FAULTS[name][0], habit) for name, habit in _SHARED.items()},
-    "synapse_kill": (synapse_kill, Habit(every_s=35, shortest_s=0.0, longest_s=4.0)),
-    "synapse_hang": (synapse_hang, Habit(every_s=60, shortest_s=0.5, longest_s=5.0)),
-    "radio_unplug": (radio_unplug, Habit(every_s=20, shortest_s=0.1, longest_s=2.0)),
-    "radio_reboot": (radio_reboot, Habit(every_s=30)),
-    "line_torn": (line_torn, Habit(every_s=40, shortest_s=0.1, longest_s=1.0)),
-    "line_lossy": (line_lossy, Habit(every_s=30, shortest_s=1.0, longest_s=4.0)),
-    "line_noise": (line_noise, Habit(every_s=40, shortest_s=0.2, longest_s=1.0)),
-    "line_slow": (radio_line_slow, Habit(every_s=40, shortest_s=1.0, longest_s=4.0)),
-    "node_away": (node_away, Habit(every_s=40, shortest_s=2.0, longest_s=8.0)),
+    "synapse_kill": (synapse_kill, Habit(every_s=60, shortest_s=0.0, longest_s=4.0)),
+    "synapse_hang": (synapse_hang, Habit(every_s=80, shortest_s=0.5, longest_s=5.0)),
+    "radio_unplug": (radio_unplug, Habit(every_s=35, shortest_s=0.1, longest_s=2.0)),
+    "radio_reboot": (radio_reboot, Habit(every_s=45)),
+    "line_torn": (line_torn, Habit(every_s=60, shortest_s=0.1, longest_s=1.0)),
+    "line_lossy": (line_lossy, Habit(every_s=50, shortest_s=1.0, longest_s=4.0)),
+    "line_noise": (line_noise, Habit(every_s=60, shortest_s=0.2, longest_s=1.0)),
+    "line_slow": (radio_line_slow, Habit(every_s=60, shortest_s=1.0, longest_s=4.0)),
+    "node_away": (node_away, Habit(every_s=60, shortest_s=2.0, longest_s=8.0)),
 }
