@@ -8,7 +8,6 @@ is shown once per key; a repeated key is counted, and answered as it was the fir
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import random
 from collections import Counter
@@ -148,5 +147,5 @@ async def _write(writer: asyncio.StreamWriter, said: dict[str, Any]) -> None:
 
 
 def _write_now(writer: asyncio.StreamWriter, said: dict[str, Any]) -> None:
-    with contextlib.suppress(RuntimeError):
+    if not writer.transport.is_closing():
         writer.write(json.dumps(said).encode() + b"\n")
