@@ -7,8 +7,10 @@ BIN := $(VENV)/bin
 SYNAPSE := .synapse-venv
 PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes --no-deps
 ARGS ?=
+CHAOS_MINUTES ?= 20
+CHAOS_SEED ?=
 
-.PHONY: run once test check format bench lock clean help
+.PHONY: run once test check format bench chaos lock clean help
 
 help: ## Show this
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -34,6 +36,9 @@ format: $(VENV)/.dev ## Format and mend what can be mended
 
 bench: $(VENV)/.dev $(SYNAPSE)/.ready ## Measure; writes bench.json. Run nothing beside it
 	$(BIN)/python tests/bench/bench.py $(ARGS)
+
+chaos: $(VENV)/.dev $(SYNAPSE)/.ready ## Let a storm loose, count what it cost; writes chaos.json. CHAOS_MINUTES=20 CHAOS_SEED=
+	$(BIN)/python -m tests.chaos.run --minutes $(CHAOS_MINUTES) --seed "$(CHAOS_SEED)" $(ARGS)
 
 lock: $(VENV)/.dev ## Pin and hash what requirements/*.in name
 	$(BIN)/pip install --quiet --disable-pip-version-check uv

@@ -73,6 +73,7 @@ class Shift:
             group.create_task(self._renew(), name=f"renew {name}")
             group.create_task(self._flush(), name=f"settle {name}")
             group.create_task(self._watch_awaiting(), name=f"awaiting {name}")
+            group.create_task(self._sender.watch_unanswered(), name=f"unanswered {name}")
             group.create_task(self._sender.reports.run(lambda: self.fence), name=f"reports {name}")
             if self._sender.bookmark is not None:
                 group.create_task(self._sender.bookmark.run(lambda: self.fence), name=f"bookmark {name}")

@@ -66,6 +66,11 @@ EXPIRE_EVERY_S = 30.0
 EXPIRE_LIMIT = 256
 JOURNAL_AGAIN_S = 2.0
 ROUNDING_MS = 2
+UNANSWERED_S = 15 * 60.0
+"""Longer than any network takes for its last word on a direct message: the queue has lost that it waits for one."""
+UNANSWERED_EVERY_S = 60.0
+UNANSWERED_LIMIT = 256
+UNACKNOWLEDGED = "the node itself did not acknowledge in time"
 DIRECT_ATTEMPTS = 3
 """A direct message on radio is put on the air this often at most; it may be seen twice."""
 
@@ -127,12 +132,16 @@ class Sender:
         )
         self.folding: Folding | None = None
         """None: nothing that goes there is ever folded."""
+        self._is_direct = is_direct
+        self._ahead: dict[DeliveryId, float] = {}
+        """Unanswered ones that are of a time to come, the clock having been set back: since when we know of them."""
         self.queue_lost_entries: Callable[[], None] = lambda: None
         self.taken_by_another: Callable[[], None] = lambda: None
         self.bookmark: Bookmark | None = None
         self._woken = asyncio.Event()
         self.gate = Gate(bridge, link, clock, random)
         self.gate.opened = self.look_again
+        self._owes_due = False
         self.reports = Reports(
             bridge.name,
             journal,
@@ -163,13 +172,20 @@ class Sender:
         """The link is back: what was waiting for it need not wait longer."""
         self.gate.link_is_up()
         self._begin_anew()
-        with suppress(OutboxError):
-            await self._outbox.due_now(self.bridge.name, now_ms=self._clock.now_ms())
+        self._owes_due = True
+        with suppress(OutboxError):  # it is away: told before the next claim
+            await self._tell_due()
         self.wake()
 
     def _begin_anew(self) -> None:
         if self.folding is not None:
             self.folding.begin()
+
+    async def _tell_due(self) -> None:
+        """Tell the queue that everything is due, if the link came back and it wasn't told yet."""
+        if self._owes_due:
+            await self._outbox.due_now(self.bridge.name, now_ms=self._clock.now_ms())
+            self._owes_due = False
 
     async def acquire(self) -> Fence:
         """Wait until this destination is ours, anew if it was: what was leased before is due at once.
@@ -286,6 +302,7 @@ class Sender:
                 leases, _ = await self.claim(fence, EXPIRE_LIMIT, run=1)
                 await self.settle(fence, [self.give_back(lease).outcome for lease in leases])
                 continue
+            await self._tell_due()
             return
 
     async def rest(self, seconds: float) -> None:
@@ -394,7 +411,33 @@ class Sender:
                 await self._outbox.drop(self.bridge.name, [delivery.id])
                 await self._journal.requeue([standing.revised or delivery])
             elif delivery.direct and standing.state in {State.SENT, State.HEARD}:
-                await self._give_up(delivery.id, "the node itself did not acknowledge in time")
+                await self._give_up(delivery.id, UNACKNOWLEDGED)
+
+    async def watch_unanswered(self) -> None:
+        """Give up, now and then, what has waited for a last word longer than any network takes."""
+        while True:
+            try:
+                await self.give_up_unanswered()
+            except JournalError as error:
+                log.debug("unanswered_postponed", destination=self.bridge.name, reason=str(error))
+            await self._clock.sleep(UNANSWERED_EVERY_S)
+
+    async def give_up_unanswered(self) -> None:
+        """Make dead letters of direct messages whose wait for a last word the queue has lost with its tail.
+
+        The journal has them as sent, so nobody would send them again, nor ever say what became of them.
+        """
+        now_ms, now, name = self._clock.now_ms(), self._clock.monotonic(), self.bridge.name
+        found = await self._journal.unanswered(
+            name,
+            lambda conversation: self._is_direct(Address(name, conversation)),
+            span=(now_ms - round(UNANSWERED_S * 1000), now_ms),
+            limit=UNANSWERED_LIMIT,
+        )
+        self._ahead = {ident: self._ahead.get(ident, now) for ident, at_ms in found.items() if at_ms > now_ms}
+        due = [ident for ident in found if now - self._ahead.get(ident, now - UNANSWERED_S) >= UNANSWERED_S]
+        for ident in due:
+            await self._give_up(ident, UNACKNOWLEDGED)
 
     async def _give_up(self, id: DeliveryId, reason: str) -> None:
         """Make what was sent a dead letter, and cancel the parts after it."""

@@ -43,25 +43,26 @@ async def ask(
     *,
     body: Mapping[str, Any] | None = None,
     token: str = "",
+    headers: Mapping[str, str] | None = None,
     timeout_s: float = 30.0,
 ) -> Answer:
     """Ask once; OSError where there is no answer within `timeout_s`."""
+    more = dict(headers or {}) | ({"Authorization": f"Bearer {token}"} if token else {})
     try:
         async with asyncio.timeout(timeout_s):
-            return _parse(await _exchange(place, _request(place, method, path, body, token)))
+            return _parse(await _exchange(place, _request(place, method, path, body, more)))
     except TimeoutError as late:
         raise NoAnswerError(f"no answer within {timeout_s:g} s") from late
 
 
-def _request(place: Place, method: str, path: str, body: Mapping[str, Any] | None, token: str) -> bytes:
+def _request(place: Place, method: str, path: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]) -> bytes:
     # HTTP/1.0: the answer is not chunked, and ends where the connection does.
     host = "localhost" if isinstance(place, Path) else f"{place[0]}:{place[1]}"
     lines = [f"{method} {path} HTTP/1.0", f"Host: {host}"]
     content = b"" if body is None else json.dumps(body).encode()
     if body is not None:
         lines += ["Content-Type: application/json", f"Content-Length: {len(content)}"]
-    if token:
-        lines.append(f"Authorization: Bearer {token}")
+    lines += [f"{name}: {value}" for name, value in headers.items()]
     return "\r\n".join((*lines, "", "")).encode() + content
 
 

@@ -90,9 +90,13 @@ class Orders:
         """Take [port]: put it back."""
         self._port(order).plug()
 
-    async def do_reboot(self, order: Mapping[str, Any]) -> None:
-        """Take [port]: restart the node."""
-        self._port(order).reboot()
+    async def do_reboot(self, order: Mapping[str, Any]) -> dict[str, int]:
+        """Take [port]: restart the node; what was lost with its memory: packets not yet sent, or not fetched."""
+        port = self._port(order)
+        radio = port.firmware.radio
+        lost = {"unsent": radio.depth - radio.room(), "unfetched": port.firmware.buffered}
+        port.reboot()
+        return lost
 
     async def do_noise(self, order: Mapping[str, Any]) -> None:
         """Take hex [port]: raw bytes to the client."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -226,6 +226,19 @@ class Journal:
     async def standings(self, ids: Sequence[DeliveryId]) -> dict[DeliveryId, Standing]:
         """Return where these deliveries are; unknown ones are left out."""
         return await self._reader.ask(lambda connection: queries.standings(connection, ids))
+
+    async def unanswered(
+        self, bridge: BridgeName, is_direct: Callable[[str], bool], *, span: tuple[int, int], limit: int
+    ) -> dict[DeliveryId, int]:
+        """Return what was sent to one person and is neither delivered nor failed, with the time of its last change.
+
+        `span`: only what changed last before its beginning, or after its end (the clock was set back since).
+        """
+        places = await self._reader.ask(lambda connection: queries.places(connection, bridge))
+        direct = [place for place in places if is_direct(place)]
+        if not direct:
+            return {}
+        return await self._reader.ask(lambda c: queries.unanswered(c, bridge, direct, span, limit))
 
     # Who is called what where.
 

@@ -89,6 +89,29 @@ def standings(connection: sqlite3.Connection, ids: Sequence[DeliveryId]) -> dict
 _REVISED = ("iif(d.revision > 0, d.body, NULL)", "d.expires_ms", "m.received_ms")
 
 
+def places(connection: sqlite3.Connection, bridge: BridgeName) -> tuple[str, ...]:
+    """Return every conversation of a bridge that anything ever came from or went to."""
+    rows = connection.execute("SELECT conversation FROM address WHERE bridge = ?", (bridge,))
+    return tuple(conversation for (conversation,) in rows)
+
+
+def unanswered(
+    connection: sqlite3.Connection, bridge: BridgeName, conversations: Sequence[str], span: tuple[int, int], limit: int
+) -> dict[DeliveryId, int]:
+    """Return what was sent to these conversations and has no last word yet, with the time of its last change.
+
+    `span`: only what changed last before its beginning, or after its end.
+    """
+    rows = connection.execute(
+        """SELECT d.id, d.changed_ms FROM json_each(?) j JOIN address a ON a.bridge = ? AND a.conversation = j.value
+        JOIN counterpart c ON c.address = a.no AND c.part > 0
+        JOIN delivery d ON d.no BETWEEN c.seq << 12 AND (c.seq << 12) + 4095 AND d.address = a.no AND d.part = c.part
+        WHERE d.state IN ('sent', 'heard') AND d.changed_ms NOT BETWEEN ? AND ? GROUP BY d.no ORDER BY d.no LIMIT ?""",
+        (json.dumps(conversations), bridge, *span, limit),
+    )
+    return {DeliveryId(ident): changed_ms for ident, changed_ms in rows}
+
+
 def resume_point(connection: sqlite3.Connection, bridge: BridgeName) -> ResumePoint | None:
     """Return where a source goes on."""
     row = connection.execute("SELECT point FROM resume WHERE bridge = ?", (bridge,)).fetchone()

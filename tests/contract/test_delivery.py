@@ -2,10 +2,12 @@
 """From accepted to settled: what becomes of a delivery when networks, stores and people do as they do."""
 
 import asyncio
+import time
 from dataclasses import replace
 
 import pytest
 
+from gateway.clock import SystemClock
 from gateway.emergency import EmergencyRules
 from gateway.journal import Change
 from gateway.link import LinkState
@@ -34,6 +36,7 @@ from gateway.model import (
 )
 from gateway.outbox.memory import MemoryOutbox
 from gateway.outbox.outbox import Claimed, Done, Quota
+from gateway.sender import UNACKNOWLEDGED, UNANSWERED_S
 from tests.contract.delivery_desk import CHANNEL, CHAT, HILL, POLICY, ROOM, ScriptedBridge, running_core
 
 CHAT_ROOM = Address(BridgeName("home"), "#chat")
@@ -547,3 +550,94 @@ async def test_a_stop_that_comes_while_a_lost_lease_is_wound_up_is_heeded(tmp_pa
         await sending.wait()
         assert await core.outbox.acquire(BridgeName("radio"), "box", now_ms=core.clock.now_ms(), ttl_ms=60_000)
         await winding_up.wait()
+
+
+class FakeMonotonic:
+    """A clock whose time can be let pass at once."""
+
+    def __init__(self):
+        self.ahead_s = 0.0
+        self.clock = SystemClock(monotonic=lambda: time.monotonic() + self.ahead_s)
+
+
+async def lose_wait(core, ident):
+    """Have the queue forget that this one waits for a last word."""
+    fence = await core.outbox.acquire(CHANNEL.bridge, "box", now_ms=core.clock.now_ms(), ttl_ms=1000)
+    async with asyncio.timeout(5):
+        while not await core.outbox.report(fence, ident):
+            await asyncio.sleep(0.01)  # its receipt is journalled, and not settled yet
+            fence = await core.outbox.acquire(CHANNEL.bridge, "box", now_ms=core.clock.now_ms(), ttl_ms=1000)
+
+
+async def test_a_direct_message_whose_wait_the_queue_has_lost_ends_as_a_dead_letter(tmp_path):
+    """Emptied, or its tail lost: the journal has it as sent, so the drain does not give it to the queue again."""
+    async with running_core(tmp_path, ScriptedBridge(more_within_s=60.0)) as core:
+        (ident,) = await core.say(1, origin=CHAT_ROOM)
+        (broadcast,) = await core.say(2)
+        await core.until(ident, "sent")
+        await core.until(broadcast, "sent")
+        await lose_wait(core, ident)
+        core.clock.adopt(round(UNANSWERED_S * 1000) - 5_000)
+        await core.sender.give_up_unanswered()
+        assert await core.state(ident) == "sent"
+
+        core.clock.adopt(10_000)
+        await core.sender.give_up_unanswered()
+
+        assert await core.state(ident) == "failed"
+        assert await core.state(broadcast) == "sent"
+        assert (await core.history(ident))[-1] == ("failed", UNACKNOWLEDGED)
+
+
+async def test_it_does_so_too_when_the_clock_was_set_back_since_but_not_at_once(tmp_path):
+    clock = FakeMonotonic()
+    async with running_core(tmp_path, ScriptedBridge(more_within_s=60.0), clock=clock.clock) as core:
+        (ident,) = await core.say(1, origin=CHAT_ROOM)
+        await core.until(ident, "sent")
+        await lose_wait(core, ident)
+        core.clock.adopt(-400 * 86_400_000)
+        await core.sender.give_up_unanswered()
+        clock.ahead_s = UNANSWERED_S / 2
+        await core.sender.give_up_unanswered()
+        assert await core.state(ident) == "sent"
+
+        clock.ahead_s = UNANSWERED_S + 1
+        await core.sender.give_up_unanswered()
+
+        assert await core.state(ident) == "failed"
+
+
+class AwayOutbox(MemoryOutbox):
+    """Answers nothing while `is_away`."""
+
+    is_away = False
+
+    async def acquire(self, *args, **kwargs):
+        return await self._ask(super().acquire, *args, **kwargs)
+
+    async def claim(self, *args, **kwargs):
+        return await self._ask(super().claim, *args, **kwargs)
+
+    async def due_now(self, *args, **kwargs):
+        return await self._ask(super().due_now, *args, **kwargs)
+
+    async def _ask(self, call, *args, **kwargs):
+        if self.is_away:
+            raise StoreUnavailable("the queue is away")
+        return await call(*args, **kwargs)
+
+
+async def test_what_waited_for_the_network_goes_at_once_though_the_queue_was_away_when_that_came_back(tmp_path):
+    async with running_core(tmp_path, outbox=AwayOutbox()) as core:
+        core.bridge.answers = [RateLimited("the network is busy", retry_after_s=800.0)]
+        (ident,) = await core.say(1)
+        async with asyncio.timeout(5):
+            while ("queued", "the network is busy") not in await core.history(ident):
+                await asyncio.sleep(0.01)
+        core.outbox.is_away = True
+        await core.sender.due_now()
+        assert await core.state(ident) == "queued"
+
+        core.outbox.is_away = False
+
+        assert await core.until(ident, "sent") == "sent"

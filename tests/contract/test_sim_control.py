@@ -36,6 +36,17 @@ async def test_it_unplugs_and_plugs(sim):
     assert sim.port.is_symlink()
 
 
+async def test_a_restart_tells_what_was_lost_with_the_nodes_memory(sim):
+    number = (await sim.call("nodes"))[0]["number"]
+    await sim.say("Ridge relay", "nobody fetches this", to=number)
+    async with asyncio.timeout(10):
+        while not (await sim.call("status"))["buffered"]:
+            await asyncio.sleep(0.05)
+
+    assert await sim.call("reboot") == {"unsent": 0, "unfetched": 1}
+    assert (await sim.call("status"))["buffered"] == 0
+
+
 async def test_a_watcher_is_told_what_every_node_hears(sim):
     events = sim.watch()
     first = asyncio.ensure_future(anext(events))

@@ -42,11 +42,12 @@ async def server(answer: bytes, *, path=None):
 
 async def test_the_answer_is_read_to_its_end_and_decoded():
     async with server(b'HTTP/1.1 200 OK\r\n\r\n{"a": 1}') as (place, asked):
-        answer = await ask(place, "PUT", "/x?y=z", body={"b": "ü"}, token="T")
+        answer = await ask(place, "PUT", "/x?y=z", body={"b": "ü"}, token="T", headers={"Idempotency-Key": "k"})
 
     assert (answer.status, answer.json()) == (200, {"a": 1})
     assert asked[0].startswith(b"PUT /x?y=z HTTP/1.0\r\n")
     assert b"Authorization: Bearer T\r\n" in asked[0]
+    assert b"Idempotency-Key: k\r\n" in asked[0]
     assert asked[0].endswith(b'\r\n\r\n{"b": "\\u00fc"}')
 
 
