@@ -56,9 +56,10 @@ class Folding:
         self._began = self._clock.monotonic()
 
     async def fold(self, run: Sequence[Lease]) -> None:
-        """Fold the backlog of this run's conversation, if the run shows that there is a stale one; JournalError if not.
+        """Fold the backlog of this run's conversation, if the run shows that there is a stale one.
 
-        The journal knows then what to send for each of its leases.
+        The journal knows then what to send for each of its leases. JournalError or OutboxError if it can't be
+        done now.
         """
         if not any(self._is_stale(lease.delivery) for lease in run if lease.attempt == 1):
             return
@@ -87,9 +88,10 @@ class Folding:
         while place != end and len(found) < MOST_FOLDED:
             end = place
             place, page = await self._journal.revisions.held(to, after=place, limit=PAGE)
-            found += [
-                Stale(id=held.id, seq=held.seq, parts=held.parts) for held in page if self._may_fold(held, to, lane)
-            ]
+            stale = [held for held in page if self._may_fold(held, to, lane)]
+            # Another box may have said it, and this one's journal not know that yet.
+            said = await self._outbox.fates(self._destination, [held.id for held in stale])
+            found += [Stale(id=held.id, seq=held.seq, parts=held.parts) for held in stale if held.id not in said]
         return found
 
     def _may_fold(self, held: Held, to: Address, lane: Lane) -> bool:

@@ -315,12 +315,12 @@ class Sender:
     # What a shift needs of its sender.
 
     async def fold(self, run: Sequence[Lease]) -> None:
-        """Fold what is stale of this run's conversation. If the journal can't, it is sent as it is: late but whole."""
+        """Fold what is stale of this run's conversation. If that can't be done, it is sent as it is: late but whole."""
         if self.folding is None:
             return
         try:
             await self.folding.fold(run)
-        except JournalError as error:
+        except (JournalError, OutboxError) as error:
             log.warning("fold_skipped", destination=self.bridge.name, reason=str(error))
 
     async def claim(self, fence: Fence, room: int, *, run: int) -> tuple[Sequence[Lease], float]:

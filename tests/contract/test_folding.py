@@ -81,6 +81,20 @@ async def test_old_ones_are_told_in_one_digest_and_the_rest_in_order_after_it(tm
         assert core.bridge.messages[0].sender.name == "hilltop"
 
 
+async def test_what_another_box_has_sent_is_not_told_again_in_a_digest(tmp_path):
+    """Its journal has it as queued until it has asked what became of it."""
+    async with after_an_outage(tmp_path, MemoryOutbox(shared=True)) as core:
+        old = await say_old(core, *range(10))
+        await core.outbox.cancel(CHANNEL.bridge, old[:4])  # gone from the queue, and the journal isn't told
+        (young,) = await say_old(core, 10, age_ms=0)
+        await back(core, until=young)
+
+        digest, *rest = core.bridge.texts
+        assert digest.startswith("6 earlier from #town ")
+        assert rest == ["text 10"]
+        assert await states(core, old) == ["queued"] * 4 + ["folded"] * 5 + ["sent"]
+
+
 async def test_one_old_message_is_simply_sent(tmp_path):
     async with after_an_outage(tmp_path) as core:
         await say_old(core, 1)
