@@ -414,7 +414,7 @@ class Drain:
                 return True
             case Full():
                 self._limit = max(1, self._limit // 2)
-                self._say(f"the queue for {self.destination} is full ({result.deliveries} deliveries)")
+                self._say(f"the queue for {self.destination} is full")
                 if self._limit > 1 and batch.deliveries:
                     return True
                 return await self._ahead.step(self._cursor) or None
