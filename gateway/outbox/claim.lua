@@ -45,19 +45,21 @@ local function page(lane, q, taken, most)
   return taken, removed
 end
 
+local wide = math.ceil(limit / run) -- conversations
 for _, lane in ipairs(SERVED) do
   local due = {}
-  if #leased < limit and may_expire > 0 then
+  if #leased < limit and wide > 0 and may_expire > 0 then
     due = call('ZRANGEBYSCORE', ready(lane), '-inf', int(now), 'LIMIT', 0, limit - #leased)
   end
   local scores, flying = {}, {}
   for i = 1, #due do
     local most = math.min(run, limit - #leased)
-    if most <= 0 or may_expire <= 0 then break end
+    if most <= 0 or wide <= 0 or may_expire <= 0 then break end
     local q = list(lane, due[i])
     local taken, more = 0, true
     while more and taken < most do taken, more = page(lane, q, taken, most) end
     if taken > 0 then
+      wide = wide - 1
       scores[#scores + 1] = int(now + visible)
       scores[#scores + 1] = due[i]
       flying[#flying + 1] = lane .. ';' .. due[i]

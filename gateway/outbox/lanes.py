@@ -90,14 +90,16 @@ class Destination:
     def claim(self, now: int, visible: int, limit: int, run: int) -> list[Entry]:
         """Lease what is due; what has expired goes to `gone`."""
         leased: list[Entry] = []
+        wide = -(-limit // run)
         for lane in SERVED:
             for queue in self._due(lane, now, limit - len(leased)):
                 most = min(run, limit - len(leased))
-                if most <= 0 or len(self.gone) >= EXPIRED_PER_CLAIM:
+                if most <= 0 or wide <= 0 or len(self.gone) >= EXPIRED_PER_CLAIM:
                     break
                 taken = self._take(queue, now, most)
                 leased += taken
                 if taken:
+                    wide -= 1
                     self.due[queue] = now + visible
                     self.flights[queue] = Flight(len(taken))
         self.seen = now

@@ -240,7 +240,7 @@ class Outbox(Protocol):
         run: int,
         at_hand: Mapping[DeliveryId, Delivery] = NONE_AT_HAND,
     ) -> Claimed:
-        """Lease up to `limit` due deliveries, at most `run` of one conversation.
+        """Lease up to `limit` due deliveries: `run` at most of one conversation, and of no more than limit / run.
 
         `at_hand`: what the caller put and no shift has moved since; of these its own copy may be returned.
 

@@ -51,7 +51,7 @@ class InstantBridge:
 
     def __init__(self, context):
         self.name = context.name
-        self.capabilities = Capabilities(room_for=lambda *_: 1000, names=Support.NATIVE, in_flight=16)
+        self.capabilities = Capabilities(room_for=lambda *_: 1000, names=Support.NATIVE, in_flight=CONVERSATIONS)
 
     async def __aenter__(self):
         return self

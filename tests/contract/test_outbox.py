@@ -1067,3 +1067,14 @@ async def test_fates_are_forgotten_a_generation_at_a_time(valkey: str) -> None:
             await harness.settle(fence, Done(id=delivery(number).id), now_ms=START + day * days)
         known = await outbox.fates(RADIO, [delivery(number).id for number in range(4)])
         assert list(known) == [delivery(2).id, delivery(3).id]
+
+
+async def test_no_more_conversations_are_claimed_than_would_fill_the_limit(queue: Harness) -> None:
+    """Whoever asks for two runs of 16 can send to two conversations at once, not to 32."""
+    await queue.put(*(delivery(n, f"room {n % 5}") for n in range(10)))
+    fence = await queue.hold()
+
+    claimed = await queue.claim(fence, limit=32, run=16)
+
+    assert [lease.delivery.to.conversation for lease in claimed.leases] == ["room 0", "room 0", "room 1", "room 1"]
+    assert numbers(await queue.claim(fence, limit=48, run=16)) == [2, 7, 3, 8, 4, 9]
