@@ -26,7 +26,7 @@ from gateway.api.guard import Guard
 from gateway.version import version
 
 _ABOUT = """What the gateway knows, and what it can be asked to do.
-Errors are `application/problem+json` with the reason in `detail`. Bodies are JSON of at most 64 KiB."""
+Errors are application/problem+json with the reason in its detail. Bodies are JSON of at most 64 KiB."""
 
 
 def create_app(view: GatewayView, *, local: bool) -> ASGIApp:
