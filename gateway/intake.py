@@ -85,17 +85,19 @@ class Planner:
         ended: list[tuple[Delivery, State, str]] = []
         refused: set[Address] = set()
         for bound in self.table.decide(message, level, answers=answers, choice=choice):
-            whole = Delivery(message=message, to=bound.to, direct=self.is_direct(bound.to))
             if isinstance(bound, Refused):
-                ended.append((whole, State.CANCELLED, bound.reason))
+                ended.append((self._whole(message, bound.to), State.CANCELLED, bound.reason))
                 refused.add(bound.to)
                 continue
             fitted = self.fitted(message, bound.to, bound.expires_s)
             if isinstance(fitted, Unfit):
-                ended.append((whole, fitted.state, fitted.reason))
+                ended.append((self._whole(message, bound.to), fitted.state, fitted.reason))
             else:
                 deliveries += fitted
         return Plan(deliveries=tuple(deliveries), ended=tuple(ended), refused=frozenset(refused))
+
+    def _whole(self, message: Message, to: Address) -> Delivery:
+        return Delivery(message=message, to=to, direct=self.is_direct(to))
 
     def level(self, message: Message, choice: Choice | None) -> Level:
         """Return what the sender may do; who names addresses or a route was let in as an operator."""

@@ -11,6 +11,8 @@ from typing import Self
 
 from gateway.model import Level, SenderId
 
+MOST_KNOWN = 4096
+"""Senders whose level is kept; past it all are looked up anew."""
 _GLOB = frozenset("*?[")
 
 
@@ -26,6 +28,8 @@ class Permissions:
     globs: tuple[tuple[str, Level], ...] = ()
     """Longest first."""
     _compiled: tuple[tuple[re.Pattern[str], Level], ...] = field(init=False, repr=False, compare=False)
+    _known: dict[SenderId, Level] = field(init=False, repr=False, compare=False, default_factory=dict)
+    """Answers given lately: a sender is asked about more than once a message."""
 
     def __post_init__(self) -> None:
         compiled = tuple((re.compile(translate(pattern)), level) for pattern, level in self.globs)
@@ -45,6 +49,14 @@ class Permissions:
 
     def level_of(self, sender: SenderId) -> Level:
         """Return what this sender may do."""
+        level = self._known.get(sender)
+        if level is None:
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            level = self._known[sender] = self._look_up(sender)
+        return level
+
+    def _look_up(self, sender: SenderId) -> Level:
         exact = self.exact.get(sender)
         if exact is not None:
             return exact

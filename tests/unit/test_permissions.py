@@ -54,3 +54,19 @@ def test_case_and_newlines_do_not_get_around_a_pattern() -> None:
     assert permissions.level_of(SenderId("@a:EXAMPLE.ORG")) is Level.NONE
     assert permissions.level_of(SenderId("@a:example.org\n")) is Level.NONE
     assert permissions.level_of(SenderId("x@a:example.org")) is Level.NONE
+
+
+def test_however_many_ask_the_answer_is_the_same(monkeypatch):
+    monkeypatch.setattr("gateway.permissions.MOST_KNOWN", 3)
+    permissions = Permissions.of({"*": Level.READ, "@*:b": Level.TRANSMIT, "@ali:b": Level.ADMIN})
+    for _ in range(2):
+        assert [
+            permissions.level_of(SenderId(who)) for who in ("@ali:b", "@bea:b", "!1", "@ali:b", "!2", "@cid:b")
+        ] == [
+            Level.ADMIN,
+            Level.TRANSMIT,
+            Level.READ,
+            Level.ADMIN,
+            Level.READ,
+            Level.TRANSMIT,
+        ]
