@@ -14,10 +14,11 @@ from gateway.backoff import Policy
 from gateway.config import BridgeSettings, Settings
 from gateway.delivery import run_of
 from gateway.digest import Digests
+from gateway.drain import Drain
 from gateway.elsewhere import Bookmark, Elsewhere
 from gateway.emergency import Triage
 from gateway.folding import Folding
-from gateway.intake import Drain, Intake, Planner
+from gateway.intake import Intake, Planner
 from gateway.journal import Journal
 from gateway.link import Link
 from gateway.model import (

@@ -11,7 +11,8 @@ from typing import Protocol
 
 import structlog
 
-from gateway.intake import Drain, Intake
+from gateway.drain import Drain
+from gateway.intake import Intake
 from gateway.journal import Journal
 from gateway.model import Clock, JournalError, OutboxError, StoreRefused
 from gateway.notify import Notifier
