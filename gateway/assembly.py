@@ -18,7 +18,7 @@ from gateway.drain import Drain
 from gateway.elsewhere import Bookmark, Elsewhere
 from gateway.emergency import Triage
 from gateway.folding import Folding
-from gateway.intake import Intake, Planner
+from gateway.intake import Intake
 from gateway.journal import Journal
 from gateway.link import Link
 from gateway.model import (
@@ -36,6 +36,7 @@ from gateway.model import (
     SenderId,
 )
 from gateway.outbox.outbox import Outbox
+from gateway.planning import Planner
 from gateway.reflections import Reflections
 from gateway.registry import Registry
 from gateway.routing import RoutingTable

@@ -17,7 +17,7 @@ from gateway.digest import Digests
 from gateway.drain import Drain
 from gateway.emergency import EmergencyRules, Triage
 from gateway.folding import Folding
-from gateway.intake import Intake, Planner
+from gateway.intake import Intake
 from gateway.journal import Journal, Retention
 from gateway.link import Link, LinkState
 from gateway.model import (
@@ -38,6 +38,7 @@ from gateway.model import (
 )
 from gateway.operations import Operations
 from gateway.outbox.memory import MemoryOutbox
+from gateway.planning import Planner
 from gateway.routing import Route, RoutingTable
 from gateway.sender import Sender as Deliverer
 
