@@ -48,6 +48,7 @@ from gateway.model import (
     message_id,
 )
 from gateway.outbox.outbox import Buried, Done, Fence, Lease, Outbox, Outcome, Retry
+from gateway.patience import until_answered
 from gateway.recollection import Recollection
 from gateway.reports import Reports
 from gateway.steps import epoch_ms, moved, moved_change
@@ -362,38 +363,39 @@ class Sender:
 
     async def record(self, changes: Sequence[Change]) -> None:
         """Journal what became of deliveries, however long the disk makes us wait."""
-        pauses = delays(self._random, first_s=0.1, longest_s=5.0)
         epoch, said = epoch_ms(self._clock), False
-        while True:
+
+        async def tell() -> None:
             by_ms = self._set_since(epoch)
-            try:
-                await self._journal.record([moved_change(change, by_ms) for change in changes])
-            except JournalError as error:
-                if not said:
-                    log.error("receipt_postponed", destination=self.bridge.name, reason=str(error))  # noqa: TRY400
-                said = True
-                await self._clock.sleep(next(pauses))
-                continue
-            for change in changes:
-                self._observer.changed(self.bridge.name, change)
-            return
+            await self._journal.record([moved_change(change, by_ms) for change in changes])
+
+        def postponed(error: GatewayError) -> None:
+            nonlocal said
+            if not said:
+                log.error("receipt_postponed", destination=self.bridge.name, reason=str(error))
+            said = True
+
+        pauses = delays(self._random, first_s=0.1, longest_s=5.0)
+        await until_answered(tell, away=JournalError, clock=self._clock, pauses=pauses, postponed=postponed)
+        for change in changes:
+            self._observer.changed(self.bridge.name, change)
 
     async def settle(self, fence: Fence, outcomes: Sequence[Outcome]) -> None:
         """Tell the queue, however long it is away; LeaseLost when it is another's by then."""
-        pauses = delays(self._random, first_s=0.05, longest_s=1.0)
         epoch = epoch_ms(self._clock)
-        while True:
+
+        async def tell() -> None:
             by_ms = self._set_since(epoch)
-            try:
-                told = [moved(outcome, by_ms) for outcome in outcomes]
-                await self._outbox.settle(fence, told, now_ms=self._clock.now_ms())
-            except LeaseLost:
-                raise
-            except OutboxError as error:
-                log.debug("settle_postponed", destination=self.bridge.name, reason=str(error))
-                await self._clock.sleep(next(pauses))
-                continue
-            return
+            told = [moved(outcome, by_ms) for outcome in outcomes]
+            await self._outbox.settle(fence, told, now_ms=self._clock.now_ms())
+
+        await until_answered(
+            tell,
+            away=OutboxError,
+            clock=self._clock,
+            pauses=delays(self._random, first_s=0.05, longest_s=1.0),
+            postponed=lambda error: log.debug("settle_postponed", destination=self.bridge.name, reason=str(error)),
+        )
 
     async def overdue(self, fence: Fence) -> None:
         """Close the deliveries whose reports did not come in time."""
