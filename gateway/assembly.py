@@ -168,7 +168,7 @@ class Assembly:
             is_direct=planner.is_direct,
             shared=self.shared,
         )
-        sender.taken_by_another = turn.lost
+        sender.holding.taken_by_another = turn.lost
         if planner.table.folds(bridge.name):
             sender.folding = Folding(
                 bridge.name,

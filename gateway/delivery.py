@@ -14,10 +14,11 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from gateway.holding import LEASE_MS
 from gateway.lookup import Known
 from gateway.model import Bridge, Edit, JournalError, Lane, LeaseLost, Message, OutboxError, Reaction, Redaction
 from gateway.outbox.outbox import Buried, Done, Fence, Lease, Retry
-from gateway.sender import JOURNAL_AGAIN_S, LEASE_MS, POLL_S, Sender, Settled
+from gateway.sender import JOURNAL_AGAIN_S, POLL_S, Sender, Settled
 
 log = structlog.get_logger()
 
@@ -36,7 +37,7 @@ def run_of(bridge: Bridge) -> int:
 async def deliver(sender: Sender) -> None:
     """Deliver for ever: hold the destination's lease, work it, stand by when another has it."""
     while True:
-        shift = Shift(sender, await sender.acquire())
+        shift = Shift(sender, await sender.holding.acquire())
         sender.holds = True
         try:
             await shift.work()
@@ -45,7 +46,7 @@ async def deliver(sender: Sender) -> None:
         finally:
             sender.holds = False
             sender.end_all()
-            await sender.resign(shift.fence)
+            await sender.holding.resign(shift.fence)
         if (task := asyncio.current_task()) and task.cancelling():
             # A group that is ending already for a lost lease drops a cancellation that comes meanwhile.
             raise asyncio.CancelledError
@@ -82,7 +83,7 @@ class Shift:
     async def _renew(self) -> None:
         while True:
             await asyncio.sleep(LEASE_MS / 3000)
-            await self._sender.renew(self.fence)
+            await self._sender.holding.renew(self.fence)
 
     async def _claim(self, group: asyncio.TaskGroup) -> None:
         width = max(1, self._sender.bridge.capabilities.in_flight)
@@ -117,7 +118,7 @@ class Shift:
         while self._active:
             await self._sender.rest(POLL_S)
         await self._all_flushed()
-        self.fence = await self._sender.acquire()
+        self.fence = await self._sender.holding.acquire()
 
     async def _send_run(self, run: Sequence[Lease], known: Known, puts: int) -> None:
         """Send a run in order. `puts`: how much had been queued when it was claimed."""
@@ -154,7 +155,7 @@ class Shift:
         if _refers(claimed.delivery.message):
             # What it refers to may have been sent a moment ago: its receipt must be in the journal.
             await self._all_flushed()
-        await self._sender.assure(self.fence)
+        await self._sender.holding.assure(self.fence)
         lease = await self._sender.lookup.latest(claimed, known)
         if lease is None:
             # Sent before the queue forgot that it was, or taken back, or said otherwise.

@@ -18,9 +18,10 @@ from gateway.elsewhere import Bookmark, adopt
 from gateway.folding import Folding
 from gateway.fresh import Fresh
 from gateway.gate import Gate
+from gateway.holding import EXPIRE_EVERY_S, Holding
 from gateway.intake import Observer
 from gateway.journal import Change, Journal
-from gateway.link import Link, LinkState
+from gateway.link import Link
 from gateway.lookup import Lookup
 from gateway.model import (
     PENDING,
@@ -33,7 +34,6 @@ from gateway.model import (
     Foresees,
     GatewayError,
     JournalError,
-    LeaseLost,
     Message,
     MessageId,
     NotThere,
@@ -55,15 +55,10 @@ from gateway.steps import epoch_ms, moved, moved_change
 
 log = structlog.get_logger()
 
-LEASE_MS = 15_000
-LET_GO_MS = 10_000
-"""A box that hasn't reached its network for so long lets another try."""
 VISIBLE_MS = 10 * 60_000
 """Longer than a run may take; a dead holder's leases are due at once when its fence is taken over."""
 SEND_TIMEOUT_S = 120.0
 POLL_S = 1.0
-EXPIRE_EVERY_S = 30.0
-"""How often what waits for a link that is down is looked through for what is too old."""
 EXPIRE_LIMIT = 256
 JOURNAL_AGAIN_S = 2.0
 ROUNDING_MS = 2
@@ -120,14 +115,10 @@ class Sender:
         self._journal = journal
         self._outbox = outbox
         self._clock = clock
-        self._owner = owner
         self._observer = observer
         self._random = random
         self._policy = policy
         self.fresh = Fresh()
-        self._shared = shared
-        self._link = link
-        self._sure_until = 0.0
         self.lookup = Lookup(
             journal, self.fresh, learn=self._recollection.learn, adopt=partial(adopt, journal) if shared else None
         )
@@ -137,12 +128,21 @@ class Sender:
         self._ahead: dict[DeliveryId, float] = {}
         """Unanswered ones that are of a time to come, the clock having been set back: since when we know of them."""
         self.queue_lost_entries: Callable[[], None] = lambda: None
-        self.taken_by_another: Callable[[], None] = lambda: None
         self.bookmark: Bookmark | None = None
         self._woken = asyncio.Event()
         self.gate = Gate(bridge, link, clock, random)
         self.gate.opened = self.look_again
         self._owes_due = False
+        self.holding = Holding(
+            bridge.name,
+            link,
+            outbox,
+            clock=clock,
+            owner=owner,
+            random=random,
+            begun=self._begin_anew,
+            shared=shared,
+        )
         self.reports = Reports(
             bridge.name,
             journal,
@@ -187,77 +187,6 @@ class Sender:
         if self._owes_due:
             await self._outbox.due_now(self.bridge.name, now_ms=self._clock.now_ms())
             self._owes_due = False
-
-    async def acquire(self) -> Fence:
-        """Wait until this destination is ours, anew if it was: what was leased before is due at once.
-
-        On a shared queue a box that doesn't reach the network takes it only when nobody else does, so that
-        what waits there expires in time.
-        """
-        pauses = delays(self._random, first_s=0.1, longest_s=2.0)
-        while True:
-            ttl_ms = await self._wait_reached()
-            asked = self._clock.monotonic()
-            try:
-                fence = await self._outbox.acquire(
-                    self.bridge.name, self._owner, now_ms=self._clock.now_ms(), ttl_ms=ttl_ms
-                )
-            except OutboxError as error:
-                log.debug("acquire_postponed", destination=self.bridge.name, reason=str(error))
-            else:
-                if fence is not None:
-                    self._sure_until = asked + ttl_ms / 1000
-                    self._begin_anew()
-                    return fence
-                if ttl_ms:
-                    self.taken_by_another()
-            await self._clock.sleep(next(pauses))
-
-    async def _wait_reached(self) -> int:
-        """Wait a while for the network; return for how long to hold the lease, 0 if it isn't reached."""
-        if not self._shared:
-            return LEASE_MS
-        with suppress(TimeoutError):
-            async with asyncio.timeout(EXPIRE_EVERY_S):
-                await self._link.wait_up()
-        return LEASE_MS if self._link.is_up else 0
-
-    async def renew(self, fence: Fence) -> None:
-        """Hold the destination longer; LeaseLost when another has it.
-
-        On a shared queue, and with the network out of reach for a while: only until another box wants it.
-        """
-        asked, ttl_ms = self._clock.monotonic(), self._ttl_ms()
-        try:
-            await self._outbox.renew(fence, now_ms=self._clock.now_ms(), ttl_ms=ttl_ms)
-        except LeaseLost:
-            raise
-        except OutboxError as error:
-            log.debug("renew_postponed", destination=self.bridge.name, reason=str(error))
-        else:
-            self._sure_until = asked + ttl_ms / 1000
-
-    def _ttl_ms(self) -> int:
-        if not self._shared or self._link.is_up:
-            return LEASE_MS
-        is_over = self._link.state is LinkState.STOPPED
-        return 0 if is_over or self._clock.now_ms() - self._link.since_ms > LET_GO_MS else LEASE_MS
-
-    async def assure(self, fence: Fence) -> None:
-        """Return while the lease is surely ours; after that ask the queue, however long it is away. LeaseLost.
-
-        A box that was frozen, or cut off from the queue, for longer than its lease must send nothing more.
-        """
-        pauses = delays(self._random, first_s=0.1, longest_s=1.0)
-        while self._shared and self._clock.monotonic() >= self._sure_until:
-            await self.renew(fence)
-            if self._clock.monotonic() >= self._sure_until:
-                await self._clock.sleep(next(pauses))
-
-    async def resign(self, fence: Fence) -> None:
-        """Give the destination up, so that a standby need not wait."""
-        with suppress(OutboxError):
-            await self._outbox.resign(fence)
 
     def monotonic(self) -> float:
         """Seconds that only grow."""
