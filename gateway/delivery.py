@@ -74,7 +74,7 @@ class Shift:
             group.create_task(self._renew(), name=f"renew {name}")
             group.create_task(self._flush(), name=f"settle {name}")
             group.create_task(self._watch_awaiting(), name=f"awaiting {name}")
-            group.create_task(self._sender.watch_unanswered(), name=f"unanswered {name}")
+            group.create_task(self._sender.unanswered.watch(), name=f"unanswered {name}")
             group.create_task(self._sender.reports.run(lambda: self.fence), name=f"reports {name}")
             if self._sender.bookmark is not None:
                 group.create_task(self._sender.bookmark.run(lambda: self.fence), name=f"bookmark {name}")
@@ -215,7 +215,7 @@ class Shift:
         while True:
             await asyncio.sleep(OVERDUE_EVERY_S)
             try:
-                await self._sender.overdue(self.fence)
+                await self._sender.unanswered.overdue(self.fence)
             except LeaseLost:
                 raise
             except (OutboxError, JournalError) as error:

@@ -52,6 +52,7 @@ from gateway.patience import until_answered
 from gateway.recollection import Recollection
 from gateway.reports import Reports
 from gateway.steps import epoch_ms, moved, moved_change
+from gateway.unanswered import Unanswered
 
 log = structlog.get_logger()
 
@@ -62,11 +63,6 @@ POLL_S = 1.0
 EXPIRE_LIMIT = 256
 JOURNAL_AGAIN_S = 2.0
 ROUNDING_MS = 2
-UNANSWERED_S = 15 * 60.0
-"""Longer than any network takes for its last word on a direct message: the queue has lost that it waits for one."""
-UNANSWERED_EVERY_S = 60.0
-UNANSWERED_LIMIT = 256
-UNACKNOWLEDGED = "the node itself did not acknowledge in time"
 DIRECT_ATTEMPTS = 3
 """A direct message on radio is put on the air this often at most; it may be seen twice."""
 
@@ -124,9 +120,6 @@ class Sender:
         )
         self.folding: Folding | None = None
         """None: nothing that goes there is ever folded."""
-        self._is_direct = is_direct
-        self._ahead: dict[DeliveryId, float] = {}
-        """Unanswered ones that are of a time to come, the clock having been set back: since when we know of them."""
         self.queue_lost_entries: Callable[[], None] = lambda: None
         self.bookmark: Bookmark | None = None
         self._woken = asyncio.Event()
@@ -154,6 +147,7 @@ class Sender:
             give_up=self._give_up,
             refused=self.gate.refused_late,
         )
+        self.unanswered = Unanswered(bridge, journal, outbox, clock=clock, is_direct=is_direct, give_up=self._give_up)
 
     def wake(self) -> None:
         """Say that something new is queued."""
@@ -325,50 +319,6 @@ class Sender:
             pauses=delays(self._random, first_s=0.05, longest_s=1.0),
             postponed=lambda error: log.debug("settle_postponed", destination=self.bridge.name, reason=str(error)),
         )
-
-    async def overdue(self, fence: Fence) -> None:
-        """Close the deliveries whose reports did not come in time."""
-        keep = self.bridge.capabilities.awaiting
-        late = await self._outbox.overdue(fence, now_ms=self._clock.now_ms(), keep=keep)
-        if not late:
-            return
-        standings = await self._journal.standings([delivery.id for delivery in late])
-        for delivery in late:
-            standing = standings.get(delivery.id)
-            if standing is None:
-                continue
-            if standing.state.is_pending:
-                # It was refused and should have been queued again when we died. The queue forgets it first.
-                await self._outbox.drop(self.bridge.name, [delivery.id])
-                await self._journal.requeue([standing.revised or delivery])
-            elif delivery.direct and standing.state in {State.SENT, State.HEARD}:
-                await self._give_up(delivery.id, UNACKNOWLEDGED)
-
-    async def watch_unanswered(self) -> None:
-        """Give up, now and then, what has waited for a last word longer than any network takes."""
-        while True:
-            try:
-                await self.give_up_unanswered()
-            except JournalError as error:
-                log.debug("unanswered_postponed", destination=self.bridge.name, reason=str(error))
-            await self._clock.sleep(UNANSWERED_EVERY_S)
-
-    async def give_up_unanswered(self) -> None:
-        """Make dead letters of direct messages whose wait for a last word the queue has lost with its tail.
-
-        The journal has them as sent, so nobody would send them again, nor ever say what became of them.
-        """
-        now_ms, now, name = self._clock.now_ms(), self._clock.monotonic(), self.bridge.name
-        found = await self._journal.unanswered(
-            name,
-            lambda conversation: self._is_direct(Address(name, conversation)),
-            span=(now_ms - round(UNANSWERED_S * 1000), now_ms),
-            limit=UNANSWERED_LIMIT,
-        )
-        self._ahead = {ident: self._ahead.get(ident, now) for ident, at_ms in found.items() if at_ms > now_ms}
-        due = [ident for ident in found if now - self._ahead.get(ident, now - UNANSWERED_S) >= UNANSWERED_S]
-        for ident in due:
-            await self._give_up(ident, UNACKNOWLEDGED)
 
     async def _give_up(self, id: DeliveryId, reason: str) -> None:
         """Make what was sent a dead letter, and cancel the parts after it."""
