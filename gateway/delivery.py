@@ -18,7 +18,8 @@ from gateway.holding import LEASE_MS
 from gateway.lookup import Known
 from gateway.model import Bridge, Edit, JournalError, Lane, LeaseLost, Message, OutboxError, Reaction, Redaction
 from gateway.outbox.outbox import Buried, Done, Fence, Lease, Retry
-from gateway.sender import JOURNAL_AGAIN_S, POLL_S, Sender, Settled
+from gateway.outcomes import Settled
+from gateway.sender import JOURNAL_AGAIN_S, POLL_S, Sender
 
 log = structlog.get_logger()
 
@@ -136,7 +137,7 @@ class Shift:
                     return
         except JournalError as error:
             log.debug("send_postponed", destination=self._sender.bridge.name, reason=str(error))
-            self._put_by(self._sender.give_back(lease, after_s=JOURNAL_AGAIN_S))
+            self._put_by(self._sender.outcomes.give_back(lease, after_s=JOURNAL_AGAIN_S))
         finally:
             self._active -= 1
             self._behind |= len(run) >= RUN or puts != self._sender.put_count
@@ -163,10 +164,10 @@ class Shift:
             return True
         delivery = lease.delivery
         if delivery.message.id in broken:
-            self._put_by(Settled(outcome=Done(id=lease.id), change=self._sender.cancelled(lease.id)))
+            self._put_by(Settled(outcome=Done(id=lease.id), change=self._sender.outcomes.cancelled(lease.id)))
             return True
         if must_end(lease):
-            self._put_by(self._sender.give_back(lease))
+            self._put_by(self._sender.outcomes.give_back(lease))
             return False
         self._sender.begin([lease])
         self._sender.reports.begin(lease.id)
@@ -178,7 +179,7 @@ class Shift:
         return not isinstance(settled.outcome, Retry)
 
     def _put_by(self, settled: Settled) -> None:
-        self._settled.append(self._sender.as_of_now(settled))
+        self._settled.append(self._sender.outcomes.as_of_now(settled))
         self._put_count += 1
         self._news.set()
 
@@ -190,9 +191,9 @@ class Shift:
             behind, self._behind = self._behind, False
             if not batch:
                 continue
-            batch = [self._sender.as_of_now(settled) for settled in batch]
+            batch = [self._sender.outcomes.as_of_now(settled) for settled in batch]
             await self._sender.record([settled.change for settled in batch if settled.change is not None])
-            batch = [self._sender.as_of_now(settled) for settled in batch]  # the disk may have taken hours
+            batch = [self._sender.outcomes.as_of_now(settled) for settled in batch]  # the disk may have taken hours
             await self._sender.settle(self.fence, [settled.outcome for settled in batch])
             self._sender.end([settled.outcome.id for settled in batch])
             async with self._flushed:

@@ -7,12 +7,12 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import structlog
 
-from gateway.backoff import GiveUp, Policy, TryAgain, delays
+from gateway.backoff import Policy, TryAgain, delays
 from gateway.counterparts import AboutFolded, resolve
 from gateway.elsewhere import Bookmark, adopt
 from gateway.folding import Folding
@@ -24,7 +24,6 @@ from gateway.journal import Change, Journal
 from gateway.link import Link
 from gateway.lookup import Lookup
 from gateway.model import (
-    PENDING,
     Address,
     Bridge,
     BridgeError,
@@ -36,10 +35,7 @@ from gateway.model import (
     JournalError,
     Message,
     MessageId,
-    NotThere,
     OutboxError,
-    RateLimited,
-    Receipt,
     Rejected,
     State,
     Unconfirmed,
@@ -47,11 +43,12 @@ from gateway.model import (
     key_of,
     message_id,
 )
-from gateway.outbox.outbox import Buried, Done, Fence, Lease, Outbox, Outcome, Retry
+from gateway.outbox.outbox import Fence, Lease, Outbox, Outcome
+from gateway.outcomes import Outcomes, Settled
 from gateway.patience import until_answered
 from gateway.recollection import Recollection
 from gateway.reports import Reports
-from gateway.steps import epoch_ms, moved, moved_change
+from gateway.steps import epoch_ms, moved, moved_change, set_since
 from gateway.unanswered import Unanswered
 
 log = structlog.get_logger()
@@ -62,20 +59,8 @@ SEND_TIMEOUT_S = 120.0
 POLL_S = 1.0
 EXPIRE_LIMIT = 256
 JOURNAL_AGAIN_S = 2.0
-ROUNDING_MS = 2
 DIRECT_ATTEMPTS = 3
 """A direct message on radio is put on the air this often at most; it may be seen twice."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settled:
-    """What became of one lease: for the journal, then for the queue."""
-
-    outcome: Outcome
-    change: Change | None
-    """None: the journal knows already."""
-    epoch_ms: int | None = None
-    """By which clock its times are; None: by the one of now."""
 
 
 class Sender:
@@ -113,7 +98,6 @@ class Sender:
         self._clock = clock
         self._observer = observer
         self._random = random
-        self._policy = policy
         self.fresh = Fresh()
         self.lookup = Lookup(
             journal, self.fresh, learn=self._recollection.learn, adopt=partial(adopt, journal) if shared else None
@@ -126,6 +110,7 @@ class Sender:
         self.gate = Gate(bridge, link, clock, random)
         self.gate.opened = self.look_again
         self._owes_due = False
+        self.outcomes = Outcomes(bridge.name, clock, policy=policy, random=random, observer=observer)
         self.holding = Holding(
             bridge.name,
             link,
@@ -186,19 +171,6 @@ class Sender:
         """Seconds that only grow."""
         return self._clock.monotonic()
 
-    def as_of_now(self, settled: Settled) -> Settled:
-        """Return it with its times by the clock as it is now, wherever that was set since it was last so."""
-        by_ms = 0 if settled.epoch_ms is None else self._set_since(settled.epoch_ms)
-        if settled.epoch_ms is not None and not by_ms:
-            return settled
-        change = settled.change if settled.change is None else moved_change(settled.change, by_ms)
-        return Settled(outcome=moved(settled.outcome, by_ms), change=change, epoch_ms=epoch_ms(self._clock))
-
-    def _set_since(self, epoch: int) -> int:
-        """Return by how much the clock was set since it had this epoch."""
-        by_ms = epoch_ms(self._clock) - epoch
-        return by_ms if abs(by_ms) > ROUNDING_MS else 0
-
     def end(self, ids: Sequence[DeliveryId]) -> None:
         """Note that these are settled."""
         self.in_hand.difference_update(ids)
@@ -224,7 +196,7 @@ class Sender:
             except TimeoutError:
                 # Meanwhile let expire what does.
                 leases, _ = await self.claim(fence, EXPIRE_LIMIT, run=1)
-                await self.settle(fence, [self.give_back(lease).outcome for lease in leases])
+                await self.settle(fence, [self.outcomes.give_back(lease).outcome for lease in leases])
                 continue
             await self._tell_due()
             return
@@ -289,7 +261,7 @@ class Sender:
         epoch, said = epoch_ms(self._clock), False
 
         async def tell() -> None:
-            by_ms = self._set_since(epoch)
+            by_ms = set_since(self._clock, epoch)
             await self._journal.record([moved_change(change, by_ms) for change in changes])
 
         def postponed(error: GatewayError) -> None:
@@ -308,7 +280,7 @@ class Sender:
         epoch = epoch_ms(self._clock)
 
         async def tell() -> None:
-            by_ms = self._set_since(epoch)
+            by_ms = set_since(self._clock, epoch)
             told = [moved(outcome, by_ms) for outcome in outcomes]
             await self._outbox.settle(fence, told, now_ms=self._clock.now_ms())
 
@@ -334,15 +306,15 @@ class Sender:
         """Send one lease and say what became of it; never raises BridgeError."""
         delivery = lease.delivery
         if delivery.direct and lease.attempt > DIRECT_ATTEMPTS:
-            return self._bury(lease, f"no acknowledgement after {DIRECT_ATTEMPTS} tries")
+            return self.outcomes.buried(lease, f"no acknowledgement after {DIRECT_ATTEMPTS} tries")
         try:
             message = await resolve(delivery, self._journal)
         except Rejected as error:
-            return self._bury(lease, str(error))
+            return self.outcomes.buried(lease, str(error))
         except AboutFolded as error:
-            return self._folded(lease, str(error))
+            return self.outcomes.folded(lease, str(error))
         except JournalError as error:
-            return self._put_off(lease, TryAgain(after_s=JOURNAL_AGAIN_S, counted=False), error, State.QUEUED)
+            return self.outcomes.put_off(lease, TryAgain(after_s=JOURNAL_AGAIN_S, counted=False), error, State.QUEUED)
         return await self._hand_over(lease, message)
 
     async def _hand_over(self, lease: Lease, message: Message) -> Settled:
@@ -354,89 +326,21 @@ class Sender:
                 receipt = receipt or await self.bridge.send(message, delivery.to, key=key)
         except TimeoutError:
             error = Unconfirmed("the network did not answer in time")
-            return self._failed(lease, error, is_down=self.gate.failed(lease, error))
+            return self.outcomes.failed(lease, error, is_down=self.gate.failed(lease, error))
         except BridgeError as error:
-            return self._failed(lease, error, is_down=self.gate.failed(lease, error))
+            return self.outcomes.failed(lease, error, is_down=self.gate.failed(lease, error))
         except Exception:
             # A defect in a bridge must not take every other conversation down with this message.
             log.exception("bridge_defect", destination=self.bridge.name, delivery=delivery.id)
-            return self._failed(lease, Unconfirmed("a defect in the bridge; the log has its trace"), is_down=False)
+            return self.outcomes.failed(
+                lease, Unconfirmed("a defect in the bridge; the log has its trace"), is_down=False
+            )
         self.gate.answered(lease)
-        return self._sent(lease, receipt)
-
-    def _sent(self, lease: Lease, receipt: Receipt) -> Settled:
-        now_ms = self._clock.now_ms()
-        self._observer.sent(self.bridge.name, (now_ms - lease.delivery.message.received_ms) / 1000)
-        until = None if receipt.more_within_s is None else now_ms + round(receipt.more_within_s * 1000)
-        change = Change(
-            id=lease.id,
-            state=State(receipt.certainty.value),
-            remote_id=receipt.remote_id,
-            generation=lease.generation,
-            at_ms=now_ms,
-        )
-        done = Done(id=lease.id, awaiting_until_ms=until, remote_id=receipt.remote_id)
-        return Settled(outcome=done, change=change)
-
-    def _failed(self, lease: Lease, error: BridgeError, *, is_down: bool) -> Settled:
-        decision = self._policy.after(error, attempt=lease.attempt, random=self._random, is_down=is_down)
-        log.info(
-            "delivery_put_off" if isinstance(decision, TryAgain) else "delivery_failed",
-            destination=self.bridge.name,
-            delivery=lease.id,
-            attempt=lease.attempt,
-            reason=str(error),
-        )
-        if isinstance(decision, GiveUp):
-            return self._bury(lease, decision.reason)
-        is_waiting = isinstance(error, NotThere) or (is_down and not isinstance(error, RateLimited))
-        state = State.WAITING if is_waiting else State.QUEUED
-        return self._put_off(lease, decision, error, state)
-
-    def _put_off(self, lease: Lease, decision: TryAgain, error: GatewayError, state: State) -> Settled:
-        now_ms = self._clock.now_ms()
-        retry = Retry(
-            id=lease.id,
-            at_ms=now_ms + round(decision.after_s * 1000),
-            counted=decision.counted,
-            fresh_key=decision.fresh_key,
-        )
-        change = Change(
-            id=lease.id,
-            state=state,
-            reason=str(error),
-            generation=lease.generation + decision.fresh_key,
-            at_ms=now_ms,
-        )
-        return Settled(outcome=retry, change=change)
-
-    def give_back(self, lease: Lease, *, after_s: float = 0.0) -> Settled:
-        """Return what gives a lease back unsent."""
-        at_ms = self._clock.now_ms() + round(after_s * 1000)
-        return Settled(outcome=Retry(id=lease.id, at_ms=at_ms, counted=False), change=None)
-
-    def _folded(self, lease: Lease, reason: str) -> Settled:
-        change = Change(id=lease.id, state=State.FOLDED, reason=reason, at_ms=self._clock.now_ms())
-        return Settled(outcome=Done(id=lease.id), change=change)
-
-    def _bury(self, lease: Lease, reason: str) -> Settled:
-        ident = lease.id
-        change = Change(id=ident, state=State.FAILED, reason=reason, at_ms=self._clock.now_ms())
-        return Settled(outcome=Buried(id=ident, reason=reason), change=change)
-
-    def cancelled(self, ident: DeliveryId) -> Change:
-        """Return the change for a part that is not sent any more."""
-        return Change(
-            id=ident,
-            state=State.CANCELLED,
-            reason="an earlier part failed",
-            at_ms=self._clock.now_ms(),
-            only_from=PENDING,
-        )
+        return self.outcomes.sent(lease, receipt)
 
     async def cancel_later_parts(self, message: MessageId, to: Address, part: int, parts: int) -> None:
         """Take the parts after this one off the queue; those leased now are dropped before they are sent."""
         later = [delivery_id(message, to, number) for number in range(part + 1, parts + 1)]
         with suppress(OutboxError):
             await self._outbox.cancel(self.bridge.name, later)
-        await self.record([self.cancelled(ident) for ident in later])
+        await self.record([self.outcomes.cancelled(ident) for ident in later])
