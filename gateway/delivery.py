@@ -175,7 +175,9 @@ class Shift:
         self._put_by(settled)
         if isinstance(settled.outcome, Buried) and delivery.part < delivery.parts:
             broken.add(delivery.message.id)
-            await self._sender.cancel_later_parts(delivery.message.id, delivery.to, delivery.part, delivery.parts)
+            await self._sender.settling.cancel_later_parts(
+                delivery.message.id, delivery.to, delivery.part, delivery.parts
+            )
         return not isinstance(settled.outcome, Retry)
 
     def _put_by(self, settled: Settled) -> None:
@@ -192,9 +194,9 @@ class Shift:
             if not batch:
                 continue
             batch = [self._sender.outcomes.as_of_now(settled) for settled in batch]
-            await self._sender.record([settled.change for settled in batch if settled.change is not None])
+            await self._sender.settling.record([settled.change for settled in batch if settled.change is not None])
             batch = [self._sender.outcomes.as_of_now(settled) for settled in batch]  # the disk may have taken hours
-            await self._sender.settle(self.fence, [settled.outcome for settled in batch])
+            await self._sender.settling.settle(self.fence, [settled.outcome for settled in batch])
             self._sender.end([settled.outcome.id for settled in batch])
             async with self._flushed:
                 self._flushed_count += len(batch)

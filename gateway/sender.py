@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Hop 5: send one lease under its key, and say what became of it."""
+"""Hop 5: lease what is due, and send it under its key. What became of it, others decide and tell."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from functools import partial
 
 import structlog
 
-from gateway.backoff import Policy, TryAgain, delays
+from gateway.backoff import Policy, TryAgain
 from gateway.counterparts import AboutFolded, resolve
 from gateway.elsewhere import Bookmark, adopt
 from gateway.folding import Folding
@@ -31,24 +31,20 @@ from gateway.model import (
     Delivery,
     DeliveryId,
     Foresees,
-    GatewayError,
     JournalError,
     Message,
-    MessageId,
     OutboxError,
     Rejected,
     State,
     Unconfirmed,
-    delivery_id,
     key_of,
     message_id,
 )
-from gateway.outbox.outbox import Fence, Lease, Outbox, Outcome
+from gateway.outbox.outbox import Fence, Lease, Outbox
 from gateway.outcomes import Outcomes, Settled
-from gateway.patience import until_answered
 from gateway.recollection import Recollection
 from gateway.reports import Reports
-from gateway.steps import epoch_ms, moved, moved_change, set_since
+from gateway.settling import Settling
 from gateway.unanswered import Unanswered
 
 log = structlog.get_logger()
@@ -97,7 +93,6 @@ class Sender:
         self._outbox = outbox
         self._clock = clock
         self._observer = observer
-        self._random = random
         self.fresh = Fresh()
         self.lookup = Lookup(
             journal, self.fresh, learn=self._recollection.learn, adopt=partial(adopt, journal) if shared else None
@@ -111,6 +106,9 @@ class Sender:
         self.gate.opened = self.look_again
         self._owes_due = False
         self.outcomes = Outcomes(bridge.name, clock, policy=policy, random=random, observer=observer)
+        self.settling = Settling(
+            bridge.name, journal, outbox, clock=clock, random=random, observer=observer, outcomes=self.outcomes
+        )
         self.holding = Holding(
             bridge.name,
             link,
@@ -129,10 +127,12 @@ class Sender:
             random=random,
             is_direct=is_direct,
             changed=lambda change: observer.changed(bridge.name, change),
-            give_up=self._give_up,
+            give_up=self.settling.give_up,
             refused=self.gate.refused_late,
         )
-        self.unanswered = Unanswered(bridge, journal, outbox, clock=clock, is_direct=is_direct, give_up=self._give_up)
+        self.unanswered = Unanswered(
+            bridge, journal, outbox, clock=clock, is_direct=is_direct, give_up=self.settling.give_up
+        )
 
     def wake(self) -> None:
         """Say that something new is queued."""
@@ -196,7 +196,7 @@ class Sender:
             except TimeoutError:
                 # Meanwhile let expire what does.
                 leases, _ = await self.claim(fence, EXPIRE_LIMIT, run=1)
-                await self.settle(fence, [self.outcomes.give_back(lease).outcome for lease in leases])
+                await self.settling.settle(fence, [self.outcomes.give_back(lease).outcome for lease in leases])
                 continue
             await self._tell_due()
             return
@@ -256,52 +256,6 @@ class Sender:
         also = None if foreseen.native_id is None else message_id(foreseen.native_id)
         return replace(begun, remote_id=foreseen.remote_id, also=also)
 
-    async def record(self, changes: Sequence[Change]) -> None:
-        """Journal what became of deliveries, however long the disk makes us wait."""
-        epoch, said = epoch_ms(self._clock), False
-
-        async def tell() -> None:
-            by_ms = set_since(self._clock, epoch)
-            await self._journal.record([moved_change(change, by_ms) for change in changes])
-
-        def postponed(error: GatewayError) -> None:
-            nonlocal said
-            if not said:
-                log.error("receipt_postponed", destination=self.bridge.name, reason=str(error))
-            said = True
-
-        pauses = delays(self._random, first_s=0.1, longest_s=5.0)
-        await until_answered(tell, away=JournalError, clock=self._clock, pauses=pauses, postponed=postponed)
-        for change in changes:
-            self._observer.changed(self.bridge.name, change)
-
-    async def settle(self, fence: Fence, outcomes: Sequence[Outcome]) -> None:
-        """Tell the queue, however long it is away; LeaseLost when it is another's by then."""
-        epoch = epoch_ms(self._clock)
-
-        async def tell() -> None:
-            by_ms = set_since(self._clock, epoch)
-            told = [moved(outcome, by_ms) for outcome in outcomes]
-            await self._outbox.settle(fence, told, now_ms=self._clock.now_ms())
-
-        await until_answered(
-            tell,
-            away=OutboxError,
-            clock=self._clock,
-            pauses=delays(self._random, first_s=0.05, longest_s=1.0),
-            postponed=lambda error: log.debug("settle_postponed", destination=self.bridge.name, reason=str(error)),
-        )
-
-    async def _give_up(self, id: DeliveryId, reason: str) -> None:
-        """Make what was sent a dead letter, and cancel the parts after it."""
-        undelivered = frozenset(State) - {State.DELIVERED}
-        change = Change(id=id, state=State.FAILED, reason=reason, at_ms=self._clock.now_ms(), only_from=undelivered)
-        await self.record([change])
-        found = await self._journal.delivery(id)
-        if found is not None and found.record.part < found.record.parts:
-            record = found.record
-            await self.cancel_later_parts(found.message.id, record.to, record.part, record.parts)
-
     async def send(self, lease: Lease) -> Settled:
         """Send one lease and say what became of it; never raises BridgeError."""
         delivery = lease.delivery
@@ -337,10 +291,3 @@ class Sender:
             )
         self.gate.answered(lease)
         return self.outcomes.sent(lease, receipt)
-
-    async def cancel_later_parts(self, message: MessageId, to: Address, part: int, parts: int) -> None:
-        """Take the parts after this one off the queue; those leased now are dropped before they are sent."""
-        later = [delivery_id(message, to, number) for number in range(part + 1, parts + 1)]
-        with suppress(OutboxError):
-            await self._outbox.cancel(self.bridge.name, later)
-        await self.record([self.outcomes.cancelled(ident) for ident in later])
