@@ -12,11 +12,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
-from urllib.parse import quote
 
 import structlog
 from redis.exceptions import NoScriptError
@@ -41,9 +39,9 @@ from gateway.outbox.outbox import (
     Retry,
     Stored,
 )
+from gateway.outbox.queue_keys import QueueKeys
 from gateway.outbox.queue_time import QueueTime
 from gateway.outbox.records import (
-    LANES,
     LETTERS,
     read_body,
     read_depths,
@@ -61,16 +59,6 @@ from gateway.outbox.scripts import load_scripts
 log = structlog.get_logger()
 
 _CANCELLED_AT_ONCE: Final = 100
-_HASHES = ("skew", "fence", "body", "tries", "stats", "fly", "wait", "dead", "why", "gone", "late")
-
-
-@dataclass(frozen=True, slots=True)
-class _Keys:
-    """A destination's keys, in the order `common.lua` names them."""
-
-    all: tuple[str, ...]
-    stem: str
-    source: str
 
 
 class RedisOutbox:
@@ -94,12 +82,10 @@ class RedisOutbox:
         self._server = server
         self._password_file = password_file
         self._way = Way.PLAIN
-        self._shared = shared
-        self._tag = f"xb:{{{quote(community, safe='')}}}:"
+        self._keys = QueueKeys(community, shared=shared)
         self._quota = quota or Quota()
         self._scripts = load_scripts()
         self._time = QueueTime(now_ms, shared=shared, anchor=self._anchor)
-        self._keys: dict[str, _Keys] = {}
         self._expired: dict[Fence, list[str]] = {}
         self._overdue: dict[Fence, list[str]] = {}
         self._client: Client | None = None
@@ -111,7 +97,7 @@ class RedisOutbox:
     async def __aenter__(self) -> Self:
         server = self._server
         if isinstance(server, str):
-            self._client = connect(server, key=f"{self._tag}skew", password_file=self._password_file)
+            self._client = connect(server, key=self._keys.skew, password_file=self._password_file)
             self._way = read(server).way
         else:
             self._client = server()
@@ -140,7 +126,7 @@ class RedisOutbox:
 
     async def cursor(self, destination: BridgeName, source: str) -> int:
         """See `Outbox.cursor`."""
-        return int(await self._command("GET", self._source_key(destination, source)) or 0)
+        return int(await self._command("GET", self._keys.source(destination, source)) or 0)
 
     async def put(
         self, destination: BridgeName, source: str, *, after: int, upto: int, deliveries: Sequence[Delivery]
@@ -150,7 +136,7 @@ class RedisOutbox:
         args: list[Any] = [after, upto, self._quota.deliveries, self._quota.size_bytes]
         for delivery in deliveries:
             args += (delivery.id, write_body(delivery, self._time.skew))
-        verdict, first, *rest = await self._run("put", destination, *args, extra=self._source_key(destination, source))
+        verdict, first, *rest = await self._run("put", destination, *args, extra=self._keys.source(destination, source))
         if verdict == 1:
             return Gap(cursor=first)
         if verdict == 2:  # noqa: PLR2004 - the three verdicts are named in put.lua
@@ -288,13 +274,13 @@ class RedisOutbox:
         self._time.shift(delta_ms)
 
     async def _anchor(self) -> Any:
-        return await self._evaluate("anchor", (f"{self._tag}skew",), ())
+        return await self._evaluate("anchor", (self._keys.skew,), ())
 
     async def _fenced(self, name: str, fence: Fence, *args: Any) -> Any:
         return await self._run(name, fence.destination, fence.owner, fence.epoch, *args)
 
     async def _run(self, name: str, destination: str, *args: Any, extra: str | None = None) -> Any:
-        keys = self._keys_of(destination)
+        keys = self._keys.of(destination)
         return await self._evaluate(name, (*keys.all, extra) if extra else keys.all, (keys.stem, *args))
 
     async def _evaluate(self, name: str, keys: tuple[str, ...], args: tuple[Any, ...]) -> Any:
@@ -326,19 +312,6 @@ class RedisOutbox:
         if self._client is None:
             raise StoreUnavailable("the queue is closed")
         return self._client
-
-    def _keys_of(self, destination: str) -> _Keys:
-        if destination not in self._keys:
-            name = quote(destination, safe="")
-            own = tuple(f"{self._tag}{kind}:{name}" for kind in _HASHES[1:])
-            ready = tuple(f"{self._tag}rdy:{name}:{lane}" for lane in range(len(LANES)))
-            past = tuple(f"{self._tag}{kind}:{name}" for kind in ("lately", "before")) if self._shared else ()
-            keys = (f"{self._tag}skew", *own, *ready, *past)
-            self._keys[destination] = _Keys(keys, f"{self._tag}q:{name}:", name)
-        return self._keys[destination]
-
-    def _source_key(self, destination: str, source: str) -> str:
-        return f"{self._tag}src:{quote(source, safe='')}:{quote(destination, safe='')}"
 
     def _say_unreadable(self, destination: str, count: int) -> None:
         if count:

@@ -164,7 +164,7 @@ async def test_a_lease_that_an_earlier_release_took_by_a_clock_far_ahead_does_no
     community = uuid.uuid4().hex
     async with Box(valkey, community, today_ms(), "old name") as before:
         await before.acquire()
-        await before.outbox._command("DEL", f"{before.outbox._tag}skew")  # it told nobody the time
+        await before.outbox._command("DEL", f"{before.outbox._keys.tag}skew")  # it told nobody the time
     async with Box(valkey, community, IN_1970_MS, "new name") as box:
         assert await box.acquire() is not None
 
@@ -223,7 +223,7 @@ async def test_a_queue_whose_times_an_earlier_release_shifted_is_read_and_writte
     community = uuid.uuid4().hex
     now_ms = today_ms()
     async with Box(valkey, community, now_ms) as box:
-        await box.outbox._command("HSET", f"{box.outbox._tag}skew", "ms", LEAP_MS, "token", "t")
+        await box.outbox._command("HSET", f"{box.outbox._keys.tag}skew", "ms", LEAP_MS, "token", "t")
         first = delivery(1, received_ms=now_ms, expires_ms=now_ms + HOUR_MS)
         await box.put(first)
         await box.acquire()
