@@ -3,7 +3,7 @@
 
 Nothing is retried here: every call is idempotent, and the caller knows how long to wait.
 
-The queue has a time of its own, which only goes on. Where our clock differs from it is kept here and
+The queue has a time of its own, which only goes on. What our clock differs by (see `queue_time`) is
 taken off before the server is asked: a clock that is set moves nothing there, and gateways whose clocks
 differ share a queue.
 """
@@ -20,35 +20,31 @@ import structlog
 from redis.exceptions import NoScriptError
 
 from gateway.model import BridgeName, Delivery, DeliveryId, ResumePoint, State, StoreUnavailable
-from gateway.outbox.codec import UnreadableEnvelope
 from gateway.outbox.outbox import (
     EXPIRED_PER_CLAIM,
     NONE_AT_HAND,
-    Buried,
     Claimed,
     Depth,
-    Done,
     Fate,
     Fence,
     Full,
     Gap,
     Holder,
-    Lease,
     Outcome,
     Quota,
-    Retry,
     Stored,
 )
 from gateway.outbox.queue_keys import QueueKeys
 from gateway.outbox.queue_time import QueueTime
 from gateway.outbox.records import (
     LETTERS,
-    read_body,
     read_depths,
     read_fates,
+    read_ids,
+    read_leases,
     read_pairs,
-    read_tries,
     write_body,
+    write_outcome,
 )
 from gateway.outbox.redis_client import Client, connect
 from gateway.outbox.redis_errors import CAUGHT, outbox_error
@@ -196,7 +192,7 @@ class RedisOutbox:
         answer = await self._fenced("claim", fence, now, visible_ms, limit, run, EXPIRED_PER_CLAIM, *got)
         skew, next_due, lost, flat, gone = answer
         skew += self._time.skew
-        leases, unreadable = _read_leases(flat, skew, now_ms + visible_ms, at_hand)
+        leases, unreadable = read_leases(flat, skew, now_ms + visible_ms, at_hand)
         expired = list(read_pairs(gone, skew))
         self._expired[fence] = [id_ for id_, _ in expired]
         readable = tuple(delivery for _, delivery in expired if delivery is not None)
@@ -211,7 +207,7 @@ class RedisOutbox:
     async def settle(self, fence: Fence, outcomes: Sequence[Outcome], *, now_ms: int) -> None:
         """See `Outbox.settle`."""
         if outcomes:
-            told = [_outcome_arg(outcome, self._time.skew) for outcome in outcomes]
+            told = [write_outcome(outcome, self._time.skew) for outcome in outcomes]
             await self._settle(fence, told, now_ms)
 
     async def _settle(self, fence: Fence, outcomes: Iterable[str], now_ms: int) -> None:
@@ -240,7 +236,7 @@ class RedisOutbox:
         """See `Outbox.cancel`. In slices: each id may cost a walk through its conversation."""
         taken: tuple[DeliveryId, ...] = ()
         for start in range(0, len(ids), _CANCELLED_AT_ONCE):
-            taken += _ids(await self._run("cancel", destination, *ids[start : start + _CANCELLED_AT_ONCE]))
+            taken += read_ids(await self._run("cancel", destination, *ids[start : start + _CANCELLED_AT_ONCE]))
         return taken
 
     async def redrive(
@@ -248,11 +244,11 @@ class RedisOutbox:
     ) -> tuple[DeliveryId, ...]:
         """See `Outbox.redrive`."""
         await self._time.agree()
-        return _ids(await self._run("redrive", destination, now_ms - self._time.skew, *ids))
+        return read_ids(await self._run("redrive", destination, now_ms - self._time.skew, *ids))
 
     async def drop(self, destination: BridgeName, ids: Sequence[DeliveryId]) -> tuple[DeliveryId, ...]:
         """See `Outbox.drop`."""
-        return _ids(await self._run("drop", destination, *ids))
+        return read_ids(await self._run("drop", destination, *ids))
 
     async def due_now(self, destination: BridgeName, conversation: str | None = None, *, now_ms: int) -> None:
         """See `Outbox.due_now`."""
@@ -317,35 +313,3 @@ class RedisOutbox:
         if count:
             self.unreadable += count
             log.error("queue_entries_unreadable", bridge=destination, count=count)
-
-
-def _ids(answer: Sequence[bytes]) -> tuple[DeliveryId, ...]:
-    return tuple(DeliveryId(id_.decode()) for id_ in answer)
-
-
-def _read_leases(
-    flat: Sequence[bytes], skew: int, until_ms: int, at_hand: Mapping[DeliveryId, Delivery]
-) -> tuple[tuple[Lease, ...], list[DeliveryId]]:
-    leases, unreadable = [], []
-    for raw, tries, body in zip(flat[::3], flat[1::3], flat[2::3], strict=True):
-        id_ = DeliveryId(raw.decode())
-        attempts, generation = read_tries(tries) if tries else (0, 0)
-        try:
-            delivery = at_hand.get(id_) or read_body(body, skew)
-        except UnreadableEnvelope:
-            unreadable.append(id_)
-            continue
-        leases.append(Lease(id=id_, delivery=delivery, attempt=attempts + 1, generation=generation, until_ms=until_ms))
-    return tuple(leases), unreadable
-
-
-def _outcome_arg(outcome: Outcome, skew: int) -> str:
-    match outcome:
-        case Done(awaiting_until_ms=None):
-            return f"d;{outcome.id};{outcome.remote_id or ''}"
-        case Done(awaiting_until_ms=until_ms):
-            return f"w;{outcome.id};{(until_ms or 0) - skew};{outcome.remote_id or ''}"
-        case Retry():
-            return f"r;{outcome.id};{outcome.at_ms - skew};{'c' * outcome.counted}{'f' * outcome.fresh_key}"
-        case Buried():
-            return f"x;{outcome.id};{outcome.reason}"
