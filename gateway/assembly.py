@@ -14,10 +14,11 @@ from gateway.backoff import Policy
 from gateway.config import BridgeSettings, Settings
 from gateway.delivery import run_of
 from gateway.digest import Digests
+from gateway.drain import Drain
 from gateway.elsewhere import Bookmark, Elsewhere
 from gateway.emergency import Triage
 from gateway.folding import Folding
-from gateway.intake import Drain, Intake, Planner
+from gateway.intake import Intake
 from gateway.journal import Journal
 from gateway.link import Link
 from gateway.model import (
@@ -35,6 +36,7 @@ from gateway.model import (
     SenderId,
 )
 from gateway.outbox.outbox import Outbox
+from gateway.planning import Planner
 from gateway.reflections import Reflections
 from gateway.registry import Registry
 from gateway.routing import RoutingTable
@@ -166,7 +168,7 @@ class Assembly:
             is_direct=planner.is_direct,
             shared=self.shared,
         )
-        sender.taken_by_another = turn.lost
+        sender.holding.taken_by_another = turn.lost
         if planner.table.folds(bridge.name):
             sender.folding = Folding(
                 bridge.name,

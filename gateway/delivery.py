@@ -14,10 +14,12 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from gateway.holding import LEASE_MS
 from gateway.lookup import Known
 from gateway.model import Bridge, Edit, JournalError, Lane, LeaseLost, Message, OutboxError, Reaction, Redaction
 from gateway.outbox.outbox import Buried, Done, Fence, Lease, Retry
-from gateway.sender import JOURNAL_AGAIN_S, LEASE_MS, POLL_S, Sender, Settled
+from gateway.outcomes import Settled
+from gateway.sender import JOURNAL_AGAIN_S, POLL_S, Sender
 
 log = structlog.get_logger()
 
@@ -36,7 +38,7 @@ def run_of(bridge: Bridge) -> int:
 async def deliver(sender: Sender) -> None:
     """Deliver for ever: hold the destination's lease, work it, stand by when another has it."""
     while True:
-        shift = Shift(sender, await sender.acquire())
+        shift = Shift(sender, await sender.holding.acquire())
         sender.holds = True
         try:
             await shift.work()
@@ -45,7 +47,7 @@ async def deliver(sender: Sender) -> None:
         finally:
             sender.holds = False
             sender.end_all()
-            await sender.resign(shift.fence)
+            await sender.holding.resign(shift.fence)
         if (task := asyncio.current_task()) and task.cancelling():
             # A group that is ending already for a lost lease drops a cancellation that comes meanwhile.
             raise asyncio.CancelledError
@@ -73,7 +75,7 @@ class Shift:
             group.create_task(self._renew(), name=f"renew {name}")
             group.create_task(self._flush(), name=f"settle {name}")
             group.create_task(self._watch_awaiting(), name=f"awaiting {name}")
-            group.create_task(self._sender.watch_unanswered(), name=f"unanswered {name}")
+            group.create_task(self._sender.unanswered.watch(), name=f"unanswered {name}")
             group.create_task(self._sender.reports.run(lambda: self.fence), name=f"reports {name}")
             if self._sender.bookmark is not None:
                 group.create_task(self._sender.bookmark.run(lambda: self.fence), name=f"bookmark {name}")
@@ -82,7 +84,7 @@ class Shift:
     async def _renew(self) -> None:
         while True:
             await asyncio.sleep(LEASE_MS / 3000)
-            await self._sender.renew(self.fence)
+            await self._sender.holding.renew(self.fence)
 
     async def _claim(self, group: asyncio.TaskGroup) -> None:
         width = max(1, self._sender.bridge.capabilities.in_flight)
@@ -117,7 +119,7 @@ class Shift:
         while self._active:
             await self._sender.rest(POLL_S)
         await self._all_flushed()
-        self.fence = await self._sender.acquire()
+        self.fence = await self._sender.holding.acquire()
 
     async def _send_run(self, run: Sequence[Lease], known: Known, puts: int) -> None:
         """Send a run in order. `puts`: how much had been queued when it was claimed."""
@@ -135,7 +137,7 @@ class Shift:
                     return
         except JournalError as error:
             log.debug("send_postponed", destination=self._sender.bridge.name, reason=str(error))
-            self._put_by(self._sender.give_back(lease, after_s=JOURNAL_AGAIN_S))
+            self._put_by(self._sender.outcomes.give_back(lease, after_s=JOURNAL_AGAIN_S))
         finally:
             self._active -= 1
             self._behind |= len(run) >= RUN or puts != self._sender.put_count
@@ -154,7 +156,7 @@ class Shift:
         if _refers(claimed.delivery.message):
             # What it refers to may have been sent a moment ago: its receipt must be in the journal.
             await self._all_flushed()
-        await self._sender.assure(self.fence)
+        await self._sender.holding.assure(self.fence)
         lease = await self._sender.lookup.latest(claimed, known)
         if lease is None:
             # Sent before the queue forgot that it was, or taken back, or said otherwise.
@@ -162,10 +164,10 @@ class Shift:
             return True
         delivery = lease.delivery
         if delivery.message.id in broken:
-            self._put_by(Settled(outcome=Done(id=lease.id), change=self._sender.cancelled(lease.id)))
+            self._put_by(Settled(outcome=Done(id=lease.id), change=self._sender.outcomes.cancelled(lease.id)))
             return True
         if must_end(lease):
-            self._put_by(self._sender.give_back(lease))
+            self._put_by(self._sender.outcomes.give_back(lease))
             return False
         self._sender.begin([lease])
         self._sender.reports.begin(lease.id)
@@ -173,11 +175,13 @@ class Shift:
         self._put_by(settled)
         if isinstance(settled.outcome, Buried) and delivery.part < delivery.parts:
             broken.add(delivery.message.id)
-            await self._sender.cancel_later_parts(delivery.message.id, delivery.to, delivery.part, delivery.parts)
+            await self._sender.settling.cancel_later_parts(
+                delivery.message.id, delivery.to, delivery.part, delivery.parts
+            )
         return not isinstance(settled.outcome, Retry)
 
     def _put_by(self, settled: Settled) -> None:
-        self._settled.append(self._sender.as_of_now(settled))
+        self._settled.append(self._sender.outcomes.as_of_now(settled))
         self._put_count += 1
         self._news.set()
 
@@ -189,10 +193,10 @@ class Shift:
             behind, self._behind = self._behind, False
             if not batch:
                 continue
-            batch = [self._sender.as_of_now(settled) for settled in batch]
-            await self._sender.record([settled.change for settled in batch if settled.change is not None])
-            batch = [self._sender.as_of_now(settled) for settled in batch]  # the disk may have taken hours
-            await self._sender.settle(self.fence, [settled.outcome for settled in batch])
+            batch = [self._sender.outcomes.as_of_now(settled) for settled in batch]
+            await self._sender.settling.record([settled.change for settled in batch if settled.change is not None])
+            batch = [self._sender.outcomes.as_of_now(settled) for settled in batch]  # the disk may have taken hours
+            await self._sender.settling.settle(self.fence, [settled.outcome for settled in batch])
             self._sender.end([settled.outcome.id for settled in batch])
             async with self._flushed:
                 self._flushed_count += len(batch)
@@ -214,7 +218,7 @@ class Shift:
         while True:
             await asyncio.sleep(OVERDUE_EVERY_S)
             try:
-                await self._sender.overdue(self.fence)
+                await self._sender.unanswered.overdue(self.fence)
             except LeaseLost:
                 raise
             except (OutboxError, JournalError) as error:

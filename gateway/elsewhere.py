@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from gateway.intake import Drain
+from gateway.drain import Drain
 from gateway.journal import Change, Journal, Seen, Standing
 from gateway.model import (
     PENDING,

@@ -11,7 +11,8 @@ from typing import Protocol
 
 import structlog
 
-from gateway.intake import Drain, Intake
+from gateway.drain import Drain
+from gateway.intake import Intake
 from gateway.journal import Journal
 from gateway.model import Clock, JournalError, OutboxError, StoreRefused
 from gateway.notify import Notifier
@@ -158,7 +159,7 @@ class Health:
         left_ms, said = step_ms, False
         while True:
             try:
-                await self._journal.shift(left_ms)
+                await self._journal.upkeep.shift(left_ms)
             except JournalError as error:
                 left_ms = 0
                 if not said:
@@ -199,7 +200,7 @@ class Health:
         """Return why it can't be written; empty if it can."""
         refused = self._intake.trouble
         try:
-            await self._journal.prune()
+            await self._journal.upkeep.prune()
         except JournalError as error:
             return str(error)
         if self._intake.trouble == refused:

@@ -15,7 +15,6 @@ from typing import Any
 
 import structlog
 
-from gateway.intake import Plan
 from gateway.journal import Change, Journal, MessageRecord
 from gateway.link import Link
 from gateway.mirror import Mirror
@@ -31,6 +30,7 @@ from gateway.model import (
     Showing,
     State,
 )
+from gateway.planning import Plan
 from gateway.progress import lately, progress_of
 from gateway.routing import RoutingTable
 

@@ -19,7 +19,6 @@ from gateway.model import (
     Clock,
     DeliveryId,
     JournalError,
-    LeaseLost,
     OutboxError,
     PermanentError,
     Report,
@@ -28,6 +27,7 @@ from gateway.model import (
     parse_key,
 )
 from gateway.outbox.outbox import Fence, Outbox
+from gateway.patience import until_answered
 
 log = structlog.get_logger()
 
@@ -149,12 +149,10 @@ class Reports:
 
     async def _insist(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Ask until there is an answer, however long a store is away; LeaseLost ends it."""
-        pauses = delays(self._random, first_s=0.1, longest_s=2.0)
-        while True:
-            try:
-                return await ask()
-            except LeaseLost:
-                raise
-            except (OutboxError, JournalError) as error:
-                log.debug("report_postponed", destination=self._destination, reason=str(error))
-                await self._clock.sleep(next(pauses))
+        return await until_answered(
+            ask,
+            away=(OutboxError, JournalError),
+            clock=self._clock,
+            pauses=delays(self._random, first_s=0.1, longest_s=2.0),
+            postponed=lambda error: log.debug("report_postponed", destination=self._destination, reason=str(error)),
+        )

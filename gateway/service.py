@@ -8,14 +8,9 @@ error, instead of leaving a server that answers 200 with nothing behind it.
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import gc
-import os
 import random
-import signal
-import sys
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import AsyncExitStack, contextmanager, suppress
+from collections.abc import Coroutine, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +21,7 @@ from gateway.clock import SystemClock
 from gateway.config import Settings
 from gateway.cutoff import CutOff
 from gateway.delivery import deliver
-from gateway.directories import private_directory, unusable
+from gateway.directories import unusable
 from gateway.health import Health
 from gateway.journal import Journal, Retention
 from gateway.metrics import Metrics
@@ -37,6 +32,7 @@ from gateway.outages import Outages
 from gateway.outbox.embedded import EmbeddedServer
 from gateway.outbox.outbox import Quota
 from gateway.outbox.redis import RedisOutbox
+from gateway.process import alone, keep_what_is_loaded, share_the_interpreter, signals
 from gateway.registry import Registry
 from gateway.servers import Servers
 from gateway.status import EventHub, StoreState
@@ -44,7 +40,6 @@ from gateway.tally import Tally
 
 log = structlog.get_logger()
 
-SWITCH_S = 0.0005
 SERVER_AGAIN_S = 5.0
 """How often an embedded server that was refused is tried again: the mend may be made meanwhile."""
 SERVERS_WITHIN_S = 5.0
@@ -72,9 +67,9 @@ async def serve(settings: Settings, *, registry: Registry, stop: asyncio.Event |
     """Run the gateway until `stop` (or a signal); raise what ended it if it wasn't that."""
     stop = stop or asyncio.Event()
     share_the_interpreter()
-    with _signals(stop.set), CutOff() as cut_off:
+    with signals(stop.set), CutOff() as cut_off:
         async with AsyncExitStack() as stack:
-            stack.enter_context(_alone(settings.gateway.data_dir))
+            stack.enter_context(alone(settings.gateway.data_dir))
             try:
                 gateway = await _open(settings, registry, stack)
             except OSError as error:
@@ -278,49 +273,3 @@ def _embedded(settings: Settings) -> EmbeddedServer | None:
 def _retention(settings: Settings) -> Retention:
     kept = settings.journal
     return Retention(age_s=kept.age_s, rows=kept.rows, size_bytes=kept.size_bytes)
-
-
-def share_the_interpreter() -> None:
-    """Let the journal's threads and a busy loop take turns every half millisecond, not every five."""
-    sys.setswitchinterval(SWITCH_S)
-
-
-def keep_what_is_loaded() -> None:
-    """Spare the garbage collector what start-up has made: it stays, and going through it costs pauses."""
-    gc.collect()
-    gc.freeze()
-
-
-@contextmanager
-def _alone(data_dir: Path) -> Iterator[None]:
-    """Make the data directory ours: two gateways in one would each journal half."""
-    private_directory(data_dir, "data_dir")
-    path = data_dir / "lock"
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise unusable("data directory's lock", path, error, "data_dir") from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise GatewayError(
-                f"another gateway runs in {data_dir}: stop it, or give this one its own data_dir"
-            ) from error
-        yield
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _signals(stop: Callable[[], None]) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
-    wanted = (signal.SIGINT, signal.SIGTERM)
-    with suppress(NotImplementedError, RuntimeError):
-        for number in wanted:
-            loop.add_signal_handler(number, stop)
-    try:
-        yield
-    finally:
-        for number in wanted:
-            loop.remove_signal_handler(number)

@@ -11,11 +11,18 @@ from gateway.model import NEVER_SET_MS, Clock, Delivery, Message
 from gateway.outbox.outbox import Buried, Done, Outcome, Retry
 
 NEAR_MS = 1000
+ROUNDING_MS = 2
 
 
 def epoch_ms(clock: Clock) -> int:
     """Return what this clock showed when its `monotonic` was 0: changes by a step, and by nothing else."""
     return clock.now_ms() - round(clock.monotonic() * 1000)
+
+
+def set_since(clock: Clock, epoch: int) -> int:
+    """Return by how much the clock was set since it had this epoch."""
+    by_ms = epoch_ms(clock) - epoch
+    return by_ms if abs(by_ms) > ROUNDING_MS else 0
 
 
 def moved(outcome: Outcome, by_ms: int) -> Outcome:

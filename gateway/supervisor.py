@@ -22,6 +22,7 @@ from gateway.model import (
     Report,
     TransientError,
 )
+from gateway.patience import until_answered
 from gateway.turn import Superseded, Turn
 
 log = structlog.get_logger()
@@ -98,15 +99,13 @@ class Supervisor:
 
     async def _store(self, message: Message) -> None:
         """Return when the message is on the disk; until then the source is neither answered nor asked."""
-        pauses = delays(self._random, first_s=0.1, longest_s=5.0)
-        while True:
-            try:
-                await self._intake.accept(message)
-            except JournalError as error:
-                log.debug("accept_postponed", bridge=self._bridge.name, reason=str(error))
-                await self._clock.sleep(next(pauses))
-                continue
-            return
+        await until_answered(
+            lambda: self._intake.accept(message),
+            away=JournalError,
+            clock=self._clock,
+            pauses=delays(self._random, first_s=0.1, longest_s=5.0),
+            postponed=lambda error: log.debug("accept_postponed", bridge=self._bridge.name, reason=str(error)),
+        )
 
     def _say(self, state: LinkState, reason: str) -> None:
         if self._link.set(state, reason, self._clock.now_ms()):

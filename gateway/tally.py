@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
-from gateway.intake import Plan
 from gateway.journal import Change
 from gateway.link import Link
 from gateway.metrics import Metrics
 from gateway.model import BridgeName, Message
+from gateway.planning import Plan
 from gateway.status import Event, EventHub
 
 MOST_KINDS = 200

@@ -35,10 +35,11 @@ from gateway.journal.records import (
     Standing,
 )
 from gateway.journal.reserve import Reserve
-from gateway.journal.retention import Room, Shift
+from gateway.journal.retention import Room
 from gateway.journal.revisions import Revisions
 from gateway.journal.rows import PLACES, change_row, new_delivery, new_message
 from gateway.journal.store import Store
+from gateway.journal.upkeep import Upkeep
 from gateway.journal.writer import Writer
 from gateway.model import (
     Address,
@@ -81,28 +82,24 @@ class Journal:
         """What people ask that takes a longer look."""
         self.outages: OutageLog
         """What was away, when and why."""
-        self._aging: Aging
-        self._shifts: list[Shift] = []
-        self._era = 0
-        """How often the clock was set since the file was opened."""
         self.revisions: Revisions
         """What changes deliveries that have not left."""
-        self._first = 0
-        self._opened_ms = 0
+        self.upkeep: Upkeep
+        """What forgets the old, and follows a clock that was set."""
 
     async def __aenter__(self) -> Self:
         """Open it; a damaged file is moved aside, never deleted, and a new one begun."""
         self.was_cut_off = await asyncio.to_thread(self._path.with_name(f"{self._path.name}-wal").exists)
         self._store, reading = await asyncio.to_thread(self._open)
-        self._first = self._store.head
-        self._opened_ms = self._clock.now_ms()
-        self._aging = Aging(self._clock, self._store.pruned_ms)
+        opened_ms = self._clock.now_ms()
+        aging = Aging(self._clock, self._store.pruned_ms)
         room = Room(self._store, self._retention, self._reserve)
-        self._writer = Writer(self._store, room, self._aging.now_ms, partial(suspect, self._path))
+        self._writer = Writer(self._store, room, aging.now_ms, partial(suspect, self._path))
         self._reader = Reader(reading)
         self.overview = Overview(self._reader, lambda: self._writer.head, self._clock.monotonic)
         self.outages = OutageLog(self._writer, self._reader, self._clock)
         self.revisions = Revisions(self._writer, self._reader, self._clock)
+        self.upkeep = Upkeep(self._store, self._writer, aging, opened_ms=opened_ms)
         return self
 
     def _open(self) -> tuple[Store, sqlite3.Connection]:
@@ -146,6 +143,10 @@ class Journal:
         """How many noted changes were dropped since it was opened: the disk was stuck for long."""
         return self._writer.lost
 
+    def slow(self) -> str:
+        """Return in words why what is written takes long; empty while it doesn't."""
+        return self._writer.pace.slow(time.monotonic())
+
     async def head(self) -> int:
         """Return the last sequence that was given out."""
         return self._writer.head
@@ -162,7 +163,7 @@ class Journal:
         """
         if len(deliveries) + len(ended) > PLACES:
             raise JournalError(f"a message may have {PLACES} deliveries, this one has {len(deliveries) + len(ended)}")
-        new = new_message(message, deliveries, ended, self._clock.now_ms(), self._era)
+        new = new_message(message, deliveries, ended, self._clock.now_ms(), self.upkeep.era)
         answer: Accepted | Seen = await self._writer.accept(new)
         return answer
 
@@ -298,67 +299,3 @@ class Journal:
         ask = "SELECT value FROM meta WHERE name = ?"
         row = await self._reader.ask(lambda connection: connection.execute(ask, (f"note:{name}",)).fetchone())
         return row[0] if row else ""
-
-    # Upkeep.
-
-    async def prune(self) -> None:
-        """Forget what retention allows, in steps between which others write. Writes in any case.
-
-        What is old is judged by a clock that has been steady for a day: see `Aging`.
-        JournalError if it can't be written, or is still too full to accept anything.
-        """
-        now_ms = self._aging.now_ms()
-        await self._writer.task(lambda store, _: store.set_meta("pruned_ms", now_ms), durable=True)
-        place = await self._writer.task(lambda _, room: room.forget_old(None, now_ms))
-        while place is not None:
-            place = await self._writer.task(partial(_forget_old, place=place, now_ms=now_ms))
-        after: int | None = 0
-        while after is not None:
-            after = await self._writer.task(partial(_forget_beyond, after=after, now_ms=now_ms))
-        if full := await self._writer.task(lambda _, room: room.full(now_ms)):
-            raise JournalError(full)
-
-    def slow(self) -> str:
-        """Return in words why what is written takes long; empty while it doesn't."""
-        return self._writer.pace.slow(time.monotonic())
-
-    async def shift(self, delta_ms: int) -> None:
-        """Follow a wall clock that was set by so much: what was written since opening moves along.
-
-        So does what was written before a clock was ever set. After JournalError call it again with 0, to
-        do what is left of it.
-        """
-        if delta_ms:
-            self._aging.stepped(delta_ms)
-            self._shifts.append(
-                Shift(
-                    self._store,
-                    first=self._first,
-                    opened_ms=self._opened_ms,
-                    delta_ms=delta_ms,
-                    era=self._next_era(),
-                )
-            )
-            self._opened_ms += delta_ms
-        while self._shifts:
-            upto = await self._writer.task(partial(_shift, move=self._shifts[0]))
-            if upto is None:
-                del self._shifts[0]
-            else:
-                self._shifts[0].go_on(upto)
-
-    def _next_era(self) -> int:
-        self._era += 1
-        return self._era
-
-
-def _forget_old(_: Store, room: Room, *, place: tuple[int, int], now_ms: int) -> tuple[int, int] | None:
-    return room.forget_old(place, now_ms)
-
-
-def _forget_beyond(_: Store, room: Room, *, after: int, now_ms: int) -> int | None:
-    return room.forget_beyond(after, now_ms)
-
-
-def _shift(_: Store, __: Room, *, move: Shift) -> int | None:
-    return move.step()

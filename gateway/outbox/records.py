@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the scripts answer, read back. The layout is written in `common.lua`."""
+"""What the scripts are told and answer. The layout is written in `common.lua`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from gateway.model import BridgeName, Delivery, DeliveryId, Lane, State
 from gateway.outbox.codec import UnreadableEnvelope, decode, encode
-from gateway.outbox.outbox import Depth, Fate
+from gateway.outbox.outbox import Buried, Depth, Done, Fate, Lease, Outcome, Retry
 
 LANES = (Lane.EMERGENCY, Lane.NORMAL, Lane.GUEST, Lane.NORMAL, Lane.GUEST)
 """By their digit in the store. The last two are direct chats': new digits, so that older queues stay valid."""
@@ -99,3 +99,38 @@ def read_fates(flat: Sequence[bytes]) -> dict[DeliveryId, Fate]:
         if (state := _STATES.get(letter)) is not None:
             fates[DeliveryId(id_.decode())] = Fate(state=state, detail=detail)
     return fates
+
+
+def read_ids(answer: Sequence[bytes]) -> tuple[DeliveryId, ...]:
+    """Read ids."""
+    return tuple(DeliveryId(id_.decode()) for id_ in answer)
+
+
+def read_leases(
+    flat: Sequence[bytes], skew: int, until_ms: int, at_hand: Mapping[DeliveryId, Delivery]
+) -> tuple[tuple[Lease, ...], list[DeliveryId]]:
+    """Read id, tries, body; and again. Return also the ids of those that can't be read."""
+    leases, unreadable = [], []
+    for raw, tries, body in zip(flat[::3], flat[1::3], flat[2::3], strict=True):
+        id_ = DeliveryId(raw.decode())
+        attempts, generation = read_tries(tries) if tries else (0, 0)
+        try:
+            delivery = at_hand.get(id_) or read_body(body, skew)
+        except UnreadableEnvelope:
+            unreadable.append(id_)
+            continue
+        leases.append(Lease(id=id_, delivery=delivery, attempt=attempts + 1, generation=generation, until_ms=until_ms))
+    return tuple(leases), unreadable
+
+
+def write_outcome(outcome: Outcome, skew: int) -> str:
+    """Return what `settle.lua` is told of an outcome: its times are the queue's, which are ours minus the skew."""
+    match outcome:
+        case Done(awaiting_until_ms=None):
+            return f"d;{outcome.id};{outcome.remote_id or ''}"
+        case Done(awaiting_until_ms=until_ms):
+            return f"w;{outcome.id};{(until_ms or 0) - skew};{outcome.remote_id or ''}"
+        case Retry():
+            return f"r;{outcome.id};{outcome.at_ms - skew};{'c' * outcome.counted}{'f' * outcome.fresh_key}"
+        case Buried():
+            return f"x;{outcome.id};{outcome.reason}"

@@ -3,7 +3,7 @@
 
 Nothing is retried here: every call is idempotent, and the caller knows how long to wait.
 
-The queue has a time of its own, which only goes on. Where our clock differs from it is kept here and
+The queue has a time of its own, which only goes on. What our clock differs by (see `queue_time`) is
 taken off before the server is asked: a clock that is set moves nothing there, and gateways whose clocks
 differ share a queue.
 """
@@ -12,44 +12,39 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
-from urllib.parse import quote
 
 import structlog
 from redis.exceptions import NoScriptError
 
 from gateway.model import BridgeName, Delivery, DeliveryId, ResumePoint, State, StoreUnavailable
-from gateway.outbox.codec import UnreadableEnvelope
 from gateway.outbox.outbox import (
     EXPIRED_PER_CLAIM,
     NONE_AT_HAND,
-    Buried,
     Claimed,
     Depth,
-    Done,
     Fate,
     Fence,
     Full,
     Gap,
     Holder,
-    Lease,
     Outcome,
     Quota,
-    Retry,
     Stored,
 )
+from gateway.outbox.queue_keys import QueueKeys
+from gateway.outbox.queue_time import QueueTime
 from gateway.outbox.records import (
-    LANES,
     LETTERS,
-    read_body,
     read_depths,
     read_fates,
+    read_ids,
+    read_leases,
     read_pairs,
-    read_tries,
     write_body,
+    write_outcome,
 )
 from gateway.outbox.redis_client import Client, connect
 from gateway.outbox.redis_errors import CAUGHT, outbox_error
@@ -60,20 +55,6 @@ from gateway.outbox.scripts import load_scripts
 log = structlog.get_logger()
 
 _CANCELLED_AT_ONCE: Final = 100
-_CATCH_UP_MS: Final = 5000
-"""As far behind another gateway we follow its time; what is more is no drift of clocks."""
-_DRIFT_MS, _MOST_DRIFT_MS = 250, 60_000
-"""Between so much and so much apart from a shared queue's time, our clock has drifted: we follow."""
-_HASHES = ("skew", "fence", "body", "tries", "stats", "fly", "wait", "dead", "why", "gone", "late")
-
-
-@dataclass(frozen=True, slots=True)
-class _Keys:
-    """A destination's keys, in the order `common.lua` names them."""
-
-    all: tuple[str, ...]
-    stem: str
-    source: str
 
 
 class RedisOutbox:
@@ -97,16 +78,10 @@ class RedisOutbox:
         self._server = server
         self._password_file = password_file
         self._way = Way.PLAIN
-        self._shared = shared
-        self._now_ms = now_ms
-        self._skew = 0
-        """Our clock minus the queue's time."""
-        self._agreed = now_ms is None
-        self._agreeing = asyncio.Lock()
-        self._tag = f"xb:{{{quote(community, safe='')}}}:"
+        self._keys = QueueKeys(community, shared=shared)
         self._quota = quota or Quota()
         self._scripts = load_scripts()
-        self._keys: dict[str, _Keys] = {}
+        self._time = QueueTime(now_ms, shared=shared, anchor=self._anchor)
         self._expired: dict[Fence, list[str]] = {}
         self._overdue: dict[Fence, list[str]] = {}
         self._client: Client | None = None
@@ -118,7 +93,7 @@ class RedisOutbox:
     async def __aenter__(self) -> Self:
         server = self._server
         if isinstance(server, str):
-            self._client = connect(server, key=f"{self._tag}skew", password_file=self._password_file)
+            self._client = connect(server, key=self._keys.skew, password_file=self._password_file)
             self._way = read(server).way
         else:
             self._client = server()
@@ -142,22 +117,22 @@ class RedisOutbox:
         except StoreUnavailable:
             await self._open().aclose()  # it opens again: where the Sentinels or the Cluster say by then
             raise
-        await self._keep_step()
+        await self._time.keep_step()
         return self.vetted
 
     async def cursor(self, destination: BridgeName, source: str) -> int:
         """See `Outbox.cursor`."""
-        return int(await self._command("GET", self._source_key(destination, source)) or 0)
+        return int(await self._command("GET", self._keys.source(destination, source)) or 0)
 
     async def put(
         self, destination: BridgeName, source: str, *, after: int, upto: int, deliveries: Sequence[Delivery]
     ) -> Stored | Gap | Full:
         """See `Outbox.put`."""
-        await self._agree_on_time()
+        await self._time.agree()
         args: list[Any] = [after, upto, self._quota.deliveries, self._quota.size_bytes]
         for delivery in deliveries:
-            args += (delivery.id, write_body(delivery, self._skew))
-        verdict, first, *rest = await self._run("put", destination, *args, extra=self._source_key(destination, source))
+            args += (delivery.id, write_body(delivery, self._time.skew))
+        verdict, first, *rest = await self._run("put", destination, *args, extra=self._keys.source(destination, source))
         if verdict == 1:
             return Gap(cursor=first)
         if verdict == 2:  # noqa: PLR2004 - the three verdicts are named in put.lua
@@ -166,8 +141,8 @@ class RedisOutbox:
 
     async def acquire(self, destination: BridgeName, owner: str, *, now_ms: int, ttl_ms: int) -> Fence | None:
         """See `Outbox.acquire`."""
-        await self._agree_on_time()
-        epoch = await self._run("acquire", destination, owner, now_ms - self._skew, ttl_ms)
+        await self._time.agree()
+        epoch = await self._run("acquire", destination, owner, now_ms - self._time.skew, ttl_ms)
         if epoch is None:
             return None
         for kept in (self._expired, self._overdue):
@@ -177,14 +152,13 @@ class RedisOutbox:
 
     async def renew(self, fence: Fence, *, now_ms: int, ttl_ms: int) -> None:
         """See `Outbox.renew`."""
-        behind_ms = int(await self._fenced("renew", fence, now_ms - self._skew, ttl_ms))
-        if 0 < behind_ms <= _CATCH_UP_MS:
-            self._skew -= behind_ms
+        behind_ms = int(await self._fenced("renew", fence, now_ms - self._time.skew, ttl_ms))
+        self._time.catch_up(behind_ms)
 
     async def holder(self, destination: BridgeName, *, now_ms: int) -> Holder:
         """See `Outbox.holder`."""
-        await self._agree_on_time()
-        owner, resume, by = map(bytes.decode, await self._run("holder", destination, now_ms - self._skew))
+        await self._time.agree()
+        owner, resume, by = map(bytes.decode, await self._run("holder", destination, now_ms - self._time.skew))
         return Holder(owner=owner, resume=ResumePoint(resume) if resume else None, marked_by=by)
 
     async def mark(self, fence: Fence, resume: ResumePoint) -> None:
@@ -214,11 +188,11 @@ class RedisOutbox:
     ) -> Claimed:
         """See `Outbox.claim`. What can't be read is taken off, so that it holds nothing back."""
         got = self._expired.get(fence, [])
-        now = now_ms - self._skew
+        now = now_ms - self._time.skew
         answer = await self._fenced("claim", fence, now, visible_ms, limit, run, EXPIRED_PER_CLAIM, *got)
         skew, next_due, lost, flat, gone = answer
-        skew += self._skew
-        leases, unreadable = _read_leases(flat, skew, now_ms + visible_ms, at_hand)
+        skew += self._time.skew
+        leases, unreadable = read_leases(flat, skew, now_ms + visible_ms, at_hand)
         expired = list(read_pairs(gone, skew))
         self._expired[fence] = [id_ for id_, _ in expired]
         readable = tuple(delivery for _, delivery in expired if delivery is not None)
@@ -233,11 +207,11 @@ class RedisOutbox:
     async def settle(self, fence: Fence, outcomes: Sequence[Outcome], *, now_ms: int) -> None:
         """See `Outbox.settle`."""
         if outcomes:
-            told = [_outcome_arg(outcome, self._skew) for outcome in outcomes]
+            told = [write_outcome(outcome, self._time.skew) for outcome in outcomes]
             await self._settle(fence, told, now_ms)
 
     async def _settle(self, fence: Fence, outcomes: Iterable[str], now_ms: int) -> None:
-        await self._fenced("settle", fence, now_ms - self._skew, self._quota.dead_letters, *outcomes)
+        await self._fenced("settle", fence, now_ms - self._time.skew, self._quota.dead_letters, *outcomes)
 
     async def report(self, fence: Fence, id: DeliveryId, state: State = State.SENT) -> bool:
         """See `Outbox.report`."""
@@ -245,14 +219,14 @@ class RedisOutbox:
 
     async def requeue(self, fence: Fence, id: DeliveryId, *, at_ms: int, fresh_key: bool) -> bool:
         """See `Outbox.requeue`."""
-        return bool(await self._fenced("requeue", fence, id, at_ms - self._skew, "f" if fresh_key else ""))
+        return bool(await self._fenced("requeue", fence, id, at_ms - self._time.skew, "f" if fresh_key else ""))
 
     async def overdue(self, fence: Fence, *, now_ms: int, keep: int) -> tuple[Delivery, ...]:
         """See `Outbox.overdue`."""
         got = self._overdue.get(fence, [])
-        now = now_ms - self._skew
+        now = now_ms - self._time.skew
         skew, flat = await self._fenced("overdue", fence, now, keep, EXPIRED_PER_CLAIM, *got)
-        late = list(read_pairs(flat, skew + self._skew))
+        late = list(read_pairs(flat, skew + self._time.skew))
         self._overdue[fence] = [id_ for id_, _ in late]
         readable = tuple(delivery for _, delivery in late if delivery is not None)
         self._say_unreadable(fence.destination, len(late) - len(readable))
@@ -262,69 +236,47 @@ class RedisOutbox:
         """See `Outbox.cancel`. In slices: each id may cost a walk through its conversation."""
         taken: tuple[DeliveryId, ...] = ()
         for start in range(0, len(ids), _CANCELLED_AT_ONCE):
-            taken += _ids(await self._run("cancel", destination, *ids[start : start + _CANCELLED_AT_ONCE]))
+            taken += read_ids(await self._run("cancel", destination, *ids[start : start + _CANCELLED_AT_ONCE]))
         return taken
 
     async def redrive(
         self, destination: BridgeName, ids: Sequence[DeliveryId], *, now_ms: int
     ) -> tuple[DeliveryId, ...]:
         """See `Outbox.redrive`."""
-        await self._agree_on_time()
-        return _ids(await self._run("redrive", destination, now_ms - self._skew, *ids))
+        await self._time.agree()
+        return read_ids(await self._run("redrive", destination, now_ms - self._time.skew, *ids))
 
     async def drop(self, destination: BridgeName, ids: Sequence[DeliveryId]) -> tuple[DeliveryId, ...]:
         """See `Outbox.drop`."""
-        return _ids(await self._run("drop", destination, *ids))
+        return read_ids(await self._run("drop", destination, *ids))
 
     async def due_now(self, destination: BridgeName, conversation: str | None = None, *, now_ms: int) -> None:
         """See `Outbox.due_now`."""
-        await self._agree_on_time()
+        await self._time.agree()
         which = () if conversation is None else (conversation.encode("utf-8", "replace"),)
-        await self._run("due_now", destination, now_ms - self._skew, *which)
+        await self._run("due_now", destination, now_ms - self._time.skew, *which)
 
     async def depth(self, destinations: Sequence[BridgeName], *, limit: int = 1000) -> tuple[Depth, ...]:
         """See `Outbox.depth`."""
-        await self._agree_on_time()
+        await self._time.agree()
         rows: list[Depth] = []
         for destination in destinations:
-            rows += read_depths(destination, await self._run("depth", destination, limit), self._skew)
+            rows += read_depths(destination, await self._run("depth", destination, limit), self._time.skew)
         rows.sort(key=lambda row: -row.waiting)
         return tuple(rows[:limit])
 
     def shift(self, delta_ms: int) -> None:
         """See `Outbox.shift`."""
-        self._skew += delta_ms
+        self._time.shift(delta_ms)
 
-    async def _agree_on_time(self) -> None:
-        """Find out, once, what time it is in the queue: our clock may have stood elsewhere when we last ran."""
-        if self._agreed:
-            return
-        async with self._agreeing:
-            if not self._agreed:
-                self._skew += await self._apart_ms()
-                self._agreed = True
-
-    async def _keep_step(self) -> None:
-        """Follow the queue's time where our clock drifts from it: who holds no lease is told nothing by renewing."""
-        if not (self._shared and self._agreed):
-            return
-        apart_ms = await self._apart_ms()
-        if _DRIFT_MS < abs(apart_ms) <= _MOST_DRIFT_MS:
-            self._skew += apart_ms
-
-    async def _apart_ms(self) -> int:
-        """Return how far our clock is ahead of the queue's time; 0 where nobody has told a time there yet."""
-        here = await self._evaluate("anchor", (f"{self._tag}skew",), ())
-        if here is None or self._now_ms is None:
-            return 0
-        time_here, skew = map(int, here)
-        return self._now_ms() - self._skew - skew - time_here
+    async def _anchor(self) -> Any:
+        return await self._evaluate("anchor", (self._keys.skew,), ())
 
     async def _fenced(self, name: str, fence: Fence, *args: Any) -> Any:
         return await self._run(name, fence.destination, fence.owner, fence.epoch, *args)
 
     async def _run(self, name: str, destination: str, *args: Any, extra: str | None = None) -> Any:
-        keys = self._keys_of(destination)
+        keys = self._keys.of(destination)
         return await self._evaluate(name, (*keys.all, extra) if extra else keys.all, (keys.stem, *args))
 
     async def _evaluate(self, name: str, keys: tuple[str, ...], args: tuple[Any, ...]) -> Any:
@@ -357,52 +309,7 @@ class RedisOutbox:
             raise StoreUnavailable("the queue is closed")
         return self._client
 
-    def _keys_of(self, destination: str) -> _Keys:
-        if destination not in self._keys:
-            name = quote(destination, safe="")
-            own = tuple(f"{self._tag}{kind}:{name}" for kind in _HASHES[1:])
-            ready = tuple(f"{self._tag}rdy:{name}:{lane}" for lane in range(len(LANES)))
-            past = tuple(f"{self._tag}{kind}:{name}" for kind in ("lately", "before")) if self._shared else ()
-            keys = (f"{self._tag}skew", *own, *ready, *past)
-            self._keys[destination] = _Keys(keys, f"{self._tag}q:{name}:", name)
-        return self._keys[destination]
-
-    def _source_key(self, destination: str, source: str) -> str:
-        return f"{self._tag}src:{quote(source, safe='')}:{quote(destination, safe='')}"
-
     def _say_unreadable(self, destination: str, count: int) -> None:
         if count:
             self.unreadable += count
             log.error("queue_entries_unreadable", bridge=destination, count=count)
-
-
-def _ids(answer: Sequence[bytes]) -> tuple[DeliveryId, ...]:
-    return tuple(DeliveryId(id_.decode()) for id_ in answer)
-
-
-def _read_leases(
-    flat: Sequence[bytes], skew: int, until_ms: int, at_hand: Mapping[DeliveryId, Delivery]
-) -> tuple[tuple[Lease, ...], list[DeliveryId]]:
-    leases, unreadable = [], []
-    for raw, tries, body in zip(flat[::3], flat[1::3], flat[2::3], strict=True):
-        id_ = DeliveryId(raw.decode())
-        attempts, generation = read_tries(tries) if tries else (0, 0)
-        try:
-            delivery = at_hand.get(id_) or read_body(body, skew)
-        except UnreadableEnvelope:
-            unreadable.append(id_)
-            continue
-        leases.append(Lease(id=id_, delivery=delivery, attempt=attempts + 1, generation=generation, until_ms=until_ms))
-    return tuple(leases), unreadable
-
-
-def _outcome_arg(outcome: Outcome, skew: int) -> str:
-    match outcome:
-        case Done(awaiting_until_ms=None):
-            return f"d;{outcome.id};{outcome.remote_id or ''}"
-        case Done(awaiting_until_ms=until_ms):
-            return f"w;{outcome.id};{(until_ms or 0) - skew};{outcome.remote_id or ''}"
-        case Retry():
-            return f"r;{outcome.id};{outcome.at_ms - skew};{'c' * outcome.counted}{'f' * outcome.fresh_key}"
-        case Buried():
-            return f"x;{outcome.id};{outcome.reason}"

@@ -36,8 +36,8 @@ from gateway.model import (
 from gateway.outbox.embedded import EmbeddedServer
 from gateway.outbox.outbox import Done
 from gateway.outbox.redis import RedisOutbox
+from gateway.process import share_the_interpreter
 from gateway.registry import Registry
-from gateway.service import share_the_interpreter
 from gateway.status import EventHub
 from gateway.tally import Tally
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from bridges.sim.synapse import synapse_python
 from gateway.model import PENDING, MessageId, NativeId, message_id
-from gateway.sender import UNANSWERED_EVERY_S, UNANSWERED_S
+from gateway.unanswered import UNANSWERED_EVERY_S, UNANSWERED_S
 from tests.chaos.act import Act, Outcome, Wish, beside, calm, closed, let_loose
 from tests.chaos.air_account import AirAccount, Offer
 from tests.chaos.damage import QueueFiles, keep_remembering

@@ -14,9 +14,10 @@ from gateway.backoff import Policy
 from gateway.clock import SystemClock
 from gateway.delivery import deliver
 from gateway.digest import Digests
+from gateway.drain import Drain
 from gateway.emergency import EmergencyRules, Triage
 from gateway.folding import Folding
-from gateway.intake import Drain, Intake, Planner
+from gateway.intake import Intake
 from gateway.journal import Journal, Retention
 from gateway.link import Link, LinkState
 from gateway.model import (
@@ -37,6 +38,7 @@ from gateway.model import (
 )
 from gateway.operations import Operations
 from gateway.outbox.memory import MemoryOutbox
+from gateway.planning import Planner
 from gateway.routing import Route, RoutingTable
 from gateway.sender import Sender as Deliverer
 

@@ -164,7 +164,7 @@ async def test_a_lease_that_an_earlier_release_took_by_a_clock_far_ahead_does_no
     community = uuid.uuid4().hex
     async with Box(valkey, community, today_ms(), "old name") as before:
         await before.acquire()
-        await before.outbox._command("DEL", f"{before.outbox._tag}skew")  # it told nobody the time
+        await before.outbox._command("DEL", f"{before.outbox._keys.tag}skew")  # it told nobody the time
     async with Box(valkey, community, IN_1970_MS, "new name") as box:
         assert await box.acquire() is not None
 
@@ -223,7 +223,7 @@ async def test_a_queue_whose_times_an_earlier_release_shifted_is_read_and_writte
     community = uuid.uuid4().hex
     now_ms = today_ms()
     async with Box(valkey, community, now_ms) as box:
-        await box.outbox._command("HSET", f"{box.outbox._tag}skew", "ms", LEAP_MS, "token", "t")
+        await box.outbox._command("HSET", f"{box.outbox._keys.tag}skew", "ms", LEAP_MS, "token", "t")
         first = delivery(1, received_ms=now_ms, expires_ms=now_ms + HOUR_MS)
         await box.put(first)
         await box.acquire()
@@ -347,20 +347,20 @@ async def test_a_clock_that_jumps_a_week_ahead_for_a_minute_makes_the_journal_fo
     async with opened(tmp_path, clock=clock) as journal:
         for n in range(20):
             await journal.accept(said(n, received_ms=clock.now_ms()), [])
-        await journal.prune()
+        await journal.upkeep.prune()
     async with opened(tmp_path, clock=clock) as journal:  # what it finds is of an earlier run: no step moves it
         for step_ms in (8 * DAY_MS, -8 * DAY_MS):
             clock.step(step_ms)
-            await journal.shift(followed(clock))
+            await journal.upkeep.shift(followed(clock))
             clock.advance(60)
-            await journal.prune()
+            await journal.upkeep.prune()
         assert len(await journal.messages()) == 20
     clock = ManualClock(clock.now_ms() + 9000 * DAY_MS)
     async with opened(tmp_path, clock=clock) as journal:  # it starts far in the future
-        await journal.prune()
+        await journal.upkeep.prune()
         assert len(await journal.messages()) == 20
         clock.advance(8 * 86400)
-        await journal.prune()
+        await journal.upkeep.prune()
         assert await journal.messages() == ()
 
 
@@ -377,10 +377,10 @@ async def test_a_shift_that_the_disk_interrupts_moves_everything_once_when_it_go
                 "CREATE TRIGGER no BEFORE UPDATE ON message WHEN new.seq = 6 BEGIN SELECT RAISE(ABORT, 'no'); END"
             )
             with pytest.raises(JournalError):
-                await journal.shift(step_ms)
+                await journal.upkeep.shift(step_ms)
             await journal.accept(said("meanwhile", received_ms=clock.now_ms()), [])
             other.execute("DROP TRIGGER no")
-        await journal.shift(0)
+        await journal.upkeep.shift(0)
         assert {record.message.received_ms for record in await journal.messages()} == {IN_1970_MS + LEAP_MS}
 
 
@@ -389,7 +389,7 @@ async def test_what_comes_in_while_the_journal_follows_a_step_keeps_its_own_time
     async with opened(tmp_path, clock=clock) as journal:
         await journal.accept(said(0, received_ms=clock.now_ms()), [])
         clock.step(-3 * DAY_MS)
-        shifting = asyncio.create_task(journal.shift(followed(clock)))
+        shifting = asyncio.create_task(journal.upkeep.shift(followed(clock)))
         await asyncio.sleep(0)
         coming = [journal.accept(said(n, received_ms=clock.now_ms()), []) for n in range(1, 40)]
         assert all(isinstance(answer, Accepted) for answer in await asyncio.gather(*coming))
@@ -404,7 +404,7 @@ async def test_what_an_earlier_start_in_1970_journalled_moves_along_when_the_clo
             await journal.accept(said(minute, received_ms=clock.now_ms()), [])
             if minute == 2:
                 clock.step(LEAP_MS)
-                await journal.shift(followed(clock))
+                await journal.upkeep.shift(followed(clock))
                 times = [record.message.received_ms for record in await journal.messages()]
                 assert times == [LEAP_MS + MINUTE_MS, LEAP_MS + 2 * MINUTE_MS]
 
@@ -457,13 +457,13 @@ async def test_a_step_while_the_journal_can_not_be_written_is_followed_when_it_c
     async with watched(tmp_path, monkeypatch) as (core, _, wall):
         core.bridge.held = asyncio.Event()
         (before,) = await core.say(1)
-        shift = core.journal.shift
+        shift = core.journal.upkeep.shift
 
         async def full(_):
-            core.journal.shift = shift
+            core.journal.upkeep.shift = shift
             raise JournalError("the disk is full")
 
-        core.journal.shift = full
+        core.journal.upkeep.shift = full
         wall.offset_ms = LEAP_MS
         await until(lambda: abs(core.clock.now_ms() - wall.now_ms()) < 1000)
         (after,) = await core.say(2)

@@ -36,7 +36,7 @@ from gateway.model import (
 )
 from gateway.outbox.memory import MemoryOutbox
 from gateway.outbox.outbox import Claimed, Done, Quota
-from gateway.sender import UNACKNOWLEDGED, UNANSWERED_S
+from gateway.unanswered import UNACKNOWLEDGED, UNANSWERED_S
 from tests.contract.delivery_desk import CHANNEL, CHAT, HILL, POLICY, ROOM, ScriptedBridge, running_core
 
 CHAT_ROOM = Address(BridgeName("home"), "#chat")
@@ -578,11 +578,11 @@ async def test_a_direct_message_whose_wait_the_queue_has_lost_ends_as_a_dead_let
         await core.until(broadcast, "sent")
         await lose_wait(core, ident)
         core.clock.adopt(round(UNANSWERED_S * 1000) - 5_000)
-        await core.sender.give_up_unanswered()
+        await core.sender.unanswered.give_up_lost()
         assert await core.state(ident) == "sent"
 
         core.clock.adopt(10_000)
-        await core.sender.give_up_unanswered()
+        await core.sender.unanswered.give_up_lost()
 
         assert await core.state(ident) == "failed"
         assert await core.state(broadcast) == "sent"
@@ -596,13 +596,13 @@ async def test_it_does_so_too_when_the_clock_was_set_back_since_but_not_at_once(
         await core.until(ident, "sent")
         await lose_wait(core, ident)
         core.clock.adopt(-400 * 86_400_000)
-        await core.sender.give_up_unanswered()
+        await core.sender.unanswered.give_up_lost()
         clock.ahead_s = UNANSWERED_S / 2
-        await core.sender.give_up_unanswered()
+        await core.sender.unanswered.give_up_lost()
         assert await core.state(ident) == "sent"
 
         clock.ahead_s = UNANSWERED_S + 1
-        await core.sender.give_up_unanswered()
+        await core.sender.unanswered.give_up_lost()
 
         assert await core.state(ident) == "failed"
 

@@ -436,7 +436,7 @@ async def test_killed_after_the_digest_went_out_it_goes_again_under_its_own_key_
             if changes:
                 await asyncio.sleep(60)  # its receipt never comes to the disk
 
-        core.sender.record = stuck
+        core.sender.settling.record = stuck
         core.link.set(LinkState.UP, "", 0)
         await core.sender.due_now()
         async with asyncio.timeout(8):

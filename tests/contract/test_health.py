@@ -94,36 +94,36 @@ async def test_a_clock_that_is_set_while_the_queue_is_away_makes_nothing_expire(
 
 async def test_a_journal_that_refuses_is_not_ready_and_is_again_when_it_can(tmp_path, monkeypatch):
     async with watched(tmp_path, monkeypatch) as (core, health, _):
-        accept, prune = core.journal.accept, core.journal.prune
+        accept, prune = core.journal.accept, core.journal.upkeep.prune
 
         async def no_space(*_):
             raise JournalError("no space left on the disk")
 
-        core.journal.accept = core.journal.prune = no_space
+        core.journal.accept = core.journal.upkeep.prune = no_space
         with pytest.raises(JournalError):
             await core.say(1)
         await until(lambda: health.journal.state is StoreState.DOWN)
         assert health.journal.reason == "no space left on the disk"
 
-        core.journal.accept, core.journal.prune = accept, prune
+        core.journal.accept, core.journal.upkeep.prune = accept, prune
         await until(lambda: health.journal.state is StoreState.UP)
 
 
 async def test_a_journal_that_cannot_be_pruned_stays_down_until_it_can_though_nobody_speaks(tmp_path, monkeypatch):
     async with watched(tmp_path, monkeypatch) as (core, health, _):
-        prune = core.journal.prune
+        prune = core.journal.upkeep.prune
 
         async def read_only():
             raise JournalError("the disk is read-only")
 
         monkeypatch.setattr("gateway.health.PRUNE_EVERY_S", 0.0)
-        core.journal.prune = read_only
+        core.journal.upkeep.prune = read_only
         await until(lambda: health.journal.state is StoreState.DOWN)
         monkeypatch.setattr("gateway.health.PRUNE_EVERY_S", 600.0)
 
         await asyncio.sleep(0.3)
         assert health.journal.reason == "the disk is read-only"
-        core.journal.prune = prune
+        core.journal.upkeep.prune = prune
         await until(lambda: health.journal.state is StoreState.UP)
 
 

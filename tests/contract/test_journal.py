@@ -540,7 +540,7 @@ async def test_a_delivery_that_can_not_be_read_fails_with_a_reason(journal):
     await journal.record([moved(delivery, "queued")])
 
     assert (await journal.pending(HOME, after=0, limit=9)).deliveries == ()
-    await journal.prune()  # after this, what was noted is written
+    await journal.upkeep.prune()  # after this, what was noted is written
     (letter,) = await journal.failed(limit=9)
     assert letter.reason == "what it says can't be read any more"
 

@@ -80,10 +80,10 @@ async def test_a_full_disk_is_said_in_words_and_forgotten_when_there_is_room_aga
             assert {type(answer) for answer in answers} == {JournalError}
             assert all("disk is full" in str(answer) for answer in answers)
             with pytest.raises(JournalError, match="disk is full"):
-                await journal.prune()
+                await journal.upkeep.prune()
 
             remount(disk, "size=8m")
-            await journal.prune()
+            await journal.upkeep.prune()
             assert await journal.accept(said("after"), []) == Accepted(seq=accepted + 1)
         async with opened(disk) as journal:
             assert await journal.head() == accepted + 1

@@ -38,7 +38,7 @@ async def carried_out(folder, steps, *, noting):
                 journal.note([change])
             else:
                 await journal.record([change])
-        await journal.prune()  # writes what is noted
+        await journal.upkeep.prune()  # writes what is noted
         record = await journal.message(message.id)
         standings = await journal.standings([one.id for one in deliveries])
         called = [await journal.find(one.to, RemoteId(name)) for one in deliveries for name in ("$one", "$two")]

@@ -40,7 +40,7 @@ async def test_what_is_over_its_age_is_forgotten_with_all_that_belongs_to_it(tmp
             await accept(journal, clock, n)
         clock.advance(7 * 86400)
         await accept(journal, clock, 200)
-        await journal.prune()
+        await journal.upkeep.prune()
 
         assert await kept(journal) == [201]
         assert await journal.find(ROOM, RemoteId("$5")) is None
@@ -57,7 +57,7 @@ async def test_the_names_it_was_sent_under_are_forgotten_with_a_message_and_not_
             await accept(journal, clock, n)
             clock.advance(3 * 86400)
             await journal.record([moved(bound(said(n)), "sent", also=said(f"sent-{n}").id)])
-        await journal.prune()
+        await journal.upkeep.prune()
 
         answers = [await journal.accept(said(f"sent-{n}", LAN), []) for n in range(3)]
         assert answers == [Accepted(seq=4), Seen(seq=2, origin=LAN), Seen(seq=3, origin=LAN)]
@@ -67,7 +67,7 @@ async def test_a_sequence_is_never_used_twice_even_if_all_is_forgotten(tmp_path,
     async with opened(tmp_path, clock=clock) as journal:
         await accept(journal, clock, 1)
         clock.advance(8 * 86400)
-        await journal.prune()
+        await journal.upkeep.prune()
         assert await kept(journal) == []
     async with opened(tmp_path, clock=clock) as journal:
         assert await accept(journal, clock, 2) == Accepted(seq=2)
@@ -80,7 +80,7 @@ async def test_what_still_has_to_leave_is_never_forgotten(tmp_path, clock, state
         for n in range(4):
             await accept(journal, clock, n, state)
         clock.advance(1000)
-        await journal.prune()
+        await journal.upkeep.prune()
 
         assert await kept(journal) == [1, 2, 3, 4]
 
@@ -91,11 +91,11 @@ async def test_a_dead_letter_is_kept_for_its_age_from_when_it_failed(tmp_path, c
         clock.advance(6 * 86400)
         await journal.record([moved(bound(said(1)), "failed", at_ms=clock.now_ms())])
         clock.advance(6 * 86400)
-        await journal.prune()
+        await journal.upkeep.prune()
         assert await kept(journal) == [1]
 
         clock.advance(86400 + 1)
-        await journal.prune()
+        await journal.upkeep.prune()
         assert await kept(journal) == []
 
 
@@ -105,7 +105,7 @@ async def test_beyond_its_rows_the_oldest_go_first(tmp_path, clock):
         for n in range(150):
             await accept(journal, clock, n, "queued" if n == 10 else "sent")
         clock.advance(3600)
-        await journal.prune()
+        await journal.upkeep.prune()
 
         assert await kept(journal) == [11, *range(52, 151)]
 
@@ -117,7 +117,7 @@ async def test_an_id_is_known_for_its_least_age_though_there_are_too_many(tmp_pa
         for n in range(180):
             await accept(journal, clock, n)
         clock.advance(3599)
-        await journal.prune()
+        await journal.upkeep.prune()
 
         assert len(await kept(journal)) == 180
         assert await journal.accept(said(0), []) == Seen(seq=1, origin=RADIO)
@@ -129,7 +129,7 @@ async def test_beyond_its_size_the_oldest_go_until_it_fits(tmp_path, clock):
         for n in range(200):
             await accept(journal, clock, n, body="x" * 1000)
         clock.advance(1)
-        await journal.prune()
+        await journal.upkeep.prune()
         left = await kept(journal)
 
         assert left[-1] == 200
@@ -170,7 +170,7 @@ async def test_others_write_while_it_prunes(tmp_path, clock):
     async with opened(tmp_path, clock=clock) as journal:
         await asyncio.gather(*(accept(journal, clock, n) for n in range(2000)))
         clock.advance(8 * 86400)
-        pruning = asyncio.create_task(journal.prune())
+        pruning = asyncio.create_task(journal.upkeep.prune())
         n = 2000
         while not pruning.done():
             await accept(journal, clock, n)
@@ -196,7 +196,7 @@ async def test_a_step_moves_what_this_run_wrote_and_leaves_what_was_there(tmp_pa
         delta = START_MS
         clock.step(delta)
         assert followed(clock) == delta
-        await journal.shift(delta)
+        await journal.upkeep.shift(delta)
 
         old, new = (await journal.pending(HOME, after=0, limit=9)).deliveries
         assert (old.message.received_ms, old.expires_ms) == (START_MS, START_MS + DAY_MS)
@@ -215,7 +215,7 @@ async def test_a_second_step_moves_it_again_and_what_came_after_stays(tmp_path, 
             message = said(n, received_ms=clock.now_ms())
             await journal.accept(message, [bound(message)])
             clock.step(step)
-            await journal.shift(followed(clock))
+            await journal.upkeep.shift(followed(clock))
         last = said("last", received_ms=clock.now_ms())
         await journal.accept(last, [])
 
@@ -228,7 +228,7 @@ async def test_a_second_step_moves_it_again_and_what_came_after_stays(tmp_path, 
 async def test_a_step_over_many_messages_is_one_for_all(tmp_path, clock):
     async with opened(tmp_path, clock=clock) as journal:
         await asyncio.gather(*(accept(journal, clock, n) for n in range(1300)))
-        await journal.shift(10_000)
+        await journal.upkeep.shift(10_000)
 
         records = await journal.messages(limit=2000)
         assert {record.message.received_ms for record in records} == {START_MS + 10_000}

@@ -136,7 +136,7 @@ async def test_edits_are_forgotten_with_their_messages(tmp_path):
         assert (await journal.message(says.id)).message.content.body == "new"
         await journal.record([moved(one, "sent")])
         clock.advance(8 * DAY_MS / 1000)
-        await journal.prune()
+        await journal.upkeep.prune()
     with closing(sqlite3.connect(tmp_path / "journal.db")) as database:
         assert database.execute("SELECT count(*) FROM edit").fetchone() == (0,)
 

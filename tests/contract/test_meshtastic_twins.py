@@ -10,10 +10,11 @@ from pathlib import Path
 
 from bridges.meshtastic.bridge import MeshtasticBridge
 from bridges.sim import TcpPort
-from gateway.intake import Intake, Planner
+from gateway.intake import Intake
 from gateway.journal import Accepted, Change, Journal, Retention, Seen
 from gateway.model import Address, BridgeName, Delivery, Level, Message, State, key_of, message_id
 from gateway.outbox.memory import MemoryOutbox
+from gateway.planning import Planner
 from gateway.routing import Route, RoutingTable
 from tests.contract.harness import Reader
 from tests.contract.harness_meshtastic import LONG_FAST, RADIO, Air, ScaledClock, air, bridge_on, said

@@ -139,7 +139,7 @@ async def test_what_retention_forgets_stays_counted(journal, clock):
     await journal.record([moved(sent, "sent", at_ms=clock.now_ms())])
     before = await became(journal, outage.no)
     clock.advance(8 * DAY_MS / 1000)
-    await journal.prune()
+    await journal.upkeep.prune()
     await became(journal, outage.no)
 
     (kept,) = await journal.outages.listed()
@@ -175,7 +175,7 @@ async def test_times_follow_a_clock_that_was_set_unless_an_earlier_run_wrote_the
         clock.advance(60)
         await journal.outages.end(outage.no, clock.now_ms())
         await journal.outages.begin(OutageKind.QUEUE, "", clock.now_ms(), "refused")
-        await journal.shift(DAY_MS)
+        await journal.upkeep.shift(DAY_MS)
 
         bridge, queue = await journal.outages.latest()
         assert (bridge.began_ms, bridge.ended_ms) == (START_MS, START_MS + 60_000 + DAY_MS)
@@ -318,7 +318,7 @@ async def test_a_box_that_starts_in_1970_does_not_know_how_long_it_was_away_unti
         pass
     async with run(tmp_path, ManualClock(0)) as keeper:
         (before,) = await keeper.journal.outages.listed()
-        await keeper.journal.shift(START_MS + 60_000)
+        await keeper.journal.upkeep.shift(START_MS + 60_000)
         (after,) = await keeper.journal.outages.listed()
 
     assert (before.lasted_s, after.lasted_s) == (None, 60)

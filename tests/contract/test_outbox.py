@@ -111,7 +111,7 @@ class Harness:
         return {key: await say("DUMP", key) for key in await self._keys(self.outbox)}
 
     async def _keys(self, outbox: RedisOutbox) -> list[bytes]:
-        return list(await outbox._open().execute_command("KEYS", outbox._tag.replace("{", "[{]") + "*"))
+        return list(await outbox._open().execute_command("KEYS", outbox._keys.tag.replace("{", "[{]") + "*"))
 
     async def lose_what_came_after(self, memory: Any) -> None:
         if isinstance(self.outbox, MemoryOutbox):
@@ -802,7 +802,7 @@ async def server(valkey: str) -> AsyncIterator[Harness]:
 async def test_an_unreadable_entry_is_taken_off_told_and_can_be_put_again(server: Harness) -> None:
     assert isinstance(server.outbox, RedisOutbox)
     await server.put(delivery(1), delivery(2), delivery(3))
-    client, keys = server.outbox._open(), server.outbox._keys_of(RADIO)
+    client, keys = server.outbox._open(), server.outbox._keys.of(RADIO)
     raw = await client.execute_command("HGET", keys.all[2], delivery(1).id)
     await client.execute_command("HSET", keys.all[2], delivery(1).id, raw[:-9])
     await client.execute_command("HSET", keys.all[2], delivery(2).id, b"\xff nothing of ours")
@@ -901,7 +901,7 @@ async def test_nothing_is_left_of_what_was_sent(server: Harness) -> None:
     await server.claim(fence)
     left = sorted(key.decode().partition("}:")[2] for key in await server.remember())
     assert left == ["fence:radio", "skew", "src:box:radio", "stats:radio"]
-    stats = await server.outbox._open().execute_command("HMGET", server.outbox._keys_of(RADIO).all[4], "n", "bytes")
+    stats = await server.outbox._open().execute_command("HMGET", server.outbox._keys.of(RADIO).all[4], "n", "bytes")
     assert stats == [b"0", b"0"]
 
 

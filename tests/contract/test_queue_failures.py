@@ -335,7 +335,7 @@ async def test_a_cluster_whose_node_fails_over_loses_and_doubles_nothing(tmp_pat
         async with queue(url) as outbox, running_core(tmp_path, outbox=outbox) as core:
             (ident,) = await core.say(0)
             await core.until(ident, "sent")
-            slot = int(nodes[0]("CLUSTER", "KEYSLOT", outbox._tag + "skew"))
+            slot = int(nodes[0]("CLUSTER", "KEYSLOT", outbox._keys.tag + "skew"))
             holder = next(node for nth, node in enumerate(nodes[:3]) if slot <= (5460, 10921, 16383)[nth])
             replica = nodes[nodes.index(holder) + 3]
             await asyncio.to_thread(until, lambda: replica("ROLE")[3] == "connected")
@@ -352,7 +352,7 @@ async def test_a_slot_that_moves_to_another_node_is_followed(folder: Path) -> No
         url = "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in nodes)
         async with queue(url) as outbox:
             await put(outbox)
-            slot = int(nodes[0]("CLUSTER", "KEYSLOT", outbox._tag + "skew"))
+            slot = int(nodes[0]("CLUSTER", "KEYSLOT", outbox._keys.tag + "skew"))
             here = next(node for nth, node in enumerate(nodes) if slot <= (5460, 10921, 16383)[nth])
             there = nodes[nodes.index(here) - 1]
             await asyncio.to_thread(migrate, slot, here, there, nodes)
@@ -376,7 +376,7 @@ async def test_a_cluster_that_lacks_a_node_is_down_and_up_again_with_it(folder: 
         url = "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in nodes)
         async with queue(url) as outbox:
             await put(outbox)
-            slot = int(nodes[0]("CLUSTER", "KEYSLOT", outbox._tag + "skew"))
+            slot = int(nodes[0]("CLUSTER", "KEYSLOT", outbox._keys.tag + "skew"))
             other = next(node for nth, node in enumerate(nodes) if slot > (5460, 10921, 16383)[nth] or nth == 2)
             other.kill9()
             await asyncio.to_thread(until, lambda: all(state(node) == "fail" for node in nodes if node is not other))

@@ -292,54 +292,54 @@ async def test_a_source_is_marked_only_as_far_as_all_before_is_in_the_queue(jour
 
 
 async def test_a_shared_bridge_whose_network_is_out_of_reach_is_only_held_until_another_wants_it(journal, monkeypatch):
-    monkeypatch.setattr("gateway.sender.LET_GO_MS", -1)
+    monkeypatch.setattr("gateway.holding.LET_GO_MS", -1)
     core = core_on(journal)
-    core.sender._shared = True
-    fence = await core.sender.acquire()
+    core.sender.holding._shared = True
+    fence = await core.sender.holding.acquire()
     assert (await core.outbox.holder(RADIO, now_ms=CLOCK.now_ms())).owner == "box"
     core.link.set(LinkState.DOWN, "out", CLOCK.now_ms())
 
-    await core.sender.renew(fence)
+    await core.sender.holding.renew(fence)
 
     assert (await core.outbox.holder(RADIO, now_ms=CLOCK.now_ms())).owner == ""
     await core.outbox.claim(fence, now_ms=CLOCK.now_ms(), visible_ms=1, limit=1, run=1)  # and still ours
     await hold(core.outbox, "lake#2")
     with pytest.raises(LeaseLost):
-        await core.sender.renew(fence)
+        await core.sender.holding.renew(fence)
 
 
 async def test_a_box_whose_lease_may_be_over_asks_before_it_sends_anything_more(journal):
     core = core_on(journal)
-    core.sender._shared = True
-    fence = await core.sender.acquire()
-    await core.sender.assure(fence)
-    core.sender._sure_until = CLOCK.monotonic()  # as after it was frozen
-    await core.sender.assure(fence)
-    assert core.sender._sure_until > CLOCK.monotonic()
+    core.sender.holding._shared = True
+    fence = await core.sender.holding.acquire()
+    await core.sender.holding.assure(fence)
+    core.sender.holding._sure_until = CLOCK.monotonic()  # as after it was frozen
+    await core.sender.holding.assure(fence)
+    assert core.sender.holding._sure_until > CLOCK.monotonic()
 
-    core.sender._sure_until = CLOCK.monotonic()
+    core.sender.holding._sure_until = CLOCK.monotonic()
     core.outbox._at(RADIO).until = 0
     await hold(core.outbox, "lake#2")
     with pytest.raises(LeaseLost):
-        await core.sender.assure(fence)
+        await core.sender.holding.assure(fence)
 
 
 async def test_a_box_out_of_reach_of_the_network_takes_what_nobody_has_and_no_more(journal, monkeypatch):
     """So that what waits for a radio that was never there expires all the same."""
-    monkeypatch.setattr("gateway.sender.EXPIRE_EVERY_S", 0.01)
+    monkeypatch.setattr("gateway.holding.EXPIRE_EVERY_S", 0.01)
     core = core_on(journal)
-    core.sender._shared = True
-    core.sender.taken_by_another = lambda: pytest.fail("its session is none to end")
+    core.sender.holding._shared = True
+    core.sender.holding.taken_by_another = lambda: pytest.fail("its session is none to end")
     core.link.set(LinkState.DOWN, "out", CLOCK.now_ms())
 
     async with asyncio.timeout(5):
-        await core.sender.acquire()
+        await core.sender.holding.acquire()
     assert (await core.outbox.holder(RADIO, now_ms=CLOCK.now_ms())).owner == ""
 
     await hold(core.outbox, "lake#2")
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2):
-            await core.sender.acquire()
+            await core.sender.holding.acquire()
 
 
 def test_a_bridge_that_another_box_has_is_no_trouble_of_ours():

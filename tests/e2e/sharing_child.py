@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import gateway.delivery
-import gateway.sender
+import gateway.holding
 from gateway import service
 from gateway.config import load
 from gateway.model import (
@@ -121,6 +121,6 @@ if __name__ == "__main__":
     settings = load(Path(sys.argv[1]), {}, registry=registry)
     BOX = settings.gateway.name
     lease_ms = round(float(sys.argv[2]) * 1000)
-    gateway.sender.LEASE_MS = gateway.delivery.LEASE_MS = lease_ms
-    gateway.sender.LET_GO_MS = lease_ms * 2 // 3  # in the proportion they really have
+    gateway.holding.LEASE_MS = gateway.delivery.LEASE_MS = lease_ms
+    gateway.holding.LET_GO_MS = lease_ms * 2 // 3  # in the proportion they really have
     asyncio.run(service.serve(settings, registry=registry))

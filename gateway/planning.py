@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Routing and fitting together: every delivery of one message. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from gateway.fitting import Unfit, fit
+from gateway.model import Address, BridgeName, Capabilities, Delivery, Level, Message, SenderId, State
+from gateway.routing import Choice, Refused, RoutingTable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What becomes of one message: the deliveries to make, and those that end before they begin."""
+
+    deliveries: tuple[Delivery, ...]
+    ended: tuple[tuple[Delivery, State, str], ...]
+    refused: frozenset[Address] = frozenset()
+    """Where its sender may not speak."""
+
+    @property
+    def everything(self) -> tuple[Delivery, ...]:
+        """All of them."""
+        return (*self.deliveries, *(delivery for delivery, _, _ in self.ended))
+
+    def refused_by(self, reason: str) -> Plan:
+        """Return the plan in which all of it ends before it begins."""
+        return replace(self, deliveries=(), ended=tuple((one, State.CANCELLED, reason) for one in self.everything))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planner:
+    """Routing and fitting together: pure, once all bridges are known."""
+
+    table: RoutingTable
+    capabilities: Mapping[BridgeName, Capabilities]
+    level_of: Callable[[SenderId], Level]
+    is_direct: Callable[[Address], bool]
+
+    def plan(self, message: Message, *, answers: Address | None = None, choice: Choice | None = None) -> Plan:
+        """Return every delivery of this message. A refused or unfit one is there too, with its reason."""
+        level = self.level(message, choice)
+        deliveries: list[Delivery] = []
+        ended: list[tuple[Delivery, State, str]] = []
+        refused: set[Address] = set()
+        for bound in self.table.decide(message, level, answers=answers, choice=choice):
+            if isinstance(bound, Refused):
+                ended.append((self._whole(message, bound.to), State.CANCELLED, bound.reason))
+                refused.add(bound.to)
+                continue
+            fitted = self.fitted(message, bound.to, bound.expires_s)
+            if isinstance(fitted, Unfit):
+                ended.append((self._whole(message, bound.to), fitted.state, fitted.reason))
+            else:
+                deliveries += fitted
+        return Plan(deliveries=tuple(deliveries), ended=tuple(ended), refused=frozenset(refused))
+
+    def _whole(self, message: Message, to: Address) -> Delivery:
+        return Delivery(message=message, to=to, direct=self.is_direct(to))
+
+    def level(self, message: Message, choice: Choice | None) -> Level:
+        """Return what the sender may do; who names addresses or a route was let in as an operator."""
+        return Level.ADMIN if choice is not None else self.level_of(message.sender.id)
+
+    def fitted(self, message: Message, to: Address, expires_s: int | None) -> tuple[Delivery, ...] | Unfit:
+        """Return the parts of this message for this address."""
+        return self.fitted_until(message, to, None if expires_s is None else message.received_ms + expires_s * 1000)
+
+    def fitted_until(self, message: Message, to: Address, expires_ms: int | None) -> tuple[Delivery, ...] | Unfit:
+        """Return the same, with the time when they are too old."""
+        parts = fit(message, to, self.capabilities[to.bridge])
+        if isinstance(parts, Unfit):
+            return parts
+        direct = self.is_direct(to)
+        return tuple(
+            Delivery(message=part, to=to, part=n, parts=len(parts), expires_ms=expires_ms, direct=direct)
+            for n, part in enumerate(parts, 1)
+        )
