@@ -169,6 +169,33 @@ async def test_what_is_done_with_a_bridge_ends_when_another_has_taken_it(journal
     turn.lost()  # nothing is being done: nothing to end
 
 
+async def test_that_another_has_it_may_be_said_again_while_the_bridge_is_still_closing(journal):
+    """Who asks for the lease hears so every second; a bridge may take longer to close."""
+    turn, closing, may_close = turn_of("hill#1", journal, MemoryOutbox(shared=True)), asyncio.Event(), asyncio.Event()
+
+    async def use():
+        async with asyncio.timeout(5), turn.ours():
+            try:
+                turn.lost()
+                await asyncio.Event().wait()
+            finally:
+                closing.set()
+                await may_close.wait()
+
+    async with asyncio.TaskGroup() as group:
+        using = group.create_task(_superseded(use()))
+        await closing.wait()
+        turn.lost()
+        may_close.set()
+        await using
+    turn.lost()
+
+
+async def _superseded(use):
+    with pytest.raises(Superseded):
+        await use
+
+
 def test_two_boxes_of_one_name_hold_leases_under_two():
     assert owner_of("hill", "a" * 32) != owner_of("hill", "b" * 32)
     assert box_of(owner_of("hill", "a" * 32)) == "hill"
