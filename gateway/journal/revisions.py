@@ -64,7 +64,7 @@ class Revisions:
         )
 
     async def doubt(self, bridge: BridgeName, most: int) -> None:
-        """Take the first `most` that wait in each conversation for such as may have been sent.
+        """Take the first `most` that wait in each lane of each conversation for such as may have been sent.
 
         For a journal that was cut off: that they were on their way may not have been written any more.
         """
