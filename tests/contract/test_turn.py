@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 
@@ -248,6 +249,20 @@ async def test_one_that_failed_here_and_was_sent_again_elsewhere_is_sent(journal
 
     assert known[one.id].state is State.WAITING
     assert known[one.id].generation == 1  # the network may remember what it refused
+
+
+@pytest.mark.parametrize("first", [CHANNEL, ROOM])
+async def test_what_came_in_here_where_another_box_wants_it_sent_is_there_already(journal, first):
+    """Two boxes, each with a radio of its own on one mesh: both hear the same packet, and route it to the other's."""
+    for origin in dict.fromkeys((first, CHANNEL)):
+        await journal.accept(replace(message(1), origin=origin, remote_id=RemoteId(f"{origin}")), [])
+    echo = Delivery(message=replace(message(1), origin=Address(BridgeName("lake"), "LongFast")), to=CHANNEL)
+    known = {}
+
+    await adopt(journal, [Lease(id=echo.id, delivery=echo, attempt=1, generation=0, until_ms=0)], known)
+
+    assert known[echo.id].state is State.CANCELLED
+    assert (await journal.pending(RADIO, after=0, limit=9)).deliveries == ()
 
 
 def _failed(ident):
