@@ -32,7 +32,7 @@ from gateway.model import (
 from gateway.outbox.memory import MemoryOutbox
 from gateway.outbox.outbox import Buried, Done, Lease
 from gateway.turn import Superseded, Turn, box_of, owner_of
-from tests.contract.delivery_desk import CHANNEL, NO_RULES, POLICY, ROOM, TABLE, Core, ScriptedBridge
+from tests.contract.delivery_desk import CHANNEL, NO_RULES, POLICY, ROOM, TABLE, Core, ScriptedBridge, running_core
 
 RADIO = CHANNEL.bridge
 CLOCK = SystemClock()
@@ -263,6 +263,19 @@ async def test_what_came_in_here_where_another_box_wants_it_sent_is_there_alread
 
     assert known[echo.id].state is State.CANCELLED
     assert (await journal.pending(RADIO, after=0, limit=9)).deliveries == ()
+
+
+async def test_what_one_box_took_back_the_others_learn_of(tmp_path):
+    """Or else it would wait in their journals for ever, and be put into a queue that lost its tail."""
+    outbox = MemoryOutbox(shared=True)
+    async with running_core(tmp_path, outbox=outbox) as core:
+        core.link.set(LinkState.DOWN, "unplugged", 0)
+        (ident,) = await core.say(1)
+        await core.until(ident, "queued")
+        await core.say(1, origin=CHANNEL)  # a copy: it is there already
+        assert await core.state(ident) == "cancelled"
+
+        assert (await outbox.fates(RADIO, [ident]))[ident].state is State.CANCELLED
 
 
 def _failed(ident):
