@@ -102,7 +102,7 @@ class Journal:
         self._reader = Reader(reading)
         self.overview = Overview(self._reader, lambda: self._writer.head, self._clock.monotonic)
         self.outages = OutageLog(self._writer, self._reader, self._clock)
-        self.revisions = Revisions(self._writer, self._reader, self._clock)
+        self.revisions = Revisions(self._writer, self._reader, self._clock, lambda: self._era)
         return self
 
     def _open(self) -> tuple[Store, sqlite3.Connection]:
