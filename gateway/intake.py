@@ -185,8 +185,10 @@ class Intake:
 
     async def _take_off(self, bridge: BridgeName, ids: Sequence[DeliveryId]) -> None:
         try:
-            await self._outbox.cancel(bridge, ids)
-            await self._outbox.drop(bridge, ids)
+            taken = frozenset(await self._outbox.cancel(bridge, ids))
+            # Dead letters; of what was taken a shared queue must go on knowing that it was.
+            if dead := [ident for ident in ids if ident not in taken]:
+                await self._outbox.drop(bridge, dead)
         except OutboxError as error:
             # The journal says that they are over, and delivery asks it before it sends.
             log.info("cancel_postponed", bridge=bridge, reason=str(error))

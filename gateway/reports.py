@@ -125,7 +125,7 @@ class Reports:
                 self._refused(ident, standing.to, error)
                 await self._again(fence, ident, standing.generation + error.fresh_key, error)
             case PermanentError() as error:
-                await self._give_up(ident, str(error))
+                await self._insist(lambda: self._give_up(ident, str(error)))
                 await self._insist(lambda: self._outbox.report(fence(), ident, State.FAILED))
 
     async def _again(
@@ -140,7 +140,7 @@ class Reports:
             )
         )
         if not requeued:
-            await self._give_up(ident, f"{error}; the queue no longer had it")
+            await self._insist(lambda: self._give_up(ident, f"{error}; the queue no longer had it"))
 
     async def _record(self, ident: DeliveryId, state: State, reason: str, *, generation: int | None = None) -> None:
         change = Change(id=ident, state=state, reason=reason, generation=generation, at_ms=self._clock.now_ms())

@@ -235,10 +235,14 @@ class Sender:
 
     async def _expire(self, deliveries: Sequence[Delivery], now_ms: int) -> None:
         reason = "too old for this network"
-        changes = [Change(id=one.id, state=State.EXPIRED, reason=reason, at_ms=now_ms) for one in deliveries]
-        await self._journal.record(changes)
+        # A queue that lost its tail, or kept what was folded, gives out what the journal knows the end of.
+        changes = [
+            Change(id=one.id, state=State.EXPIRED, reason=reason, at_ms=now_ms, only_from=PENDING) for one in deliveries
+        ]
+        made = frozenset(await self._journal.apply(changes))
         for change in changes:
-            self._observer.changed(self.bridge.name, change)
+            if change.id in made:
+                self._observer.changed(self.bridge.name, change)
 
     def begin(self, leases: Sequence[Lease]) -> None:
         """Note that these are about to be sent, and under which ids, where the network takes ours."""

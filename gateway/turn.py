@@ -86,19 +86,21 @@ class Turn:
     async def ours(self) -> AsyncIterator[None]:
         """Do something until it is done, or cut it short: Superseded."""
         try:
-            async with asyncio.timeout(None) as self._cut:
+            async with asyncio.timeout(None) as cut:
+                self._cut = cut
                 yield
         except TimeoutError:
-            if self._cut is not None and self._cut.expired():
+            if cut.expired():
                 raise Superseded from None
             raise
         finally:
             self._cut = None
 
     def lost(self) -> None:
-        """Say that another box has the bridge: what is done with it must end."""
-        if self._cut is not None:
-            self._cut.reschedule(asyncio.get_running_loop().time())
+        """Say that another box has the bridge: what is done with it must end. It may be said while it does."""
+        cut, self._cut = self._cut, None  # one that has run out can't be set again
+        if cut is not None:
+            cut.reschedule(asyncio.get_running_loop().time())
 
 
 def owner_of(box: str, source: str) -> str:

@@ -11,7 +11,7 @@ from gateway.journal.records import Change, Folded, Rewrite
 from gateway.journal.rows import delivery_of, line, message_of
 from gateway.journal.store import Store
 from gateway.model import Address, BridgeName, Delivery, DeliveryId, Message, State
-from gateway.outbox.codec import UnreadableEnvelope, encode
+from gateway.outbox.codec import LANE_OF_MESSAGE, UnreadableEnvelope, encode
 
 MOST_NAMED = 40
 """The last so many messages of a digest are given to whoever words it."""
@@ -22,8 +22,10 @@ IN_DOUBT = "perhaps it was already sending when the gateway was cut off"
 
 _DOUBT = f"""UPDATE delivery AS d SET opening = :opening,
     history = history || :at || ' ' || state || ' ' || :words || char(10) WHERE no IN (
-        SELECT no FROM (SELECT no, row_number() OVER (PARTITION BY address ORDER BY seq, no) AS nth FROM delivery
-            WHERE bridge = :bridge AND state IN ('waiting', 'queued', 'sending')) WHERE nth <= :most)
+        SELECT no FROM (SELECT w.no, row_number() OVER (
+                PARTITION BY w.address, json_extract(m.envelope, '{LANE_OF_MESSAGE}') ORDER BY w.seq, w.no
+            ) AS nth FROM delivery w JOIN message m ON m.seq = w.no >> 12
+            WHERE w.bridge = :bridge AND w.state IN ('waiting', 'queued', 'sending')) WHERE nth <= :most)
     AND {UNSENT}"""  # noqa: S608 - constants
 _CARRIER = f"SELECT d.no, d.address FROM delivery d WHERE d.id = ? AND {UNSENT}"  # noqa: S608 - constants
 _FOLD = f"""UPDATE delivery AS d SET state = 'folded', digest = iif(digest < 0, -1, 1) * :carrier, body = NULL,
@@ -48,7 +50,7 @@ _REVISE = """UPDATE delivery SET body = ?, part = ?, parts = ?, revision = revis
 
 
 def doubt(store: Store, bridge: BridgeName, most: int, at_ms: int) -> None:
-    """Note of the first that wait in each conversation that they may have been sent."""
+    """Note of the first that wait in each conversation's lanes that they may have been sent."""
     bound = {"at": at_ms, "bridge": bridge, "most": most, "words": IN_DOUBT, "opening": store.opening}
     store.connection.execute(_DOUBT, bound)
 

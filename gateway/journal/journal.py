@@ -38,7 +38,7 @@ from gateway.journal.reserve import Reserve
 from gateway.journal.retention import Room
 from gateway.journal.revisions import Revisions
 from gateway.journal.rows import PLACES, change_row, new_delivery, new_message
-from gateway.journal.store import Store
+from gateway.journal.store import THERE_ALREADY, Store
 from gateway.journal.upkeep import Upkeep
 from gateway.journal.writer import Writer
 from gateway.model import (
@@ -98,8 +98,8 @@ class Journal:
         self._reader = Reader(reading)
         self.overview = Overview(self._reader, lambda: self._writer.head, self._clock.monotonic)
         self.outages = OutageLog(self._writer, self._reader, self._clock)
-        self.revisions = Revisions(self._writer, self._reader, self._clock)
         self.upkeep = Upkeep(self._store, self._writer, aging, opened_ms=opened_ms)
+        self.revisions = Revisions(self._writer, self._reader, self._clock, lambda: self.upkeep.era)
         return self
 
     def _open(self) -> tuple[Store, sqlite3.Connection]:
@@ -203,6 +203,13 @@ class Journal:
         news = [(one.message.id, new_delivery(one, State.WAITING, SENT_AGAIN, now_ms)) for one in deliveries]
         if news:
             await self._writer.task(lambda store, _: store.again(news), durable=True)
+
+    async def end_what_came_in(self, deliveries: Sequence[Delivery]) -> None:
+        """Cancel those that still wait though their message was received at the very address they are bound for."""
+        if deliveries:
+            there = await self._reader.ask(lambda connection: queries.came_in(connection, deliveries))
+            end = partial(Change, state=State.CANCELLED, reason=THERE_ALREADY, only_from=State.WAITING)
+            await self.record([end(id=ident, at_ms=self._clock.now_ms()) for ident in there])
 
     # What still has to leave.
 

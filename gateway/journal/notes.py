@@ -32,19 +32,25 @@ class Notes:
                 self._held[row[ID]] = row if both is None else both
             return overtaken
 
-    def into(self, rows: Sequence[Row]) -> list[Row]:
-        """Return these changes with what was kept of the same deliveries before them, in one where that can be."""
+    def into(self, rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+        """Return these changes with what was kept of the same deliveries before them, in one where that can be.
+
+        And what that was: whoever can't write the changes still owes it.
+        """
         if not self._held:
-            return list(rows)
+            return list(rows), []
         with self._lock:
             out: list[Row] = []
+            taken: list[Row] = []
             for row in rows:
                 before = self._held.pop(row[ID], None)
                 both = None if before is None else merged(before, row)
+                if before is not None:
+                    taken.append(before)
                 if before is not None and both is None:
                     out.append(before)
                 out.append(row if both is None else both)
-            return out
+            return out, taken
 
     def take(self) -> list[Row]:
         """Return all that is kept, and keep nothing."""

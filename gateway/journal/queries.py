@@ -147,6 +147,20 @@ def find(connection: sqlite3.Connection, at: Address, remote_id: RemoteId) -> Or
     return Origin(message_id=message.id, origin=message.origin, direct=message.direct, sender_name=message.sender.name)
 
 
+def came_in(connection: sqlite3.Connection, deliveries: Sequence[Delivery]) -> list[DeliveryId]:
+    """Return those whose message was received where they go."""
+    asked = [(one.id, one.message.id, one.to.bridge, one.to.conversation) for one in deliveries]
+    rows = connection.execute(
+        """SELECT json_extract(j.value, '$[0]') FROM json_each(?) j
+        JOIN message m ON m.id = json_extract(j.value, '$[1]')
+        JOIN address a ON a.bridge = json_extract(j.value, '$[2]') AND a.conversation = json_extract(j.value, '$[3]')
+        WHERE m.origin = a.no
+            OR EXISTS (SELECT 1 FROM counterpart c WHERE c.seq = m.seq AND c.address = a.no AND c.part = 0)""",
+        (json.dumps(asked),),
+    )
+    return [DeliveryId(ident) for (ident,) in rows]
+
+
 def message(connection: sqlite3.Connection, ident: MessageId) -> MessageRecord | None:
     """Return one message and what became of it."""
     rows = packed(connection, _MESSAGE, "FROM message m WHERE m.id = ?", (ident,))

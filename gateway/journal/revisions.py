@@ -7,7 +7,7 @@ since the queue's copy stays as it was.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from gateway.journal import amending, backlog, folding
 from gateway.journal.reader import Reader
@@ -20,7 +20,9 @@ from gateway.model import Address, BridgeName, Clock, Delivery, DeliveryId, Jour
 class Revisions:
     """A part of `Journal`; every call raises JournalError as that does."""
 
-    def __init__(self, writer: Writer, reader: Reader, clock: Clock) -> None:
+    def __init__(self, writer: Writer, reader: Reader, clock: Clock, era: Callable[[], int]) -> None:
+        """`era`: how often the clock was set since the file was opened."""
+        self._era = era
         self._writer = writer
         self._reader = reader
         self._clock = clock
@@ -42,7 +44,7 @@ class Revisions:
         and the message's own delivery is cancelled; elsewhere that one goes its way.
         """
         now_ms = self._clock.now_ms()
-        new = new_message(message, deliveries, ended, now_ms)
+        new = new_message(message, deliveries, ended, now_ms, self._era())
         answer = await self._writer.task(
             lambda store, room: amending.accept(store, new, amendment, room.full(now_ms)), durable=True
         )
@@ -64,7 +66,7 @@ class Revisions:
         )
 
     async def doubt(self, bridge: BridgeName, most: int) -> None:
-        """Take the first `most` that wait in each conversation for such as may have been sent.
+        """Take the first `most` that wait in each lane of each conversation for such as may have been sent.
 
         For a journal that was cut off: that they were on their way may not have been written any more.
         """

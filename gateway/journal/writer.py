@@ -54,6 +54,8 @@ class Op:
     future: Future | None = None
     new: NewMessage | None = None
     changes: Sequence[Row] = ()
+    noted: Sequence[Row] = ()
+    """What is in these changes besides what was asked for: who asked won't ask for it again."""
     task: Callable[[Store, Room], Any] | None = None
     durable: bool = False
     tell: bool = False
@@ -95,7 +97,14 @@ class Writer:
 
     async def change(self, rows: Sequence[Row]) -> None:
         """Write changes; return when they are committed."""
-        await self._ask(Op(changes=self._notes.into(rows)))
+        changes, noted = self._notes.into(rows)
+        op = Op(changes=changes, noted=noted)
+        try:
+            await self._ask(op)
+        except BaseException:
+            if op.future is None:  # it was never queued
+                self._hand(noted)
+            raise
 
     async def change_and_tell(self, rows: Sequence[Row]) -> tuple[DeliveryId, ...]:
         """Write changes; return, when they are committed, the deliveries of those that were made."""
@@ -116,7 +125,7 @@ class Writer:
             return
         at_once = [row for row in rows if row[ALSO] is not None]
         self._hand(self._notes.hold([row for row in rows if row[ALSO] is None]))
-        self._hand(self._notes.into(at_once))  # what hears us may be a packet behind
+        self._hand(self._notes.into(at_once)[0])  # what hears us may be a packet behind
         if len(self._notes) >= MOST_OPS:
             self._hand_notes()
         elif self._notes_due is None:
@@ -234,6 +243,7 @@ class Writer:
             # Notes have nobody who would try again.
             self._again.extend(op for op in batch if op.future is None)
             told = [op for op in batch if op.future is not None]
+            self._owe([row for op in told for row in op.noted])
             self._answer(told, [reason] * len(told))
         elif len(batch) > 1:
             for op in batch:
@@ -241,6 +251,13 @@ class Writer:
         else:
             log.error("journal_refused", exc_info=error)
             self._answer(batch, [f"the journal can't store this: {error}"])
+
+    def _owe(self, noted: Sequence[Row]) -> None:
+        """Write later what went with changes that couldn't be written."""
+        if noted:
+            with suppress(RuntimeError):  # the loop is closed: nobody counts any more
+                self._loop.call_soon_threadsafe(self._count_noted, len(noted))
+            self._again.append(Op(changes=noted))
 
     def _transaction(self, batch: list[Op]) -> None:
         if self._stale:

@@ -123,6 +123,9 @@ def _content_fields(content: Content) -> list[Any]:
             assert_never(content)
 
 
+LANE_OF_MESSAGE = "$[6]"
+"""Where `encode_message` puts the lane, as SQLite's JSON functions say it."""
+
 _LANES = {lane.value[0]: lane for lane in Lane}
 
 

@@ -27,7 +27,8 @@ class QueueKeys:
         self.tag = f"xb:{{{quote(community, safe='')}}}:"
         self.skew = f"{self.tag}skew"
         """The one that holds the queue's time."""
-        self._shared = shared
+        self.shared = shared
+        """Whether other boxes use the queue too."""
         self._known: dict[str, Keys] = {}
 
     def of(self, destination: str) -> Keys:
@@ -36,7 +37,7 @@ class QueueKeys:
             name = quote(destination, safe="")
             own = tuple(f"{self.tag}{kind}:{name}" for kind in _HASHES[1:])
             ready = tuple(f"{self.tag}rdy:{name}:{lane}" for lane in range(len(LANES)))
-            past = tuple(f"{self.tag}{kind}:{name}" for kind in ("lately", "before")) if self._shared else ()
+            past = tuple(f"{self.tag}{kind}:{name}" for kind in ("lately", "before")) if self.shared else ()
             keys = (self.skew, *own, *ready, *past)
             self._known[destination] = Keys(keys, f"{self.tag}q:{name}:")
         return self._known[destination]

@@ -167,7 +167,7 @@ class RedisOutbox:
 
     async def fates(self, destination: BridgeName, ids: Sequence[DeliveryId]) -> dict[DeliveryId, Fate]:
         """See `Outbox.fates`."""
-        return read_fates(await self._run("fates", destination, *ids)) if self._shared and ids else {}
+        return read_fates(await self._run("fates", destination, *ids)) if self._keys.shared and ids else {}
 
     async def resign(self, fence: Fence) -> None:
         """See `Outbox.resign`."""

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.clock import ManualClock, SystemClock
-from gateway.journal import Accepted
+from gateway.journal import Accepted, Amendment
 from gateway.model import (
     Address,
     BridgeName,
@@ -24,6 +24,7 @@ from gateway.model import (
     Message,
     NativeId,
     Receipt,
+    Redaction,
     RemoteId,
     Sender,
     SenderId,
@@ -394,6 +395,21 @@ async def test_what_comes_in_while_the_journal_follows_a_step_keeps_its_own_time
         coming = [journal.accept(said(n, received_ms=clock.now_ms()), []) for n in range(1, 40)]
         assert all(isinstance(answer, Accepted) for answer in await asyncio.gather(*coming))
         await shifting
+        assert {record.message.received_ms for record in await journal.messages()} == {clock.now_ms()}
+
+
+async def test_so_does_a_redaction(tmp_path, monkeypatch):
+    monkeypatch.setattr("gateway.journal.retention.SHIFT_SLICE", 2)
+    clock = ManualClock(today_ms())
+    async with opened(tmp_path, clock=clock) as journal:
+        for n in (0, 2, 3, 4, 5):
+            await journal.accept(said(n, received_ms=clock.now_ms()), [])
+        clock.step(-3 * DAY_MS)
+        shifting = asyncio.create_task(journal.shift(followed(clock)))
+        taken_back = replace(said(1, received_ms=clock.now_ms()), content=Redaction(target=RemoteId("packet-0")))
+        amendment = Amendment(target=1, says=None, within=frozenset(), rewrite=lambda carrier, _: carrier)
+        await asyncio.gather(journal.revisions.accept(taken_back, [], [], amendment), shifting)
+
         assert {record.message.received_ms for record in await journal.messages()} == {clock.now_ms()}
 
 

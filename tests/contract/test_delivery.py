@@ -333,6 +333,26 @@ async def test_a_late_refusal_is_sent_again_under_a_fresh_key_and_its_story_is_k
         assert ("queued", "nobody heard it") in await core.history(ident)
 
 
+async def test_a_late_refusal_for_good_waits_for_a_journal_that_cannot_be_read(tmp_path):
+    async with running_core(tmp_path, ScriptedBridge(more_within_s=60)) as core:
+        (ident,) = await core.say(1)
+        await core.until(ident, "sent")
+        delivery, fails = core.journal.delivery, [JournalError("input/output error")]
+
+        async def failing(ident):
+            if fails:
+                raise fails.pop()
+            return await delivery(ident)
+
+        core.journal.delivery = failing
+        core.sender.reports.take(Report(key=f"{ident}.0", outcome=Rejected("no such channel")))
+        await core.until(ident, "failed")
+        (other,) = await core.say(2)
+
+        await core.until(other, "sent")
+        assert not fails
+
+
 async def test_the_refused_key_is_not_used_again_though_the_queue_forgot_it(tmp_path):
     bridge = ScriptedBridge(more_within_s=60)
     async with running_core(tmp_path, bridge) as core:

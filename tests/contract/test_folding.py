@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.journal import Change
 from gateway.journal.amending import IN_TIME, TAKEN_BACK
 from gateway.link import LinkState
 from gateway.model import (
@@ -122,6 +123,19 @@ async def test_what_has_expired_is_said_to_have_and_is_not_folded(tmp_path):
         assert [text.partition(" from")[0] for text in core.bridge.texts] == ["2 earlier"]
         assert await states(core, too_old) == ["expired", "expired"]
         assert (await core.history(too_old[0]))[-1] == ("expired", "too old for this network")
+
+
+@pytest.mark.parametrize("end", [State.SENT, State.FOLDED])
+async def test_what_the_queue_still_had_when_it_grew_too_old_keeps_the_end_it_came_to(tmp_path, end):
+    """The queue had lost its tail, or could not be told when it was folded."""
+    async with after_an_outage(tmp_path) as core:
+        (kept,) = await say_old(core, 1, age_ms=7 * HOUR_MS)
+        await core.journal.record([Change(id=kept, state=end, reason="long ago", at_ms=core.clock.now_ms())])
+        (young,) = await say_old(core, 2, age_ms=0)
+        await back(core, until=young)
+
+        assert (await core.history(kept))[-1] == (end.value, "long ago")
+        assert State.EXPIRED not in {change.state for change in core.watcher.changes}
 
 
 async def test_what_is_counted_and_named_is_messages_not_parts(tmp_path):

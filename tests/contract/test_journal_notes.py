@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.journal import Change, Seen
-from gateway.model import RemoteId, State
-from tests.contract.journal_desk import LAN, RADIO, ROOM, bound, moved, opened, said
+from gateway.model import JournalError, RemoteId, State
+from tests.contract.journal_desk import LAN, RADIO, ROOM, START_MS, bound, moved, opened, said, states
 
 changes = st.builds(
     dict,
@@ -87,6 +90,47 @@ async def test_a_delivery_that_goes_through_at_once_is_written_once(tmp_path):
             "sent",
         ]
         assert rows == 3  # the delivery's, and two of how many are in which state
+
+
+async def test_what_was_noted_is_owed_though_the_change_that_took_it_along_could_not_be_written(tmp_path):
+    """Or else what may have gone out would look as if it never had been tried, and be folded or taken back."""
+    message = said(1)
+    delivery = bound(message, ROOM)
+    async with opened(tmp_path) as journal:
+        await journal.accept(message, [delivery])
+        works, journal._writer._transaction = journal._writer._transaction, fails
+        journal.note([moved(delivery, "sending", generation=1)])
+        with pytest.raises(JournalError):
+            await journal.record([moved(delivery, "queued", reason="no answer")])
+        journal._writer._transaction = works
+        await journal.record([moved(delivery, "queued", reason="no answer")])
+
+        standing = (await journal.standings([delivery.id]))[delivery.id]
+        assert (standing.state, standing.generation, standing.tried_ms) == (State.QUEUED, 1, START_MS)
+        await asyncio.sleep(0)  # the answer is counted
+        assert journal._writer._noted == 0
+
+
+async def test_what_was_noted_is_written_though_whoever_took_it_along_was_cancelled_before_his_turn(tmp_path):
+    message = said(1)
+    delivery = bound(message, ROOM)
+    async with opened(tmp_path) as journal:
+        await journal.accept(message, [delivery])
+        journal._writer._slots, slots = asyncio.Semaphore(0), journal._writer._slots
+        journal.note([moved(delivery, "sending")])
+        recording = asyncio.create_task(journal.record([moved(delivery, "sent")]))
+        await asyncio.sleep(0)
+        recording.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await recording
+        journal._writer._slots = slots
+        await journal.prune()  # after it
+
+        assert await states(journal, delivery) == ["sending"]
+
+
+def fails(batch):
+    raise sqlite3.OperationalError("disk I/O error")
 
 
 async def test_a_note_is_written_though_nothing_follows(tmp_path):

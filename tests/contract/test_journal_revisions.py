@@ -12,7 +12,7 @@ import pytest
 
 from gateway.clock import ManualClock
 from gateway.journal import Amendment, Seen
-from gateway.model import BridgeName, NativeId, Redaction, RemoteId, State, Text
+from gateway.model import BridgeName, Lane, NativeId, Redaction, RemoteId, State, Text
 from tests.contract.journal_desk import DAY_MS, RADIO, ROOM, START_MS, bound, moved, opened, said, states
 
 HOME = BridgeName("home")
@@ -139,6 +139,19 @@ async def test_edits_are_forgotten_with_their_messages(tmp_path):
         await journal.upkeep.prune()
     with closing(sqlite3.connect(tmp_path / "journal.db")) as database:
         assert database.execute("SELECT count(*) FROM edit").fetchone() == (0,)
+
+
+async def test_in_each_lane_of_a_conversation_it_doubts_what_was_first_in_line(tmp_path):
+    """Lanes are worked at the same time: an emergency may be out though what came before it is not."""
+    async with opened(tmp_path) as journal:
+        await accepted(journal, 1, 2)
+        urgent, guest = said(3, lane=Lane.EMERGENCY), said(4, lane=Lane.GUEST)
+        for message in (urgent, guest):
+            await journal.accept(message, [bound(message, ROOM)])
+        await journal.revisions.doubt(HOME, 1)
+        _, page = await journal.revisions.held(ROOM, after=(0, 0), limit=9)
+
+        assert [held.is_tried for held in page] == [True, False, True, True]
 
 
 async def test_only_after_it_was_cut_off_it_doubts_what_was_first_in_line(tmp_path):

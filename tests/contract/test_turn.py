@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 
@@ -31,7 +32,7 @@ from gateway.model import (
 from gateway.outbox.memory import MemoryOutbox
 from gateway.outbox.outbox import Buried, Done, Lease
 from gateway.turn import Superseded, Turn, box_of, owner_of
-from tests.contract.delivery_desk import CHANNEL, NO_RULES, POLICY, ROOM, TABLE, Core, ScriptedBridge
+from tests.contract.delivery_desk import CHANNEL, NO_RULES, POLICY, ROOM, TABLE, Core, ScriptedBridge, running_core
 
 RADIO = CHANNEL.bridge
 CLOCK = SystemClock()
@@ -169,6 +170,33 @@ async def test_what_is_done_with_a_bridge_ends_when_another_has_taken_it(journal
     turn.lost()  # nothing is being done: nothing to end
 
 
+async def test_that_another_has_it_may_be_said_again_while_the_bridge_is_still_closing(journal):
+    """Who asks for the lease hears so every second; a bridge may take longer to close."""
+    turn, closing, may_close = turn_of("hill#1", journal, MemoryOutbox(shared=True)), asyncio.Event(), asyncio.Event()
+
+    async def use():
+        async with asyncio.timeout(5), turn.ours():
+            try:
+                turn.lost()
+                await asyncio.Event().wait()
+            finally:
+                closing.set()
+                await may_close.wait()
+
+    async with asyncio.TaskGroup() as group:
+        using = group.create_task(_superseded(use()))
+        await closing.wait()
+        turn.lost()
+        may_close.set()
+        await using
+    turn.lost()
+
+
+async def _superseded(use):
+    with pytest.raises(Superseded):
+        await use
+
+
 def test_two_boxes_of_one_name_hold_leases_under_two():
     assert owner_of("hill", "a" * 32) != owner_of("hill", "b" * 32)
     assert box_of(owner_of("hill", "a" * 32)) == "hill"
@@ -221,6 +249,33 @@ async def test_one_that_failed_here_and_was_sent_again_elsewhere_is_sent(journal
 
     assert known[one.id].state is State.WAITING
     assert known[one.id].generation == 1  # the network may remember what it refused
+
+
+@pytest.mark.parametrize("first", [CHANNEL, ROOM])
+async def test_what_came_in_here_where_another_box_wants_it_sent_is_there_already(journal, first):
+    """Two boxes, each with a radio of its own on one mesh: both hear the same packet, and route it to the other's."""
+    for origin in dict.fromkeys((first, CHANNEL)):
+        await journal.accept(replace(message(1), origin=origin, remote_id=RemoteId(f"{origin}")), [])
+    echo = Delivery(message=replace(message(1), origin=Address(BridgeName("lake"), "LongFast")), to=CHANNEL)
+    known = {}
+
+    await adopt(journal, [Lease(id=echo.id, delivery=echo, attempt=1, generation=0, until_ms=0)], known)
+
+    assert known[echo.id].state is State.CANCELLED
+    assert (await journal.pending(RADIO, after=0, limit=9)).deliveries == ()
+
+
+async def test_what_one_box_took_back_the_others_learn_of(tmp_path):
+    """Or else it would wait in their journals for ever, and be put into a queue that lost its tail."""
+    outbox = MemoryOutbox(shared=True)
+    async with running_core(tmp_path, outbox=outbox) as core:
+        core.link.set(LinkState.DOWN, "unplugged", 0)
+        (ident,) = await core.say(1)
+        await core.until(ident, "queued")
+        await core.say(1, origin=CHANNEL)  # a copy: it is there already
+        assert await core.state(ident) == "cancelled"
+
+        assert (await outbox.fates(RADIO, [ident]))[ident].state is State.CANCELLED
 
 
 def _failed(ident):
