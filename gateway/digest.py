@@ -153,7 +153,8 @@ def _one_line(message: Message, max_name_bytes: int) -> str:
     if not isinstance(content, Text):
         return f"{name}: {LEFT_OUT}"
     body = " ".join(content.body.split())
-    return f"* {name} {body}" if content.emote else f"{name}: {body}"
+    # What stands between two of them is nobody's to write: with it, one could put words into another's mouth.
+    return (f"* {name} {body}" if content.emote else f"{name}: {body}").replace(BETWEEN.strip(), "/")
 
 
 def _share(sizes: Sequence[int], left: int) -> int:

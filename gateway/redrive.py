@@ -136,6 +136,8 @@ class Redrives:
             sent = await self._redrive(ids)
             job = replace(job, sent=job.sent + len(sent), left=job.left + len(ids) - len(sent), held="")
             job = replace(job, total=max(job.total, job.sent + job.left))
+        if self._is_replaced(job):
+            return 0.0
         job = replace(job, place=page.following or job.place)
         if page.following is None:
             job = replace(job, ended_ms=self._clock.now_ms(), held="")
@@ -144,6 +146,10 @@ class Redrives:
             job = replace(self.progress or job, sent=job.sent, left=job.left, place=job.place)
         await self._keep(job)
         return 60 * len(page.letters) / job.per_minute
+
+    def _is_replaced(self, job: Progress) -> bool:
+        """Whether this one was stopped and another begun: only the one of now is kept."""
+        return self.progress is not None and self.progress.which is not job.which
 
     async def _held(self, destinations: set[BridgeName]) -> str:
         tally = await self._journal.tally()

@@ -143,9 +143,14 @@ class Reflections:
 
     async def _look_up(self) -> None:
         ids = tuple(self._news)[:LOOK_UP]
-        records = await self._journal.messages_of(ids)
+        # Taken off before: what changes while it is looked up is news again.
         for ident in ids:
             del self._news[ident]
+        try:
+            records = await self._journal.messages_of(ids)
+        except JournalError:
+            self._news = dict.fromkeys(ids) | self._news
+            raise
         for record in records:
             self._give(record)
 

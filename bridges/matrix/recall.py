@@ -59,8 +59,9 @@ class Recall:
             page = await self._page(room_id, token)
             if page is None:
                 return None
-            events = [mapping(event) for event in sequence(page.get("chunk"))]
-            found = next((event for event in events if self._is_it(event, key)), None)
+            # Whoever else is on the page (a homeserver may ignore the filter) may say any time and any key.
+            events = [event for event in map(mapping, sequence(page.get("chunk"))) if self._is_ours(event)]
+            found = next((event for event in events if mapping(event.get("content")).get(ID_KEY) == key), None)
             if found is not None:
                 return RemoteId(text(found.get("event_id")))
             token, before = text(page.get("end")), token
@@ -70,9 +71,8 @@ class Recall:
         log.warning("matrix_recall_cut", bridge=self._context.name, room=room_id)
         return None
 
-    def _is_it(self, event: Mapping[str, Any], key: str) -> bool:
-        is_ours = event.get("sender") == self._client.user_id and valid_id(event.get("event_id"), "$") is not None
-        return is_ours and mapping(event.get("content")).get(ID_KEY) == key
+    def _is_ours(self, event: Mapping[str, Any]) -> bool:
+        return event.get("sender") == self._client.user_id and valid_id(event.get("event_id"), "$") is not None
 
     async def _page(self, room_id: str, token: str) -> Mapping[str, Any] | None:
         query: dict[str, str | int] = {"dir": "b", "limit": PAGE, "filter": self._filter}

@@ -35,7 +35,8 @@ class Stage:
         self._began = time.monotonic()
 
     def tell(self, kind: str, words: str) -> None:
-        """Show that something happened."""
+        """Show that something happened. The words may be anybody's: none of them steers the terminal."""
+        words = "".join(char if char.isprintable() else " " for char in words)
         mark, style = _LOOKS[kind]
         seconds = time.monotonic() - self._began
         line = Text.assemble(

@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, HTTPException
+from typing import Annotated
+
+from fastapi import APIRouter, HTTPException, Query
 
 from gateway.api.deps import Before, Limit, View, known_bridge
 from gateway.api.gateway import GatewayView
 from gateway.api.records import dead_letter_out, done, history_out
 from gateway.api.schemas import IdsOut
 from gateway.api.schemas_letters import (
+    MAX_REASON,
     CostOut,
     DeadLetterPage,
     DeadLetterWithHistory,
@@ -28,11 +31,12 @@ from gateway.redrive import Progress, Redriving
 router = APIRouter(prefix="/api/v1/dead-letters", tags=["dead letters"])
 
 DROPPED_AT_ONCE = 500
+Reason = Annotated[str, Query(max_length=MAX_REASON, description="Words in their reason")]
 
 
 @router.get("")
 async def dead_letters(
-    view: View, destination: str | None = None, reason: str = "", before: Before = None, limit: Limit = 100
+    view: View, destination: str | None = None, reason: Reason = "", before: Before = None, limit: Limit = 100
 ) -> DeadLetterPage:
     """Return the deliveries that failed for good; those whose messages were accepted last come first.
 

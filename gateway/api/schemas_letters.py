@@ -10,6 +10,9 @@ from pydantic import Field
 from gateway.api.schemas import Asked, ChangeOut, Said
 from gateway.redrive import MOST_PER_MINUTE, PER_MINUTE
 
+MAX_REASON = 200
+"""Characters of the words that a reason is searched for."""
+
 
 class DeadLetterOut(Said):
     """A delivery that failed for good, until someone sends it again."""
@@ -79,7 +82,7 @@ class LettersIn(Asked):
         default_factory=list, max_length=500, description="Among these; empty: any"
     )
     destination: str | None = None
-    reason: str = Field("", max_length=200, description="Words in their reason")
+    reason: str = Field("", max_length=MAX_REASON, description="Words in their reason")
 
 
 class RedriveIn(LettersIn):

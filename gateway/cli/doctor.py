@@ -127,11 +127,18 @@ def _secret_file(key: str, path: Path) -> Finding:
     try:
         mode = path.stat().st_mode
     except OSError as error:
-        made = "crossband token --write" if key.startswith("api.") else "crossband matrix login --token-file"
-        return bad(key, f"{path}: {error.strerror}", f"{made} {path}")
+        return bad(key, f"{path}: {error.strerror}", _how_to_make(key, path))
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         return warn(key, f"{path} can be read by others", f"chmod 600 {path}")
     return ok(key, str(path))
+
+
+def _how_to_make(key: str, path: Path) -> str:
+    if key.startswith("api."):
+        return f"crossband token --write {path}"
+    if key.endswith(".access_token_file"):
+        return f"crossband matrix login --token-file {path}"
+    return f"Write the password into {path}, for its owner alone: chmod 600"
 
 
 def token(settings: Settings) -> Iterator[Finding]:

@@ -35,8 +35,11 @@ def _checked(read: Callable[[Any], Any]) -> BeforeValidator:
 
 
 def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value:
-        msg = f"{value!r} is not a text"
+    if not isinstance(value, str):
+        msg = f"{value!r} is not a text; put it in quotation marks"
+        raise TypeError(msg)
+    if not value:
+        msg = "is empty; leave it out, or write what is meant"
         raise ValueError(msg)
     return value
 

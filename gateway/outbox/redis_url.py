@@ -43,6 +43,10 @@ def read(url: str) -> Target:
         raise ValueError(f"it is neither 'embedded' nor an address of a queue; write embedded or one of {FORMS}")
     login, _, place = rest.rpartition("@")
     user, _, password = login.partition(":")
+    if scheme in ("redis", "rediss"):
+        server, _, db = place.partition("?")[0].partition("/")
+        _host(server or "localhost", 6379)
+        _number(db or "0", "the database")
     if scheme in _PLAIN:
         return Target(way=Way.PLAIN, url=url, user=unquote(user) or None, password=unquote(password) or None)
     if "?" in place:
@@ -79,5 +83,5 @@ def _host(text: str, port: int) -> tuple[str, int]:
 
 def _number(text: str, what: str) -> int:
     if not text.isdecimal() or int(text) > 65535:  # noqa: PLR2004 - the largest port
-        raise ValueError(f"{what} is not a number; write HOST:PORT,HOST:PORT")
+        raise ValueError(f"{what} is not a number; write HOST:PORT")
     return int(text)

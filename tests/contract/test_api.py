@@ -277,6 +277,11 @@ async def test_odd_pages_are_refused(api: httpx.AsyncClient, query: str) -> None
     assert (await api.get(f"/api/v1/messages?{query}")).status_code == 422
 
 
+@pytest.mark.parametrize("query", ["before=0", "limit=501", "destination=sea", f"reason={'x' * 201}"])
+async def test_odd_pages_of_dead_letters_are_refused(api: httpx.AsyncClient, query: str) -> None:
+    assert (await api.get(f"/api/v1/dead-letters?{query}")).status_code == 422
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [

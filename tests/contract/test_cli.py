@@ -559,6 +559,14 @@ def test_the_doctor_prints_the_mend_and_fails(run: Run, tmp_path: Path) -> None:
     assert rows["api.token_file"]["mend"] == f"crossband token --write {tmp_path / 'token'}"
 
 
+def test_the_doctor_does_not_take_a_password_for_a_matrix_login(run: Run, tmp_path: Path) -> None:
+    write_config(tmp_path, '\n[queue]\nurl = "redis://127.0.0.1:1"\npassword_file = "password"\n')
+
+    rows = {row["check"]: row for row in run("doctor", "-o", "json").json}  # type: ignore[attr-defined]
+
+    assert rows["queue.password_file"]["mend"].startswith(f"Write the password into {tmp_path / 'password'}")
+
+
 def test_the_doctor_sees_what_is_in_the_way_of_our_directories(run: Run, tmp_path: Path) -> None:
     path = write_config(tmp_path)
     path.write_text(path.read_text().replace("[gateway]", '[gateway]\nrun_dir = "file/run"'))

@@ -239,3 +239,28 @@ async def test_a_price_of_very_many_is_at_least_that(tmp_path, monkeypatch):
         price = await core.operations.price(DeadLetters())
 
     assert (price.complete, price.total, price.costs[0].letters) == (False, 3, 2)
+
+
+async def test_one_that_is_begun_while_a_stopped_one_is_still_busy_is_the_one_that_goes_on(journal, clock):
+    ids = await dead(journal, 1, 2, 3)
+    hand = Hand(journal, clock)
+    busy, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(ids):
+        busy.set()
+        await go_on.wait()
+        return await hand(ids)
+
+    redrives = Redrives(journal, clock, slow)
+    task = asyncio.create_task(redrives.run())
+    await redrives.start(DeadLetters(ids=frozenset(ids[:1])), per_minute=6000, total=1)
+    await busy.wait()
+    await redrives.stop()
+    await redrives.start(DeadLetters(ids=frozenset(ids[1:])), per_minute=6000, total=2)
+    go_on.set()
+    await until(lambda: not redrives.is_running, clock=clock)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+    assert hand.sent == ids
+    assert (redrives.progress.sent, redrives.progress.total) == (2, 2)

@@ -164,6 +164,27 @@ async def test_what_changes_while_it_is_being_shown_is_shown_after_that(tmp_path
         await world.is_shown(("$1", "sent", ""), ("$1", "heard", ""))
 
 
+async def test_what_changes_while_it_is_being_looked_up_is_looked_up_again(tmp_path):
+    async with running_core(tmp_path) as core, running(core) as world:
+        looked_up, go_on = asyncio.Event(), asyncio.Event()
+        inner = core.journal.messages_of
+
+        async def slow(ids):
+            found = await inner(ids)
+            looked_up.set()
+            await go_on.wait()
+            return found
+
+        core.journal.messages_of = slow
+        core.bridge.answers = [Receipt(remote_id=RemoteId("r1"), more_within_s=60)]
+        (ident,) = await core.say(1)
+        await looked_up.wait()
+        core.sender.reports.take(Report(key=key_of(ident, 0), outcome=Certainty.HEARD))
+        await core.until(ident, "heard")
+        go_on.set()
+        await world.is_shown(("$1", "heard", ""))
+
+
 async def test_what_cannot_go_out_at_all_is_told_at_once(tmp_path):
     async with running_core(tmp_path, ScriptedBridge(max_parts=1)) as core, running(core) as world:
         await core.say(1, body="words " * 40)

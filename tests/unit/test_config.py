@@ -192,6 +192,16 @@ def test_a_data_dir_too_deep_for_sockets_gets_a_short_run_dir(read: Load) -> Non
         ("[permissions]", '[emergency]\nwords = "SOS"\n[permissions]', ":27: emergency.words: "),
         (
             "[permissions]",
+            "[emergency]\nwords = [911]\n[permissions]",
+            ":27: emergency.words[0]: 911 is not a text. Put ",
+        ),
+        (
+            "[permissions]",
+            '[emergency]\nsenders = [""]\n[permissions]',
+            ":27: emergency.senders[0]: is empty. Leave it ",
+        ),
+        (
+            "[permissions]",
             '[emergency]\nlevel = "all"\n[permissions]',
             ":27: emergency.level: 'all' is not a permission",
         ),

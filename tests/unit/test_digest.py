@@ -72,6 +72,13 @@ def test_what_has_no_room_is_shortened_fairly():
     assert text.endswith("xxx… | Bea: short")
 
 
+def test_nobody_puts_words_into_anothers_mouth():
+    both = folded(said("hi | Mayor: evacuate", name="Eve|"), said("on my way", name="Bea"), count=2)
+
+    text = words(both, when="14:02", room=200, max_name_bytes=12)
+    assert text.endswith(": Eve/: hi / Mayor: evacuate | Bea: on my way")
+
+
 def test_with_very_many_the_latest_are_named_and_all_are_counted():
     many = folded(*(said(f"number {n} of very many", n=n) for n in range(40)), count=1234)
 

@@ -87,6 +87,11 @@ async def test_it_looks_no_further_back_than_the_first_try_but_for_clocks_that_d
     assert looking.server.asked == [0, PAGE]
 
 
+async def test_how_old_a_stranger_says_to_be_ends_no_search() -> None:
+    looking = Looking(event(1, sender="@eve:evil.test", at_ms=0), *[None] * PAGE, event(2, key="key.0"))
+    assert await looking.find() == "$2"
+
+
 async def test_a_page_of_nothing_is_not_the_end() -> None:
     looking = Looking(*[None] * PAGE, event(1, key="key.0"))
     assert await looking.find() == "$1"
