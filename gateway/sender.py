@@ -24,6 +24,7 @@ from gateway.journal import Change, Journal
 from gateway.link import Link
 from gateway.lookup import Lookup
 from gateway.model import (
+    PENDING,
     Address,
     Bridge,
     BridgeError,
