@@ -405,7 +405,7 @@ async def test_so_does_a_redaction(tmp_path, monkeypatch):
         for n in (0, 2, 3, 4, 5):
             await journal.accept(said(n, received_ms=clock.now_ms()), [])
         clock.step(-3 * DAY_MS)
-        shifting = asyncio.create_task(journal.shift(followed(clock)))
+        shifting = asyncio.create_task(journal.upkeep.shift(followed(clock)))
         taken_back = replace(said(1, received_ms=clock.now_ms()), content=Redaction(target=RemoteId("packet-0")))
         amendment = Amendment(target=1, says=None, within=frozenset(), rewrite=lambda carrier, _: carrier)
         await asyncio.gather(journal.revisions.accept(taken_back, [], [], amendment), shifting)

@@ -124,7 +124,7 @@ async def test_what_was_noted_is_written_though_whoever_took_it_along_was_cancel
         with pytest.raises(asyncio.CancelledError):
             await recording
         journal._writer._slots = slots
-        await journal.prune()  # after it
+        await journal.upkeep.prune()  # after it
 
         assert await states(journal, delivery) == ["sending"]
 
