@@ -14,7 +14,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
 
@@ -24,7 +23,8 @@ from gateway.journal.database import in_words, is_damage, is_full, is_of_the_sto
 from gateway.journal.notes import Notes
 from gateway.journal.retention import Room
 from gateway.journal.rows import ALSO, NewMessage, Row
-from gateway.journal.store import Known, Store, applied_of, is_one_statement
+from gateway.journal.store import Store
+from gateway.journal.transactions import Op, Transactions
 from gateway.model import DeliveryId, JournalError
 from gateway.pace import Pace
 
@@ -44,24 +44,6 @@ CHECKPOINT_COMMITS: Final = 256
 """After so many commits the log is copied into the database, as soon as nobody writes."""
 IDLE_S: Final = 0.25
 
-Future = asyncio.Future[Any]
-
-
-@dataclass(slots=True, kw_only=True)
-class Op:
-    """One call, and who waits for it: nobody for a note."""
-
-    future: Future | None = None
-    new: NewMessage | None = None
-    changes: Sequence[Row] = ()
-    noted: Sequence[Row] = ()
-    """What is in these changes besides what was asked for: who asked won't ask for it again."""
-    task: Callable[[Store, Room], Any] | None = None
-    durable: bool = False
-    tell: bool = False
-    """Whether who waits wants to know which changes were made."""
-    answer: Any = None
-
 
 class Writer:
     """Owns the writing connection; every method but the private ones belongs to the event loop's thread."""
@@ -75,17 +57,15 @@ class Writer:
         self.pace = Pace("a commit")
         self._store = store
         self._room = room
-        self._now_ms = now_ms
         self._damaged = damaged
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[Op | None] = SimpleQueue()
         self._slots = asyncio.Semaphore(MOST_QUEUED)
         self._noted = 0
         self._notes = Notes()
+        self._transactions = Transactions(store, room, now_ms, self._take_noted)
         self._notes_due: asyncio.TimerHandle | None = None
         self._closed = False
-        self._stale = False
-        self._full_sync = True
         self._commits = 0
         self._again: deque[Op] = deque()
         self._thread = threading.Thread(target=self._run, name="journal writer", daemon=True)
@@ -223,7 +203,9 @@ class Writer:
     def _write(self, batch: list[Op]) -> None:
         self.pace.begin(time.monotonic())
         try:
-            self._transaction(batch)
+            self._transactions.commit(batch)
+            self._commits += 1
+            self.head = self._store.head
         except Exception as error:  # noqa: BLE001 - whatever it was, everyone must be answered
             self.pace.end(time.monotonic())
             self._failed(batch, error)
@@ -232,7 +214,7 @@ class Writer:
             self._answer(batch, None)
 
     def _failed(self, batch: list[Op], error: Exception) -> None:
-        self._roll_back()
+        self._transactions.roll_back()
         if is_damage(error):
             self._damaged()
         if is_full(error) and self._room.give_way():
@@ -259,75 +241,14 @@ class Writer:
                 self._loop.call_soon_threadsafe(self._count_noted, len(noted))
             self._again.append(Op(changes=noted))
 
-    def _transaction(self, batch: list[Op]) -> None:
-        if self._stale:
-            self._store.reload()
-            self._stale = False
-        connection = self._store.connection
-        full_sync = any(op.durable for op in batch)
-        if full_sync != self._full_sync:
-            connection.execute(f"PRAGMA synchronous = {'FULL' if full_sync else 'NORMAL'}")
-            self._full_sync = full_sync
-        if any(op.task is not None for op in batch):
-            self._take_notes(batch)
-        changes = [row for op in batch for row in op.changes]
-        if all(op.changes and not op.tell for op in batch) and is_one_statement(changes):
-            self._store.change(changes)
-            self._store.write()
-        else:
-            connection.execute("BEGIN IMMEDIATE")
-            self._apply(batch, changes)
-            connection.execute("COMMIT")
-        self._commits += 1
-        self.head = self._store.head
-
-    def _apply(self, batch: list[Op], changes: Sequence[Row]) -> None:
-        """New messages first, then changes in the order they came: a change is never before its delivery.
-
-        Before both, what is sent under another id: the message that has it may be among the new ones.
-        """
-        self._store.alias(changes)
-        accepts = [(op, op.new) for op in batch if op.new is not None]
-        if accepts:
-            full = self._room.full(self._now_ms())
-            for (op, _), answer in zip(accepts, self._store.accept([new for _, new in accepts], full), strict=True):
-                op.answer = answer
-        self._change(batch, changes)
-        seen = [(op, new, op.answer) for op, new in accepts if isinstance(op.answer, Known)]
-        if seen:
-            self._store.change(self._take_notes(batch))
-        self._store.write()
-        for op, new, known in seen:
-            op.answer = self._store.seen(new, known)
-        for op in batch:
-            if op.task is not None:
-                op.answer = op.task(self._store, self._room)
-
-    def _take_notes(self, batch: list[Op]) -> Sequence[Row]:
-        """Make what was noted part of this transaction: something in it depends on where deliveries are."""
+    def _take_noted(self) -> Sequence[Row]:
         rows = self._notes.take()
         if rows:
             self._loop.call_soon_threadsafe(self._count_noted, len(rows))
-            batch.append(Op(changes=rows))
         return rows
 
     def _count_noted(self, number: int) -> None:
         self._noted += number
-
-    def _change(self, batch: Sequence[Op], changes: Sequence[Row]) -> None:
-        asked = [op for op in batch if op.tell]
-        if not asked:
-            self._store.change(changes)
-            return
-        applied = self._store.change_and_tell(changes)
-        for op in asked:
-            op.answer = applied_of(op.changes, applied)
-
-    def _roll_back(self) -> None:
-        self._stale = True
-        with suppress(sqlite3.Error):
-            if self._store.connection.in_transaction:
-                self._store.connection.execute("ROLLBACK")
 
     def _answer(self, batch: Sequence[Op], reasons: Sequence[str] | None) -> None:
         if batch:

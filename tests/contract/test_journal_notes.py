@@ -98,11 +98,11 @@ async def test_what_was_noted_is_owed_though_the_change_that_took_it_along_could
     delivery = bound(message, ROOM)
     async with opened(tmp_path) as journal:
         await journal.accept(message, [delivery])
-        works, journal._writer._transaction = journal._writer._transaction, fails
+        works, journal._writer._transactions.commit = journal._writer._transactions.commit, fails
         journal.note([moved(delivery, "sending", generation=1)])
         with pytest.raises(JournalError):
             await journal.record([moved(delivery, "queued", reason="no answer")])
-        journal._writer._transaction = works
+        journal._writer._transactions.commit = works
         await journal.record([moved(delivery, "queued", reason="no answer")])
 
         standing = (await journal.standings([delivery.id]))[delivery.id]
