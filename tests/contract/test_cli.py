@@ -171,6 +171,7 @@ async def test_a_text_goes_along_a_route_or_comes_from_standard_input(
         (["queue", "cancel", "nothing"], 1, "no delivery"),
         (["queue", "retry", "sea"], 2, "no bridge called 'sea'"),
         (["route", "test", "sea"], 1, "no route called 'sea'"),
+        (["outages", "sea"], 2, "no bridge called 'sea'; there is: home, radio,"),
     ],
 )
 async def test_what_cannot_be_done_is_said_on_standard_error(ask: Ask, args: list[str], code: int, words: str) -> None:
@@ -432,6 +433,12 @@ async def test_waiting_deliveries_can_be_cancelled_and_retried(ask: Ask, desk: D
     assert (cancelled.code, cancelled.out) == (0, f"{ident}\n")
 
 
+async def test_routes_say_what_expires_and_what_is_folded(ask: Ask) -> None:
+    shown = (await ask("routes")).out
+
+    assert [line for line in shown.splitlines() if "radio after 6 h" in line and "radio after 10 min" in line]
+
+
 async def test_a_route_is_tested_without_sending(ask: Ask, desk: Desk) -> None:
     ended = await ask("route", "test", "warnings", "storm at noon")
 
@@ -446,6 +453,20 @@ async def test_text_cannot_steer_the_terminal(ask: Ask) -> None:
 
     assert "\x1b" not in ended.out
     assert "\u202e" not in ended.out
+
+
+async def test_what_networks_and_servers_say_cannot_steer_it_either(ask: Ask, desk: Desk) -> None:
+    ident = (await ask("send", "radio/a\x1b]0;x\x07", "x", "-o", "json")).json["deliveries"][0]  # type: ignore[index]
+    await desk.fail(ident, reason="no channel a\x1b]0;x\x07\nfailed")
+    desk.queue_status = QueueStatus(state=StoreState.DOWN, reason="-ERR \x1b]0;x\x07")
+
+    told = [
+        (await ask(*args)).out for args in (["dead-letters", "show", ident], ["messages", "show", ident], ["status"])
+    ]
+
+    assert all(told)
+    assert "\x1b" not in "".join(told)
+    assert "\nfailed\n" not in told[0]
 
 
 async def test_the_doctor_sees_the_running_gateway(ask: Ask) -> None:
@@ -480,7 +501,7 @@ def test_a_wrong_configuration_is_told_with_line_and_mend(run: Run, tmp_path: Pa
     ended = run(command)
 
     assert ended.code == 2
-    assert ended.err == "crossband.toml:22: log.levle: unknown key. Did you mean 'level'?\n"
+    assert ended.err == "crossband.toml:23: log.levle: unknown key. Did you mean 'level'?\n"
 
 
 async def test_asking_a_running_gateway_needs_only_its_own_table(ask: Ask, tmp_path: Path) -> None:
