@@ -329,6 +329,11 @@ class Journal:
         """Return in words why what is written takes long; empty while it doesn't."""
         return self._writer.pace.slow(time.monotonic())
 
+    @property
+    def is_shifting(self) -> bool:
+        """Whether it is still following a clock that was set: some of its times are by the one of before."""
+        return bool(self._shifts)
+
     async def shift(self, delta_ms: int) -> None:
         """Follow a wall clock that was set by so much: what was written since opening moves along.
 
