@@ -560,6 +560,7 @@ class Sender:
     async def cancel_later_parts(self, message: MessageId, to: Address, part: int, parts: int) -> None:
         """Take the parts after this one off the queue; those leased now are dropped before they are sent."""
         later = [delivery_id(message, to, number) for number in range(part + 1, parts + 1)]
-        with suppress(OutboxError):
-            await self._outbox.cancel(self.bridge.name, later)
-        await self.record([self.cancelled(ident) for ident in later])
+        with self.lookup.changing(later):
+            with suppress(OutboxError):
+                await self._outbox.cancel(self.bridge.name, later)
+            await self.record([self.cancelled(ident) for ident in later])
