@@ -301,7 +301,8 @@ class RedisOutbox:
             return
         async with self._agreeing:
             if not self._agreed:
-                self._skew += await self._apart_ms()
+                apart_ms = await self._apart_ms()
+                self._skew += apart_ms  # not in one: our clock may have been set while we asked
                 self._agreed = True
 
     async def _keep_step(self) -> None:
