@@ -12,6 +12,7 @@ import structlog
 from gateway.backoff import delays
 from gateway.intake import Observer
 from gateway.journal import Change, Journal
+from gateway.lookup import Lookup
 from gateway.model import (
     Address,
     BridgeName,
@@ -45,6 +46,7 @@ class Settling:
         random: random.Random,
         observer: Observer,
         outcomes: Outcomes,
+        lookup: Lookup,
     ) -> None:
         self._destination = destination
         self._journal = journal
@@ -53,6 +55,7 @@ class Settling:
         self._random = random
         self._observer = observer
         self._outcomes = outcomes
+        self._lookup = lookup
 
     async def record(self, changes: Sequence[Change]) -> None:
         """Journal what became of deliveries, however long the disk makes us wait."""
@@ -103,6 +106,7 @@ class Settling:
     async def cancel_later_parts(self, message: MessageId, to: Address, part: int, parts: int) -> None:
         """Take the parts after this one off the queue; those leased now are dropped before they are sent."""
         later = [delivery_id(message, to, number) for number in range(part + 1, parts + 1)]
-        with suppress(OutboxError):
-            await self._outbox.cancel(self._destination, later)
-        await self.record([self._outcomes.cancelled(ident) for ident in later])
+        with self._lookup.changing(later):
+            with suppress(OutboxError):
+                await self._outbox.cancel(self._destination, later)
+            await self.record([self._outcomes.cancelled(ident) for ident in later])

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.clock import ManualClock
 from gateway.journal import Change
 from gateway.journal.amending import IN_TIME, TAKEN_BACK
 from gateway.link import LinkState
@@ -24,7 +25,9 @@ from gateway.model import (
     Support,
 )
 from gateway.outbox.memory import MemoryOutbox
+from gateway.outbox.outbox import Lease
 from gateway.routing import Route
+from tests.clocks import followed
 from tests.contract.delivery_desk import CHANNEL, ROOM, TABLE, ScriptedBridge, running_core
 
 CHAT_ROOM = Address(BridgeName("home"), "#chat")
@@ -94,6 +97,35 @@ async def test_what_another_box_has_sent_is_not_told_again_in_a_digest(tmp_path)
         assert digest.startswith("6 earlier from #town ")
         assert rest == ["text 10"]
         assert await states(core, old) == ["queued"] * 4 + ["folded"] * 5 + ["sent"]
+
+
+class SlowlyBack(MemoryOutbox):
+    """Away at first, then slow to take things in."""
+
+    is_away = True
+
+    async def put(self, *args, **kwargs):
+        if self.is_away:
+            raise StoreUnavailable("away")
+        await asyncio.sleep(0.01)
+        return await super().put(*args, **kwargs)
+
+
+async def test_after_an_outage_of_the_queue_what_is_folded_on_its_way_there_is_told_once(tmp_path, monkeypatch):
+    """The first few are claimed, and all folded, while the drain still has the rest at hand as they were."""
+    monkeypatch.setattr("gateway.drain.BATCH", 4)
+    outbox = SlowlyBack()
+    async with running_core(tmp_path, ScriptedBridge(**CARRIES), outbox=outbox, table=FOLDING) as core:
+        ids = [(await core.say(n, received_ms=core.clock.now_ms() - HOUR_MS))[0] for n in range(40)]
+        outbox.is_away = False
+        await core.until(ids[-1], "sent")
+        (young,) = await core.say(40)
+        await core.until(young, "sent")
+
+        digest, *rest = core.bridge.texts
+        assert digest.startswith("40 earlier from #town ")
+        assert rest == ["text 40"]
+        assert await states(core, ids) == ["folded"] * 39 + ["sent"]
 
 
 async def test_one_old_message_is_simply_sent(tmp_path):
@@ -374,6 +406,18 @@ async def test_a_digest_that_failed_is_sent_again_as_a_digest(tmp_path):
         assert core.bridge.texts[0].startswith("2 earlier")
 
 
+async def test_what_was_taken_back_is_not_in_a_digest_that_failed_and_is_sent_again(tmp_path):
+    async with after_an_outage(tmp_path) as core:
+        old = await say_old(core, 1, 2, 3)
+        await back_failing(core, old[-1])
+        await core.redact(4, 2)
+        await core.operations.redrive([old[-1]])
+        await core.until(old[-1], "sent")
+
+        assert core.bridge.texts[0].startswith("2 earlier")
+        assert "text 2" not in core.bridge.texts[0]
+
+
 async def back_failing(core, ident):
     core.bridge.answers = [ZeroDivisionError()] * 3
     core.link.set(LinkState.UP, "", 0)
@@ -507,3 +551,60 @@ async def test_ten_thousand_fold_into_one_and_others_are_accepted_and_sent_meanw
 
 def test_the_desk_routes_from_the_room():
     assert FOLDING.digest_after_s(ROOM, CHANNEL) == 600
+
+
+# A clock that is set.
+
+
+@asynccontextmanager
+async def with_a_backlog(folder):
+    """A core whose link is down and that has queued one message of an hour ago and two of now; and these, leased."""
+    clock = ManualClock()
+    async with running_core(folder, ScriptedBridge(**CARRIES), clock=clock, table=FOLDING) as core:
+        core.link.set(LinkState.DOWN, "unplugged", 0)
+        ids = await say_old(core, 1) + await say_old(core, 2, 3, age_ms=0)
+        kept = [(await core.journal.delivery(ident)).delivery for ident in ids]
+        yield core, [Lease(id=one.id, delivery=one, attempt=1, generation=0, until_ms=0) for one in kept]
+
+
+def is_set(core):
+    """It is three hours later than the box thought; return what is left to do of following that."""
+    core.clock.step(3 * HOUR_MS)
+    return asyncio.ensure_future(core.journal.shift(followed(core.clock)))
+
+
+async def test_what_is_new_is_not_folded_while_the_journal_follows_a_clock_that_was_set(tmp_path):
+    async with with_a_backlog(tmp_path) as (core, run):
+        task, may_move = core.journal._writer.task, asyncio.Event()
+
+        async def slow(work, *, durable=False):
+            if not durable:
+                await may_move.wait()
+            return await task(work, durable=durable)
+
+        core.journal._writer.task = slow
+        shifting = is_set(core)
+        await asyncio.sleep(0)
+        await core.sender.folding.fold(run)
+        may_move.set()
+        await shifting
+
+        assert await states(core, [lease.id for lease in run]) == ["queued"] * 3
+
+
+async def test_what_is_new_is_not_folded_when_the_clock_is_set_while_it_is_looked_for(tmp_path):
+    async with with_a_backlog(tmp_path) as (core, run):
+        held, shifting = core.journal.revisions.held, []
+
+        async def held_then_set(*args, **kwargs):
+            found = await held(*args, **kwargs)
+            if not shifting:
+                shifting.append(is_set(core))
+                await shifting[0]
+            return found
+
+        core.journal.revisions.held = held_then_set
+        await core.sender.folding.fold(run)
+
+        assert shifting
+        assert await states(core, [lease.id for lease in run]) == ["queued"] * 3
