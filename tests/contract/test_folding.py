@@ -570,7 +570,7 @@ async def with_a_backlog(folder):
 def is_set(core):
     """It is three hours later than the box thought; return what is left to do of following that."""
     core.clock.step(3 * HOUR_MS)
-    return asyncio.ensure_future(core.journal.shift(followed(core.clock)))
+    return asyncio.ensure_future(core.journal.upkeep.shift(followed(core.clock)))
 
 
 async def test_what_is_new_is_not_folded_while_the_journal_follows_a_clock_that_was_set(tmp_path):
