@@ -12,6 +12,7 @@ from gateway.journal import Change, Held, Journal
 from gateway.lookup import Lookup
 from gateway.model import Address, BridgeName, Clock, Delivery, DeliveryId, Lane, OutboxError, State
 from gateway.outbox.outbox import Lease, Outbox
+from gateway.steps import NEAR_MS, epoch_ms
 
 log = structlog.get_logger()
 
@@ -58,14 +59,16 @@ class Folding:
     async def fold(self, run: Sequence[Lease]) -> None:
         """Fold the backlog of this run's conversation, if the run shows that there is a stale one.
 
-        The journal knows then what to send for each of its leases. JournalError or OutboxError if it can't be
-        done now.
+        The journal knows then what to send for each of its leases. While that follows a clock that was set,
+        nothing in it shows how old it is: what is sent meanwhile is sent as it is. JournalError or OutboxError
+        if it can't be done now.
         """
-        if not any(self._is_stale(lease.delivery) for lease in run if lease.attempt == 1):
+        if self._journal.upkeep.is_shifting or not any(self._is_stale(lease.delivery) for lease in run if lease.attempt == 1):
             return
-        head = run[0].delivery
+        head, epoch = run[0].delivery, epoch_ms(self._clock)
         fold = choose(await self._foldable(head.to, head.lane))
-        if fold is not None:
+        was_set = abs(epoch_ms(self._clock) - epoch) > NEAR_MS
+        if fold is not None and not was_set:
             await self._make(fold)
 
     def _is_stale(self, delivery: Delivery) -> bool:

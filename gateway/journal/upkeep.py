@@ -43,6 +43,11 @@ class Upkeep:
         if full := await self._writer.task(lambda _, room: room.full(now_ms)):
             raise JournalError(full)
 
+    @property
+    def is_shifting(self) -> bool:
+        """Whether it is still following a clock that was set: some of its times are by the one of before."""
+        return bool(self._shifts)
+
     async def shift(self, delta_ms: int) -> None:
         """Follow a wall clock that was set by so much: what was written since opening moves along.
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.clock import ManualClock
 from gateway.journal import Change
 from gateway.journal.amending import IN_TIME, TAKEN_BACK
 from gateway.link import LinkState
@@ -24,7 +25,9 @@ from gateway.model import (
     Support,
 )
 from gateway.outbox.memory import MemoryOutbox
+from gateway.outbox.outbox import Lease
 from gateway.routing import Route
+from tests.clocks import followed
 from tests.contract.delivery_desk import CHANNEL, ROOM, TABLE, ScriptedBridge, running_core
 
 CHAT_ROOM = Address(BridgeName("home"), "#chat")
@@ -507,3 +510,60 @@ async def test_ten_thousand_fold_into_one_and_others_are_accepted_and_sent_meanw
 
 def test_the_desk_routes_from_the_room():
     assert FOLDING.digest_after_s(ROOM, CHANNEL) == 600
+
+
+# A clock that is set.
+
+
+@asynccontextmanager
+async def with_a_backlog(folder):
+    """A core whose link is down and that has queued one message of an hour ago and two of now; and these, leased."""
+    clock = ManualClock()
+    async with running_core(folder, ScriptedBridge(**CARRIES), clock=clock, table=FOLDING) as core:
+        core.link.set(LinkState.DOWN, "unplugged", 0)
+        ids = await say_old(core, 1) + await say_old(core, 2, 3, age_ms=0)
+        kept = [(await core.journal.delivery(ident)).delivery for ident in ids]
+        yield core, [Lease(id=one.id, delivery=one, attempt=1, generation=0, until_ms=0) for one in kept]
+
+
+def is_set(core):
+    """It is three hours later than the box thought; return what is left to do of following that."""
+    core.clock.step(3 * HOUR_MS)
+    return asyncio.ensure_future(core.journal.upkeep.shift(followed(core.clock)))
+
+
+async def test_what_is_new_is_not_folded_while_the_journal_follows_a_clock_that_was_set(tmp_path):
+    async with with_a_backlog(tmp_path) as (core, run):
+        task, may_move = core.journal._writer.task, asyncio.Event()
+
+        async def slow(work, *, durable=False):
+            if not durable:
+                await may_move.wait()
+            return await task(work, durable=durable)
+
+        core.journal._writer.task = slow
+        shifting = is_set(core)
+        await asyncio.sleep(0)
+        await core.sender.folding.fold(run)
+        may_move.set()
+        await shifting
+
+        assert await states(core, [lease.id for lease in run]) == ["queued"] * 3
+
+
+async def test_what_is_new_is_not_folded_when_the_clock_is_set_while_it_is_looked_for(tmp_path):
+    async with with_a_backlog(tmp_path) as (core, run):
+        held, shifting = core.journal.revisions.held, []
+
+        async def held_then_set(*args, **kwargs):
+            found = await held(*args, **kwargs)
+            if not shifting:
+                shifting.append(is_set(core))
+                await shifting[0]
+            return found
+
+        core.journal.revisions.held = held_then_set
+        await core.sender.folding.fold(run)
+
+        assert shifting
+        assert await states(core, [lease.id for lease in run]) == ["queued"] * 3
