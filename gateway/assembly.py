@@ -190,6 +190,7 @@ class Assembly:
             urgent=sender.hurry,
         )
         sender.queue_lost_entries = lambda: drain.read_back(all_of_it=True)
+        sender.lookup.read_back = drain.read_back
         supervisor = Supervisor(
             bridge=bridge,
             link=link,
@@ -228,8 +229,6 @@ def changing(parts: Mapping[BridgeName, Part], touches: Mapping[BridgeName, Sequ
     with ExitStack() as stack:
         for bridge, ids in touches.items():
             if part := parts.get(bridge):
-                # What was handed over and is not queued yet may be changed, too.
-                part.drain.read_back()
                 stack.enter_context(part.sender.lookup.changing(ids))
         yield
 

@@ -44,6 +44,8 @@ class Lookup:
 
         `adopt` journals what another box accepted. None: there is no other.
         """
+        self.read_back: Callable[[], None] = lambda: None
+        """Called where what is on its way to the queue may be changed: from then on the journal says what it is."""
         self._adopt = adopt
         self._journal = journal
         self._fresh = fresh
@@ -56,11 +58,13 @@ class Lookup:
         """Change deliveries in the journal meanwhile: none of them is sent before that is done, and looked up."""
         mine, done = frozenset(ids), asyncio.Event()
         self._fresh.forget(mine)
+        self.read_back()
         self._changes += 1
         self._changing.append((mine, done))
         try:
             yield
         finally:
+            self.read_back()  # what was accepted just before may have been handed over meanwhile
             self._changing.remove((mine, done))
             self._changes += 1
             done.set()

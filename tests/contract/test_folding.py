@@ -99,6 +99,35 @@ async def test_what_another_box_has_sent_is_not_told_again_in_a_digest(tmp_path)
         assert await states(core, old) == ["queued"] * 4 + ["folded"] * 5 + ["sent"]
 
 
+class SlowlyBack(MemoryOutbox):
+    """Away at first, then slow to take things in."""
+
+    is_away = True
+
+    async def put(self, *args, **kwargs):
+        if self.is_away:
+            raise StoreUnavailable("away")
+        await asyncio.sleep(0.01)
+        return await super().put(*args, **kwargs)
+
+
+async def test_after_an_outage_of_the_queue_what_is_folded_on_its_way_there_is_told_once(tmp_path, monkeypatch):
+    """The first few are claimed, and all folded, while the drain still has the rest at hand as they were."""
+    monkeypatch.setattr("gateway.drain.BATCH", 4)
+    outbox = SlowlyBack()
+    async with running_core(tmp_path, ScriptedBridge(**CARRIES), outbox=outbox, table=FOLDING) as core:
+        ids = [(await core.say(n, received_ms=core.clock.now_ms() - HOUR_MS))[0] for n in range(40)]
+        outbox.is_away = False
+        await core.until(ids[-1], "sent")
+        (young,) = await core.say(40)
+        await core.until(young, "sent")
+
+        digest, *rest = core.bridge.texts
+        assert digest.startswith("40 earlier from #town ")
+        assert rest == ["text 40"]
+        assert await states(core, ids) == ["folded"] * 39 + ["sent"]
+
+
 async def test_one_old_message_is_simply_sent(tmp_path):
     async with after_an_outage(tmp_path) as core:
         await say_old(core, 1)
