@@ -63,7 +63,8 @@ class Folding:
         nothing in it shows how old it is: what is sent meanwhile is sent as it is. JournalError or OutboxError
         if it can't be done now.
         """
-        if self._journal.upkeep.is_shifting or not any(self._is_stale(lease.delivery) for lease in run if lease.attempt == 1):
+        stale = (lease for lease in run if lease.attempt == 1 and self._is_stale(lease.delivery))
+        if self._journal.upkeep.is_shifting or not any(stale):
             return
         head, epoch = run[0].delivery, epoch_ms(self._clock)
         fold = choose(await self._foldable(head.to, head.lane))

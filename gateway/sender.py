@@ -108,7 +108,14 @@ class Sender:
         self._owes_due = False
         self.outcomes = Outcomes(bridge.name, clock, policy=policy, random=random, observer=observer)
         self.settling = Settling(
-            bridge.name, journal, outbox, clock=clock, random=random, observer=observer, outcomes=self.outcomes
+            bridge.name,
+            journal,
+            outbox,
+            clock=clock,
+            random=random,
+            observer=observer,
+            outcomes=self.outcomes,
+            changing=self.lookup.changing,
         )
         self.holding = Holding(
             bridge.name,

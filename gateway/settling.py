@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
 
 import structlog
 
@@ -45,7 +45,10 @@ class Settling:
         random: random.Random,
         observer: Observer,
         outcomes: Outcomes,
+        changing: Callable[[Sequence[DeliveryId]], AbstractContextManager[None]],
     ) -> None:
+        """`changing`: none of these deliveries is sent while the context lasts, nor without a look after it."""
+        self._changing = changing
         self._destination = destination
         self._journal = journal
         self._outbox = outbox
@@ -103,6 +106,7 @@ class Settling:
     async def cancel_later_parts(self, message: MessageId, to: Address, part: int, parts: int) -> None:
         """Take the parts after this one off the queue; those leased now are dropped before they are sent."""
         later = [delivery_id(message, to, number) for number in range(part + 1, parts + 1)]
-        with suppress(OutboxError):
-            await self._outbox.cancel(self._destination, later)
-        await self.record([self._outcomes.cancelled(ident) for ident in later])
+        with self._changing(later):
+            with suppress(OutboxError):
+                await self._outbox.cancel(self._destination, later)
+            await self.record([self._outcomes.cancelled(ident) for ident in later])

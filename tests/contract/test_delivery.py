@@ -302,6 +302,22 @@ async def test_when_one_part_fails_the_later_ones_are_cancelled_and_a_redrive_se
         assert [key.partition(".")[0] for key in core.bridge.keys] == ids
 
 
+class CancelsNothing(MemoryOutbox):
+    async def cancel(self, destination, ids):
+        raise StoreUnavailable("away")
+
+
+async def test_the_later_parts_are_not_sent_though_the_queue_could_not_be_told(tmp_path):
+    async with running_core(tmp_path, ScriptedBridge(in_flight=1), outbox=CancelsNothing()) as core:
+        core.bridge.answers = [Rejected("no")]
+        ids = await core.say(1, body="word " * 18)
+        (other,) = await core.say(2)
+        await core.until(other, "sent")
+
+        assert core.bridge.texts == ["text 2"]
+        assert [await core.state(ident) for ident in ids] == ["failed", "cancelled", "cancelled"]
+
+
 async def test_a_redriven_dead_letter_goes_out_under_a_fresh_key_though_the_sender_is_busy(tmp_path):
     async with running_core(tmp_path) as core:
         core.bridge.answers = [Rejected("no")]
