@@ -168,8 +168,9 @@ class _Amending:
         return changes + [self._cancel(row, CHANGED) for row in here[len(fitted) :]]
 
     def _in_digest(self, digest: int, rows: Sequence[_Row]) -> list[Change]:
-        """Word the digest anew that names it, if that has not left."""
-        carrier = self._store.connection.execute(f"{_ROWS} WHERE d.no = ? AND {UNSENT}", (digest,)).fetchone()
+        """Word the digest anew that names it, if that has not left, or is a dead letter that may be sent again."""
+        open_ = f"({UNSENT} OR d.state = 'failed')"
+        carrier = self._store.connection.execute(f"{_ROWS} WHERE d.no = ? AND {open_}", (digest,)).fetchone()
         if carrier is None:
             return []
         changes = []

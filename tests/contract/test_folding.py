@@ -406,6 +406,18 @@ async def test_a_digest_that_failed_is_sent_again_as_a_digest(tmp_path):
         assert core.bridge.texts[0].startswith("2 earlier")
 
 
+async def test_what_was_taken_back_is_not_in_a_digest_that_failed_and_is_sent_again(tmp_path):
+    async with after_an_outage(tmp_path) as core:
+        old = await say_old(core, 1, 2, 3)
+        await back_failing(core, old[-1])
+        await core.redact(4, 2)
+        await core.operations.redrive([old[-1]])
+        await core.until(old[-1], "sent")
+
+        assert core.bridge.texts[0].startswith("2 earlier")
+        assert "text 2" not in core.bridge.texts[0]
+
+
 async def back_failing(core, ident):
     core.bridge.answers = [ZeroDivisionError()] * 3
     core.link.set(LinkState.UP, "", 0)
