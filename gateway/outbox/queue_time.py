@@ -47,7 +47,8 @@ class QueueTime:
             return
         async with self._agreeing:
             if not self._agreed:
-                self.skew += await self._apart_ms()
+                apart_ms = await self._apart_ms()
+                self.skew += apart_ms  # not in one: our clock may have been set while we asked
                 self._agreed = True
 
     async def keep_step(self) -> None:

@@ -343,6 +343,26 @@ def runner():
 # The journal.
 
 
+async def test_a_clock_that_is_set_while_the_queue_is_first_asked_for_its_time_is_followed_all_the_same():
+    clock = ManualClock(IN_1970_MS)
+
+    class Asked(RedisOutbox):
+        async def _evaluate(self, name, keys, args):
+            await asyncio.sleep(0)
+            if name == "anchor":
+                clock.step(LEAP_MS)
+                self.shift(followed(clock))
+                return [today, 0]
+            told.append(args[2])
+            return 1
+
+    today, told = today_ms(), []
+    outbox = Asked("redis://nowhere", community="test", now_ms=clock.now_ms)
+    await outbox.acquire(RADIO, "box", now_ms=clock.now_ms() + LEAP_MS, ttl_ms=1000)
+
+    assert told == [today]
+
+
 async def test_a_clock_that_jumps_a_week_ahead_for_a_minute_makes_the_journal_forget_nothing(tmp_path):
     clock = ManualClock(today_ms())
     async with opened(tmp_path, clock=clock) as journal:
