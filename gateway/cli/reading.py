@@ -92,6 +92,7 @@ def routes(ctx: typer.Context, output: Output = Form.TABLE) -> None:
         "from": lambda row: ", ".join(row["sources"]),
         "to": lambda row: "both ways" if row["sources"] == row["targets"] else ", ".join(row["targets"]),
         "expires": lambda row: _limits(row["expires_s"]),
+        "digest": lambda row: _limits(row["digest_after_s"]),
     }
     show(context.of(ctx).control().get("/routes"), columns, output, empty="no route is configured")
 

@@ -53,6 +53,7 @@ kind = "fake"
 name = "town"
 join = ["home/#town", "radio/LongFast"]
 expires = {{ radio = "6h" }}
+digest_after = {{ radio = "10m" }}
 
 [[routes]]
 name = "warnings"

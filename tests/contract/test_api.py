@@ -111,7 +111,7 @@ async def test_bridges_routes_and_nodes_are_listed(api: httpx.AsyncClient, desk:
         "sources": ["home/#town", "radio/LongFast"],
         "targets": ["home/#town", "radio/LongFast"],
         "expires_s": {"radio": 21600},
-        "digest_after_s": {},
+        "digest_after_s": {"radio": 600},
     }
     assert (nodes[0]["id"], nodes[0]["name"], nodes[0]["snr_db"]) == ("!a1b2c301", "Kim", -3.5)
 

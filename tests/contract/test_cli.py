@@ -432,6 +432,12 @@ async def test_waiting_deliveries_can_be_cancelled_and_retried(ask: Ask, desk: D
     assert (cancelled.code, cancelled.out) == (0, f"{ident}\n")
 
 
+async def test_routes_say_what_expires_and_what_is_folded(ask: Ask) -> None:
+    shown = (await ask("routes")).out
+
+    assert [line for line in shown.splitlines() if "radio after 6 h" in line and "radio after 10 min" in line]
+
+
 async def test_a_route_is_tested_without_sending(ask: Ask, desk: Desk) -> None:
     ended = await ask("route", "test", "warnings", "storm at noon")
 
@@ -480,7 +486,7 @@ def test_a_wrong_configuration_is_told_with_line_and_mend(run: Run, tmp_path: Pa
     ended = run(command)
 
     assert ended.code == 2
-    assert ended.err == "crossband.toml:22: log.levle: unknown key. Did you mean 'level'?\n"
+    assert ended.err == "crossband.toml:23: log.levle: unknown key. Did you mean 'level'?\n"
 
 
 async def test_asking_a_running_gateway_needs_only_its_own_table(ask: Ask, tmp_path: Path) -> None:
