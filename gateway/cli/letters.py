@@ -73,8 +73,8 @@ def show_letter(
 
 def _tell(row: Row) -> None:
     typer.echo(f"{row['id']} part {row['part']}/{row['parts']} of message {row['message']}")
-    typer.echo(f"from {shown(row['sender'])} in {row['origin']} to {row['to']}")
-    typer.echo(f"failed {when(row['failed_ms'])}: {row['reason']}")
+    typer.echo(f"from {shown(row['sender'])} in {shown(row['origin'])} to {shown(row['to'], most=500)}")
+    typer.echo(f"failed {when(row['failed_ms'])}: {shown(row['reason'], most=500)}")
     typer.echo(shown(row["text"], most=10_000))
     histories([row])
 

@@ -42,7 +42,7 @@ def _tell_status(found: Row) -> None:
     for name in ("journal", "queue"):
         store = found[name]
         told = " ".join(part for part in (store["state"], store["engine"]) if part)
-        typer.echo(f"{name}: {told}" + (f": {store['reason']}" if store["reason"] else ""))
+        typer.echo(f"{name}: {told}" + (f": {shown(store['reason'], most=500)}" if store["reason"] else ""))
     rows = [one | {"waiting": _waiting(found, one["name"])} for one in found["bridges"]]
     now_ms = found["now_ms"]
     columns = {
@@ -181,7 +181,8 @@ def _delivery(control: Control, id: str, missing: Refused) -> Row:
 
 
 def _tell_message(found: Row, now_ms: int | None) -> None:
-    typer.echo(f"{found['id']} from {shown(found['sender'])} ({found['sender_id']}) in {found['origin']}")
+    sender = f"{shown(found['sender'])} ({shown(found['sender_id'])})"
+    typer.echo(f"{found['id']} from {sender} in {shown(found['origin'], most=500)}")
     lane = "" if found["lane"] == "normal" else f", in the {found['lane']} lane"
     typer.echo(f"received {when(found['received_ms'])}{lane}")
     typer.echo(shown(found["text"], most=10_000))

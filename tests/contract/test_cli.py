@@ -454,6 +454,20 @@ async def test_text_cannot_steer_the_terminal(ask: Ask) -> None:
     assert "\u202e" not in ended.out
 
 
+async def test_what_networks_and_servers_say_cannot_steer_it_either(ask: Ask, desk: Desk) -> None:
+    ident = (await ask("send", "radio/a\x1b]0;x\x07", "x", "-o", "json")).json["deliveries"][0]  # type: ignore[index]
+    await desk.fail(ident, reason="no channel a\x1b]0;x\x07\nfailed")
+    desk.queue_status = QueueStatus(state=StoreState.DOWN, reason="-ERR \x1b]0;x\x07")
+
+    told = [
+        (await ask(*args)).out for args in (["dead-letters", "show", ident], ["messages", "show", ident], ["status"])
+    ]
+
+    assert all(told)
+    assert "\x1b" not in "".join(told)
+    assert "\nfailed\n" not in told[0]
+
+
 async def test_the_doctor_sees_the_running_gateway(ask: Ask) -> None:
     ended = await ask("doctor", "-o", "json")
 
