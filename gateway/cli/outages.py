@@ -10,6 +10,9 @@ import typer
 from gateway.ages import in_words
 from gateway.cli import context
 from gateway.cli.output import Form, Output, Row, show, when
+from gateway.control import Control
+
+_OTHERS = ("queue", "journal", "gateway")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -28,9 +31,7 @@ def outages(
 ) -> None:
     """List what was away, the latest first, and what became of the deliveries that had to wait for it."""
     control = context.of(ctx).control()
-    is_bridge = name is not None and name in {one["name"] for one in control.get("/bridges")}
-    which = {"kind": "bridge", "name": name} if is_bridge else {"kind": name}
-    found = control.get("/outages", limit=limit, before=before, **which)["outages"]
+    found = control.get("/outages", limit=limit, before=before, **_which(control, name))["outages"]
     columns = {
         "no": lambda row: row["no"],
         "what": lambda row: row["name"] or row["kind"],
@@ -46,6 +47,17 @@ def outages(
         "waiting": lambda row: row["waiting"] or "",
     }
     show(found, columns, output, empty="nothing has been away")
+
+
+def _which(control: Control, name: str | None) -> dict[str, str]:
+    if name is None:
+        return {}
+    bridges = [one["name"] for one in control.get("/bridges")]
+    if name in bridges:
+        return {"kind": "bridge", "name": name}
+    if name not in _OTHERS:
+        raise typer.BadParameter(f"there is no bridge called {name!r}; there is: {', '.join((*bridges, *_OTHERS))}")
+    return {"kind": name}
 
 
 def _lasted(row: Row) -> str:

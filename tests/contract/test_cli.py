@@ -171,6 +171,7 @@ async def test_a_text_goes_along_a_route_or_comes_from_standard_input(
         (["queue", "cancel", "nothing"], 1, "no delivery"),
         (["queue", "retry", "sea"], 2, "no bridge called 'sea'"),
         (["route", "test", "sea"], 1, "no route called 'sea'"),
+        (["outages", "sea"], 2, "no bridge called 'sea'; there is: home, radio,"),
     ],
 )
 async def test_what_cannot_be_done_is_said_on_standard_error(ask: Ask, args: list[str], code: int, words: str) -> None:
