@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import structlog
+
 from gateway.backoff import Policy
 from gateway.config import BridgeSettings, Settings
 from gateway.delivery import run_of
@@ -44,6 +46,8 @@ from gateway.sender import Sender
 from gateway.supervisor import Supervisor
 from gateway.tally import Tally
 from gateway.turn import Turn, owner_of
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +173,10 @@ class Assembly:
             shared=self.shared,
         )
         sender.holding.taken_by_another = turn.lost
-        if planner.table.folds(bridge.name):
+        if planner.table.folds(bridge.name) and self.shared:
+            reason = "other gateways may share this queue, and would not know a digest's words"
+            log.warning("digests_off", bridge=bridge.name, reason=reason)
+        elif planner.table.folds(bridge.name):
             sender.folding = Folding(
                 bridge.name,
                 journal=self.journal,
@@ -188,6 +195,7 @@ class Assembly:
             ready=sender.wake,
             fresh=sender.fresh,
             urgent=sender.hurry,
+            was_cut_off=self.journal.was_cut_off and not self.shared,
         )
         sender.queue_lost_entries = lambda: drain.read_back(all_of_it=True)
         sender.lookup.read_back = drain.read_back

@@ -13,7 +13,7 @@ import structlog
 from gateway.fresh import Fresh
 from gateway.journal import Batch, Change, Journal
 from gateway.lookahead import LookAhead
-from gateway.model import BridgeName, Clock, Delivery, JournalError, Lane, OutboxError, State
+from gateway.model import PENDING, BridgeName, Clock, Delivery, DeliveryId, JournalError, Lane, OutboxError, State
 from gateway.outbox.outbox import Full, Gap, Outbox, Stored
 from gateway.steps import of_this_time
 
@@ -26,6 +26,7 @@ CHECK_EVERY_S = 5.0
 """How often an idle drain asks whether the queue still knows what it was given."""
 AGAIN_S = (0.1, 2.0)
 """First and longest pause while the queue or the journal is away."""
+CUT_OFF = "the box was cut off before it noted what became of it: it may have been sent"
 
 
 class Handed:
@@ -67,10 +68,12 @@ class Drain:
         ready: Callable[[], None],
         fresh: Fresh | None = None,
         urgent: Callable[[], None] = lambda: None,
+        was_cut_off: bool = False,
     ) -> None:
         """`ready` is called when something was queued; `fresh` is told what nobody can know of yet.
 
-        `urgent` is called when an emergency was queued.
+        `urgent` is called when an emergency was queued. `was_cut_off`: the last run ended without closing the
+        journal, and no other box can say what became of what it queued.
         """
         self.destination = destination
         self.trouble = ""
@@ -81,6 +84,7 @@ class Drain:
         self._ready = ready
         self._fresh = fresh or Fresh()
         self._urgent = urgent
+        self._was_cut_off = was_cut_off
         self._ahead = LookAhead(destination, journal, outbox, clock, urgent=urgent)
         self._woken = asyncio.Event()
         self._cursor: int | None = None
@@ -138,7 +142,7 @@ class Drain:
         """Move one batch. True: look again at once; False: nothing is left; None: the queue is full."""
         self._woken.clear()
         if self._cursor is None:
-            self._cursor = await self._outbox.cursor(self.destination, self._journal.source)
+            self._cursor = await self._first_cursor()
         if self._refill:
             await self._journal.renew_source()
             self._cursor, self._refill = 0, False
@@ -170,6 +174,32 @@ class Drain:
                 if self._limit > 1 and batch.deliveries:
                     return True
                 return await self._ahead.step(self._cursor) or None
+
+    async def _first_cursor(self) -> int:
+        cursor = await self._outbox.cursor(self.destination, self._journal.source)
+        after, upto = -1, 0
+        while self._was_cut_off and after < upto < cursor:
+            after = upto
+            batch = await self._journal.pending(self.destination, after=after, limit=BATCH, last=cursor)
+            await self._close_what_left([delivery.id for delivery in batch.deliveries])
+            upto = batch.upto
+        self._was_cut_off = False
+        return cursor
+
+    async def _close_what_left(self, queued: Sequence[DeliveryId]) -> None:
+        """Make dead letters of what the queue was given, and has no more, though the journal knows no end of it.
+
+        A power cut takes the last receipts from the journal (they are not synced one by one) and leaves the queue
+        without what they were for. Whether it was sent nobody knows: sending it again is for people to decide.
+        """
+        there = await self._outbox.has(self.destination, queued)
+        left = [ident for ident in queued if ident not in there]
+        now_ms = self._clock.now_ms()
+        made = await self._journal.apply(
+            [Change(id=one, state=State.FAILED, reason=CUT_OFF, at_ms=now_ms, only_from=PENDING) for one in left]
+        )
+        if made:
+            log.error("receipts_lost", destination=self.destination, deliveries=len(made))
 
     async def _stored(self, upto: int, deliveries: tuple[Delivery, ...]) -> bool:
         self._say("")

@@ -60,8 +60,8 @@ class Folding:
         """Fold the backlog of this run's conversation, if the run shows that there is a stale one.
 
         The journal knows then what to send for each of its leases. While that follows a clock that was set,
-        nothing in it shows how old it is: what is sent meanwhile is sent as it is. JournalError or OutboxError
-        if it can't be done now.
+        nothing in it shows how old it is: what is sent meanwhile is sent as it is. JournalError if it can't be
+        done now.
         """
         is_shifting = self._journal.upkeep.is_shifting
         if is_shifting or not any(self._is_stale(lease.delivery) for lease in run if lease.attempt == 1):
@@ -92,10 +92,9 @@ class Folding:
         while place != end and len(found) < MOST_FOLDED:
             end = place
             place, page = await self._journal.revisions.held(to, after=place, limit=PAGE)
-            stale = [held for held in page if self._may_fold(held, to, lane)]
-            # Another box may have said it, and this one's journal not know that yet.
-            said = await self._outbox.fates(self._destination, [held.id for held in stale])
-            found += [Stale(id=held.id, seq=held.seq, parts=held.parts) for held in stale if held.id not in said]
+            found += [
+                Stale(id=held.id, seq=held.seq, parts=held.parts) for held in page if self._may_fold(held, to, lane)
+            ]
         return found
 
     def _may_fold(self, held: Held, to: Address, lane: Lane) -> bool:

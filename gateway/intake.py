@@ -146,7 +146,8 @@ class Intake:
             refused=plan.refused,
             rewrite=self._rewrite(),
         )
-        if amendment is None:
+        if amendment is None or (self._shared and amendment.says is not None):
+            # What another box would send in our stead it has from the queue, where the old words are.
             return await self._journal.accept(message, plan.deliveries, plan.ended), plan
         with self._changing(target.touches):
             return await self._journal.revisions.accept(message, plan.deliveries, plan.ended, amendment), plan

@@ -224,7 +224,7 @@ class Sender:
             return
         try:
             await self.folding.fold(run)
-        except (JournalError, OutboxError) as error:
+        except JournalError as error:
             log.warning("fold_skipped", destination=self.bridge.name, reason=str(error))
 
     async def claim(self, fence: Fence, room: int, *, run: int) -> tuple[Sequence[Lease], float]:

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 
 import structlog
 
@@ -48,8 +48,6 @@ class Settling:
         outcomes: Outcomes,
         lookup: Lookup,
     ) -> None:
-        """`changing`: none of these deliveries is sent while the context lasts, nor without a look after it."""
-        self._changing = changing
         self._destination = destination
         self._journal = journal
         self._outbox = outbox

@@ -213,12 +213,13 @@ class Journal:
 
     # What still has to leave.
 
-    async def pending(self, destination: BridgeName, *, after: int, limit: int) -> Batch:
+    async def pending(self, destination: BridgeName, *, after: int, limit: int, last: int | None = None) -> Batch:
         """Return what waits for a bridge after a sequence, in order; never some parts of a message only.
 
-        About `limit` deliveries. `upto` is the sequence everything is covered to: the head if that was all.
+        About `limit` deliveries, none beyond `last`. `upto` is the sequence everything is covered to: the head,
+        or `last`, if that was all.
         """
-        head = self._writer.head
+        head = self._writer.head if last is None else min(last, self._writer.head)
         waiting = await self._reader.ask(
             lambda connection: queries.pending(connection, destination, after, limit, head)
         )

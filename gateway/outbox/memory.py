@@ -203,6 +203,10 @@ class MemoryOutbox:
         """See `Outbox.due_now`."""
         self._at(destination).due_now(conversation, now_ms - self._skew)
 
+    async def has(self, destination: BridgeName, ids: Sequence[DeliveryId]) -> frozenset[DeliveryId]:
+        """See `Outbox.has`."""
+        return frozenset(ids) & self._at(destination).entries.keys()
+
     async def depth(self, destinations: Sequence[BridgeName], *, limit: int = 1000) -> tuple[Depth, ...]:
         """See `Outbox.depth`."""
         rows = [row for destination in destinations for row in self._depths(destination)]

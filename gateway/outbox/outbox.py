@@ -301,6 +301,10 @@ class Outbox(Protocol):
         """Make backed-off conversations due at once: the bridge is back, or someone pressed retry."""
         ...
 
+    async def has(self, destination: BridgeName, ids: Sequence[DeliveryId]) -> frozenset[DeliveryId]:
+        """Return those of these that it knows of: waiting, leased, awaiting a report or dead."""
+        ...
+
     async def depth(self, destinations: Sequence[BridgeName], *, limit: int = 1000) -> tuple[Depth, ...]:
         """Return what waits, leased ones included, deepest first, at most `limit` rows."""
         ...

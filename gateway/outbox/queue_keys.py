@@ -17,6 +17,7 @@ class Keys:
 
     all: tuple[str, ...]
     stem: str
+    body: str
 
 
 class QueueKeys:
@@ -39,7 +40,7 @@ class QueueKeys:
             ready = tuple(f"{self.tag}rdy:{name}:{lane}" for lane in range(len(LANES)))
             past = tuple(f"{self.tag}{kind}:{name}" for kind in ("lately", "before")) if self.shared else ()
             keys = (self.skew, *own, *ready, *past)
-            self._known[destination] = Keys(keys, f"{self.tag}q:{name}:")
+            self._known[destination] = Keys(keys, f"{self.tag}q:{name}:", f"{self.tag}body:{name}")
         return self._known[destination]
 
     def source(self, destination: str, source: str) -> str:

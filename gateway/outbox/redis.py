@@ -256,6 +256,11 @@ class RedisOutbox:
         which = () if conversation is None else (conversation.encode("utf-8", "replace"),)
         await self._run("due_now", destination, now_ms - self._time.skew, *which)
 
+    async def has(self, destination: BridgeName, ids: Sequence[DeliveryId]) -> frozenset[DeliveryId]:
+        """See `Outbox.has`."""
+        bodies = await self._command("HMGET", self._keys.of(destination).body, *ids) if ids else []
+        return frozenset(id_ for id_, body in zip(ids, bodies, strict=True) if body is not None)
+
     async def depth(self, destinations: Sequence[BridgeName], *, limit: int = 1000) -> tuple[Depth, ...]:
         """See `Outbox.depth`."""
         await self._time.agree()

@@ -119,7 +119,7 @@ POLICY = Policy(first_s=0.05, longest_s=0.2, attempts=3, there_again_s=0.1, prob
 
 
 class Core:
-    def __init__(self, journal, outbox, bridge, clock, *, rules, policy, table):
+    def __init__(self, journal, outbox, bridge, clock, *, rules, policy, table, shared=False):
         self.journal, self.outbox, self.bridge = journal, outbox, bridge
         self.clock = clock
         self.watcher = Watcher()
@@ -153,6 +153,7 @@ class Core:
             ready=self.sender.wake,
             fresh=self.sender.fresh,
             urgent=self.sender.hurry,
+            was_cut_off=journal.was_cut_off and not shared,
         )
         self.sender.queue_lost_entries = lambda: self.drain.read_back(all_of_it=True)
         self.sender.lookup.read_back = self.drain.read_back
@@ -181,6 +182,7 @@ class Core:
             rewrite=lambda: self.digests.rewrite(clock.now_ms()),
             triage=Triage(rules, count=lambda _, kind: self.counted.append(kind)),
             clock=clock,
+            shared=shared,
         )
         self.operations = Operations(
             settings=None,
@@ -237,9 +239,18 @@ class Core:
 
 @asynccontextmanager
 async def running_core(
-    folder, bridge=None, *, outbox=None, retention=None, clock=None, rules=NO_RULES, policy=POLICY, table=TABLE
+    folder,
+    bridge=None,
+    *,
+    outbox=None,
+    retention=None,
+    clock=None,
+    rules=NO_RULES,
+    policy=POLICY,
+    table=TABLE,
+    shared=False,
 ):
-    """A core whose drain and delivery run."""
+    """A core whose drain and delivery run. `shared`: its intake knows that other boxes use the queue."""
     clock = clock or SystemClock()
     async with Journal(folder / "journal.db", clock=clock, retention=retention or Retention()) as journal:
         await doubt_what_was_cut_off(journal, [bridge := bridge or ScriptedBridge()])
@@ -251,6 +262,7 @@ async def running_core(
             rules=rules,
             policy=policy,
             table=table,
+            shared=shared,
         )
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(core.drain.run()), group.create_task(deliver(core.sender))]

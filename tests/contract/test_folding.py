@@ -2,12 +2,14 @@
 """A destination that comes back to a stale backlog: one digest a conversation, then the rest in order."""
 
 import asyncio
+import shutil
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
 
 from gateway.clock import ManualClock
+from gateway.drain import CUT_OFF
 from gateway.journal import Change
 from gateway.journal.amending import IN_TIME, TAKEN_BACK
 from gateway.link import LinkState
@@ -83,20 +85,6 @@ async def test_old_ones_are_told_in_one_digest_and_the_rest_in_order_after_it(tm
         assert (await core.history(old[0]))[-1] == ("folded", f"into the digest {old[-1]}")
         assert ("queued", "a digest of 30 messages") in await core.history(old[-1])
         assert core.bridge.messages[0].sender.name == "hilltop"
-
-
-async def test_what_another_box_has_sent_is_not_told_again_in_a_digest(tmp_path):
-    """Its journal has it as queued until it has asked what became of it."""
-    async with after_an_outage(tmp_path, MemoryOutbox(shared=True)) as core:
-        old = await say_old(core, *range(10))
-        await core.outbox.cancel(CHANNEL.bridge, old[:4])  # gone from the queue, and the journal isn't told
-        (young,) = await say_old(core, 10, age_ms=0)
-        await back(core, until=young)
-
-        digest, *rest = core.bridge.texts
-        assert digest.startswith("6 earlier from #town ")
-        assert rest == ["text 10"]
-        assert await states(core, old) == ["queued"] * 4 + ["folded"] * 5 + ["sent"]
 
 
 class SlowlyBack(MemoryOutbox):
@@ -608,3 +596,49 @@ async def test_what_is_new_is_not_folded_when_the_clock_is_set_while_it_is_looke
 
         assert shifting
         assert await states(core, [lease.id for lease in run]) == ["queued"] * 3
+
+
+async def test_on_a_shared_queue_an_edit_goes_its_own_way_and_a_takeover_loses_nothing_of_it(tmp_path):
+    """The new words are in one box's journal only; whoever takes over has the old ones from the queue."""
+    outbox = MemoryOutbox(shared=True)
+    (tmp_path / "one").mkdir()
+    (tmp_path / "other").mkdir()
+    async with running_core(tmp_path / "one", ScriptedBridge(**CARRIES), outbox=outbox, shared=True) as core:
+        core.link.set(LinkState.DOWN, "unplugged", 0)
+        (one,) = await core.say(1)
+        await core.until(one, "queued")
+        (own,) = await core.edit(2, 1, "meet at nine")
+        await core.until(own, "queued")
+    bridge = ScriptedBridge(**CARRIES)
+    async with running_core(tmp_path / "other", bridge, outbox=outbox, shared=True):
+        async with asyncio.timeout(10):
+            while len(bridge.texts) < 2:
+                await asyncio.sleep(0.01)
+
+        assert bridge.texts == ["text 1", "corrected: meet at nine"]
+
+
+async def test_what_left_the_queue_before_a_power_cut_is_a_dead_letter_that_says_so(tmp_path):
+    """The cut took the journal's last receipts; the queue had let go of what they were for."""
+    before, after, outbox = tmp_path / "before", tmp_path / "after", MemoryOutbox()
+    before.mkdir()
+    async with running_core(before, ScriptedBridge(**CARRIES), outbox=outbox) as core:
+        core.link.set(LinkState.DOWN, "unplugged", 0)
+        ids = [(await core.say(n))[0] for n in range(6)]
+        await core.until(ids[-1], "queued")
+        await core.journal.upkeep.prune()
+        shutil.copytree(before, after)  # what is on the disk then
+        core.link.set(LinkState.UP, "", 0)
+        await core.sender.due_now()
+        await core.until(ids[3], "sent")
+        core.link.set(LinkState.DOWN, "unplugged", 0)
+        sent = len(core.bridge.texts)
+        await asyncio.sleep(0.2)  # for the queue to be told of what was sent
+    bridge = ScriptedBridge(**CARRIES)
+    async with running_core(after, bridge, outbox=outbox) as core:
+        await core.until(ids[-1], "sent", "failed")
+        await core.until(ids[0], "failed")
+
+        assert await states(core, ids) == ["failed"] * sent + ["sent"] * (6 - sent)
+        assert (await core.history(ids[0]))[-1] == ("failed", CUT_OFF)
+        assert bridge.texts == [f"text {n}" for n in range(sent, 6)]

@@ -1078,3 +1078,19 @@ async def test_no_more_conversations_are_claimed_than_would_fill_the_limit(queue
 
     assert [lease.delivery.to.conversation for lease in claimed.leases] == ["room 0", "room 0", "room 1", "room 1"]
     assert numbers(await queue.claim(fence, limit=48, run=16)) == [2, 7, 3, 8, 4, 9]
+
+
+async def test_it_tells_what_it_has_wherever_that_is(queue: Harness) -> None:
+    await queue.put(*(delivery(n, f"room {n}") for n in range(5)))
+    fence = await queue.hold()
+    leases = (await queue.claim(fence, limit=4)).leases
+    await queue.settle(
+        fence,
+        Done(id=leases[0].id),
+        Done(id=leases[1].id, awaiting_until_ms=START + 1000),
+        Buried(id=leases[2].id, reason="refused"),
+    )
+    everyone = [delivery(n, f"room {n}").id for n in range(6)]
+
+    assert await queue.outbox.has(RADIO, everyone) == frozenset(everyone[1:5])
+    assert await queue.outbox.has(RADIO, []) == frozenset()

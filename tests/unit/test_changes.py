@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What an edit or a redaction may do to a message that has not left."""
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.changes import amendment_of, may_change
@@ -107,4 +109,6 @@ def test_what_another_gateway_sends_is_not_changed_here(content):
 
 
 def test_a_copy_taken_back_is_taken_back_there_and_where_its_conversation_leads():
-    assert amended(said(REDACTION, origin=LAN), original(is_own=False)).within == {LAN, RADIO}
+    copied = replace(original(is_own=False), expires_ms={RADIO: 99, LAN: None, Address.parse("home/#hill"): None})
+
+    assert amended(said(REDACTION, origin=LAN), copied).within == {LAN, RADIO}

@@ -138,3 +138,15 @@ def test_only_so_many_senders_are_remembered():
         triage.judge(said("SOS", number=n, sender=f"@{n}:example.org"), Level.TRANSMIT)
 
     assert len(triage._called) == MOST_SENDERS
+
+
+def test_who_goes_on_calling_is_not_forgotten_for_others():
+    triage = Triage(RULES)
+    lanes = [triage.judge(said("SOS", number=n), Level.TRANSMIT)[0].lane for n in range(RULES.limit - 1)]
+    for n in range(MOST_SENDERS - 1):
+        triage.judge(said("SOS", number=100 + n, sender=f"@{n}:example.org"), Level.TRANSMIT)
+    lanes += [triage.judge(said("SOS", number=90), Level.TRANSMIT)[0].lane]
+    triage.judge(said("SOS", number=91, sender="@last:example.org"), Level.TRANSMIT)
+
+    assert set(lanes) == {Lane.EMERGENCY}
+    assert triage.judge(said("SOS", number=92), Level.TRANSMIT)[0].lane is Lane.NORMAL

@@ -122,6 +122,20 @@ async def test_a_mark_that_was_not_answered_is_put_once_and_taken_away(
     assert showing.server.done == [("send", "⏳"), ("redact", "$e0"), ("send", "✅")]
 
 
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_a_mark_that_may_be_there_is_taken_away_though_all_is_well_meanwhile(
+    tmp_path: Path, restarts: bool
+) -> None:
+    showing = Showing(tmp_path)
+    showing.server.fails = [Unconfirmed("silence")]
+    with pytest.raises(Unconfirmed):
+        await showing.show(State.QUEUED)
+    if restarts:
+        showing.start()
+    await showing.show(State.SENT)
+    assert showing.server.done == [("send", "⏳"), ("redact", "$e0"), ("send", "✅")]
+
+
 @pytest.mark.parametrize("error", [LinkDown("gone"), RateLimited("slow"), Unconfirmed("silence")])
 async def test_a_notice_that_was_not_answered_is_said_once_though_more_fails(
     tmp_path: Path, error: BridgeError
