@@ -43,9 +43,10 @@ def fates(connection: sqlite3.Connection, id: MessageId) -> list[Fate]:
     return [Fate(state, _reason(history), generation, where) for state, history, generation, where in rows]
 
 
-def has(connection: sqlite3.Connection, id: MessageId) -> bool:
-    """Whether the message was accepted."""
-    return connection.execute("SELECT 1 FROM message WHERE id = ?", (id,)).fetchone() is not None
+def place_of(connection: sqlite3.Connection, id: MessageId) -> int | None:
+    """Return where the message stands in the order of acceptance; None: it was not accepted."""
+    row = connection.execute("SELECT seq FROM message WHERE id = ?", (id,)).fetchone()
+    return None if row is None else row[0]
 
 
 @contextmanager

@@ -155,9 +155,12 @@ def reconcile(
     *,
     excuse: Excuse = lambda _stream, _number: None,
     copies: Callable[[str, int], int] = lambda _stream, _number: 1,
+    as_accepted: Callable[[str], bool] = lambda _stream: False,
 ) -> dict[str, Figures]:
     """Compare what was accepted with what was seen, per stream. Pure.
 
+    `as_accepted`: streams whose order is that in which they were accepted, not said: a radio that nobody heard
+    says a thing again, and what it said after that may be heard first.
     `copies` says how often a message may be seen at most; one that may be seen more than once is one that
     was sent again, out of its place. What was seen before it was written down as accepted counts as
     accepted: the far end may be quicker than who waits for the answer.
@@ -171,10 +174,12 @@ def reconcile(
             stream.accepted[entry.number] = None
         else:
             stream.seen.append(entry.number)
-    return {name: _figures(name, stream, excuse, copies) for name, stream in streams.items()}
+    return {name: _figures(name, stream, excuse, copies, as_accepted(name)) for name, stream in streams.items()}
 
 
-def _figures(name: str, stream: _Stream, excuse: Excuse, copies: Callable[[str, int], int]) -> Figures:
+def _figures(
+    name: str, stream: _Stream, excuse: Excuse, copies: Callable[[str, int], int], as_accepted: bool
+) -> Figures:
     count = Counter(stream.seen)
     figures = Figures(accepted=len(stream.accepted), arrived=sum(number in count for number in stream.accepted))
     for number in stream.accepted:
@@ -189,7 +194,8 @@ def _figures(name: str, stream: _Stream, excuse: Excuse, copies: Callable[[str, 
         allowed = min(times, copies(name, number)) if times > 1 else 1
         figures.allowed_twice += allowed - 1
         figures.doubled += times - allowed
-    figures.out_of_order = _overtaken(number for number in count if copies(name, number) == 1)
+    place = {number: nth for nth, number in enumerate(stream.accepted)} if as_accepted else {}
+    figures.out_of_order = _overtaken(place.get(number, number) for number in count if copies(name, number) == 1)
     return figures
 
 

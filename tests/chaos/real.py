@@ -23,7 +23,7 @@ from gateway.unanswered import UNANSWERED_EVERY_S, UNANSWERED_S
 from tests.chaos.act import Act, Outcome, Wish, beside, calm, closed, let_loose
 from tests.chaos.air_account import AirAccount, Offer
 from tests.chaos.damage import QueueFiles, keep_remembering
-from tests.chaos.journal_read import VISIBLE_ENDS, fates, has, opened
+from tests.chaos.journal_read import VISIBLE_ENDS, fates, opened, place_of
 from tests.chaos.ledger import Kind, Ledger, read
 from tests.chaos.real_faults import DIRECT_NODE, REAL_FAULTS, RealScene
 from tests.chaos.victim import Victim
@@ -202,15 +202,16 @@ def _killed(ledger: Ledger, account: AirAccount) -> None:
 
 def _accept_offers(stage: _Stage, act: Act, journal: sqlite3.Connection) -> None:
     """Write down which of the radio's packets became the gateway's; account for the others."""
-    missing = []
+    missing, accepted = [], []
     seen = {(entry.stream, entry.number) for entry in read(stage.ledger.path) if entry.kind is Kind.SEEN}
     for offer in stage.scene.account.offers:
-        if (offer.stream, offer.number) in seen or has(
-            journal, message_id(NativeId(f"mt:{offer.sender:08x}:{offer.id:08x}"))
-        ):
-            stage.ledger.accept(offer.stream, offer.number)
+        place = place_of(journal, message_id(NativeId(f"mt:{offer.sender:08x}:{offer.id:08x}")))
+        if place is not None or (offer.stream, offer.number) in seen:
+            accepted.append((place or 0, offer))
         else:
             missing.append(offer)
+    for _, offer in sorted(accepted, key=lambda found: found[0]):
+        stage.ledger.accept(offer.stream, offer.number)
     causes, unexplained = stage.scene.account.why_not_accepted(missing)
     for offer in unexplained:
         words = f"{offer.stream} #{offer.number}, said at {offer.at_s:.3f} s, is not in the journal"

@@ -113,3 +113,22 @@ def test_a_last_line_that_was_cut_is_left_out(ledger: Ledger) -> None:
 
     assert [entry.kind for entry in entries] == [Kind.ACCEPTED, Kind.ACCEPTED, Kind.SEEN, Kind.NOTE]
     assert entries[-1].stream == "gateway_kill begins"
+
+
+def test_what_a_radio_had_to_say_again_counts_where_it_was_accepted(ledger):
+    for number in (1, 3, 2, 4):
+        ledger.accept(STREAM, number)
+    for number in (1, 3, 2, 4):
+        ledger.see(STREAM, number)
+
+    assert reconcile(read(ledger.path))[STREAM].out_of_order == 1
+    assert reconcile(read(ledger.path), as_accepted=lambda _: True)[STREAM].is_clean
+
+
+def test_of_those_too_what_comes_before_one_accepted_earlier_is_out_of_order(ledger):
+    for number in (1, 3, 2, 4):
+        ledger.accept(STREAM, number)
+    for number in (1, 2, 3, 4):
+        ledger.see(STREAM, number)
+
+    assert reconcile(read(ledger.path), as_accepted=lambda _: True)[STREAM].out_of_order == 1
