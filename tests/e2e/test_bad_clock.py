@@ -35,8 +35,9 @@ async def test_under_a_clock_that_starts_in_1970_and_jumps_everything_crosses_on
         box.kill()
     clock.is_ahead(in_1970)
     box.say(60)
+    before = box.count_in_log("queue_up")  # a run that was killed within its first second has not said it
     async with running(box):
-        while box.count_in_log("queue_up") < 3:
+        while box.count_in_log("queue_up") == before:
             await asyncio.sleep(0.02)
         clock.is_ahead(8 * DAY_S)
         await box.ended()
