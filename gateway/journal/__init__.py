@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The box's own record of what came in and what became of it."""
 
+from gateway.journal.decisions import Decision, Decisions
 from gateway.journal.journal import Journal
 from gateway.journal.outage_log import LastRun, OutageLog
 from gateway.journal.outage_records import Became, Outage, OutageKind
@@ -38,6 +39,8 @@ __all__ = [
     "Change",
     "DeadLetter",
     "DeadLetters",
+    "Decision",
+    "Decisions",
     "DeliveryRecord",
     "Folded",
     "Held",

@@ -21,7 +21,7 @@ from gateway.model import JournalError
 
 log = structlog.get_logger()
 
-VERSION: Final = 4
+VERSION: Final = 5
 PAGE_BYTES: Final = 4096
 CHECK_S: Final = 0.5
 """How long a database that wasn't closed cleanly is looked through; the rest is found when it is read."""

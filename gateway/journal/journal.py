@@ -17,6 +17,7 @@ import structlog
 from gateway.journal import queries
 from gateway.journal.aging import Aging
 from gateway.journal.database import is_full, open_journal, open_reader, suspect
+from gateway.journal.decisions import Decisions
 from gateway.journal.outage_log import OutageLog
 from gateway.journal.overview import Overview
 from gateway.journal.reader import Reader
@@ -82,6 +83,8 @@ class Journal:
         """What people ask that takes a longer look."""
         self.outages: OutageLog
         """What was away, when and why."""
+        self.decisions: Decisions
+        """What people decided in chats."""
         self.revisions: Revisions
         """What changes deliveries that have not left."""
         self.upkeep: Upkeep
@@ -98,6 +101,7 @@ class Journal:
         self._reader = Reader(reading)
         self.overview = Overview(self._reader, lambda: self._writer.head, self._clock.monotonic)
         self.outages = OutageLog(self._writer, self._reader, self._clock)
+        self.decisions = Decisions(self._writer, self._reader)
         self.upkeep = Upkeep(self._store, self._writer, aging, opened_ms=opened_ms)
         self.revisions = Revisions(self._writer, self._reader, self._clock, lambda: self.upkeep.era)
         return self

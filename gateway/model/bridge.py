@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, runtime_checkable
 
+from gateway.model.desk import Desk, NoDesk
 from gateway.model.errors import PermanentError, TransientError
 from gateway.model.message import (
     Address,
@@ -142,6 +143,8 @@ class BridgeContext:
     level_of: Callable[[SenderId], Level] = field(default=lambda _: Level.READ)
     count: Callable[[str], None] = field(default=lambda _: None)
     """``count("frame_oversized")``: one more of a kind of thing skipped or noticed."""
+    desk: Desk = field(default_factory=NoDesk)
+    """Where people's commands and wishes for routes go."""
 
 
 class Bridge(Protocol):
@@ -268,6 +271,15 @@ class Resumable(Protocol):
 
     def go_on_from(self, point: ResumePoint) -> None:
         """Read on from where another box was; called only while it isn't connected."""
+        ...
+
+
+@runtime_checkable
+class Rerouted(Protocol):
+    """A bridge that takes routes made while it runs: without it they hold from the next start on."""
+
+    def reroute(self, conversations: tuple[RoutedConversation, ...]) -> None:
+        """Know these as the routed conversations from now on, instead of the context's. No I/O; never raises."""
         ...
 
 

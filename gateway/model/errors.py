@@ -15,6 +15,7 @@ GatewayError
 │  │  └─ AuthFailed        this bridge: it stops, the others go on, the status says so
 │  └─ ProtocolError        the network sent nonsense: count, log once a kind, skip
 ├─ JournalError            the box's own record can't be written or read
+├─ Declined                somebody asked at the desk for what isn't granted or makes no sense
 └─ OutboxError
    ├─ StoreUnavailable     Redis is away, refuses, or is full: keep it in the journal, try again
    ├─ StoreRefused         a server that can't be trusted with a queue: too old, evicting, alien
@@ -106,6 +107,10 @@ class ProtocolError(BridgeError):
 
 class JournalError(GatewayError):
     """The journal can't be written or read: disk full, read-only, damaged."""
+
+
+class Declined(GatewayError):
+    """What somebody asked for in a chat was not done; the text says why, to them."""
 
 
 class OutboxError(GatewayError):

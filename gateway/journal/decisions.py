@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What people decided in chats, beside the configuration file: kept over restarts, with who and when."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.journal.reader import Reader
+from gateway.journal.store import Store
+from gateway.journal.writer import Writer
+from gateway.model import Declined, SenderId
+
+MOST = 2_000
+"""Decisions of one kind that are kept; one more is declined, in words."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """One of them."""
+
+    kind: str
+    key: str
+    by: SenderId
+    at_ms: int
+    value: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Decisions:
+    """Every call raises JournalError when the disk or the file can't be used."""
+
+    def __init__(self, writer: Writer, reader: Reader) -> None:
+        self._writer = writer
+        self._reader = reader
+
+    async def of(self, kind: str) -> tuple[Decision, ...]:
+        """Return all of a kind, the oldest first."""
+        return await self._reader.ask(lambda connection: _of(connection, kind))
+
+    async def keep(self, decision: Decision) -> None:
+        """Keep it, in place of one with its key; Declined past `MOST` of a kind."""
+        if not await self._writer.task(lambda store, _: _keep(store, decision), durable=True):
+            raise Declined(f"{MOST:,} of these are kept already: take one back first")
+
+    async def drop(self, kind: str, key: str) -> bool:
+        """Forget one; whether there was one."""
+        return await self._writer.task(lambda store, _: _drop(store, kind, key), durable=True)
+
+
+def _of(connection: sqlite3.Connection, kind: str) -> tuple[Decision, ...]:
+    rows = connection.execute(
+        "SELECT key, value, made_by, at_ms FROM decision WHERE kind = ? ORDER BY at_ms, key", (kind,)
+    )
+    return tuple(
+        Decision(kind=kind, key=key, value=json.loads(value), by=SenderId(by), at_ms=at_ms)
+        for key, value, by, at_ms in rows
+    )
+
+
+def _keep(store: Store, decision: Decision) -> bool:
+    connection = store.connection
+    row = {"kind": decision.kind, "key": decision.key}
+    (others,) = connection.execute("SELECT count(*) FROM decision WHERE kind = :kind AND key <> :key", row).fetchone()
+    if others >= MOST:
+        return False
+    value = json.dumps(dict(decision.value), ensure_ascii=False)
+    connection.execute(
+        "INSERT OR REPLACE INTO decision VALUES (:kind, :key, :value, :by, :at)",
+        row | {"value": value, "by": decision.by, "at": decision.at_ms},
+    )
+    return True
+
+
+def _drop(store: Store, kind: str, key: str) -> bool:
+    return store.connection.execute("DELETE FROM decision WHERE kind = ? AND key = ?", (kind, key)).rowcount > 0
