@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 SYNAPSE := .synapse-venv
 PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes --no-deps
 ARGS ?=
+WORKERS ?= 3
 CHAOS_MINUTES ?= 20
 CHAOS_SEED ?=
 
@@ -21,8 +22,8 @@ run: $(VENV)/.runtime $(SYNAPSE)/.ready ## Start the demo: radios, homeserver an
 once: $(VENV)/.runtime $(SYNAPSE)/.ready ## Play the demo's scripted conversation, with outages, and count
 	$(BIN)/crossband demo --once $(ARGS)
 
-test: $(VENV)/.dev $(SYNAPSE)/.ready ## Run every test (not the slow ones)
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+test: $(VENV)/.dev $(SYNAPSE)/.ready ## Run every test (not the slow ones). WORKERS=3 at once; most of them wait
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow" $(ARGS)
 
 check: $(VENV)/.dev ## Format, lint, types, dependency rules
 	$(BIN)/ruff format --check .
