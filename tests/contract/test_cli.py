@@ -590,13 +590,13 @@ def test_the_doctor_does_not_take_a_password_for_a_matrix_login(run: Run, tmp_pa
 
 def test_the_doctor_sees_what_is_in_the_way_of_our_directories(run: Run, tmp_path: Path) -> None:
     path = write_config(tmp_path)
-    path.write_text(path.read_text().replace("[gateway]", '[gateway]\nrun_dir = "file/run"'))
-    (tmp_path / "file").write_text("")
+    path.write_text(path.read_text().replace("[gateway]", '[gateway]\nrun_dir = "f/r"'))
+    (tmp_path / "f").write_text("")  # a short name: a socket's path may not be long, and ours begins with this test's
     (tmp_path / "data").write_text("")
 
     rows = {row["check"]: row for row in run("doctor", "-o", "json").json}  # type: ignore[attr-defined]
 
-    assert rows["run directory"]["found"] == f"{tmp_path / 'file'} is a file"
+    assert rows["run directory"]["found"] == f"{tmp_path / 'f'} is a file"
     assert rows["run directory"]["mend"].endswith("[gateway] run_dir")
     assert rows["data directory"]["found"] == f"{tmp_path / 'data'} is a file"
 
