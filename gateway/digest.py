@@ -18,6 +18,7 @@ from gateway.model import (
     Delivery,
     DeliveryId,
     Lane,
+    Location,
     Message,
     Sender,
     SenderId,
@@ -45,7 +46,7 @@ def is_foldable(held: Held, *, lane: Lane, older_than_ms: int, now_ms: int) -> b
     the queue's to say so.
     """
     return (
-        isinstance(held.message.content, Text)
+        isinstance(held.message.content, Text | Location)
         and held.message.lane is lane is not Lane.EMERGENCY
         and held.message.received_ms < older_than_ms
         and not held.is_tried
@@ -150,11 +151,13 @@ def _where(origins: Sequence[Address]) -> str:
 def _one_line(message: Message, max_name_bytes: int) -> str:
     name = short_name(message.sender, max_name_bytes)
     content = message.content
-    if not isinstance(content, Text):
+    if not isinstance(content, Text | Location):
         return f"{name}: {LEFT_OUT}"
-    body = " ".join(content.body.split())
+    body = " ".join((content.body if isinstance(content, Text) else str(content)).split())
     # What stands between two of them is nobody's to write: with it, one could put words into another's mouth.
-    return (f"* {name} {body}" if content.emote else f"{name}: {body}").replace(BETWEEN.strip(), "/")
+    return (f"* {name} {body}" if isinstance(content, Text) and content.emote else f"{name}: {body}").replace(
+        BETWEEN.strip(), "/"
+    )
 
 
 def _share(sizes: Sequence[int], left: int) -> int:

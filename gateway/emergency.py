@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from fnmatch import translate
 
-from gateway.model import BridgeName, Lane, Level, Message, MessageId, SenderId, Text
+from gateway.model import BridgeName, Lane, Level, Location, Message, MessageId, SenderId, Text
 
 WINDOW_S = 600
 """What a sender may call in so long is limited, lest one starves all others on a kilobit."""
@@ -46,11 +46,14 @@ class EmergencyRules:
         """Whether this message calls an emergency, its sender having this level. Pure."""
         if message.lane is Lane.EMERGENCY:
             return True
-        if not isinstance(message.content, Text):
+        content = message.content
+        if isinstance(content, Location):
+            return level >= self.level and self._is_called(content.words)  # a tracker's positions call nobody
+        if not isinstance(content, Text):
             return False
         if any(pattern.match(message.sender.id) for pattern in self._senders):
             return True
-        return level >= self.level and self._is_called(message.content.body)
+        return level >= self.level and self._is_called(content.body)
 
     def _is_called(self, body: str) -> bool:
         if not self._folded:

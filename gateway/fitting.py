@@ -9,16 +9,17 @@ with what they belong to, unless a single such character alone is longer than a 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import assert_never
 
 from gateway.model import (
     Address,
     Capabilities,
-    Content,
     Edit,
     Lane,
+    Location,
     Message,
     Reaction,
     Redaction,
@@ -26,6 +27,7 @@ from gateway.model import (
     State,
     Support,
     Text,
+    words_of,
 )
 
 EMERGENCY_MARK = "\U0001f6a8"
@@ -62,6 +64,8 @@ def fit(message: Message, to: Address, capabilities: Capabilities) -> tuple[Mess
         case Redaction():
             words = "took a message back"
             return _fit_relation(message, content, to, capabilities, support=capabilities.redactions, words=words)
+        case Location():
+            return _fit_location(message, content, to, capabilities)
         case _:
             assert_never(content)
 
@@ -77,23 +81,24 @@ def _fit_relation(
 ) -> tuple[Message, ...] | Unfit:
     if support is Support.NATIVE:
         room = capabilities.room_for(content, to, False)
-        return (message,) if _size_of(content) <= room else Unfit(reason=f"the {content.kind} is too long")
+        return (
+            (message,) if len(words_of(content).encode()) <= room else Unfit(reason=f"the {content.kind} is too long")
+        )
     if support is Support.TEXT:
         said = replace(message, content=Text(body=words), reply_to=content.target)
         return _fit_text(said, to, capabilities)
     return Unfit(reason=f"this network has no {content.kind}s", state=State.CANCELLED)
 
 
-def _size_of(content: Content) -> int:
-    match content:
-        case Text() | Edit():
-            return len(content.body.encode())
-        case Reaction():
-            return len(content.emoji.encode())
-        case Redaction():
-            return 0
-        case _:
-            assert_never(content)
+def _fit_location(
+    message: Message, place: Location, to: Address, capabilities: Capabilities
+) -> tuple[Message, ...] | Unfit:
+    if capabilities.locations is Support.DROP:
+        return Unfit(reason="this network has no locations", state=State.CANCELLED)
+    is_small = len(place.words.encode()) <= capabilities.room_for(place, to, message.reply_to is not None)
+    if capabilities.locations is Support.NATIVE and is_small:
+        return (message,)
+    return _fit_text(replace(message, content=Text(body=str(place))), to, capabilities)
 
 
 def _fit_text(message: Message, to: Address, capabilities: Capabilities) -> tuple[Message, ...] | Unfit:
@@ -113,16 +118,23 @@ def _fit_text(message: Message, to: Address, capabilities: Capabilities) -> tupl
         lead = f"{EMERGENCY_MARK} {lead}"
     first = capabilities.room_for(content, to, reply_to is not None)
     later = capabilities.room_for(content, to, False)
-    parts = split(body, lead=lead, first=first, later=later, most=capabilities.max_parts)
+    cut = partial(split, lead=lead, first=first, later=later, most=capabilities.max_parts)
+    parts = _with_link(body, content.link, cut) or cut(body)
     if parts is None:
         most = min(capabilities.max_parts, MOST_PARTS)
         return Unfit(reason=f"too long: more than {most} part{'s' if most > 1 else ''} of {later} bytes")
-    if parts == (content.body,) and emote == content.emote and reply_to == message.reply_to:
+    if parts == (content.body,) and not content.link and emote == content.emote and reply_to == message.reply_to:
         return (message,)
     return tuple(
         replace(message, content=Text(body=part, emote=emote), reply_to=reply_to if index == 0 else None)
         for index, part in enumerate(parts)
     )
+
+
+def _with_link(body: str, link: str, cut: Callable[[str], tuple[str, ...] | None]) -> tuple[str, ...] | None:
+    """Return the parts with the link at their end; None where there is none, or no room for it in one piece."""
+    parts = cut(f"{body} {link}") if link else None
+    return parts if parts and any(link in part for part in parts) else None
 
 
 def short_name(sender: Sender, max_bytes: int) -> str:

@@ -20,22 +20,19 @@ from gateway.model import (
     Address,
     BridgeName,
     Clock,
-    Content,
     Delivery,
     DeliveryId,
     Describes,
     Directory,
-    Edit,
     Level,
     Message,
     NativeId,
     Node,
-    Reaction,
-    Redaction,
     Sender,
     SenderId,
     State,
     Text,
+    words_of,
 )
 from gateway.outbox.outbox import Outbox
 from gateway.redrive import Redrives
@@ -245,14 +242,4 @@ class Operations:
 
 
 def _dry(delivery: Delivery) -> DryPart:
-    return DryPart(to=delivery.to, part=delivery.part, parts=delivery.parts, body=_words(delivery.message.content))
-
-
-def _words(content: Content) -> str:
-    match content:
-        case Text() | Edit():
-            return content.body
-        case Reaction():
-            return content.emoji
-        case Redaction():
-            return ""
+    return DryPart(to=delivery.to, part=delivery.part, parts=delivery.parts, body=words_of(delivery.message.content))

@@ -54,6 +54,7 @@ CAPABILITIES = Capabilities(
     reactions=Support.NATIVE,
     edits=Support.NATIVE,  # of what we sent for the same person: it is our event, so we may replace it
     redactions=Support.NATIVE,
+    locations=Support.NATIVE,
     in_flight=8,  # rooms at once: beyond that a homeserver takes no more a second, and others wait
     reconnect_within_s=5.0,
 )

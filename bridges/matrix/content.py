@@ -10,9 +10,10 @@ from datetime import tzinfo
 from typing import Any, assert_never
 
 from bridges.matrix.convert import ID_KEY, ORIGIN_KEY, PROFILE_KEY
+from bridges.matrix.geo import place_keys, place_uri
 from bridges.matrix.lateness import said_at
 from bridges.matrix.plain import clean, cut, one_line
-from gateway.model import Address, Content, Edit, Message, Reaction, Redaction, RemoteId, Text
+from gateway.model import Address, Content, Edit, Location, Message, Reaction, Redaction, RemoteId, Text
 
 MAX_CONTENT_BYTES = 60_000
 """Of the 65,536 an event may have: the rest is for what the homeserver adds."""
@@ -32,9 +33,9 @@ class Event:
 
 
 def room_for(content: Content, to: Address, is_reply: bool) -> int:
-    """Return how many bytes of words one event holds; an edit says them twice."""
+    """Return how many bytes of words one event holds; an edit and a place say them twice."""
     del to, is_reply
-    return ROOM_BYTES // 2 if isinstance(content, Edit) else ROOM_BYTES
+    return ROOM_BYTES // 2 if isinstance(content, Edit | Location) else ROOM_BYTES
 
 
 def from_message(message: Message, key: str, now_ms: int, zone: tzinfo | None = None) -> Event:
@@ -54,6 +55,9 @@ def from_message(message: Message, key: str, now_ms: int, zone: tzinfo | None = 
             return Event(type="m.reaction", content={"m.relates_to": relation} | mark)
         case Redaction(target=target):
             return Event(type="m.room.redaction", content=mark, redacts=target)
+        case Location():
+            late = said_at(message.received_ms, now_ms, zone)
+            return Event(type="m.room.message", content=_place(message, message.content, late) | mark)
         case _ as other:
             assert_never(other)
 
@@ -76,6 +80,19 @@ def _text(message: Message, said: Text, late: str) -> dict[str, Any]:
     if late:
         content[SAID_KEY] = message.received_ms
     return _fitting(content)
+
+
+def _place(message: Message, place: Location, late: str) -> dict[str, Any]:
+    words = ": ".join(filter(None, (clean(place.words), place_uri(place))))
+    content = _under_name(message, f"[{late}] {words}" if late else words, "m.location")
+    # Some clients show no body at a map, and no profile: whose place it is must be in the description too.
+    described = ": ".join(filter(None, (one_line(message.sender.name), clean(place.words))))
+    content |= place_keys(place, described, message.received_ms)
+    if message.reply_to is not None:
+        content["m.relates_to"] = {"m.in_reply_to": {"event_id": message.reply_to}}
+    if late:
+        content[SAID_KEY] = message.received_ms
+    return {key: value for key, value in content.items() if key not in ("format", "formatted_body")}
 
 
 def _edit(message: Message, edit: Edit) -> dict[str, Any]:

@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from bridges.matrix.attachments import FILES, POLL_ENDS, POLLS, file_words, poll_end_words, poll_words, sticker_words
+from bridges.matrix.geo import to_place
 from bridges.matrix.plain import clean, cut, from_html, one_line, valid_id
 from bridges.matrix.wire import mapping, text
 from gateway.model import (
     Address,
     Content,
     Edit,
+    Location,
     Message,
     NativeId,
     Reaction,
@@ -23,6 +26,7 @@ from gateway.model import (
     Sender,
     SenderId,
     Text,
+    words_of,
 )
 
 ORIGIN_KEY = "org.crossband.origin"
@@ -34,11 +38,8 @@ MAX_BODY_BYTES = 65_536
 """An event is at most 65,536 bytes (client-server specification, size limits): only nonsense is cut."""
 MAX_EMOJI_BYTES = 64
 
-_FILES = {"m.image": "image", "m.video": "video", "m.audio": "audio", "m.file": "file"}
-_UNITS = ((1_000_000, 1, "MB"), (1_000, 0, "kB"))
 _UNSPOKEN = ("m.key.verification.", "m.server_notice")
 _REPLY_FALLBACK = re.compile(r"> (?:\* )?<@")
-_COORDINATES = re.compile(r"geo:(-?\d{1,3}(?:\.\d{1,12})?),(-?\d{1,3}(?:\.\d{1,12})?)(?:[,;].*)?", re.DOTALL)
 
 
 class Skip(StrEnum):
@@ -50,13 +51,24 @@ class Skip(StrEnum):
     """Bots speak so, and bots don't answer bots."""
     STATE = "state"
     ENCRYPTED = "encrypted"
+    BEACON = "beacon"
+    """Live positions: one every few seconds is more than others can take."""
+    VOTE = "vote"
+    """In a poll: nobody else could count them."""
     EMPTY = "empty"
     """Redacted, or nothing that can be said in words."""
     MALFORMED = "malformed"
     UNSUPPORTED = "unsupported"
 
 
-_SKIPPED = {"m.room.encrypted": Skip.ENCRYPTED}
+_BEACONS = frozenset({"m.beacon_info", "org.matrix.msc3672.beacon_info"})
+_SKIPPED = {
+    "m.room.encrypted": Skip.ENCRYPTED,
+    "m.beacon": Skip.BEACON,  # MSC3672
+    "org.matrix.msc3672.beacon": Skip.BEACON,
+    "m.poll.response": Skip.VOTE,  # MSC3381
+    "org.matrix.msc3381.poll.response": Skip.VOTE,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +100,7 @@ def to_message(event: object, reading: Reading) -> Message | Skip:
         content=said,
         received_ms=reading.received_ms,
         remote_id=RemoteId(event_id),
-        reply_to=_reply_to(content) if isinstance(said, Text) else None,
+        reply_to=_reply_to(content) if isinstance(said, Text | Location) else None,
     )
 
 
@@ -103,7 +115,9 @@ def _not_for_others(event: Mapping[str, Any], sender: str, reading: Reading) -> 
         return Skip.OWN
     if ORIGIN_KEY in content or PUPPET_KEY in content:
         return Skip.OTHER_BRIDGE
-    return None if event.get("state_key") is None else Skip.STATE
+    if event.get("state_key") is None:
+        return None
+    return Skip.BEACON if event.get("type") in _BEACONS else Skip.STATE
 
 
 def _name(sender: str, content: Mapping[str, Any], reading: Reading) -> str:
@@ -115,14 +129,24 @@ def _content(event: Mapping[str, Any], content: Mapping[str, Any]) -> Content | 
     match event.get("type"):
         case "m.room.message":
             return _spoken(content)
-        case "m.sticker":
-            return _said(_attachment("sticker", content), emote=False)
         case "m.reaction":
             return _reaction(content)
         case "m.room.redaction":  # the target moved into content with room version 11
             return _redaction(event.get("redacts") or content.get("redacts"))
-        case other:
-            return _SKIPPED.get(other, Skip.UNSUPPORTED) if isinstance(other, str) else Skip.MALFORMED
+        case str() as other:
+            return _SKIPPED.get(other) or _in_words(other, content)
+        case _:
+            return Skip.MALFORMED
+
+
+def _in_words(type_: str, content: Mapping[str, Any]) -> Text | Skip:
+    if type_ == "m.sticker":
+        return _said(sticker_words(_body(content)), emote=False)
+    if type_ in POLLS:
+        return _said(poll_words(type_, content), emote=False)
+    if type_ in POLL_ENDS:
+        return _said(poll_end_words(content), emote=False)
+    return Skip.UNSUPPORTED
 
 
 def _spoken(content: Mapping[str, Any]) -> Content | Skip:
@@ -132,7 +156,7 @@ def _spoken(content: Mapping[str, Any]) -> Content | Skip:
     return _words(content)
 
 
-def _words(content: Mapping[str, Any]) -> Text | Skip:
+def _words(content: Mapping[str, Any]) -> Text | Location | Skip:
     msgtype = content.get("msgtype")
     if not isinstance(msgtype, str):
         return Skip.MALFORMED if content else Skip.EMPTY
@@ -140,16 +164,16 @@ def _words(content: Mapping[str, Any]) -> Text | Skip:
         return Skip.NOTICE
     if msgtype.startswith(_UNSPOKEN):
         return Skip.UNSUPPORTED
-    if msgtype in _FILES:
-        return _said(_attachment(_FILES[msgtype], content), emote=False)
-    if msgtype == "m.location":
-        return _said(_location(content), emote=False)
+    if msgtype in FILES:
+        return _said(file_words(FILES[msgtype], content, _body(content)), emote=False)
+    if msgtype == "m.location" and (place := to_place(content, _body(content))) is not None:
+        return place
     # A type we don't know is shown by its body, as the specification asks of clients.
     return _said(_body(content), emote=msgtype == "m.emote")
 
 
 def _said(body: str, *, emote: bool) -> Text | Skip:
-    return Text(body=body, emote=emote) if body else Skip.EMPTY
+    return Text(body=cut(body, MAX_BODY_BYTES), emote=emote) if body else Skip.EMPTY
 
 
 def _edit(content: Mapping[str, Any], relation: Mapping[str, Any]) -> Edit | Skip:
@@ -158,7 +182,7 @@ def _edit(content: Mapping[str, Any], relation: Mapping[str, Any]) -> Edit | Ski
     if target is None or not new:
         return Skip.MALFORMED
     words = _words({**new, PROFILE_KEY: new.get(PROFILE_KEY, content.get(PROFILE_KEY))})
-    return words if isinstance(words, Skip) else Edit(target=RemoteId(target), body=words.body)
+    return words if isinstance(words, Skip) else Edit(target=RemoteId(target), body=words_of(words))
 
 
 def _reaction(content: Mapping[str, Any]) -> Reaction | Skip:
@@ -179,6 +203,8 @@ def _redaction(redacts: object) -> Redaction | Skip:
 
 def _reply_to(content: Mapping[str, Any]) -> RemoteId | None:
     relation = mapping(content.get("m.relates_to"))
+    if relation.get("rel_type") == "m.reference":  # the end of a poll answers its beginning
+        relation = {"m.in_reply_to": relation}
     if relation.get("rel_type") == "m.thread" and relation.get("is_falling_back") is True:
         return None  # the thread's last message, named only for clients without threads
     target = valid_id(mapping(relation.get("m.in_reply_to")).get("event_id"), "$")
@@ -206,28 +232,3 @@ def _without_quote(body: str) -> str:
 def _without_name(body: str, profile: Mapping[str, Any]) -> str:
     name = clean(text(profile.get("displayname")))
     return body.removeprefix(f"{name}: ") if name and profile.get("has_fallback") is True else body
-
-
-def _attachment(kind: str, content: Mapping[str, Any]) -> str:
-    if "org.matrix.msc3245.voice" in content:
-        kind = "voice message"
-    size = _size(mapping(content.get("info")).get("size"))
-    body, named = _body(content), text(content.get("filename"))
-    name = one_line(named) or one_line(body)
-    caption = body if named and body != clean(named).strip() else ""  # with a file name, the body is a caption
-    first = f"[{kind} {size}]" if size else f"[{kind}]"
-    return cut("\n".join(filter(None, (f"{first} {name}".strip(), caption))), MAX_BODY_BYTES)
-
-
-def _size(value: object) -> str:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 2**50:
-        return ""
-    return next((f"{value / unit:.{digits}f} {name}" for unit, digits, name in _UNITS if value >= unit), f"{value} B")
-
-
-def _location(content: Mapping[str, Any]) -> str:
-    place = _COORDINATES.fullmatch(text(content.get("geo_uri"))[:200])
-    if place is None:
-        return _body(content)
-    words = _body(content)
-    return f"[location {place[1]},{place[2]}]" + (f" {words}" if words and "geo:" not in words else "")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from bridges.meshtastic.places import PKI_BYTES, is_direct
-from gateway.model import Address, Edit, Message, Reaction, Redaction, Text
+from gateway.model import Address, Edit, Location, Message, Reaction, Redaction, Text
 
 HEADER_BYTES = 16
 DATA_BYTES = 6
@@ -79,6 +79,9 @@ def message_ms(modem: Modem, message: Message, to: Address) -> int:
             references = int(message.reply_to is not None)
         case Reaction(emoji=text):
             references = 2
+        case Location():
+            text = str(message.content)
+            references = int(message.reply_to is not None)
         case Redaction():
             return 0  # radios have none: it is never sent
         case _:

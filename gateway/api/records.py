@@ -4,16 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import assert_never
 
 from fastapi import HTTPException
 
 from gateway.ages import AGE_NAMES
 from gateway.api.backlog import Shape, total
-from gateway.api.schemas import ChangeOut, DeliveryOut, IdsOut, MessageOut, ShapeOut, WaitingOut
+from gateway.api.schemas import ChangeOut, DeliveryOut, IdsOut, LocationOut, MessageOut, ShapeOut, WaitingOut
 from gateway.api.schemas_letters import DeadLetterOut
 from gateway.journal import DeadLetter, DeliveryRecord, MessageRecord
-from gateway.model import Content, Delivery, DeliveryId, Edit, Reaction, Redaction, Text
+from gateway.model import Delivery, DeliveryId, Location, words_of
 
 
 def message_out(record: MessageRecord) -> MessageOut:
@@ -28,6 +27,7 @@ def message_out(record: MessageRecord) -> MessageOut:
         sender=message.sender.name,
         kind=message.content.kind,
         text=words_of(message.content),
+        location=_location(message.content) if isinstance(message.content, Location) else None,
         lane=message.lane.value,
         direct=message.direct,
         received_ms=message.received_ms,
@@ -125,17 +125,14 @@ def done(ids: tuple[DeliveryId, ...], otherwise: str) -> IdsOut:
     return IdsOut(ids=list(ids))
 
 
-def words_of(content: Content) -> str:
-    """Return what a content says, as a line for people; empty for a redaction."""
-    match content:
-        case Text() | Edit():
-            return content.body
-        case Reaction():
-            return content.emoji
-        case Redaction():
-            return ""
-        case _:
-            assert_never(content)
+def _location(place: Location) -> LocationOut:
+    return LocationOut(
+        latitude=place.latitude,
+        longitude=place.longitude,
+        altitude_m=place.altitude_m,
+        accuracy_m=place.accuracy_m,
+        words=place.words,
+    )
 
 
 def _delivery(record: DeliveryRecord) -> DeliveryOut:

@@ -170,6 +170,16 @@ class DeliveryOut(Said):
     history: list[ChangeOut]
 
 
+class LocationOut(Said):
+    """A place, in degrees of WGS 84 and metres."""
+
+    latitude: float
+    longitude: float
+    altitude_m: float | None
+    accuracy_m: float | None
+    words: str
+
+
 class MessageOut(Said):
     """A message and what became of it."""
 
@@ -181,6 +191,7 @@ class MessageOut(Said):
     sender: str
     kind: str
     text: str
+    location: LocationOut | None = Field(description="Where `kind` is `location`; `text` says it in words")
     lane: str
     direct: bool
     received_ms: int

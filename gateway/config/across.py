@@ -7,12 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
-from gateway.config import units
 from gateway.config.paths import Paths
 from gateway.config.problems import KeyPath, Problem
 from gateway.config.settings import ApiSettings, BridgeSettings, QueueSettings
 from gateway.config.tables import Document, RouteTable
-from gateway.model import Address, BridgeKind, BridgeName, ConfigError
+from gateway.model import Address, BridgeKind, BridgeName, ConfigError, units
 from gateway.outbox import redis_url
 from gateway.registry import Registry
 from gateway.routing import Route

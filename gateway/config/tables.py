@@ -10,10 +10,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from gateway.config import units
 from gateway.config.problems import bad
 from gateway.emergency import MOST_WORD
-from gateway.model import Address, Level
+from gateway.model import Address, Level, units
 from gateway.outbox import redis_url
 
 RESERVED_BRIDGES = frozenset({"api"})

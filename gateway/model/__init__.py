@@ -16,6 +16,7 @@ from gateway.model.bridge import (
     Foreseen,
     Foresees,
     Listener,
+    Locates,
     Node,
     Recalls,
     Receipt,
@@ -47,6 +48,7 @@ from gateway.model.errors import (
     TransientError,
     Unconfirmed,
 )
+from gateway.model.location import Location
 from gateway.model.message import (
     API_ADDRESS,
     Address,
@@ -67,6 +69,7 @@ from gateway.model.message import (
     Text,
     message_id,
     short_hash,
+    words_of,
 )
 from gateway.model.progress import Leg, Progress, Reflects, Showing
 
@@ -107,6 +110,8 @@ __all__ = [
     "Level",
     "LinkDown",
     "Listener",
+    "Locates",
+    "Location",
     "Message",
     "MessageId",
     "NativeId",
@@ -145,4 +150,5 @@ __all__ = [
     "message_id",
     "parse_key",
     "short_hash",
+    "words_of",
 ]

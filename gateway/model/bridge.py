@@ -13,6 +13,7 @@ from typing import Any, Protocol, Self, runtime_checkable
 
 from gateway.model.desk import Desk, NoDesk
 from gateway.model.errors import PermanentError, TransientError
+from gateway.model.location import Location
 from gateway.model.message import (
     Address,
     BridgeName,
@@ -60,6 +61,7 @@ class Capabilities:
     reactions: Support = Support.DROP
     edits: Support = Support.DROP
     redactions: Support = Support.DROP
+    locations: Support = Support.TEXT
     max_parts: int = 1
     """More parts than this and the message is refused with a reason, not flooded."""
     max_name_bytes: int = 12
@@ -306,6 +308,19 @@ class Directory(Protocol):
 
     def nodes(self) -> Sequence[Node]:
         """Return at most a few thousand, most recently heard first."""
+        ...
+
+
+@runtime_checkable
+class Locates(Protocol):
+    """A bridge that can ask somebody out there where they are, on their network."""
+
+    async def locate(self, node: SenderId) -> Location:
+        """Ask, and wait up to a minute or so for the answer, which goes to the caller and nobody else.
+
+        Declined, with the reason for the asker, if it isn't allowed, no answer came, or that has no place
+        in it; LinkDown, and others of BridgeError, if it couldn't be asked.
+        """
         ...
 
 

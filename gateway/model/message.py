@@ -11,7 +11,9 @@ import hashlib
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from functools import lru_cache
-from typing import Literal, NewType, Self
+from typing import Literal, NewType, Self, assert_never
+
+from gateway.model.location import Location
 
 BridgeName = NewType("BridgeName", str)
 """The name of a bridge in the configuration: ``home`` in ``[bridges.home]``."""
@@ -101,6 +103,8 @@ class Text:
 
     body: str
     emote: bool = False
+    link: str = ""
+    """Where what the words name can be fetched (a file): the first thing to go where there is no room."""
     kind: Literal["text"] = "text"
 
 
@@ -130,7 +134,24 @@ class Redaction:
     kind: Literal["redaction"] = "redaction"
 
 
-Content = Text | Reaction | Edit | Redaction
+Content = Text | Reaction | Edit | Redaction | Location
+
+
+def words_of(content: Content) -> str:
+    """Return what a content says, as a line for people; empty for a redaction."""
+    match content:
+        case Text():
+            return f"{content.body} {content.link}".strip() if content.link else content.body
+        case Edit():
+            return content.body
+        case Reaction():
+            return content.emoji
+        case Redaction():
+            return ""
+        case Location():
+            return str(content)
+        case _:
+            assert_never(content)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from gateway.model import (
     DeliveryId,
     Edit,
     Lane,
+    Location,
     Message,
     NativeId,
     Reaction,
@@ -62,6 +63,12 @@ def test_a_digest_says_how_many_from_where_from_when_and_what():
     assert words(both, when="14:02-15:30", room=200, max_name_bytes=12) == (
         "2 earlier from #town 14:02-15:30: Ali: the bridge is out | Bea: on my way"
     )
+
+
+def test_a_place_is_named_in_words():
+    one = folded(said(content=Location(latitude=46.5, longitude=8.1, words="hut")), said("here", name="Bea"), count=2)
+
+    assert words(one, when="14:02", room=200, max_name_bytes=12).endswith(": Ali: geo 46.50000,8.10000 hut | Bea: here")
 
 
 def test_what_has_no_room_is_shortened_fairly():
@@ -167,6 +174,7 @@ def test_the_box_itself_is_who_speaks_in_one_part_and_its_own_time():
         ({}, True),
         ({"message": said(received_ms=NOW_MS - MINUTE_MS)}, False),
         ({"message": said(received_ms=NOW_MS - MINUTE_MS - 1)}, True),
+        ({"message": said(content=Location(latitude=1, longitude=2), received_ms=0)}, True),
         ({"message": said(content=Reaction(target=RemoteId("$1"), emoji="x"), received_ms=0)}, False),
         ({"message": said(content=Edit(target=RemoteId("$1"), body="x"), received_ms=0)}, False),
         ({"message": said(lane=Lane.EMERGENCY, received_ms=0)}, False),

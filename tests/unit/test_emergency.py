@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.emergency import MOST_SENDERS, WINDOW_S, EmergencyRules, Triage
-from gateway.model import Address, Edit, Lane, Level, Message, NativeId, RemoteId, Sender, SenderId, Text
+from gateway.model import Address, Edit, Lane, Level, Location, Message, NativeId, RemoteId, Sender, SenderId, Text
 
 RULES = EmergencyRules(
     words=("SOS", "Help me", "помощь", "救命", "ช่วยด้วย", "Straße"), senders=("!a1b2c301", "@warden:*"), limit=3
@@ -51,6 +51,15 @@ def test_a_text_that_begins_with_one_of_the_words_is_an_emergency_in_any_case_an
 )
 def test_a_word_inside_another_or_further_on_is_none(body):
     assert not RULES.calls(said(body), Level.ADMIN)
+
+
+def test_a_place_calls_with_its_own_words_only_for_a_tracker_sends_places_all_day():
+    def at(words):
+        return replace(said(sender="!a1b2c301"), content=Location(latitude=46.5, longitude=8.1, words=words))
+
+    assert RULES.calls(at("SOS broken leg"), Level.TRANSMIT)
+    assert not RULES.calls(at("SOS broken leg"), Level.READ)
+    assert not RULES.calls(at(""), Level.ADMIN)
 
 
 def test_the_words_are_for_those_whose_level_allows_them():

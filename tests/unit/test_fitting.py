@@ -13,6 +13,7 @@ from gateway.model import (
     Capabilities,
     Edit,
     Lane,
+    Location,
     Message,
     NativeId,
     Reaction,
@@ -47,6 +48,10 @@ def said(content, *, name="Ali", reply_to=None):
         remote_id=RemoteId("$1"),
         reply_to=reply_to,
     )
+
+
+CAMP = Location(latitude=46.5, longitude=8.1, words="Base camp")
+LINK = "http://hilltop.lan:18031/f/abcdefghjkmn"
 
 
 def bodies(parts):
@@ -152,3 +157,35 @@ def test_an_emergency_is_marked_once_before_its_senders_name_on_its_first_part()
     assert fit(replace(urgent, content=Text(body="help")), RADIO, WIDE)[0].content.body == "\U0001f6a8 help"
     marked = replace(urgent, content=Text(body="\U0001f6a8 help"))
     assert fit(marked, RADIO, WIDE) == (marked,)
+
+
+def test_a_place_is_itself_where_the_network_has_places_and_words_where_it_has_none():
+    assert bodies(fit(said(CAMP), RADIO, NARROW)) == ["Ali: geo 46.50000,8.10000 Base camp"]
+    assert fit(said(CAMP), RADIO, replace(WIDE, locations=Support.NATIVE)) == (said(CAMP),)
+    refused = fit(said(CAMP), RADIO, replace(WIDE, locations=Support.DROP))
+    assert refused == Unfit(reason="this network has no locations", state=State.CANCELLED)
+
+
+def test_a_place_with_more_words_than_a_network_has_room_for_is_said_in_words():
+    talkative = replace(CAMP, words="word " * 50)
+    parts = fit(said(talkative), RADIO, replace(NARROW, locations=Support.NATIVE))
+    assert len(parts) == 2
+    assert parts[0].content.body.startswith("Ali: geo 46.50000,8.10000 word")
+
+
+def test_a_link_ends_the_text_and_is_whole():
+    (one,) = fit(said(Text(body="[image 1.2 MB] cat.png", link=LINK)), RADIO, NARROW)
+    assert one.content == Text(body=f"Ali: [image 1.2 MB] cat.png {LINK}")
+    several = bodies(fit(said(Text(body="[image] cat.png\n" + "word " * 40, link=LINK)), RADIO, NARROW))
+    assert len(several) == 2
+    assert several[1].endswith(f"{LINK} (2/2)")
+
+
+def test_a_link_is_the_first_to_go_and_never_keeps_a_text_from_fitting():
+    full = "x" * (4 * (232 - len(" (1/4)")) - len("Ali: "))
+    parts = fit(said(Text(body=full, link=LINK)), RADIO, NARROW)
+    assert (len(parts), LINK in "".join(bodies(parts))) == (4, False)
+    long_link = f"http://{'h' * 300}/f/x"
+    assert fit(said(Text(body="[image]", link=long_link)), RADIO, NARROW)[0].content == Text(body="Ali: [image]")
+    (bare,) = fit(said(Text(body="[image]", link=long_link)), RADIO, replace(WIDE, room_for=lambda *_: 50))
+    assert bare.content == Text(body="[image]")

@@ -16,6 +16,7 @@ from gateway.model import (
     BridgeName,
     Content,
     Edit,
+    Location,
     Message,
     NativeId,
     Reaction,
@@ -144,3 +145,36 @@ def test_ours_can_always_be_encoded_and_is_never_taken_back(body: str, name: str
     event = {"type": "m.room.message", "event_id": "$x", "sender": "@other:gw.test", "content": content}
     reading = Reading(room=TO, user_id="@us:gw.test", received_ms=1, name_of=lambda _: "")
     assert to_message(event, reading) is Skip.OTHER_BRIDGE
+
+
+CAMP = Location(latitude=46.5, longitude=8.1, words="Base camp")
+
+
+def test_a_place_is_a_pin_under_its_senders_name_with_words_for_clients_without_maps() -> None:
+    event = from_message(message(CAMP, reply_to="$x"), "key.0", NOW)
+    assert event.type == "m.room.message"
+    assert event.content == {
+        "msgtype": "m.location",
+        "body": "Bea: Base camp: geo:46.5,8.1",
+        "geo_uri": "geo:46.5,8.1",
+        "org.matrix.msc3488.location": {"uri": "geo:46.5,8.1", "description": "Bea: Base camp"},
+        "org.matrix.msc3488.asset": {"type": "m.pin"},
+        "org.matrix.msc3488.ts": NOW,
+        PROFILE_KEY: {"id": "!a1b2c301", "displayname": "Bea", "has_fallback": True},
+        "m.mentions": {},
+        "m.relates_to": {"m.in_reply_to": {"event_id": "$x"}},
+        "org.crossband.id": "key.0",
+        "org.crossband.origin": "radio/LongFast",
+    }
+
+
+def test_a_place_that_comes_late_says_when() -> None:
+    event = from_message(message(CAMP, received_ms=NOW - 3_600_000), "key.0", NOW, UTC)
+    assert event.content["body"] == "Bea: [13:02] Base camp: geo:46.5,8.1"
+    assert event.content["org.crossband.said_ms"] == event.content["org.matrix.msc3488.ts"] == NOW - 3_600_000
+
+
+def test_a_place_with_as_many_words_as_there_is_room_for_fits_an_event() -> None:
+    words = '"' * room_for(CAMP, TO, False)
+    event = from_message(message(Location(latitude=1, longitude=2, words=words)), "key.0", NOW)
+    assert size(event.content) <= MAX_CONTENT_BYTES

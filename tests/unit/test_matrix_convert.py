@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bridges.matrix.convert import MAX_BODY_BYTES, PROFILE_KEY, Reading, Skip, localpart, to_message
-from gateway.model import Address, BridgeName, Edit, Message, Reaction, Redaction, Sender, SenderId, Text
+from gateway.model import Address, BridgeName, Edit, Location, Message, Reaction, Redaction, Sender, SenderId, Text
 
 READING = Reading(
     room=Address(BridgeName("home"), "#town:gw.test"),
@@ -62,15 +62,56 @@ def test_somebody_without_a_name_has_their_localpart() -> None:
             "[file 2 kB] a.pdf\nlook",
         ),
         ({"msgtype": "m.video", "body": "v.mp4", "info": {"size": "big"}}, "[video] v.mp4"),
-        ({"msgtype": "m.audio", "body": "v.ogg", "org.matrix.msc3245.voice": {}}, "[voice message] v.ogg"),
+        ({"msgtype": "m.audio", "body": "v.ogg", "org.matrix.msc3245.voice": {}}, "[voice message]"),
+        (
+            {"msgtype": "m.audio", "body": "v.ogg", "org.matrix.msc3245.voice": {}, "info": {"duration": 12_345}},
+            "[voice message 0:12]",
+        ),
         ({"msgtype": "m.image", "body": "", "info": {"size": 99}}, "[image 99 B]"),
-        ({"msgtype": "m.location", "body": "the hut", "geo_uri": "geo:46.5,-8.1;u=35"}, "[location 46.5,-8.1] the hut"),
-        ({"msgtype": "m.location", "body": "geo:46.5,8.1", "geo_uri": "geo:46.5,8.1"}, "[location 46.5,8.1]"),
         ({"msgtype": "m.location", "body": "somewhere", "geo_uri": "geo:evil"}, "somewhere"),
     ],
 )
 def test_words_of_every_kind_are_plain_text(content: dict[str, Any], body: str) -> None:
     assert read(says(content)).content == Text(body=body)
+
+
+def test_a_location_is_a_place_with_its_words() -> None:
+    place = says({"msgtype": "m.location", "body": "the hut", "geo_uri": "geo:46.5,-8.1;u=35"})
+    assert read(place).content == Location(latitude=46.5, longitude=-8.1, accuracy_m=35, words="the hut")
+
+
+def test_an_edit_to_a_location_says_it_in_words() -> None:
+    relation = {"m.relates_to": {"rel_type": "m.replace", "event_id": "$x"}}
+    new = {"msgtype": "m.location", "body": "hut", "geo_uri": "geo:46.5,8.1"}
+    assert read(says({"m.new_content": new} | relation)).content == Edit(target="$x", body="geo 46.50000,8.10000 hut")
+
+
+POLL = "org.matrix.msc3381.poll.start"
+
+
+def test_a_poll_is_its_question_and_answers_and_its_end_an_answer_to_it() -> None:
+    asked = {"question": {"body": "When?"}, "answers": [{"org.matrix.msc1767.text": "today"}, {"m.text": "never"}]}
+    assert read(event({POLL: asked}, POLL)).content == Text(body="[poll] When? 1) today 2) never")
+    stable = {"question": {"m.text": [{"body": "When?"}]}, "answers": [{"m.text": [{"body": "now"}]}]}
+    assert read(event({"m.poll": stable}, "m.poll.start")).content == Text(body="[poll] When? 1) now")
+    ended = {"org.matrix.msc1767.text": "Top: today", "m.relates_to": {"rel_type": "m.reference", "event_id": "$poll"}}
+    closed = read(event(ended, "org.matrix.msc3381.poll.end"))
+    assert (closed.content, closed.reply_to) == (Text(body="[poll closed] Top: today"), "$poll")
+
+
+@pytest.mark.parametrize(
+    ("type_", "fields", "reason"),
+    [
+        ("m.beacon", {}, Skip.BEACON),
+        ("org.matrix.msc3672.beacon_info", {"state_key": "@ali:gw.test"}, Skip.BEACON),
+        ("org.matrix.msc3381.poll.response", {}, Skip.VOTE),
+        (POLL, {}, Skip.EMPTY),
+    ],
+)
+def test_live_positions_votes_and_polls_without_a_question_are_skipped_by_their_name(
+    type_: str, fields: dict[str, Any], reason: Skip
+) -> None:
+    assert to_message(event({}, type_, **fields), READING) is reason
 
 
 def test_an_emote_stays_one() -> None:

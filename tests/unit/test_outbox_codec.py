@@ -17,6 +17,7 @@ from gateway.model import (
     Delivery,
     Edit,
     Lane,
+    Location,
     Message,
     NativeId,
     Reaction,
@@ -36,7 +37,15 @@ remote_ids = ids.map(RemoteId)
 times = st.integers(0, 2**45)
 addresses = st.builds(Address, names.map(BridgeName), ids)
 contents = st.one_of(
-    st.builds(Text, body=words, emote=st.booleans()),
+    st.builds(Text, body=words, emote=st.booleans(), link=words),
+    st.builds(
+        Location,
+        latitude=st.floats(-90, 90),
+        longitude=st.floats(-180, 180),
+        altitude_m=st.none() | st.floats(-500, 9000),
+        accuracy_m=st.none() | st.floats(0, 1e6),
+        words=words,
+    ),
     st.builds(Reaction, target=remote_ids, emoji=words),
     st.builds(Edit, target=remote_ids, body=words),
     st.builds(Redaction, target=remote_ids),
@@ -124,6 +133,21 @@ def test_an_envelope_of_version_one_stays_readable() -> None:
     given = decode(stored.encode())
     assert (given.to.conversation, given.parts, given.message.content) == ("#town:example.org", 2, Text(body="hé"))
     assert given.message.reply_to == "42"
+
+
+def test_what_this_release_first_wrote_of_places_and_links_stays_readable() -> None:
+    head = '[1,"home/#town:example.org",1,1,null,0,"mt:1:2","radio/LongFast","!a1b2c301","Ali",1700000000000,"n",0,'
+    place = decode(f'{head}"g","Base camp",[46.5,8.1,null,35.0]]'.encode()).message.content
+    assert place == Location(latitude=46.5, longitude=8.1, accuracy_m=35, words="Base camp")
+    file = decode(f'{head}"t","[image] a","http://hilltop.lan:18031/f/x"]'.encode()).message.content
+    assert file == Text(body="[image] a", link="http://hilltop.lan:18031/f/x")
+
+
+@pytest.mark.parametrize("numbers", ["null", "[91,0,null,null]", '["a",0,null,null]', "[1,2]", "[null,1,null,null]"])
+def test_a_place_that_is_none_is_refused(numbers: str) -> None:
+    data = f'[1,"mt:1:2","radio/LongFast","!a1b2c301","Ali",1700000000000,"n",0,"g","",{numbers}]'
+    with pytest.raises(UnreadableEnvelope):
+        decode_message(data.encode())
 
 
 def test_two_hundred_bytes_of_text_cost_less_than_half_as_much_again_in_names() -> None:

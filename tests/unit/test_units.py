@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""gateway.config.units: durations, sizes and listening addresses."""
+"""gateway.model.units: durations, sizes and listening addresses."""
 
 from __future__ import annotations
 
 import pytest
 
-from gateway.config.units import host_port, is_loopback, is_wildcard, seconds, size_bytes
+from gateway.model.units import host_port, is_loopback, is_wildcard, seconds, size_bytes
 
 
 @pytest.mark.parametrize(
