@@ -10,8 +10,9 @@ from gateway.model import Bridge, BridgeContext, BridgeKind
 def create(context: BridgeContext) -> Bridge:
     """Build the bridge; no I/O."""
     from bridges.matrix.bridge import MatrixBridge  # noqa: PLC0415 - only a configured bridge pays for it
+    from bridges.matrix.listening import ListeningMatrixBridge  # noqa: PLC0415 - the same
 
-    return MatrixBridge(context)
+    return (ListeningMatrixBridge if context.table.get("listen") else MatrixBridge)(context)
 
 
 kind = BridgeKind(create=create, check=check, path_keys=PATH_KEYS)

@@ -17,6 +17,7 @@ from bridges.matrix.client import Client
 from bridges.matrix.config import MatrixConfig
 from bridges.matrix.content import room_for
 from bridges.matrix.convert import Reading, Skip, to_message
+from bridges.matrix.files.links import FileLinks
 from bridges.matrix.login import Credentials
 from bridges.matrix.members import Members
 from bridges.matrix.notices import Notices
@@ -71,6 +72,7 @@ class MatrixBridge:
         self._context = context
         self._config = MatrixConfig.from_table(context.table)
         self._client = Client(self._config.homeserver, self._config.user_id)
+        self._files = None if self._config.files is None else FileLinks(self._client, context, self._config.files)
         self._credentials = Credentials(self._config, context.state_dir)
         self._rooms = Rooms(self._client, self._config, context)
         self._notices = Notices(self._client, context)
@@ -252,6 +254,8 @@ class MatrixBridge:
         message = to_message(event, self._reading(room_id))
         reason = message if isinstance(message, Skip) else await self._objection(room_id, message)
         if isinstance(message, Message) and not reason:
+            if self._files is not None and self._rooms.is_routed(room_id):
+                message = await self._files.linked(message, event)
             return message
         self._context.count(f"matrix_skipped_{reason}")
         return None

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from bridges.matrix.files.config import FilesConfig
 from bridges.matrix.plain import valid_id
 from bridges.matrix.shown import Shown
 from gateway.model import ConfigError
+from gateway.model.units import host_port
 
 PATH_KEYS = frozenset({"access_token_file", "password_file"})
 _KEYS = PATH_KEYS | {
@@ -24,6 +26,8 @@ _KEYS = PATH_KEYS | {
     "direct",
     "notice",
     "progress",
+    "listen",
+    "files",
 }
 
 
@@ -44,6 +48,10 @@ class MatrixConfig:
     """Say once, in a room that is carried by radio, that anyone in range reads along."""
     shown: Shown = field(default_factory=Shown)
     """What people see of what becomes of their messages: the table ``progress``."""
+    listen: str = ""
+    """``host:port`` on which the bridge itself listens; empty: it doesn't."""
+    files: FilesConfig | None = None
+    """How files are fetched on the LAN; None: they aren't."""
 
     @classmethod
     def from_table(cls, table: Mapping[str, Any]) -> MatrixConfig:
@@ -60,13 +68,15 @@ class MatrixConfig:
             allow_encrypted=_allowed(table.get("allow_encrypted", False)),
             notice=_flag(table, "notice", default=True),
             shown=Shown.from_table(table.get("progress", {})),
+            listen=_listen(table),
+            files=_files(table),
         )
 
 
 def check(table: Mapping[str, Any]) -> frozenset[str]:
-    """Validate without I/O; return what the bridge holds alone: its account."""
+    """Validate without I/O; return what the bridge holds alone: its account, and where it listens."""
     config = MatrixConfig.from_table(table)
-    return frozenset({f"matrix:{config.user_id}"})
+    return frozenset({f"matrix:{config.user_id}"} | ({f"tcp:{config.listen}"} if config.listen else set()))
 
 
 def _check_known(table: Mapping[str, Any]) -> None:
@@ -129,6 +139,25 @@ def _allowed(value: object) -> bool | frozenset[str]:
         key="allow_encrypted",
         mend='allow_encrypted = ["#town:example.org"]',
     )
+
+
+def _listen(table: Mapping[str, Any]) -> str:
+    listen = _text(table, "listen")
+    if listen is None:
+        return ""
+    try:
+        host_port(listen)
+    except ValueError as error:
+        raise ConfigError(str(error), key="listen", mend='listen = "0.0.0.0:18031"') from error
+    return listen
+
+
+def _files(table: Mapping[str, Any]) -> FilesConfig | None:
+    if "files" not in table:
+        return None
+    if "listen" not in table:
+        raise ConfigError("files needs an address to serve them on", key="files", mend='listen = "0.0.0.0:18031"')
+    return FilesConfig.from_table(table["files"])
 
 
 def _text(table: Mapping[str, Any], key: str) -> str | None:
