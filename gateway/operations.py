@@ -13,6 +13,7 @@ from gateway.costs import Price, price
 from gateway.fitting import Unfit
 from gateway.health import Health
 from gateway.journal import Accepted, Change, DeadLetters, Journal, Kept, Seen
+from gateway.locating import where_is
 from gateway.metrics import Metrics
 from gateway.model import (
     API_ADDRESS,
@@ -117,6 +118,11 @@ class Operations:
             if isinstance(part.bridge, Directory)
             for node in part.bridge.nodes()
         ]
+
+    async def where_is(self, there: Address) -> str:
+        """Ask the other end of a direct chat where they are; Declined, with the reason for the asker."""
+        part = self._parts.by_bridge.get(there.bridge)
+        return await where_is(there, None if part is None else part.bridge)
 
     # What to do.
 

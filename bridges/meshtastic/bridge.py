@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The radio as a bridge: glue between port, session, conversion and the core.
 
-Also a `Directory` (the nodes heard of), `Describes` (who our radio is) and `Costs` (what a text takes on the air).
+Also a `Directory` (the nodes heard of), `Locates` (asks one of them where it is), `Describes` (who our radio is)
+and `Costs` (what a text takes on the air).
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ from bridges.meshtastic.convert import Ear, Transmission, native_id, packet_id, 
 from bridges.meshtastic.courtesy import Courtesy, answer
 from bridges.meshtastic.inbox import Inbox
 from bridges.meshtastic.link import Link
+from bridges.meshtastic.locating import Locator
 from bridges.meshtastic.nodes import NodeBook
 from bridges.meshtastic.port import Port, candidates, connect
+from bridges.meshtastic.positions import PORTS
 from bridges.meshtastic.session import Arrived, Event, Lost, Met, Noticed, Queued, Restarted, Session
 from bridges.meshtastic.station import Station
 from bridges.meshtastic.transmitter import Transmitter
@@ -34,12 +37,15 @@ from gateway.model import (
     BridgeError,
     BridgeName,
     Capabilities,
+    Declined,
     Foreseen,
     LinkDown,
+    Location,
     Message,
     Node,
     Receipt,
     Report,
+    SenderId,
     Text,
 )
 
@@ -67,6 +73,14 @@ class MeshtasticBridge:
             station=self._station,
             pace_s=self._config.pace_s,
             on_report=self._inbox.put,
+            count=self._count,
+        )
+        self._locator = Locator(
+            self._config,
+            clock=context.clock,
+            station=self._station,
+            transmitter=self._transmitter,
+            random=context.random,
             count=self._count,
         )
         self._link: Link | None = None
@@ -117,7 +131,7 @@ class MeshtasticBridge:
                 await link.close()
         finally:
             error = (link.failure if link else None) or LinkDown("the radio is not connected")
-            self._transmitter.lost(error)
+            self._lost(error)
             self._inbox.fail(error)
             await asyncio.gather(*tasks, return_exceptions=True)
 
@@ -143,6 +157,16 @@ class MeshtasticBridge:
             raise LinkDown("the radio is not connected")
         await link.wait_ready()
         return await self._transmitter.transmit(link, self._packet(message, to, packet), key=key)
+
+    async def locate(self, node: SenderId) -> Location:
+        """Ask a node on air where it is; Declined, LinkDown or another BridgeError if nothing comes of it."""
+        number, link = places.node_number(node), self._link
+        if number is None or number == self._station.number:
+            raise Declined(f"{node} is no other node")
+        if link is None:
+            raise LinkDown("the radio is not connected")
+        await link.wait_ready()
+        return await self._locator.locate(link, number, self._nodes.channel(number))
 
     def nodes(self) -> Sequence[Node]:
         """Return the nodes heard of, most recently heard first."""
@@ -226,23 +250,31 @@ class MeshtasticBridge:
                 self._log.warning("radio_notice", notice=text)
             case Restarted():
                 self._log.warning("radio_restarted")
-                self._transmitter.lost(LinkDown("the radio restarted"))
+                self._lost(LinkDown("the radio restarted"))
             case Lost(reason=reason):
-                self._transmitter.lost(LinkDown(reason))
+                self._lost(LinkDown(reason))
                 self._inbox.fail(LinkDown(reason))
             case _:
                 pass
+
+    def _lost(self, error: LinkDown) -> None:
+        self._transmitter.lost(error)
+        self._locator.lost(error)
 
     def _on_packet(self, packet: MeshPacket) -> None:
         now_ms = self._context.clock.now_ms()
         self._nodes.hear(packet, now_ms)
         if packet.decoded.portnum == PortNum.ROUTING_APP:
+            self._locator.on_routing(packet)
             try:
                 self._transmitter.on_routing(packet)
             except DecodeError:
                 self._count("routing_unparsable")
             return
-        message = to_message(packet, self._ear(), now_ms)
+        place = self._locator.take(packet) if packet.decoded.portnum in PORTS else None
+        if place is None and packet.decoded.portnum in PORTS:
+            return
+        message = to_message(packet, self._ear(), now_ms, place)
         if message is None:
             return
         self._inbox.put(message)

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Self
 
 from gateway.model import ConfigError
+from gateway.model.units import seconds
 
 DEFAULT_TCP_PORT = 4403
 MOST_HOPS = 7
@@ -16,6 +18,10 @@ LONGEST_PACE_S = 60.0
 MOST_PARTS = 9
 _HIGHEST_PORT = 65535
 
+_KEYS = frozenset({"kind", "connection", "direct", "hop_limit", "answer_direct", "want_ack", "pace_s", "max_parts"}) | {
+    "positions",
+    "positions_every",
+}
 _SPELLINGS = 'write "serial:auto", "serial:/dev/serial/by-id/..." or "tcp:HOST[:4403]"'
 
 
@@ -52,6 +58,17 @@ class Tcp:
 Connection = SerialAuto | SerialPath | Tcp
 
 
+class Positions(StrEnum):
+    """What is done with the positions of nodes."""
+
+    OFF = "off"
+    """Nothing: they are neither passed on nor asked for."""
+    REQUEST = "request"
+    """A node is asked for its own where somebody asks the gateway, and only they are told."""
+    ON = "on"
+    """Those that nodes broadcast, and waypoints, are messages too."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeshtasticConfig:
     """What an operator may set of a radio bridge."""
@@ -67,14 +84,16 @@ class MeshtasticConfig:
     pace_s: float = 2.3
     """Seconds between two texts. The firmware drops what comes less than 2 s after the last one."""
     max_parts: int = 4
+    positions: Positions = Positions.OFF
+    positions_every_s: int = 600
+    """Of one node, one position in so long is passed on."""
 
     @classmethod
     def parse(cls, table: Mapping[str, Any]) -> Self:
         """Read the raw table; ConfigError with the key and the mend."""
-        known = {"kind", "connection", "direct", "hop_limit", "answer_direct", "want_ack", "pace_s", "max_parts"}
         for key in table:
-            if key not in known:
-                raise ConfigError(f"unknown key {key!r}", key=key, mend=f"known are {', '.join(sorted(known))}")
+            if key not in _KEYS:
+                raise ConfigError(f"unknown key {key!r}", key=key, mend=f"known are {', '.join(sorted(_KEYS))}")
         return cls(
             connection=parse_connection(table.get("connection")),
             direct=_text(table, "direct"),
@@ -83,6 +102,8 @@ class MeshtasticConfig:
             want_ack=_flag(table, "want_ack", default=True),
             pace_s=_seconds(table, "pace_s", 2.3, SHORTEST_PACE_S, LONGEST_PACE_S),
             max_parts=_whole(table, "max_parts", 4, 1, MOST_PARTS),
+            positions=_positions(table.get("positions", Positions.OFF)),
+            positions_every_s=_every(table.get("positions_every", "10m")),
         )
 
 
@@ -124,6 +145,21 @@ def _parse_tcp(rest: str) -> Tcp:
     if not (port.isascii() and port.isdecimal() and 0 < int(port) <= _HIGHEST_PORT):
         raise ConfigError(f"{port!r} is not a port", key="connection", mend=f"a number from 1 to {_HIGHEST_PORT}")
     return Tcp(host, int(port))
+
+
+def _positions(value: object) -> Positions:
+    try:
+        return Positions(value if isinstance(value, str) else "")
+    except ValueError:
+        mend = 'positions = "off"  # off | request | on'
+        raise ConfigError(f"{value!r} is not what can be done with positions", key="positions", mend=mend) from None
+
+
+def _every(value: object) -> int:
+    try:
+        return seconds(value if isinstance(value, str) else "")
+    except ValueError as error:
+        raise ConfigError(str(error), key="positions_every", mend='positions_every = "10m"') from error
 
 
 def _text(table: Mapping[str, Any], key: str) -> str:

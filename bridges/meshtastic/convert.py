@@ -17,6 +17,7 @@ from gateway.model import (
     BridgeName,
     Content,
     Lane,
+    Location,
     Message,
     NativeId,
     Reaction,
@@ -76,16 +77,17 @@ def sender_of(packet: MeshPacket) -> int:
     return int(getattr(packet, "from"))
 
 
-def to_message(packet: MeshPacket, ear: Ear, received_ms: int) -> Message | None:
+def to_message(packet: MeshPacket, ear: Ear, received_ms: int, place: Location | None = None) -> Message | None:
     """Return what somebody said, or None, counted by kind, if the packet is nothing to pass on.
 
-    `received_ms` is by the gateway's clock: a node's own may be at 0.
+    `received_ms` is by the gateway's clock: a node's own may be at 0. `place`: what the packet says, where
+    it is a position that is passed on.
     """
-    kind = _why_not(packet, ear.own)
+    kind = _why_not(packet, ear.own, is_text=place is None)
     if kind:
         ear.count(kind)
         return None
-    content = _content(packet.decoded, ear.count)
+    content = place or _content(packet.decoded, ear.count)
     if content is None:
         return None
     sender = sender_of(packet)
@@ -142,13 +144,13 @@ def _number(remote: RemoteId | None) -> int:
     return int(remote, 16) if remote and _REMOTE_ID.match(remote) else 0
 
 
-def _why_not(packet: MeshPacket, own: int) -> str:
+def _why_not(packet: MeshPacket, own: int, *, is_text: bool) -> str:
     """Return the kind of thing this is instead of words for us; empty if it is words for us."""
     if packet.WhichOneof("payload_variant") == "encrypted":
         return "packet_encrypted"
     if sender_of(packet) in (0, own):
         return "own_echo"
-    if packet.decoded.portnum not in _TEXT_PORTS:
+    if is_text and packet.decoded.portnum not in _TEXT_PORTS:
         known = packet.decoded.portnum in PortNum.values()
         return "packet_not_text" if known else "packet_of_unknown_port"
     if packet.to not in (own, BROADCAST):

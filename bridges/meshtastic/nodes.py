@@ -27,11 +27,16 @@ class NodeBook:
     def __init__(self, limit: int = MOST_NODES) -> None:
         self._limit = limit
         self._nodes: dict[int, Node] = {}
+        self._channels: dict[int, int] = {}
 
     def name(self, number: int) -> str:
         """Return a node's long name, or its ``!hex`` while that isn't known."""
         node = self._nodes.get(number)
         return node.name if node else node_id(number)
+
+    def channel(self, number: int) -> int:
+        """Return the channel that a node was last heard on, the first while that isn't known."""
+        return self._channels.get(number, 0)
 
     def listed(self) -> tuple[Node, ...]:
         """Return all nodes, most recently heard first."""
@@ -48,6 +53,7 @@ class NodeBook:
             node = _charged(node, info.device_metrics.battery_level)
         if info.HasField("hops_away"):
             node = replace(node, hops=info.hops_away)
+        self._channels[info.num] = info.channel
         self._keep(info.num, replace(node, snr_db=info.snr or node.snr_db))
 
     def hear(self, packet: MeshPacket, now_ms: int) -> None:
@@ -60,6 +66,8 @@ class NodeBook:
             node = replace(node, snr_db=packet.rx_snr)
         if packet.hop_start >= packet.hop_limit > 0:
             node = replace(node, hops=packet.hop_start - packet.hop_limit)
+        if not packet.pki_encrypted:
+            self._channels[number] = packet.channel
         self._keep(number, _told(node, packet))
 
     def _of(self, number: int) -> Node:
@@ -69,7 +77,9 @@ class NodeBook:
         self._nodes[number] = node
         if len(self._nodes) > self._limit:
             others = (each for each in self._nodes if each != number)
-            del self._nodes[min(others, key=lambda each: self._nodes[each].last_heard_ms or 0)]
+            forgotten = min(others, key=lambda each: self._nodes[each].last_heard_ms or 0)
+            del self._nodes[forgotten]
+            self._channels.pop(forgotten, None)
 
 
 def _told(node: Node, packet: MeshPacket) -> Node:

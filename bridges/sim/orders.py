@@ -59,6 +59,17 @@ class Orders:
         known = {key: order[key] for key in ("channel", "want_ack") if key in order}
         return self._mesh[order["node"]].send(data, to=self._destination(order), **known)
 
+    async def do_position(self, order: Mapping[str, Any]) -> int:
+        """Take node [precision]: the node broadcasts where it is; the packet id."""
+        node = self._mesh[order["node"]]
+        node.precision_bits = int(order.get("precision", node.precision_bits))
+        return node.tell_position()
+
+    async def do_waypoint(self, order: Mapping[str, Any]) -> int:
+        """Take node, name, latitude, longitude [description expire]: the node sends a waypoint; the packet id."""
+        known = {key: order[key] for key in ("description", "expire") if key in order}
+        return self._mesh[order["node"]].put_waypoint(order["name"], order["latitude"], order["longitude"], **known)
+
     async def do_replay(self, order: Mapping[str, Any]) -> None:
         """Take node, id [after_s]: a packet that node once sent comes in at the gateway's node again."""
         self._mesh.replay(order["node"], order["id"], after_s=order.get("after_s", 0.0))

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from meshtastic.protobuf.mesh_pb2 import Data, MeshPacket, Routing
+from meshtastic.protobuf.mesh_pb2 import Data, MeshPacket, Position, Routing, Waypoint
 from meshtastic.protobuf.portnums_pb2 import PortNum
 
 from bridges.sim.airtime import Preset, airtime_s
@@ -11,6 +11,7 @@ from bridges.sim.airtime import Preset, airtime_s
 TEXT = PortNum.TEXT_MESSAGE_APP
 ROUTING = PortNum.ROUTING_APP
 ADMIN = PortNum.ADMIN_APP
+POSITION = PortNum.POSITION_APP
 
 PRIORITY_ACK = MeshPacket.Priority.ACK
 PRIORITY_TEXT = 100
@@ -74,3 +75,36 @@ def packet_airtime_s(preset: Preset, packet: MeshPacket) -> float:
     return airtime_s(
         preset, len(data.payload), pki=packet.pki_encrypted, reply=bool(data.reply_id), emoji=bool(data.emoji)
     )
+
+
+def position_data(
+    latitude: float,
+    longitude: float,
+    *,
+    altitude_m: int | None = None,
+    precision_bits: int = 32,
+    request_id: int = 0,
+    want_response: bool = False,
+) -> Data:
+    """Return a position as a node sends it: cut to `precision_bits`, and then in the middle of what is left."""
+    position = Position(latitude_i=_cut(latitude, precision_bits), longitude_i=_cut(longitude, precision_bits))
+    if altitude_m is not None:
+        position.altitude = altitude_m
+    position.precision_bits = precision_bits
+    payload = position.SerializeToString()
+    return Data(portnum=POSITION, payload=payload, request_id=request_id, want_response=want_response)
+
+
+def waypoint_data(latitude: float, longitude: float, name: str, *, description: str = "", expire: int = 0) -> Data:
+    """Return a waypoint; one that is deleted has `expire` in the past."""
+    waypoint = Waypoint(id=1, name=name, description=description, expire=expire)
+    waypoint.latitude_i, waypoint.longitude_i = round(latitude * 1e7), round(longitude * 1e7)
+    return Data(portnum=PortNum.WAYPOINT_APP, payload=waypoint.SerializeToString())
+
+
+def _cut(degrees: float, bits: int) -> int:
+    units = round(degrees * 1e7)
+    if bits >= 32:  # noqa: PLR2004 - all of them
+        return units
+    square = 1 << (32 - bits)
+    return (units // square) * square + square // 2

@@ -35,6 +35,9 @@ def test_a_connection_is_read_and_written_back(text: str, expected: object):
     ("table", "key"),
     [
         ({}, "connection"),
+        ({"connection": "serial:auto", "positions": "yes"}, "positions"),
+        ({"connection": "serial:auto", "positions": True}, "positions"),
+        ({"connection": "serial:auto", "positions_every": 10}, "positions_every"),
         ({"connection": 7}, "connection"),
         ({"connection": "serial"}, "connection"),
         ({"connection": "serial:ttyUSB0"}, "connection"),
