@@ -10,7 +10,7 @@ from gateway.model import Bridge, BridgeContext, BridgeKind
 def create(context: BridgeContext) -> Bridge:
     """Build the bridge; no I/O."""
     from bridges.matrix.bridge import MatrixBridge  # noqa: PLC0415 - only a configured bridge pays for it
-    from bridges.matrix.listening import ListeningMatrixBridge  # noqa: PLC0415 - the same
+    from bridges.matrix.listening import ListeningMatrixBridge  # noqa: PLC0415 - the same, and only where it listens
 
     return (ListeningMatrixBridge if context.table.get("listen") else MatrixBridge)(context)
 

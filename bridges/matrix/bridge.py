@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import structlog
+from starlette.routing import BaseRoute
 
 from bridges.matrix.authors import Authors
 from bridges.matrix.catchup import CatchUp
@@ -166,6 +167,11 @@ class MatrixBridge:
     async def reflect(self, news: Sequence[Progress]) -> None:
         """Show in a room what became of its messages."""
         await self._reflector.reflect(news)
+
+    @property
+    def file_routes(self) -> Sequence[BaseRoute]:
+        """What is served to those on the LAN who fetch files, by whatever listens for this bridge."""
+        return () if self._files is None else self._files.routes()
 
     def remembers_since_ms(self) -> int:
         """Return since when the homeserver surely remembers our transaction ids."""

@@ -48,8 +48,8 @@ class MatrixConfig:
     """Say once, in a room that is carried by radio, that anyone in range reads along."""
     shown: Shown = field(default_factory=Shown)
     """What people see of what becomes of their messages: the table ``progress``."""
-    listen: str = ""
-    """``host:port`` on which the bridge itself listens; empty: it doesn't."""
+    listen: str | None = None
+    """``host:port`` on which the bridge itself listens; None: it doesn't."""
     files: FilesConfig | None = None
     """How files are fetched on the LAN; None: they aren't."""
 
@@ -141,10 +141,12 @@ def _allowed(value: object) -> bool | frozenset[str]:
     )
 
 
-def _listen(table: Mapping[str, Any]) -> str:
+def _listen(table: Mapping[str, Any]) -> str | None:
     listen = _text(table, "listen")
     if listen is None:
-        return ""
+        return None
+    if "files" not in table:
+        raise ConfigError("nothing would be served there", key="listen", mend='files = { url = "http://..." }')
     try:
         host_port(listen)
     except ValueError as error:

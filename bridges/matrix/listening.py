@@ -18,9 +18,9 @@ class ListeningMatrixBridge(MatrixBridge):
     @property
     def listen(self) -> str:
         """Where: ``host:port``."""
-        return self._config.listen
+        return self._config.listen or ""
 
     @cached_property
     def app(self) -> Callable[..., Any]:
         """Serves ``/f/{id}`` and nothing else."""
-        return Starlette(routes=[] if self._files is None else [*self._files.routes()])
+        return Starlette(routes=self.file_routes)

@@ -52,6 +52,8 @@ class Wiring:
     permissions: Mapping[str, str] = field(default_factory=lambda: {"*": "transmit"})
     more: str = ""
     """More tables, as TOML."""
+    tables: Mapping[str, str] = field(default_factory=dict)
+    """More lines of the table of a bridge, ``home`` or ``radio``, as TOML."""
 
 
 class GatewayBox:
@@ -218,7 +220,11 @@ def _toml(wiring: Wiring, folder: Path, port: int) -> str:
     }
     said = {key: json.dumps(value) for key, value in text.items()}
     permissions = "\n".join(f"{json.dumps(who)} = {json.dumps(may)}" for who, may in wiring.permissions.items())
-    return _TEMPLATE.format(**said, permissions=permissions, more=wiring.more)
+    return _TEMPLATE.format(**said, permissions=permissions, more=wiring.more, **_more_of(wiring))
+
+
+def _more_of(wiring: Wiring) -> dict[str, str]:
+    return {f"more_{bridge}": wiring.tables.get(bridge, "") for bridge in ("home", "radio")}
 
 
 _TEMPLATE = """\
@@ -238,11 +244,13 @@ kind = "matrix"
 homeserver = {homeserver}
 user_id = {user}
 access_token_file = "secrets/matrix.token"
+{more_home}
 
 [bridges.radio]
 kind = "meshtastic"
 connection = {radio}
 direct = {room}
+{more_radio}
 
 [[routes]]
 name = "town"

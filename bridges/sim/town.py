@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -36,6 +36,8 @@ class Plan:
     time_scale: float = TIME_SCALE
     more: str = ""
     """More of the gateway's configuration."""
+    tables: Mapping[str, str] = field(default_factory=dict)
+    """More of its bridges' tables, by their names."""
     password: str | None = None
     """Of the visitor's account; None: any."""
     listen_port: int | None = None
@@ -119,4 +121,5 @@ class Town:
             room=self.alias,
             radio=radio,
             more=self.plan.more,
+            tables=self.plan.tables,
         )

@@ -20,6 +20,8 @@ from bridges.matrix import kind
 from bridges.matrix.bridge import MatrixBridge
 from bridges.matrix.client import Client
 from bridges.matrix.files import serving
+from bridges.matrix.files.attached import Attached
+from bridges.matrix.files.fetching import fetched
 from bridges.sim.synapse import LOOPBACK, free_port
 from gateway.model import Address, Bridge, Listener, Location, Message, Redaction, Text
 from gateway.servers import Server
@@ -83,7 +85,8 @@ async def test_a_picture_is_fetched_through_its_link_with_its_kind_and_nothing_i
     hilltop = Hilltop(town, tmp_path / "state")
     async with opened(hilltop) as (items, browser):
         _, said = await hilltop.shared(items, await hilltop.upload(PNG, "image/png"))
-        async with browser.get(said.link) as answer:
+        # As somebody types it who read it off a small screen.
+        async with browser.get(said.link.upper().replace("HTTP", "http").replace("/F/", "/f/")) as answer:
             body, headers = await answer.read(), answer.headers
 
     assert said.body == "[image 150 kB] cat.png"
@@ -191,6 +194,13 @@ async def test_while_the_homeserver_is_away_or_lacks_the_file_a_link_says_so(tow
     assert lacking == 404
     assert (away, after) == (503, "10")
     assert words == "The homeserver can't be reached right now. Try again later.\n"
+
+
+async def test_a_disk_that_is_nearly_full_is_left_to_the_journal(tmp_path: Path) -> None:
+    client, file = Client("http://gw.test", "@bot:gw.test"), Attached(event_id="$1", server="gw.test", media_id="x")
+    with pytest.raises(OSError, match="too full"):
+        async with fetched(client, file, folder=tmp_path, max_bytes=2**60):
+            pytest.fail("it was fetched")
 
 
 async def test_more_files_at_once_than_there_is_room_for_are_asked_to_wait(

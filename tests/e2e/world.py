@@ -6,7 +6,7 @@ from __future__ import annotations
 import secrets
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -76,14 +76,16 @@ class World:
 
 
 @asynccontextmanager
-async def build_world(synapse: Synapse, *, more: str = "") -> AsyncIterator[World]:
+async def build_world(
+    synapse: Synapse, *, more: str = "", tables: Mapping[str, str] | None = None
+) -> AsyncIterator[World]:
     """Build a world around a running homeserver: accounts, room and directory are its own.
 
-    `more` is added to the gateway's configuration.
+    `more` is added to the gateway's configuration, `tables` to those of its bridges.
     """
     # Not pytest's directory: its names are too long for the unix sockets in it.
     folder = Path(tempfile.mkdtemp(prefix="cb-"))
-    plan = Plan(folder=folder, synapse=synapse, prefix=f"{secrets.token_hex(3)}-", more=more)
+    plan = Plan(folder=folder, synapse=synapse, prefix=f"{secrets.token_hex(3)}-", more=more, tables=tables or {})
     try:
         async with Town(plan) as town:
             yield World(town)

@@ -214,6 +214,7 @@ TABLE = {
     "user_id": "@crossband:example.org",
     "access_token_file": "/t",
     "listen": "0.0.0.0:18031",
+    "files": {"url": "http://hilltop.lan:18031"},
 }
 
 
@@ -245,7 +246,8 @@ def test_a_wrong_setting_is_named(change: dict[str, Any], key: str) -> None:
     assert caught.value.key == key
 
 
-def test_files_without_an_address_to_serve_them_on_are_refused() -> None:
-    table = {key: value for key, value in TABLE.items() if key != "listen"}
+def test_files_without_an_address_and_an_address_without_files_are_refused() -> None:
     with pytest.raises(ConfigError, match="address to serve them on"):
-        check(table | {"files": {"url": "http://hilltop.lan:18031"}})
+        check({key: value for key, value in TABLE.items() if key != "listen"})
+    with pytest.raises(ConfigError, match="nothing would be served"):
+        check({key: value for key, value in TABLE.items() if key != "files"})

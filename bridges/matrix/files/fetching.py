@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -18,6 +20,10 @@ from gateway.model import GatewayError, LinkDown
 PIECE_BYTES = 64 * 1024
 WITHIN_S = 120.0
 """For all of a file to come; the homeserver may have to fetch it from another first."""
+
+
+LEAVE_BYTES = 128 * 1024 * 1024
+"""Of the disk: the journal and the queue are on it too."""
 
 
 class TooLarge(GatewayError):
@@ -35,6 +41,8 @@ async def fetched(client: Client, file: Attached, *, folder: Path, max_bytes: in
     Whole, before anything of it is passed on: so its size and hash are known, and a slow reader holds
     nothing at the homeserver. Raises as `Client.get` does, TooLarge, Altered, and OSError of the disk.
     """
+    if await asyncio.to_thread(_free_bytes, folder) < max_bytes + LEAVE_BYTES:
+        raise OSError(errno.ENOSPC, "the disk is too full to fetch files")
     with tempfile.TemporaryFile(dir=folder) as spool:
         digest, size = hashlib.sha256(), 0
         path = ("media", "download", file.server, file.media_id)
@@ -69,3 +77,7 @@ def _decrypting(cipher: Cipher) -> Callable[[bytes], bytes]:
     counter = int.from_bytes(cipher.iv[8:], "big")
     aes: Any = AES.new(cipher.key, AES.MODE_CTR, nonce=cipher.iv[:8], initial_value=counter)
     return lambda piece: bytes(aes.decrypt(piece))
+
+
+def _free_bytes(folder: Path) -> int:
+    return shutil.disk_usage(folder).free

@@ -30,6 +30,8 @@ ASK_AGAIN_S = 10
 
 SHOWN = {"image/png": "png", "image/jpeg": "jpg", "image/gif": "gif", "image/webp": "webp"}
 """What a browser may show: pictures that can hold no script. All else it may only save."""
+_MISREAD = str.maketrans("oil", "011")
+"""What people type for digits that look so."""
 ENDINGS = SHOWN | {
     "application/pdf": "pdf",
     "application/zip": "zip",
@@ -84,7 +86,7 @@ class Serving:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        ident = str(scope["path_params"]["id"]).lower()
+        ident = str(scope["path_params"]["id"]).lower().translate(_MISREAD)
         if self._busy >= AT_ONCE:
             await self._refuse(503, "Too many files are being fetched right now. Try again soon.", scope, receive, send)
             return
