@@ -18,10 +18,13 @@ from gateway.model import BridgeContext, RateLimited, Unconfirmed, short_hash
 log = structlog.get_logger()
 
 
-def words(exposed_to: frozenset[str]) -> str:
-    """Return what the room is told."""
+def words(exposed_to: frozenset[str], *, has_links: bool = False) -> str:
+    """Return what the room is told. `has_links`: files get links that the radios say."""
     via = ", ".join(sorted(exposed_to))
-    return f"Messages in this room are sent by radio in clear text (via {via}), anyone in range can read them."
+    said = f"Messages in this room are sent by radio in clear text (via {via}), anyone in range can read them."
+    if not has_links:
+        return said
+    return f"{said} Files are not sent, but a link to each is: whoever is on the gateway's own network can fetch it."
 
 
 class Notices:
@@ -37,7 +40,8 @@ class Notices:
         """Tell every configured room that is there and wasn't told; LinkDown, AuthFailed if that fails."""
         for room_id, exposed_to in self._exposures(rooms.open_id).items():
             if room_id not in self._known():
-                await self._tell(room_id, words(frozenset(exposed_to)))
+                said = words(frozenset(exposed_to), has_links="files" in self._context.table)
+                await self._tell(room_id, said)
 
     async def say(self, room_id: str, said: str, *, about: str) -> bool:
         """Put a notice into a room, once per `about`; False if the room doesn't take it."""

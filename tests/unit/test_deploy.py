@@ -44,6 +44,8 @@ def test_the_examples_commented_keys_are_defaults_that_may_be_uncommented(tmp_pa
     assert every.emergency == example.emergency
     assert every.api.listen == example.api.listen
     assert every.queue.max_bytes == example.queue.max_bytes
+    for bridge in every.bridges.values():
+        assert Registry.installed().kind(bridge.kind).check(bridge.table)
 
 
 def test_the_unit_notifies_and_is_watched_and_does_not_restart_on_a_wrong_configuration() -> None:

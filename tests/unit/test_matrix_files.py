@@ -21,6 +21,7 @@ from bridges.matrix.files.attached import Attached, Cipher, attached
 from bridges.matrix.files.config import FilesConfig
 from bridges.matrix.files.links import FileLinks
 from bridges.matrix.files.table import FileTable
+from bridges.matrix.notices import words
 from gateway.model import Address, BridgeContext, BridgeName, ConfigError, Message, Text
 
 KEY, IV, SHA = bytes(range(32)), b"\x01" * 8 + bytes(8), b"\x02" * 32
@@ -251,3 +252,9 @@ def test_files_without_an_address_and_an_address_without_files_are_refused() -> 
         check({key: value for key, value in TABLE.items() if key != "listen"})
     with pytest.raises(ConfigError, match="nothing would be served"):
         check({key: value for key, value in TABLE.items() if key != "files"})
+
+
+def test_a_room_is_told_that_its_files_get_links() -> None:
+    on_air = frozenset({"radio/LongFast"})
+    assert "link" not in words(on_air)
+    assert "a link to each" in words(on_air, has_links=True)
