@@ -95,9 +95,11 @@ def _fit_location(
 ) -> tuple[Message, ...] | Unfit:
     if capabilities.locations is Support.DROP:
         return Unfit(reason="this network has no locations", state=State.CANCELLED)
-    is_small = len(place.words.encode()) <= capabilities.room_for(place, to, message.reply_to is not None)
+    is_call = message.lane is Lane.EMERGENCY and not place.words.startswith(EMERGENCY_MARK)
+    said = replace(place, words=f"{EMERGENCY_MARK} {place.words}".strip()) if is_call else place
+    is_small = len(said.words.encode()) <= capabilities.room_for(said, to, message.reply_to is not None)
     if capabilities.locations is Support.NATIVE and is_small:
-        return (message,)
+        return (replace(message, content=said) if is_call else message,)
     return _fit_text(replace(message, content=Text(body=str(place))), to, capabilities)
 
 

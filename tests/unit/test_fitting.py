@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.fitting import Unfit, fit, short_name, split
+from gateway.fitting import EMERGENCY_MARK, Unfit, fit, short_name, split
 from gateway.model import (
     Address,
     Capabilities,
@@ -189,3 +189,10 @@ def test_a_link_is_the_first_to_go_and_never_keeps_a_text_from_fitting():
     assert fit(said(Text(body="[image]", link=long_link)), RADIO, NARROW)[0].content == Text(body="Ali: [image]")
     (bare,) = fit(said(Text(body="[image]", link=long_link)), RADIO, replace(WIDE, room_for=lambda *_: 50))
     assert bare.content == Text(body="[image]")
+
+
+def test_a_place_that_is_an_emergency_is_marked_as_one_in_words_or_as_a_place():
+    call = replace(said(replace(CAMP, words="SOS")), lane=Lane.EMERGENCY)
+    (native,) = fit(call, RADIO, replace(WIDE, locations=Support.NATIVE))
+    assert native.content == replace(CAMP, words=f"{EMERGENCY_MARK} SOS")
+    assert bodies(fit(call, RADIO, NARROW)) == [f"{EMERGENCY_MARK} Ali: geo 46.50000,8.10000 SOS"]
