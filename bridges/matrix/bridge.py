@@ -20,6 +20,7 @@ from bridges.matrix.convert import Reading, Skip, to_message
 from bridges.matrix.login import Credentials
 from bridges.matrix.members import Members
 from bridges.matrix.notices import Notices
+from bridges.matrix.people import People
 from bridges.matrix.recall import Recall
 from bridges.matrix.reflector import Reflector
 from bridges.matrix.rooms import Rooms
@@ -75,6 +76,7 @@ class MatrixBridge:
         self._notices = Notices(self._client, context)
         self._catch_up = CatchUp(self._client, context, self._rooms, self._notices)
         self._members = Members()
+        self._people = People(self._members, context.state_dir / "nicks.json")
         self._authors = Authors(self._client)
         self._recall = Recall(self._client, context)
         self._speech = Speech(self._client, context, self._rooms, self._recall)
@@ -269,7 +271,8 @@ class MatrixBridge:
             room=Address(self.name, self._rooms.origin(room_id)),
             user_id=self._config.user_id,
             received_ms=self._context.clock.now_ms(),
-            name_of=lambda user_id: self._members.name(room_id, user_id),
+            name_of=lambda user_id: self._people.name(room_id, user_id),
+            on_air=lambda user_id, name: self._people.on_air(room_id, user_id, name),
         )
 
 
