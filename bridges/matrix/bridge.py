@@ -27,6 +27,7 @@ from bridges.matrix.rooms import Rooms
 from bridges.matrix.since import Since
 from bridges.matrix.speech import Speech
 from bridges.matrix.sync import Batch, RoomNews, SinceRefused, first_sync, next_sync, since_join
+from bridges.matrix.threads import Threads
 from gateway.model import (
     Address,
     AuthFailed,
@@ -79,7 +80,8 @@ class MatrixBridge:
         self._people = People(self._members, context.state_dir / "nicks.json")
         self._authors = Authors(self._client)
         self._recall = Recall(self._client, context)
-        self._speech = Speech(self._client, context, self._rooms, self._recall)
+        self._threads = Threads(self._client)
+        self._speech = Speech(self._client, context, self._rooms, self._recall, self._threads)
         self._reflector = Reflector(self._client, context, self._rooms, self._config.shown)
         self._since: Since | None = None
 
@@ -233,6 +235,7 @@ class MatrixBridge:
             self._rooms.see(news.room_id, event)
             self._members.learn(news.room_id, event)
             self._authors.learn(event)
+            self._threads.learn(event)
 
     async def _messages(self, batch: Batch, since: str) -> AsyncGenerator[Message]:
         for news in batch.rooms:

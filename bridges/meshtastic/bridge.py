@@ -27,6 +27,7 @@ from bridges.meshtastic.nodes import NodeBook
 from bridges.meshtastic.port import Port, candidates, connect
 from bridges.meshtastic.session import Arrived, Event, Lost, Met, Noticed, Queued, Restarted, Session
 from bridges.meshtastic.station import Station
+from bridges.meshtastic.tapbacks import Tapbacks
 from bridges.meshtastic.transmitter import Transmitter
 from gateway.model import (
     Address,
@@ -69,6 +70,7 @@ class MeshtasticBridge:
             on_report=self._inbox.put,
             count=self._count,
         )
+        self._tapbacks = Tapbacks()
         self._link: Link | None = None
         self._proven: SerialPath | None = None
         self._tasks: tuple[asyncio.Task[None], ...] = ()
@@ -141,8 +143,13 @@ class MeshtasticBridge:
         link = self._link
         if link is None:
             raise LinkDown("the radio is not connected")
+        if self._tapbacks.stands(message, to):
+            self._count("tapback_stands")
+            return Receipt(remote_id=remote_id(packet))
         await link.wait_ready()
-        return await self._transmitter.transmit(link, self._packet(message, to, packet), key=key)
+        receipt = await self._transmitter.transmit(link, self._packet(message, to, packet), key=key)
+        self._tapbacks.sent(message, to)
+        return receipt
 
     def nodes(self) -> Sequence[Node]:
         """Return the nodes heard of, most recently heard first."""
