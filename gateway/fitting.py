@@ -57,7 +57,7 @@ def fit(message: Message, to: Address, capabilities: Capabilities) -> tuple[Mess
             words = f"{content.emoji} (reaction)"
             return _fit_relation(message, content, to, capabilities, support=capabilities.reactions, words=words)
         case Edit():
-            words = f"corrected: {content.body}"
+            words = f"*corrected: {content.body}"
             return _fit_relation(message, content, to, capabilities, support=capabilities.edits, words=words)
         case Redaction():
             words = "took a message back"

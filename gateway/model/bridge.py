@@ -59,6 +59,8 @@ class Capabilities:
     """DROP: the words go, the link to what they answer doesn't."""
     reactions: Support = Support.DROP
     edits: Support = Support.DROP
+    correct_within_s: float = 300.0
+    """Where `edits` is TEXT: how old what was sent there may be for a correction of it to be said."""
     redactions: Support = Support.DROP
     max_parts: int = 1
     """More parts than this and the message is refused with a reason, not flooded."""
