@@ -126,8 +126,11 @@ def _fit_text(message: Message, to: Address, capabilities: Capabilities) -> tupl
 
 
 def short_name(sender: Sender, max_bytes: int) -> str:
-    """Return the sender's name on one line, in at most this many bytes, cut between characters."""
-    name = " ".join(sender.name.split()) or sender.id
+    """Return the sender's name on one line, in at most this many bytes, cut between characters.
+
+    Without colons that end a word: what stands before the first one is who speaks.
+    """
+    name = " ".join(word.rstrip(":") for word in sender.name.split()).strip() or sender.id
     return take(name, max_bytes)[0].strip() or "?"
 
 
