@@ -82,7 +82,7 @@ class MatrixBridge:
         self._recall = Recall(self._client, context)
         self._threads = Threads(self._client)
         self._speech = Speech(self._client, context, self._rooms, self._recall, self._threads)
-        self._reflector = Reflector(self._client, context, self._rooms, self._config.shown)
+        self._reflector = Reflector(self._client, context, self._rooms, self._config.shown, self._threads)
         self._since: Since | None = None
 
     @property
