@@ -47,6 +47,13 @@ def is_direct(conversation: str) -> bool:
     return _NODE.match(conversation) is not None
 
 
+def malformed(conversation: str) -> str:
+    """Return why a conversation can be none of any radio's; empty if it can."""
+    if node_number(conversation) in (0, BROADCAST):
+        return f"{conversation} is no node"
+    return ""
+
+
 def node_id(number: int) -> str:
     """Return a node's number as the apps write it: ``!a1b2c301``."""
     return f"!{number:08x}"
