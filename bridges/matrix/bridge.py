@@ -77,7 +77,8 @@ class MatrixBridge:
         self._notices = Notices(self._client, context)
         self._catch_up = CatchUp(self._client, context, self._rooms, self._notices)
         self._members = Members()
-        self._people = People(self._members, context.state_dir / "nicks.json")
+        self.people = People(self._members, context.state_dir / "nicks.json")
+        """Their names; `people.nicks` is for who takes commands."""
         self._authors = Authors(self._client)
         self._recall = Recall(self._client, context)
         self._threads = Threads(self._client)
@@ -274,8 +275,8 @@ class MatrixBridge:
             room=Address(self.name, self._rooms.origin(room_id)),
             user_id=self._config.user_id,
             received_ms=self._context.clock.now_ms(),
-            name_of=lambda user_id: self._people.name(room_id, user_id),
-            on_air=lambda user_id, name: self._people.on_air(room_id, user_id, name),
+            name_of=lambda user_id: self.people.name(room_id, user_id),
+            on_air=lambda user_id, name: self.people.on_air(room_id, user_id, name),
         )
 
 
