@@ -88,7 +88,7 @@ class MeshtasticBridge:
     @property
     def capabilities(self) -> Capabilities:
         """What a radio can carry."""
-        return places.capabilities(self._config.max_parts)
+        return places.capabilities(self._config.max_parts, self._config.correct_within_s)
 
     async def __aenter__(self) -> Self:
         """Open the port and greet the radio; LinkDown, with nothing left open, if there is none."""

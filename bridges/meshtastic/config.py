@@ -14,7 +14,11 @@ MOST_HOPS = 7
 SHORTEST_PACE_S = 2.0
 LONGEST_PACE_S = 60.0
 MOST_PARTS = 9
+LONGEST_CORRECTION_S = 86_400.0
 _HIGHEST_PORT = 65535
+_KNOWN = frozenset(
+    {"kind", "connection", "direct", "hop_limit", "answer_direct", "want_ack", "pace_s", "max_parts"}
+) | {"correct_within_s"}
 
 _SPELLINGS = 'write "serial:auto", "serial:/dev/serial/by-id/..." or "tcp:HOST[:4403]"'
 
@@ -67,14 +71,15 @@ class MeshtasticConfig:
     pace_s: float = 2.3
     """Seconds between two texts. The firmware drops what comes less than 2 s after the last one."""
     max_parts: int = 4
+    correct_within_s: float = 300.0
+    """How old what was sent may be for a correction of it to be said."""
 
     @classmethod
     def parse(cls, table: Mapping[str, Any]) -> Self:
         """Read the raw table; ConfigError with the key and the mend."""
-        known = {"kind", "connection", "direct", "hop_limit", "answer_direct", "want_ack", "pace_s", "max_parts"}
         for key in table:
-            if key not in known:
-                raise ConfigError(f"unknown key {key!r}", key=key, mend=f"known are {', '.join(sorted(known))}")
+            if key not in _KNOWN:
+                raise ConfigError(f"unknown key {key!r}", key=key, mend=f"known are {', '.join(sorted(_KNOWN))}")
         return cls(
             connection=parse_connection(table.get("connection")),
             direct=_text(table, "direct"),
@@ -83,6 +88,7 @@ class MeshtasticConfig:
             want_ack=_flag(table, "want_ack", default=True),
             pace_s=_seconds(table, "pace_s", 2.3, SHORTEST_PACE_S, LONGEST_PACE_S),
             max_parts=_whole(table, "max_parts", 4, 1, MOST_PARTS),
+            correct_within_s=_seconds(table, "correct_within_s", 300.0, 0.0, LONGEST_CORRECTION_S),
         )
 
 

@@ -107,7 +107,7 @@ def room_for(content: Content, to: Address, is_reply: bool) -> int:
     return (ROOM_REPLY_BYTES if is_reply else ROOM_BYTES) - taken
 
 
-def capabilities(max_parts: int) -> Capabilities:
+def capabilities(max_parts: int, correct_within_s: float = 300.0) -> Capabilities:
     """Return what a radio can carry."""
     return Capabilities(
         room_for=room_for,
@@ -115,6 +115,7 @@ def capabilities(max_parts: int) -> Capabilities:
         replies=Support.NATIVE,
         reactions=Support.NATIVE,
         edits=Support.TEXT,
+        correct_within_s=correct_within_s,
         redactions=Support.DROP,
         max_parts=max_parts,
         max_name_bytes=12,
