@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bridges.matrix.client import Client, Refused
 from bridges.matrix.content import Around, Event, from_message
 from bridges.matrix.mentions import named_in
@@ -40,6 +42,7 @@ class Speech:
         """Put the message into a room; the key is the transaction id. BridgeError only, never AuthFailed."""
         try:
             room_id = await self._rooms.ready(to.conversation)
+            message = await self._of_originals(room_id, message)
             around = await self._around(room_id, message)
             event = from_message(message, key, self._context.clock.now_ms(), around=around)
             try:
@@ -57,6 +60,16 @@ class Speech:
                 # Somebody we speak for has put the same emoji there: it is shown, once.
                 return Receipt(remote_id=RemoteId(f"reaction:{key}"))
             raise
+
+    async def _of_originals(self, room_id: str, message: Message) -> Message:
+        """Let an answer or a reaction to a correction be one to what was corrected: rooms show no others."""
+        if message.reply_to is not None:
+            original = await self._threads.original(room_id, message.reply_to)
+            message = replace(message, reply_to=RemoteId(original))
+        if isinstance(message.content, Reaction):
+            original = await self._threads.original(room_id, message.content.target)
+            message = replace(message, content=replace(message.content, target=RemoteId(original)))
+        return message
 
     async def _around(self, room_id: str, message: Message) -> Around:
         if not isinstance(message.content, Text):

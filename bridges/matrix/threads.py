@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which events are in a thread: an answer to one belongs there too, or people who read the thread miss it."""
+"""What an answer to an event must name: the original of an edit, and the thread it is in, or readers miss it."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from bridges.matrix.client import Client, Refused
@@ -14,41 +15,65 @@ from bridges.matrix.wire import mapping
 MAX_EVENTS = 5_000
 
 
-def root_of(event: object) -> str:
-    """Return the first event of the thread that this one is in; empty if it is in none. Pure.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Where an event stands among others."""
 
-    The relation is outside of what is encrypted (client-server API, "End-to-end encryption, relations").
+    root: str = ""
+    """The first event of the thread it is in; empty if it is in none."""
+    original: str = ""
+    """The event that it edits; empty if it is no edit."""
+
+
+def standing_of(event: object) -> Standing:
+    """Return where an event of any shape stands. Pure.
+
+    The relation is outside of what is encrypted (client-server API, "Relationships between events").
     """
     relation = mapping(mapping(mapping(event).get("content")).get("m.relates_to"))
-    return valid_id(relation.get("event_id"), "$") or "" if relation.get("rel_type") == "m.thread" else ""
+    target = valid_id(relation.get("event_id"), "$") or ""
+    match relation.get("rel_type"):
+        case "m.thread":
+            return Standing(root=target)
+        case "m.replace":
+            return Standing(original=target)
+        case _:
+            return Standing()
 
 
 class Threads:
-    """Thread roots by event id, of the last `MAX_EVENTS` events; others are asked for."""
+    """Where events stand, of the last `MAX_EVENTS`; others are asked for."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._roots: OrderedDict[str, str] = OrderedDict()
+        self._standings: OrderedDict[str, Standing] = OrderedDict()
 
     def learn(self, event: object) -> None:
-        """Take note of which thread an event is in, if in any."""
+        """Take note of where an event stands."""
         event_id = valid_id(mapping(event).get("event_id"), "$")
         if event_id is None:
             return
-        self._roots[event_id] = root_of(event)
-        self._roots.move_to_end(event_id)
-        if len(self._roots) > MAX_EVENTS:
-            self._roots.popitem(last=False)
+        self._standings[event_id] = standing_of(event)
+        self._standings.move_to_end(event_id)
+        if len(self._standings) > MAX_EVENTS:
+            self._standings.popitem(last=False)
+
+    async def original(self, room_id: str, event_id: str) -> str:
+        """Return what an answer or a reaction to this event names: the event itself, or what it edits. As `root`."""
+        return (await self._standing(room_id, event_id)).original or event_id
 
     async def root(self, room_id: str, event_id: str) -> str:
         """Return the root of the thread an event is in; empty if in none, or the homeserver doesn't know the event.
 
         Raises LinkDown, RateLimited, AuthFailed if it can't be asked.
         """
-        if event_id not in self._roots:
+        return (await self._standing(room_id, event_id)).root
+
+    async def _standing(self, room_id: str, event_id: str) -> Standing:
+        if event_id not in self._standings:
             try:
                 event: Mapping[str, Any] = await self._client.get("rooms", room_id, "event", event_id)
             except Refused:
-                return ""
+                return Standing()
             self.learn({**event, "event_id": event_id})
-        return self._roots.get(event_id, "")
+        return self._standings.get(event_id, Standing())

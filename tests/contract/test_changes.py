@@ -11,7 +11,7 @@ import pytest
 from gateway.changes import STANDS, TOO_LATE
 from gateway.journal.amending import CHANGED, IN_TIME, NOT_SENT, TAKEN_BACK
 from gateway.link import LinkState
-from gateway.model import LinkDown, Rejected, RemoteId, StoreUnavailable, Support, Unconfirmed
+from gateway.model import LinkDown, Reaction, Rejected, RemoteId, StoreUnavailable, Support, Unconfirmed
 from gateway.outbox.memory import MemoryOutbox
 from tests.contract.delivery_desk import CHANNEL, ROOM, ScriptedBridge, running_core
 
@@ -226,6 +226,22 @@ async def test_a_redaction_of_what_was_sent_where_nothing_can_be_redacted_says_t
 
         assert await core.history(redaction) == [("cancelled", STANDS)]
         assert await core.history(nothing) == [("cancelled", "this network has no redactions")]
+
+
+async def test_a_reaction_that_is_taken_back_while_it_waits_is_never_sent_and_later_stands_without_a_word(tmp_path):
+    async with running_core(tmp_path, ScriptedBridge(reactions=Support.NATIVE)) as core:
+        (first,) = await core.say(1)
+        await core.until(first, "sent")
+        (put,) = await core.accept(2, Reaction(target=RemoteId("$1"), emoji="x"))
+        await core.until(put, "sent")
+        (stands,) = await core.redact(3, 2)
+        core.link.set(LinkState.DOWN, "unplugged", 0)
+        await core.accept(4, Reaction(target=RemoteId("$1"), emoji="y"))
+        await core.redact(5, 4)
+        await back(core, 6)
+
+        assert core.bridge.texts == ["text 1", "reaction", "text 6"]
+        assert await core.history(stands) == [("cancelled", "this network has no redactions")]
 
 
 async def test_a_dead_letter_that_is_taken_back_cannot_be_sent_again(tmp_path):

@@ -62,6 +62,22 @@ async def test_an_answer_to_what_is_in_a_thread_stays_there(town: Town, box: Box
         assert outside == {"m.in_reply_to": {"event_id": root}}
 
 
+async def test_an_answer_or_a_reaction_to_a_correction_is_one_to_what_was_corrected(town: Town, box: Box) -> None:
+    said = await town.ali.say(town.room_id, "at nine")
+    new = {"msgtype": "m.text", "body": "at ten"}
+    replacing = {"m.new_content": new, "m.relates_to": {"rel_type": "m.replace", "event_id": said}}
+    edit = RemoteId(await town.ali.say(town.room_id, "* at ten", **replacing))
+    async with asyncio.timeout(PATIENCE_S), box.bridge() as bridge:
+        await bridge.send(radio_says("fine", reply_to=edit), here(town), key="f.0")
+        await bridge.send(radio_says("", number=2, content=Reaction(target=edit, emoji="👍")), here(town), key="t.0")
+    events = [event for event in await town.ali.events(town.room_id) if event["sender"] == town.bot.user_id]
+    relations = [event["content"]["m.relates_to"] for event in events if "m.relates_to" in event["content"]]
+    assert relations == [
+        {"m.in_reply_to": {"event_id": said}},
+        {"rel_type": "m.annotation", "event_id": said, "key": "👍"},
+    ]
+
+
 async def test_a_radio_speaks_to_the_one_person_of_that_name(town: Town, box: Box) -> None:
     async with asyncio.timeout(PATIENCE_S), box.bridge() as bridge:
         for number, words in enumerate(("@Ali come", "@ali come", "@Alison", "@room")):

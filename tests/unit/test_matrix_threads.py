@@ -8,7 +8,7 @@ import pytest
 
 from bridges.matrix.client import Client, Refused
 from bridges.matrix.roster import MAX_MEMBERS, MAX_ROOMS, Roster, unambiguous
-from bridges.matrix.threads import MAX_EVENTS, Threads, root_of
+from bridges.matrix.threads import MAX_EVENTS, Standing, Threads, standing_of
 from gateway.model import RateLimited
 
 
@@ -47,17 +47,24 @@ REFUSED = Refused("no", status=404, errcode="M_NOT_FOUND")
 
 
 @pytest.mark.parametrize(
-    ("event", "root"),
+    ("event", "standing"),
     [
-        (threaded("$1"), "$root"),
-        (threaded("$1", kind="m.replace"), ""),
-        (threaded("$1", root=3), ""),
-        (None, ""),
-        ({"content": []}, ""),
+        (threaded("$1"), Standing(root="$root")),
+        (threaded("$1", kind="m.replace"), Standing(original="$root")),
+        (threaded("$1", kind="m.annotation"), Standing()),
+        (threaded("$1", root=3), Standing()),
+        (None, Standing()),
+        ({"content": []}, Standing()),
     ],
 )
-def test_a_thread_is_named_by_its_first_event(event: object, root: str) -> None:
-    assert root_of(event) == root
+def test_a_thread_is_named_by_its_first_event_and_an_edit_by_what_it_edits(event: object, standing: Standing) -> None:
+    assert standing_of(event) == standing
+
+
+async def test_an_answer_to_an_edit_is_one_to_its_original() -> None:
+    threads = Threads(Server(REFUSED))
+    threads.learn(threaded("$edit", "$said", kind="m.replace"))
+    assert [await threads.original("!a", event) for event in ("$edit", "$gone")] == ["$said", "$gone"]
 
 
 async def test_what_was_seen_is_known_and_the_rest_is_asked_for_once() -> None:
