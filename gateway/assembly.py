@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -93,7 +94,13 @@ class Assembly:
         """Build every configured bridge and what works for it. Opens nothing but private directories."""
         kinds = {name: self.registry.kind(bridge.kind) for name, bridge in self.settings.bridges.items()}
         table = routing_table(self.settings, kinds)
-        bridges = {name: await self._bridge(name, kinds[name], table) for name in kinds}
+        parts: dict[BridgeName, Part] = {}
+
+        def appeared(name: BridgeName, conversation: str) -> None:
+            if name in parts:
+                parts[name].sender.appeared(conversation)
+
+        bridges = {name: await self._bridge(name, kinds[name], table, partial(appeared, name)) for name in kinds}
         planner = Planner(
             table=table,
             capabilities={name: bridge.capabilities for name, bridge in bridges.items()},
@@ -106,7 +113,6 @@ class Assembly:
             for drain in drains:
                 drain.hand_over(seq, deliveries)
 
-        parts: dict[BridgeName, Part] = {}
         triage = Triage(self.settings.emergency, count=self.tally.skip)
         digests = Digests(name=self.settings.gateway.name, capabilities=planner.capabilities, local=local_time)
         intake = Intake(
@@ -135,7 +141,9 @@ class Assembly:
                     part.sender.bookmark = Bookmark(part.bridge, self.journal, self.outbox, drains)
         return Parts(planner=planner, intake=intake, by_bridge=parts, reflections=reflections, kinds=kinds)
 
-    async def _bridge(self, name: BridgeName, kind: BridgeKind, table: RoutingTable) -> Bridge:
+    async def _bridge(
+        self, name: BridgeName, kind: BridgeKind, table: RoutingTable, appeared: Callable[[str], None]
+    ) -> Bridge:
         mine = sorted({address.conversation for address in table.addresses() if address.bridge == name})
         context = BridgeContext(
             name=name,
@@ -149,6 +157,7 @@ class Assembly:
             resume=await self.journal.resume_point(name),
             level_of=self._level_of,
             count=lambda what: self.tally.skip(name, what),
+            appeared=appeared,
         )
         return kind.create(context)
 

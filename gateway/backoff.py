@@ -55,21 +55,24 @@ class Policy:
     attempts: int = 20
     """Counted attempts; a network that is down or asks for patience uses up none."""
     there_again_s: float = 15.0
-    """How often a missing conversation is looked for."""
+    """How soon a missing conversation is looked for again, the first time; each time it isn't there doubles that."""
+    there_longest_s: float = 300.0
     probed_again_s: float = 30.0
     """How long one that got no answer while the network is down makes way: the next probe is another's."""
 
     def after(
-        self, error: BridgeError, *, attempt: int, random: random.Random, is_down: bool = False
+        self, error: BridgeError, *, attempt: int, random: random.Random, is_down: bool = False, absent: int = 0
     ) -> TryAgain | GiveUp:
         """Decide what follows the failure of this attempt (1 for the first).
 
-        `is_down`: it is the network's fault, not the message's, and costs no attempt.
+        `is_down`: it is the network's fault, not the message's, and costs no attempt. `absent`: how often in a row
+        the conversation wasn't there before this.
         """
         if isinstance(error, AuthFailed | NotThere):
             # People mend it, of the bridge or of the conversation; the message is as good as before.
             fresh_key = isinstance(error, NotThere) and error.fresh_key
-            return TryAgain(after_s=self.there_again_s * random.uniform(0.5, 1.0), counted=False, fresh_key=fresh_key)
+            step = min(self.there_longest_s, self.there_again_s * 2 ** min(absent, 30)) * random.uniform(0.5, 1.0)
+            return TryAgain(after_s=step, counted=False, fresh_key=fresh_key)
         if isinstance(error, PermanentError):
             return GiveUp(reason=str(error))
         if not isinstance(error, TransientError):

@@ -3,13 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from gateway.fitting import Unfit
 from gateway.journal import Amendment, Original, Rewrite
-from gateway.model import Address, BridgeName, Delivery, Edit, Message, Redaction, Text
+from gateway.model import Address, BridgeName, Capabilities, Delivery, Edit, Message, Redaction, Support, Text
 
+TOO_LATE = "the correction came too late for what was sent there"
+STANDS = "what was sent there can't be taken back"
+UNCHANGED = "what was sent there can't be changed"
+COME_TOO_LATE = frozenset({TOO_LATE, STANDS, UNCHANGED})
+"""How deliveries of changes end whose senders are told, for they see the change made where they are."""
 NOT_YOURS = "only its own sender may change a message"
 
 
@@ -21,6 +26,28 @@ def may_change(message: Message, target: Original) -> bool:
     if isinstance(message.content, Redaction):
         return True
     return target.is_own and target.message.sender.id == message.sender.id
+
+
+def too_late(
+    message: Message, target: Original, capabilities: Mapping[BridgeName, Capabilities]
+) -> Mapping[Address, str]:
+    """Return where an edit or a redaction of somebody's words can't be shown, or not any more, and why.
+
+    Where some of the words still wait the change is for those, however late it is. Of reactions nothing is told.
+    """
+    if not isinstance(target.message.content, Text):
+        return {}
+    age_s = (message.received_ms - target.message.received_ms) / 1000
+    reasons = {to: _too_late(message, age_s, capabilities[to.bridge]) for to in target.is_there - target.waits}
+    return {to: reason for to, reason in reasons.items() if reason}
+
+
+def _too_late(message: Message, age_s: float, there: Capabilities) -> str:
+    if isinstance(message.content, Redaction):
+        return STANDS if there.redactions is Support.DROP else ""
+    if there.edits is Support.DROP:
+        return UNCHANGED
+    return TOO_LATE if there.edits is Support.TEXT and age_s > there.correct_within_s else ""
 
 
 def amendment_of(

@@ -59,7 +59,7 @@ def fit(message: Message, to: Address, capabilities: Capabilities) -> tuple[Mess
             words = f"{content.emoji} (reaction)"
             return _fit_relation(message, content, to, capabilities, support=capabilities.reactions, words=words)
         case Edit():
-            words = f"corrected: {content.body}"
+            words = f"*corrected: {content.body}"
             return _fit_relation(message, content, to, capabilities, support=capabilities.edits, words=words)
         case Redaction():
             words = "took a message back"
@@ -140,8 +140,11 @@ def _with_link(body: str, link: str, cut: Callable[[str], tuple[str, ...] | None
 
 
 def short_name(sender: Sender, max_bytes: int) -> str:
-    """Return the sender's name on one line, in at most this many bytes, cut between characters."""
-    name = " ".join(sender.name.split()) or sender.id
+    """Return the sender's name on one line, in at most this many bytes, cut between characters.
+
+    Without colons that end a word: what stands before the first one is who speaks.
+    """
+    name = " ".join(word.rstrip(":") for word in sender.name.split()).strip() or sender.id
     return take(name, max_bytes)[0].strip() or "?"
 
 

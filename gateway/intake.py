@@ -9,7 +9,7 @@ from typing import Protocol
 
 import structlog
 
-from gateway.changes import NOT_YOURS, amendment_of, may_change
+from gateway.changes import NOT_YOURS, amendment_of, may_change, too_late
 from gateway.emergency import EmergencyRules, Triage
 from gateway.journal import Accepted, Change, Journal, Rewrite, Seen
 from gateway.model import (
@@ -137,6 +137,7 @@ class Intake:
         if not may_change(message, target):
             plan = plan.refused_by(NOT_YOURS)
             return await self._journal.accept(message, plan.deliveries, plan.ended), plan
+        plan = plan.without(too_late(message, target, self._planner.capabilities))
         amendment = amendment_of(
             message,
             target,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from gateway.absence import Absences
 from gateway.backoff import GiveUp, Policy, TryAgain
 from gateway.intake import Observer
 from gateway.journal import Change
@@ -46,6 +47,7 @@ class Outcomes:
     def __init__(
         self, destination: BridgeName, clock: Clock, *, policy: Policy, random: random.Random, observer: Observer
     ) -> None:
+        self.absences = Absences()
         self._destination = destination
         self._clock = clock
         self._policy = policy
@@ -55,6 +57,7 @@ class Outcomes:
     def sent(self, lease: Lease, receipt: Receipt) -> Settled:
         """Return what a receipt makes of it."""
         now_ms = self._clock.now_ms()
+        self.absences.appeared(lease.delivery.to)
         self._observer.sent(self._destination, (now_ms - lease.delivery.message.received_ms) / 1000)
         until = None if receipt.more_within_s is None else now_ms + round(receipt.more_within_s * 1000)
         change = Change(
@@ -69,7 +72,8 @@ class Outcomes:
 
     def failed(self, lease: Lease, error: BridgeError, *, is_down: bool) -> Settled:
         """Return what follows a failed send, as the policy decides; `is_down`: it is the network's fault."""
-        decision = self._policy.after(error, attempt=lease.attempt, random=self._random, is_down=is_down)
+        absent = self.absences.missed(lease.delivery.to) if isinstance(error, NotThere) else 0
+        decision = self._policy.after(error, attempt=lease.attempt, random=self._random, is_down=is_down, absent=absent)
         log.info(
             "delivery_put_off" if isinstance(decision, TryAgain) else "delivery_failed",
             destination=self._destination,

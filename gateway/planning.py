@@ -25,6 +25,16 @@ class Plan:
         """All of them."""
         return (*self.deliveries, *(delivery for delivery, _, _ in self.ended))
 
+    def without(self, reasons: Mapping[Address, str]) -> Plan:
+        """Return the plan in which what is bound for these addresses, and may go there, ends before it begins."""
+        reasons = {to: reason for to, reason in reasons.items() if to not in self.refused}
+        late = tuple((one, State.CANCELLED, reasons[one.to]) for one in self.everything if one.to in reasons)
+        return replace(
+            self,
+            deliveries=tuple(one for one in self.deliveries if one.to not in reasons),
+            ended=(*(ended for ended in self.ended if ended[0].to not in reasons), *late),
+        )
+
     def refused_by(self, reason: str) -> Plan:
         """Return the plan in which all of it ends before it begins."""
         return replace(self, deliveries=(), ended=tuple((one, State.CANCELLED, reason) for one in self.everything))

@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 
+from gateway.changes import COME_TOO_LATE
 from gateway.journal import DeliveryRecord, MessageRecord
-from gateway.model import Address, BridgeName, Leg, Progress, State
+from gateway.model import Address, BridgeName, Edit, Leg, Progress, Reaction, Redaction, State
 
 _WORST_FIRST = (
     State.FAILED,
@@ -36,14 +37,17 @@ def progress_of(
         return None
     by_address = groupby(sorted(record.deliveries, key=_address), key=_address)
     legs = [_leg(list(parts), is_direct, trouble) for _, parts in by_address]
+    content = message.content
     return Progress(
         message_id=message.id,
         at=message.origin,
         remote_id=message.remote_id,
         seq=record.seq,
         received_ms=message.received_ms,
-        kind=message.content.kind,
+        kind=content.kind,
         legs=tuple(leg for leg in legs if leg.state is not State.CANCELLED),
+        late=tuple(leg for leg in legs if leg.state is State.CANCELLED and leg.reason in COME_TOO_LATE),
+        about=content.target if isinstance(content, Edit | Reaction | Redaction) else None,
     )
 
 

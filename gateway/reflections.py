@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 
+from gateway.changes import COME_TOO_LATE
 from gateway.journal import Change, Journal, MessageRecord
 from gateway.link import Link
 from gateway.mirror import Mirror
@@ -94,8 +95,8 @@ class Reflections:
         showing = self._showing.get(message.origin.bridge)
         if showing is None or message.remote_id is None:
             return
-        for delivery, state, _ in plan.ended:
-            if state is State.FAILED:
+        for delivery, state, reason in plan.ended:
+            if state is State.FAILED or reason in COME_TOO_LATE:
                 self._note(delivery.id, message.origin.bridge)
         if showing.waiting_after_s is not None and plan.deliveries:
             self._look_later(plan.deliveries[0].id, showing.waiting_after_s, message.origin.bridge)

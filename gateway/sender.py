@@ -159,11 +159,18 @@ class Sender:
     async def due_now(self) -> None:
         """The link is back: what was waiting for it need not wait longer."""
         self.gate.link_is_up()
+        self.outcomes.absences.begin_anew()
         self._begin_anew()
         self._owes_due = True
         with suppress(OutboxError):  # it is away: told before the next claim
             await self._tell_due()
         self.wake()
+
+    def appeared(self, conversation: str) -> None:
+        """The bridge says that a conversation is there now: what waits for it need not wait longer."""
+        if self.outcomes.absences.appeared(Address(self.bridge.name, conversation)):
+            self._owes_due = True
+            self.wake()
 
     def _begin_anew(self) -> None:
         if self.folding is not None:

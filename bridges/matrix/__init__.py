@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from bridges.matrix.config import PATH_KEYS, check
+from bridges.matrix.places import malformed
 from gateway.model import Bridge, BridgeContext, BridgeKind
 
 
@@ -15,6 +16,6 @@ def create(context: BridgeContext) -> Bridge:
     return (ListeningMatrixBridge if context.table.get("listen") else MatrixBridge)(context)
 
 
-kind = BridgeKind(create=create, check=check, path_keys=PATH_KEYS)
+kind = BridgeKind(create=create, check=check, path_keys=PATH_KEYS, malformed=malformed)
 
 __all__ = ["kind"]

@@ -22,12 +22,14 @@ from bridges.matrix.files.links import FileLinks
 from bridges.matrix.login import Credentials
 from bridges.matrix.members import Members
 from bridges.matrix.notices import Notices
+from bridges.matrix.people import People
 from bridges.matrix.recall import Recall
 from bridges.matrix.reflector import Reflector
 from bridges.matrix.rooms import Rooms
 from bridges.matrix.since import Since
 from bridges.matrix.speech import Speech
 from bridges.matrix.sync import Batch, RoomNews, SinceRefused, first_sync, next_sync, since_join
+from bridges.matrix.threads import Threads
 from gateway.model import (
     Address,
     AuthFailed,
@@ -79,10 +81,13 @@ class MatrixBridge:
         self._notices = Notices(self._client, context)
         self._catch_up = CatchUp(self._client, context, self._rooms, self._notices)
         self._members = Members()
+        self.people = People(self._members, context.state_dir / "nicks.json")
+        """Their names; `people.nicks` is for who takes commands."""
         self._authors = Authors(self._client)
         self._recall = Recall(self._client, context)
-        self._speech = Speech(self._client, context, self._rooms, self._recall)
-        self._reflector = Reflector(self._client, context, self._rooms, self._config.shown)
+        self._threads = Threads(self._client)
+        self._speech = Speech(self._client, context, self._rooms, self._recall, self._threads)
+        self._reflector = Reflector(self._client, context, self._rooms, self._config.shown, self._threads)
         self._since: Since | None = None
 
     @property
@@ -240,6 +245,7 @@ class MatrixBridge:
             self._rooms.see(news.room_id, event)
             self._members.learn(news.room_id, event)
             self._authors.learn(event)
+            self._threads.learn(event)
 
     async def _messages(self, batch: Batch, since: str) -> AsyncGenerator[Message]:
         for news in batch.rooms:
@@ -280,7 +286,8 @@ class MatrixBridge:
             room=Address(self.name, self._rooms.origin(room_id)),
             user_id=self._config.user_id,
             received_ms=self._context.clock.now_ms(),
-            name_of=lambda user_id: self._members.name(room_id, user_id),
+            name_of=lambda user_id: self.people.name(room_id, user_id),
+            on_air=lambda user_id, name: self.people.on_air(room_id, user_id, name),
         )
 
 

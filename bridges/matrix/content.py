@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import html
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from typing import Any, assert_never
 
 from bridges.matrix.convert import ID_KEY, ORIGIN_KEY, PROFILE_KEY
+from bridges.matrix.emoji import as_key
 from bridges.matrix.geo import place_keys, place_uri
 from bridges.matrix.lateness import said_at
 from bridges.matrix.plain import clean, cut, one_line
@@ -21,6 +23,19 @@ SAID_KEY = "org.crossband.said_ms"
 """Of words that begin with their time: the same in milliseconds, for programs."""
 ROOM_BYTES = 28_672
 """Any text this long fits, were every character of it a quotation mark that JSON doubles."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Around:
+    """What the room adds to a message."""
+
+    thread: str = ""
+    """The first event of the thread that what it answers is in."""
+    mentions: Sequence[str] = ()
+    """User ids of those whom it speaks to."""
+
+
+NOTHING = Around()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +53,9 @@ def room_for(content: Content, to: Address, is_reply: bool) -> int:
     return ROOM_BYTES // 2 if isinstance(content, Edit | Location) else ROOM_BYTES
 
 
-def from_message(message: Message, key: str, now_ms: int, zone: tzinfo | None = None) -> Event:
+def from_message(
+    message: Message, key: str, now_ms: int, zone: tzinfo | None = None, *, around: Around = NOTHING
+) -> Event:
     """Return the event that says the message under its sender's name, marked as ours; words that come late say when.
 
     So the same message may be another event a minute later: what is the same is its key.
@@ -47,11 +64,11 @@ def from_message(message: Message, key: str, now_ms: int, zone: tzinfo | None = 
     match message.content:
         case Text():
             late = said_at(message.received_ms, now_ms, zone)
-            return Event(type="m.room.message", content=_text(message, message.content, late) | mark)
+            return Event(type="m.room.message", content=_text(message, message.content, late, around) | mark)
         case Edit():
             return Event(type="m.room.message", content=_edit(message, message.content) | mark)
         case Reaction(target=target, emoji=emoji):
-            relation = {"rel_type": "m.annotation", "event_id": target, "key": clean(emoji)}
+            relation = {"rel_type": "m.annotation", "event_id": target, "key": as_key(clean(emoji))}
             return Event(type="m.reaction", content={"m.relates_to": relation} | mark)
         case Redaction(target=target):
             return Event(type="m.room.redaction", content=mark, redacts=target)
@@ -67,16 +84,24 @@ def notice(words: str) -> dict[str, Any]:
     return {"msgtype": "m.notice", "body": words, "m.mentions": {}}
 
 
+def answering(event_id: str, root: str) -> dict[str, Any]:
+    """Return the relation that answers an event, in the thread that began with `root` unless that is empty."""
+    reply = {"m.in_reply_to": {"event_id": event_id}}
+    return reply if not root else {"rel_type": "m.thread", "event_id": root, "is_falling_back": False, **reply}
+
+
 def marked(key: str, origin: str) -> dict[str, Any]:
     """Return what tells other gateways that an event is a bridge's, and us which one it is."""
     return {ID_KEY: key, ORIGIN_KEY: origin}
 
 
-def _text(message: Message, said: Text, late: str) -> dict[str, Any]:
+def _text(message: Message, said: Text, late: str, around: Around) -> dict[str, Any]:
     body = f"[{late}] {clean(said.body)}" if late else clean(said.body)
     content = _under_name(message, body, "m.emote" if said.emote else "m.text")
+    if around.mentions:
+        content["m.mentions"] = {"user_ids": list(around.mentions)}
     if message.reply_to is not None:
-        content["m.relates_to"] = {"m.in_reply_to": {"event_id": message.reply_to}}
+        content["m.relates_to"] = answering(message.reply_to, around.thread)
     if late:
         content[SAID_KEY] = message.received_ms
     return _fitting(content)

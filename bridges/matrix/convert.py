@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
 from bridges.matrix.attachments import FILES, POLL_ENDS, POLLS, file_words, poll_end_words, poll_words, sticker_words
 from bridges.matrix.geo import to_place
+from bridges.matrix.mentions import plain
+from bridges.matrix.names import masked
 from bridges.matrix.plain import clean, cut, from_html, one_line, valid_id
-from bridges.matrix.wire import mapping, text
+from bridges.matrix.wire import mapping, sequence, text
 from gateway.model import (
     Address,
     Content,
@@ -33,6 +35,8 @@ ORIGIN_KEY = "org.crossband.origin"
 ID_KEY = "org.crossband.id"
 PROFILE_KEY = "com.beeper.per_message_profile"  # MSC4144
 PUPPET_KEY = "fi.mau.double_puppet_source"
+PUPPET_NAME = "crossband"
+"""What others of our kind would put there. Another bridge's puppet is a person who speaks from their phone."""
 
 MAX_BODY_BYTES = 65_536
 """An event is at most 65,536 bytes (client-server specification, size limits): only nonsense is cut."""
@@ -80,7 +84,9 @@ class Reading:
     """Our own: what it said is not for others."""
     received_ms: int
     name_of: Callable[[str], str]
-    """The display name of a user in this room, raw; empty if unknown."""
+    """What a user is called in this room, raw; empty if unknown."""
+    on_air: Callable[[str, str], str] = field(default=lambda _, name: name)
+    """Under which name a user's words go elsewhere, given what they are called."""
 
 
 def to_message(event: object, reading: Reading) -> Message | Skip:
@@ -97,7 +103,7 @@ def to_message(event: object, reading: Reading) -> Message | Skip:
         native_id=NativeId(f"mx:{event_id}"),
         origin=reading.room,
         sender=Sender(id=SenderId(sender), name=_name(sender, content, reading)),
-        content=said,
+        content=_with_names(said, content, reading),
         received_ms=reading.received_ms,
         remote_id=RemoteId(event_id),
         reply_to=_reply_to(content) if isinstance(said, Text | Location) else None,
@@ -113,7 +119,7 @@ def _not_for_others(event: Mapping[str, Any], sender: str, reading: Reading) -> 
     content = mapping(event.get("content"))
     if sender == reading.user_id:
         return Skip.OWN
-    if ORIGIN_KEY in content or PUPPET_KEY in content:
+    if ORIGIN_KEY in content or content.get(PUPPET_KEY) == PUPPET_NAME:
         return Skip.OTHER_BRIDGE
     if event.get("state_key") is None:
         return None
@@ -122,7 +128,15 @@ def _not_for_others(event: Mapping[str, Any], sender: str, reading: Reading) -> 
 
 def _name(sender: str, content: Mapping[str, Any], reading: Reading) -> str:
     named = text(mapping(content.get(PROFILE_KEY)).get("displayname")) or reading.name_of(sender)
-    return one_line(named) or localpart(sender)
+    return reading.on_air(sender, masked(one_line(named) or localpart(sender)))
+
+
+def _with_names(said: Content, content: Mapping[str, Any], reading: Reading) -> Content:
+    if not isinstance(said, Text | Edit):
+        return said
+    mentioned = frozenset(map(text, sequence(mapping(content.get("m.mentions")).get("user_ids"))))
+    body = cut(plain(said.body, reading.name_of, mentioned), MAX_BODY_BYTES)
+    return said if body == said.body else replace(said, body=body)
 
 
 def _content(event: Mapping[str, Any], content: Mapping[str, Any]) -> Content | Skip:

@@ -6,7 +6,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from bridges.matrix.client import Refused
+from bridges.matrix.plain import valid_id
 from gateway.model import NotThere
+
+
+def malformed(conversation: str) -> str:
+    """Return why a conversation can be no room; empty if it can. An alias may be in any script. Pure."""
+    is_alias = conversation.startswith("#") and ":" in conversation
+    if is_alias or valid_id(conversation, "!"):
+        return ""
+    return f"{conversation!r} is neither a room id (!...) nor an alias (#...:server)"
 
 
 @dataclass(slots=True)

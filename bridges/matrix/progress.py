@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from bridges.matrix.discreet import without_places
 from bridges.matrix.plain import one_line
 from bridges.matrix.shown import Notices, Shown, Stage
 from gateway.model import Leg, Progress, RemoteId, State, short_hash
@@ -94,7 +95,7 @@ def plan(
     through = [progress for progress in news if _is_accepted(progress)]
     return Plan(
         receipt=through[-1] if through and shown.receipts else None,
-        notes=tuple(_notes(texts, stages, shown.notices, told)),
+        notes=tuple(_notes(news, stages, shown.notices, told)),
         marks=tuple(mark for mark in wanted if mark is not None),
     )
 
@@ -146,20 +147,27 @@ def _emoji(stage: Stage | None, reactions: Mapping[Stage, str], *, is_marked: bo
 
 
 def _notes(
-    texts: Sequence[Progress],
+    news: Sequence[Progress],
     stages: Sequence[tuple[Progress, Stage | None]],
     notices: Notices,
     told: Collection[str],
 ) -> Iterator[Note]:
     if notices is Notices.OFF:
         return
-    missed = [(p, leg) for p in texts for leg in p.legs if leg.state in _MISSED and _about(p, leg.to) not in told]
+    missed = [(p, leg) for p in news for leg in _unshown(p) if _about(p, leg.to) not in told]
     if missed:
         yield _missed(missed)
     if notices is Notices.ALL:
         for progress, stage in stages:
             if stage is not None and (note := _went_well(progress, stage, told)):
                 yield note
+
+
+def _unshown(progress: Progress) -> Iterator[Leg]:
+    """Yield where people who read the message here might think it is, or was changed, and it isn't."""
+    if progress.kind == "text":
+        yield from (leg for leg in progress.legs if leg.state in _MISSED)
+    yield from progress.late
 
 
 def _about(progress: Progress, what: object) -> str:
@@ -171,9 +179,10 @@ def _missed(missed: Sequence[tuple[Progress, Leg]]) -> Note:
     about = tuple(_about(progress, leg.to) for progress, leg in missed)
     messages = {progress.remote_id for progress, _ in missed}
     if len(messages) == 1:
-        words = "; ".join(f"{_verb(leg)} {leg.to.conversation}{_because(leg)}" for _, leg in missed)
-        return Note(words=f"⚠️ {words}", about=about, reply_to=missed[0][0].remote_id)
-    groups = Counter(f"{_verb(leg)} {leg.to.conversation}{_because(leg)}" for _, leg in missed).most_common()
+        words = "; ".join(_what_is_missing(progress, leg) for progress, leg in missed)
+        progress = missed[0][0]
+        return Note(words=f"⚠️ {words}", about=about, reply_to=progress.about or progress.remote_id)
+    groups = Counter(_what_is_missing(progress, leg) for progress, leg in missed).most_common()
     words = "; ".join(f"{number} {what}" for what, number in groups[:MAX_GROUPS])
     more = sum(number for _, number in groups[MAX_GROUPS:])
     return Note(
@@ -181,8 +190,14 @@ def _missed(missed: Sequence[tuple[Progress, Leg]]) -> Note:
     )
 
 
-def _verb(leg: Leg) -> str:
+def _what_is_missing(progress: Progress, leg: Leg) -> str:
+    return f"{_verb(progress, leg)} {leg.to.conversation}{_because(leg)}"
+
+
+def _verb(progress: Progress, leg: Leg) -> str:
     match leg.state:
+        case State.CANCELLED:
+            return "not corrected on" if progress.kind == "edit" else "not taken back on"
         case State.EXPIRED:
             return "expired before it could be sent to"
         case State.FOLDED:
@@ -192,7 +207,7 @@ def _verb(leg: Leg) -> str:
 
 
 def _because(leg: Leg) -> str:
-    reason = one_line(leg.reason, MAX_REASON_BYTES)
+    reason = one_line(without_places(leg.reason), MAX_REASON_BYTES)
     return f": {reason}" if reason else ""
 
 

@@ -8,14 +8,16 @@ from collections.abc import Sequence
 
 import structlog
 
+from bridges.matrix import beeper
 from bridges.matrix.board import Board
 from bridges.matrix.client import Client, Refused
-from bridges.matrix.content import marked, notice
+from bridges.matrix.content import answering, marked, notice
 from bridges.matrix.pace import MAX_ROOMS, Pace
 from bridges.matrix.plain import valid_id
 from bridges.matrix.progress import Mark, Note, Standing, plan
 from bridges.matrix.rooms import Rooms
 from bridges.matrix.shown import Shown
+from bridges.matrix.threads import Threads
 from gateway.model import AuthFailed, BridgeContext, LinkDown, Progress, RateLimited, RemoteId, short_hash
 
 log = structlog.get_logger()
@@ -24,11 +26,12 @@ log = structlog.get_logger()
 class Reflector:
     """Does what `bridges.matrix.progress` says, as fast as the pace allows."""
 
-    def __init__(self, client: Client, context: BridgeContext, rooms: Rooms, shown: Shown) -> None:
+    def __init__(self, client: Client, context: BridgeContext, rooms: Rooms, shown: Shown, threads: Threads) -> None:
         self._client = client
         self._context = context
         self._rooms = rooms
         self._shown = shown
+        self._threads = threads
         self._board = Board(context.state_dir / "progress.json")
         self._pace = Pace()
         self._read_upto: OrderedDict[str, int] = OrderedDict()
@@ -52,9 +55,30 @@ class Reflector:
         if todo.receipt is not None:
             await self._receipt(room_id, todo.receipt)
         waits = [await self._note(room_id, note) for note in todo.notes]
+        waits += [await self._status(room_id, status) for status in self._statuses(news, now_ms)]
         waits += [await self._mark(room_id, mark) for mark in sorted(todo.marks, key=lambda mark: not mark.is_owed)]
         if wait_s := max(waits, default=0.0):
             raise RateLimited("what became of messages is shown a little at a time", retry_after_s=wait_s)
+
+    def _statuses(self, news: Sequence[Progress], now_ms: int) -> list[beeper.Status]:
+        if not self._shown.beeper:
+            return []
+        server = self._client.user_id.partition(":")[2]
+        after_s = self._shown.waiting_after_s
+        told = self._board.told
+        return list(beeper.statuses(news, told=told, now_ms=now_ms, pending_after_s=after_s, server=server))
+
+    async def _status(self, room_id: str, status: beeper.Status) -> float:
+        """Tell it; return how long it must wait if it must."""
+        if wait_s := self._wait(room_id, 1, is_owed=status.is_owed):
+            return wait_s if status.is_owed else 0.0
+        content = status.content | marked(status.key, self._context.name)
+        try:
+            await self._client.put("rooms", room_id, "send", beeper.TYPE, status.key, body=content)
+        except Refused as refused:
+            self._refused(room_id, refused)
+        await self._board.tell((status.about,))
+        return 0.0
 
     async def _receipt(self, room_id: str, upto: Progress) -> None:
         if upto.seq <= self._read_upto.get(room_id, -1):
@@ -78,7 +102,7 @@ class Reflector:
     async def _say(self, room_id: str, note: Note) -> None:
         content = notice(note.words) | marked(note.key, self._context.name)
         if note.reply_to is not None:
-            content["m.relates_to"] = {"m.in_reply_to": {"event_id": note.reply_to}}
+            content["m.relates_to"] = answering(note.reply_to, await self._threads.root(room_id, note.reply_to))
         self._unanswered[room_id] = note
         try:
             await self._client.put("rooms", room_id, "send", "m.room.message", note.key, body=content)

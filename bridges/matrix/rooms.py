@@ -9,7 +9,7 @@ import structlog
 
 from bridges.matrix.client import Client, Refused
 from bridges.matrix.config import MatrixConfig
-from bridges.matrix.places import Place, words
+from bridges.matrix.places import Place, malformed, words
 from bridges.matrix.plain import valid_id
 from bridges.matrix.sync import Invite
 from bridges.matrix.upgrades import Upgrades
@@ -96,7 +96,10 @@ class Rooms:
 
     def here(self, room_id: str) -> None:
         """Note that we are in the room."""
-        self._joined.add(room_id)
+        if room_id not in self._joined:
+            self._joined.add(room_id)
+            self._look_anew(room_id)
+            self._context.appeared(self.origin(room_id))
 
     def see(self, room_id: str, event: object) -> None:
         """Take note of a state event: a room can be replaced; encryption can be turned on, and never off."""
@@ -256,8 +259,8 @@ class Rooms:
         """Return the room id: opaque, without a server's name since room version 12."""
         if valid_id(conversation, "!"):
             return conversation
-        if not (conversation.startswith("#") and ":" in conversation):  # its own part may be in any script
-            raise NotThere(f"{conversation!r} is neither a room id (!...) nor an alias (#...:server)")
+        if reason := malformed(conversation):
+            raise NotThere(reason)
         answer = await self._client.get("directory", "room", conversation)
         room_id = valid_id(answer.get("room_id"), "!")
         if room_id is None:
@@ -273,7 +276,7 @@ class Rooms:
     async def _join(self, room_id: str, *, by: str = "", via: str = "") -> None:
         query: dict[str, str | int] = {"via": via, "server_name": via} if via else {}  # the latter before v1.12
         await self._client.post("join", by or room_id, body={}, query=query)
-        self._joined.add(room_id)
+        self.here(room_id)
         log.info("matrix_room_joined", bridge=self._context.name, room=room_id)
 
     async def _learn_encryption(self, room_id: str) -> None:

@@ -13,7 +13,7 @@ from gateway.model import ConfigError, Showing
 
 MAX_MARK_BYTES = 64
 LONGEST_WAIT_S = 86_400.0
-_KEYS = frozenset({"receipts", "reactions", "notices", "waiting_after_s"})
+_KEYS = frozenset({"receipts", "reactions", "notices", "waiting_after_s", "beeper"})
 
 
 class Stage(StrEnum):
@@ -63,6 +63,8 @@ class Shown:
     notices: Notices = Notices.FAILED
     waiting_after_s: float = 10.0
     """How old a message must be before it is shown as waiting: what goes well shows nothing."""
+    beeper: bool = False
+    """Tell Beeper's clients by events of theirs, one or two a message."""
 
     @classmethod
     def from_table(cls, table: object) -> Shown:
@@ -74,25 +76,27 @@ class Shown:
                 mend = f"one of {', '.join(sorted(_KEYS))}"
                 raise ConfigError(f"{key} is not a setting of progress", key=f"progress.{key}", mend=mend)
         return cls(
-            receipts=_receipts(table.get("receipts", True)),
+            receipts=_flag(table, "receipts", default=True),
             reactions=_reactions(table.get("reactions", False)),
             notices=_notices(table.get("notices", "failed")),
             waiting_after_s=_seconds(table.get("waiting_after_s", 10.0)),
+            beeper=_flag(table, "beeper", default=False),
         )
 
     @property
     def showing(self) -> Showing | None:
         """Return what this takes to be told of; None: nothing."""
-        if not (self.receipts or self.reactions or self.notices is not Notices.OFF):
+        if not (self.receipts or self.reactions or self.notices is not Notices.OFF or self.beeper):
             return None
-        is_waiting_shown = Stage.WAITING in self.reactions or self.notices is Notices.ALL
+        is_waiting_shown = Stage.WAITING in self.reactions or self.notices is Notices.ALL or self.beeper
         return Showing(waiting_after_s=self.waiting_after_s if is_waiting_shown else None)
 
 
-def _receipts(value: object) -> bool:
+def _flag(table: Mapping[str, Any], key: str, *, default: bool) -> bool:
+    value = table.get(key, default)
     if isinstance(value, bool):
         return value
-    raise ConfigError("receipts is neither true nor false", key="progress.receipts", mend="receipts = true")
+    raise ConfigError(f"{key} is neither true nor false", key=f"progress.{key}", mend=f"{key} = true")
 
 
 def _notices(value: object) -> Notices:

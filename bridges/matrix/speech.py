@@ -3,11 +3,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bridges.matrix.client import Client, Refused
-from bridges.matrix.content import Event, from_message
+from bridges.matrix.content import Around, Event, from_message
+from bridges.matrix.mentions import named_in
 from bridges.matrix.plain import valid_id
 from bridges.matrix.recall import Recall
 from bridges.matrix.rooms import Rooms
+from bridges.matrix.roster import Roster
+from bridges.matrix.threads import Threads
 from gateway.model import (
     Address,
     AuthFailed,
@@ -17,6 +22,7 @@ from gateway.model import (
     Reaction,
     Receipt,
     RemoteId,
+    Text,
     Unconfirmed,
 )
 
@@ -24,17 +30,21 @@ from gateway.model import (
 class Speech:
     """Puts messages into rooms, and finds them there again."""
 
-    def __init__(self, client: Client, context: BridgeContext, rooms: Rooms, recall: Recall) -> None:
+    def __init__(self, client: Client, context: BridgeContext, rooms: Rooms, recall: Recall, threads: Threads) -> None:
         self._client = client
         self._context = context
         self._rooms = rooms
         self._recall = recall
+        self._threads = threads
+        self._roster = Roster(client, context.clock)
 
     async def say(self, message: Message, to: Address, key: str) -> Receipt:
         """Put the message into a room; the key is the transaction id. BridgeError only, never AuthFailed."""
-        event = from_message(message, key, self._context.clock.now_ms())
         try:
             room_id = await self._rooms.ready(to.conversation)
+            message = await self._of_originals(room_id, message)
+            around = await self._around(room_id, message)
+            event = from_message(message, key, self._context.clock.now_ms(), around=around)
             try:
                 return await self._put(room_id, event, key)
             except Refused as refused:
@@ -50,6 +60,25 @@ class Speech:
                 # Somebody we speak for has put the same emoji there: it is shown, once.
                 return Receipt(remote_id=RemoteId(f"reaction:{key}"))
             raise
+
+    async def _of_originals(self, room_id: str, message: Message) -> Message:
+        """Let an answer or a reaction to a correction be one to what was corrected: rooms show no others."""
+        if message.reply_to is not None:
+            original = await self._threads.original(room_id, message.reply_to)
+            message = replace(message, reply_to=RemoteId(original))
+        if isinstance(message.content, Reaction):
+            original = await self._threads.original(room_id, message.content.target)
+            message = replace(message, content=replace(message.content, target=RemoteId(original)))
+        return message
+
+    async def _around(self, room_id: str, message: Message) -> Around:
+        if not isinstance(message.content, Text):
+            return Around()
+        body = message.content.body
+        return Around(
+            thread="" if message.reply_to is None else await self._threads.root(room_id, message.reply_to),
+            mentions=named_in(body, await self._roster.names(room_id)) if "@" in body else (),
+        )
 
     async def recall(self, to: Address, key: str, since_ms: int) -> Receipt | None:
         """Return the receipt of what was said under this key not before `since_ms`; None if it isn't there."""

@@ -30,6 +30,7 @@ from bridges.meshtastic.port import Port, candidates, connect
 from bridges.meshtastic.positions import PORTS
 from bridges.meshtastic.session import Arrived, Event, Lost, Met, Noticed, Queued, Restarted, Session
 from bridges.meshtastic.station import Station
+from bridges.meshtastic.tapbacks import Tapbacks
 from bridges.meshtastic.transmitter import Transmitter
 from gateway.model import (
     Address,
@@ -83,6 +84,7 @@ class MeshtasticBridge:
             random=context.random,
             count=self._count,
         )
+        self._tapbacks = Tapbacks()
         self._link: Link | None = None
         self._proven: SerialPath | None = None
         self._tasks: tuple[asyncio.Task[None], ...] = ()
@@ -100,7 +102,7 @@ class MeshtasticBridge:
     @property
     def capabilities(self) -> Capabilities:
         """What a radio can carry."""
-        return places.capabilities(self._config.max_parts)
+        return places.capabilities(self._config.max_parts, self._config.correct_within_s)
 
     async def __aenter__(self) -> Self:
         """Open the port and greet the radio; LinkDown, with nothing left open, if there is none."""
@@ -155,8 +157,13 @@ class MeshtasticBridge:
         link = self._link
         if link is None:
             raise LinkDown("the radio is not connected")
+        if self._tapbacks.stands(message, to):
+            self._count("tapback_stands")
+            return Receipt(remote_id=remote_id(packet))
         await link.wait_ready()
-        return await self._transmitter.transmit(link, self._packet(message, to, packet), key=key)
+        receipt = await self._transmitter.transmit(link, self._packet(message, to, packet), key=key)
+        self._tapbacks.sent(message, to)
+        return receipt
 
     async def locate(self, node: SenderId) -> Location:
         """Ask a node on air where it is; Declined, LinkDown or another BridgeError if nothing comes of it."""

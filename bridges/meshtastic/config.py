@@ -16,11 +16,12 @@ MOST_HOPS = 7
 SHORTEST_PACE_S = 2.0
 LONGEST_PACE_S = 60.0
 MOST_PARTS = 9
+LONGEST_CORRECTION_S = 86_400.0
 _HIGHEST_PORT = 65535
-
 _KEYS = frozenset({"kind", "connection", "direct", "hop_limit", "answer_direct", "want_ack", "pace_s", "max_parts"}) | {
     "positions",
     "positions_every",
+    "correct_within_s",
 }
 _SPELLINGS = 'write "serial:auto", "serial:/dev/serial/by-id/..." or "tcp:HOST[:4403]"'
 
@@ -87,6 +88,8 @@ class MeshtasticConfig:
     positions: Positions = Positions.OFF
     positions_every_s: int = 600
     """Of one node, one position in so long is passed on."""
+    correct_within_s: float = 300.0
+    """How old what was sent may be for a correction of it to be said."""
 
     @classmethod
     def parse(cls, table: Mapping[str, Any]) -> Self:
@@ -104,6 +107,7 @@ class MeshtasticConfig:
             max_parts=_whole(table, "max_parts", 4, 1, MOST_PARTS),
             positions=_positions(table.get("positions", Positions.OFF)),
             positions_every_s=_every(table.get("positions_every", "10m")),
+            correct_within_s=_seconds(table, "correct_within_s", 300.0, 0.0, LONGEST_CORRECTION_S),
         )
 
 

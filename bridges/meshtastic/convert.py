@@ -32,6 +32,8 @@ from gateway.model import (
 _TEXT_PORTS = frozenset({PortNum.TEXT_MESSAGE_APP, PortNum.ALERT_APP})
 _REMOTE_ID = re.compile(r"[0-9a-f]{8}\Z")
 _BLANK = " \t\r\n\0"
+MAX_EMOJI_BYTES = 64
+"""A tapback is an emoji: what is longer, or has more words than one, is an answer in words whatever its flag says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,9 +171,13 @@ def _content(data: Data, count: Callable[[str], None]) -> Content | None:
     if not body.strip(_BLANK):
         count("text_empty")
         return None
-    if data.emoji and data.reply_id:
-        return Reaction(target=remote_id(data.reply_id), emoji=body)
+    if data.emoji and data.reply_id and _is_emoji(body):
+        return Reaction(target=remote_id(data.reply_id), emoji=body.strip(_BLANK))
     return Text(body=body)
+
+
+def _is_emoji(body: str) -> bool:
+    return len(body.encode()) <= MAX_EMOJI_BYTES and len(body.split()) == 1
 
 
 def _reply_to(data: Data, content: Content) -> RemoteId | None:

@@ -47,6 +47,13 @@ def is_direct(conversation: str) -> bool:
     return _NODE.match(conversation) is not None
 
 
+def malformed(conversation: str) -> str:
+    """Return why a conversation can be none of any radio's; empty if it can."""
+    if node_number(conversation) in (0, BROADCAST):
+        return f"{conversation} is no node"
+    return ""
+
+
 def node_id(number: int) -> str:
     """Return a node's number as the apps write it: ``!a1b2c301``."""
     return f"!{number:08x}"
@@ -100,7 +107,7 @@ def room_for(content: Content, to: Address, is_reply: bool) -> int:
     return (ROOM_REPLY_BYTES if is_reply else ROOM_BYTES) - taken
 
 
-def capabilities(max_parts: int) -> Capabilities:
+def capabilities(max_parts: int, correct_within_s: float = 300.0) -> Capabilities:
     """Return what a radio can carry."""
     return Capabilities(
         room_for=room_for,
@@ -108,6 +115,7 @@ def capabilities(max_parts: int) -> Capabilities:
         replies=Support.NATIVE,
         reactions=Support.NATIVE,
         edits=Support.TEXT,
+        correct_within_s=correct_within_s,
         redactions=Support.DROP,
         max_parts=max_parts,
         max_name_bytes=12,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import chain
 from typing import Any
 
@@ -31,7 +32,7 @@ def read_bridges(
         raw = _with_paths(name, table, kind, paths, problems)
         for claim in sorted(_claims(name, raw, kind, problems)):
             _hold(claim, name, raw, holders, problems)
-        direct = _direct(name, table, document, problems)
+        direct = _direct(name, table, document, registry, problems)
         found[BridgeName(name)] = BridgeSettings(
             name=BridgeName(name), kind=str(table["kind"]), direct=direct, table=raw
         )
@@ -104,7 +105,9 @@ def _tcp(host: str, port: int) -> str:
     return f"tcp:[{host}]:{port}" if ":" in host else f"tcp:{host}:{port}"
 
 
-def _direct(name: str, table: Mapping[str, Any], document: Document, problems: list[Problem]) -> Address | None:
+def _direct(
+    name: str, table: Mapping[str, Any], document: Document, registry: Registry, problems: list[Problem]
+) -> Address | None:
     if "direct" not in table:
         return None
     path: KeyPath = ("bridges", name, "direct")
@@ -113,18 +116,26 @@ def _direct(name: str, table: Mapping[str, Any], document: Document, problems: l
     except ValueError as error:
         problems.append(Problem(path=path, reason=str(error), mend='Write direct = "home/#town:example.org"'))
         return None
-    _check_known(address, path, document, problems)
+    _check_known(address, path, document, registry, problems)
     return address
 
 
-def _check_known(address: Address, path: KeyPath, document: Document, problems: list[Problem]) -> None:
+def _check_known(
+    address: Address, path: KeyPath, document: Document, registry: Registry, problems: list[Problem]
+) -> None:
     if address.bridge not in document.bridges:
         known = ", ".join(document.bridges) or "none is configured"
         reason = f"there is no bridge called {address.bridge!r}"
         problems.append(Problem(path=path, reason=reason, mend=f"Bridges here: {known}"))
+        return
+    # A kind that is unknown or can't be loaded is a problem of the bridge's own.
+    with suppress(ConfigError):
+        kind = registry.kind(str(document.bridges[address.bridge].get("kind")))
+        if reason := kind.malformed(address.conversation):
+            problems.append(Problem(path=path, reason=reason, mend="Write one that can be there"))
 
 
-def read_routes(document: Document, problems: list[Problem]) -> tuple[Route, ...]:
+def read_routes(document: Document, registry: Registry, problems: list[Problem]) -> tuple[Route, ...]:
     """Check every route against the bridges and the other routes."""
     names: set[str] = set()
     for index, table in enumerate(document.routes):
@@ -132,7 +143,7 @@ def read_routes(document: Document, problems: list[Problem]) -> tuple[Route, ...
         problems += [Problem(path=("routes", index, *p.path), reason=p.reason, mend=p.mend) for p in found]
         for key, addresses in _lists(table):
             for place, address in enumerate(addresses):
-                _check_known(address, ("routes", index, key, place), document, problems)
+                _check_known(address, ("routes", index, key, place), document, registry, problems)
         if table.name in names:
             reason = f"there is another route called {table.name!r}"
             problems.append(Problem(path=("routes", index, "name"), reason=reason, mend="Give each its own name"))

@@ -164,7 +164,7 @@ def _build(path: Path, document: Document, paths: Paths, registry: Registry, loc
         ),
         log=LogSettings(level=document.log.level, format=document.log.format),
         bridges=read_bridges(document, paths, registry, problems),
-        routes=read_routes(document, problems),
+        routes=read_routes(document, registry, problems),
         permissions=_permissions(document),
         emergency=_emergency(document.emergency),
     )

@@ -18,6 +18,9 @@ TRIED = "instr(d.history, ' sending ') > 0"
 UNSENT = f"d.state IN ('waiting', 'queued') AND NOT {TRIED}"
 """Nobody has it but us."""
 
+_MAY_BE_THERE = f"""d.state IN ('sending', 'sent', 'heard', 'delivered')
+    OR (d.state IN ('waiting', 'queued') AND {TRIED}) OR (d.state = 'failed' AND d.remote_id IS NOT NULL)"""
+
 _OF_MESSAGE = "d.no BETWEEN :seq << 12 AND (:seq << 12) + 4095"
 _EDITS = """SELECT d.no FROM edit e JOIN delivery d ON d.no BETWEEN e.seq << 12 AND (e.seq << 12) + 4095
     WHERE e.target = :seq"""
@@ -43,6 +46,8 @@ def original(connection: sqlite3.Connection, at: Address, remote_id: RemoteId) -
         is_own=part == 0 and said.origin == at,
         expires_ms=_bound_for(connection, seq),
         touches=_touches(connection, seq),
+        waits=_where(connection, seq, UNSENT),
+        is_there=_where(connection, seq, _MAY_BE_THERE),
     )
 
 
@@ -53,6 +58,15 @@ def _bound_for(connection: sqlite3.Connection, seq: int) -> dict[Address, int | 
         {"seq": seq},
     )
     return {Address(BridgeName(bridge), conversation): expires_ms for bridge, conversation, expires_ms in rows}
+
+
+def _where(connection: sqlite3.Connection, seq: int, condition: str) -> frozenset[Address]:
+    rows = connection.execute(
+        f"""SELECT DISTINCT a.bridge, a.conversation FROM delivery d JOIN address a ON a.no = d.address
+        WHERE {_OF_MESSAGE} AND ({condition})""",  # noqa: S608 - constants
+        {"seq": seq},
+    )
+    return frozenset(Address(BridgeName(bridge), conversation) for bridge, conversation in rows)
 
 
 def _touches(connection: sqlite3.Connection, seq: int) -> dict[BridgeName, tuple[DeliveryId, ...]]:

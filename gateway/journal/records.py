@@ -212,6 +212,10 @@ class Original:
     """Where it is bound for, and until when."""
     touches: Mapping[BridgeName, tuple[DeliveryId, ...]]
     """Deliveries that may be another's after a change: its own, its edits', and digests that name it."""
+    waits: frozenset[Address] = frozenset()
+    """Where some of it must still leave."""
+    is_there: frozenset[Address] = frozenset()
+    """Where the far end has some of it, or may have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

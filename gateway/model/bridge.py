@@ -60,6 +60,8 @@ class Capabilities:
     """DROP: the words go, the link to what they answer doesn't."""
     reactions: Support = Support.DROP
     edits: Support = Support.DROP
+    correct_within_s: float = 300.0
+    """Where `edits` is TEXT: how old what was sent there may be for a correction of it to be said."""
     redactions: Support = Support.DROP
     locations: Support = Support.TEXT
     max_parts: int = 1
@@ -145,6 +147,8 @@ class BridgeContext:
     level_of: Callable[[SenderId], Level] = field(default=lambda _: Level.READ)
     count: Callable[[str], None] = field(default=lambda _: None)
     """``count("frame_oversized")``: one more of a kind of thing skipped or noticed."""
+    appeared: Callable[[str], None] = field(default=lambda _: None)
+    """``appeared("#town:example.org")``: a conversation that may have been missing is there now."""
     desk: Desk = field(default_factory=NoDesk)
     """Where people's commands and wishes for routes go."""
 
@@ -203,6 +207,8 @@ class BridgeKind:
     """Whoever is in range reads what is sent: it takes the permission `transmit`."""
     is_direct: Callable[[str], bool] = field(default=lambda _: False)
     """Whether a conversation is a direct chat with one person. Pure."""
+    malformed: Callable[[str], str] = field(default=lambda _: "")
+    """Why a conversation can be none of this kind, however it is set up; empty if it can. Pure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

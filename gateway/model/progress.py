@@ -50,6 +50,10 @@ class Progress:
     """Its content's: ``text``, ``reaction``, ``edit``, ``redaction``."""
     legs: tuple[Leg, ...]
     """One per address; none that was cancelled."""
+    late: tuple[Leg, ...] = ()
+    """Of an edit or a redaction: where it came too late for what was sent, and stands cancelled."""
+    about: RemoteId | None = None
+    """Of what isn't a text: the message it is about, as that is called where it was said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,9 +8,10 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.changes import STANDS, TOO_LATE
 from gateway.journal.amending import CHANGED, IN_TIME, NOT_SENT, TAKEN_BACK
 from gateway.link import LinkState
-from gateway.model import LinkDown, Rejected, RemoteId, StoreUnavailable, Support, Unconfirmed
+from gateway.model import LinkDown, Reaction, Rejected, RemoteId, StoreUnavailable, Support, Unconfirmed
 from gateway.outbox.memory import MemoryOutbox
 from tests.contract.delivery_desk import CHANNEL, ROOM, ScriptedBridge, running_core
 
@@ -101,7 +102,7 @@ async def test_an_edit_that_takes_more_parts_goes_its_own_way_after_it(tmp_path)
         await back(core, 3)
 
         assert core.bridge.texts[0] == "text 1"
-        assert core.bridge.texts[1].startswith("corrected: word")
+        assert core.bridge.texts[1].startswith("*corrected: word")
         assert await core.state(first) == "sent"
 
 
@@ -179,6 +180,68 @@ async def test_tried_where_nothing_can_be_redacted_it_is_not_tried_again(tmp_pat
 
         assert core.bridge.texts == ["text 3"]
         assert await core.state(first) == "cancelled"
+
+
+async def test_a_correction_is_said_while_it_is_news_and_later_ends_with_the_reason(tmp_path):
+    async with running_core(tmp_path, ScriptedBridge(**IN_WORDS)) as core:
+        (first,) = await core.say(1, received_ms=core.clock.now_ms() - 290_000)
+        (old,) = await core.say(2, received_ms=core.clock.now_ms() - 310_000)
+        await core.until(old, "sent")
+        (edit,) = await core.edit(3, 1, "text one")
+        (late,) = await core.edit(4, 2, "text two")
+        await core.until(edit, "sent")
+
+        assert core.bridge.texts == ["text 1", "text 2", "*corrected: text one"]
+        assert await core.history(late) == [("cancelled", TOO_LATE)]
+        assert await core.state(first) == "sent"
+
+
+async def test_on_a_shared_queue_a_correction_that_comes_too_late_is_not_said_either(tmp_path):
+    async with running_core(tmp_path, ScriptedBridge(**IN_WORDS), shared=True) as core:
+        (first,) = await core.say(1, received_ms=core.clock.now_ms() - 310_000)
+        await core.until(first, "sent")
+        (late,) = await core.edit(2, 1, "text one")
+
+        assert await core.history(late) == [("cancelled", TOO_LATE)]
+
+
+async def test_what_waited_long_is_corrected_before_it_is_sent_however_late(tmp_path):
+    async with while_down(tmp_path, **IN_WORDS) as core:
+        await core.say(1, received_ms=core.clock.now_ms() - 3_600_000)
+        await core.edit(2, 1, "text one")
+        await core.say(3, received_ms=core.clock.now_ms() - 3_600_000)
+        await core.edit(4, 3, "word " * 12)  # too long to change it: goes its own way
+        await back(core, 5)
+
+        assert core.bridge.texts[:2] == ["text one", "text 3"]
+        assert core.bridge.texts[2].startswith("*corrected: word")
+
+
+async def test_a_redaction_of_what_was_sent_where_nothing_can_be_redacted_says_that_it_stands(tmp_path):
+    async with running_core(tmp_path) as core:
+        (first,) = await core.say(1)
+        await core.until(first, "sent")
+        (redaction,) = await core.redact(2, 1)
+        (nothing,) = await core.redact(3, 99)
+
+        assert await core.history(redaction) == [("cancelled", STANDS)]
+        assert await core.history(nothing) == [("cancelled", "this network has no redactions")]
+
+
+async def test_a_reaction_that_is_taken_back_while_it_waits_is_never_sent_and_later_stands_without_a_word(tmp_path):
+    async with running_core(tmp_path, ScriptedBridge(reactions=Support.NATIVE)) as core:
+        (first,) = await core.say(1)
+        await core.until(first, "sent")
+        (put,) = await core.accept(2, Reaction(target=RemoteId("$1"), emoji="x"))
+        await core.until(put, "sent")
+        (stands,) = await core.redact(3, 2)
+        core.link.set(LinkState.DOWN, "unplugged", 0)
+        await core.accept(4, Reaction(target=RemoteId("$1"), emoji="y"))
+        await core.redact(5, 4)
+        await back(core, 6)
+
+        assert core.bridge.texts == ["text 1", "reaction", "text 6"]
+        assert await core.history(stands) == [("cancelled", "this network has no redactions")]
 
 
 async def test_a_dead_letter_that_is_taken_back_cannot_be_sent_again(tmp_path):

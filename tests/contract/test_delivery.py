@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.backoff import Policy
 from gateway.clock import SystemClock
 from gateway.emergency import EmergencyRules
 from gateway.journal import Change
@@ -249,6 +250,21 @@ async def test_a_missing_conversation_waits_with_its_reason_until_it_is_there(tm
 
         await core.until(ident, "sent")
         assert ("waiting", "no such channel") in await core.history(ident)
+
+
+async def test_a_missing_conversation_is_looked_for_at_once_when_the_bridge_says_that_it_appeared(tmp_path):
+    patient = Policy(there_again_s=1000.0, there_longest_s=1000.0)
+    async with running_core(tmp_path, policy=patient) as core:
+        core.bridge.answers = [NotThere("no such channel")]
+        (ident,) = await core.say(1)
+        await core.until(ident, "waiting")
+        core.sender.appeared("Hill")
+        await asyncio.sleep(0.05)
+        assert await core.state(ident) == "waiting"
+
+        core.sender.appeared(CHANNEL.conversation)
+        await core.until(ident, "sent")
+        assert core.sender.outcomes.absences.missed(CHANNEL) == 0, "the pauses start over"
 
 
 async def test_what_can_never_be_sent_is_a_dead_letter_and_the_next_goes_on(tmp_path):

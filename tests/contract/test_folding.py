@@ -615,7 +615,7 @@ async def test_on_a_shared_queue_an_edit_goes_its_own_way_and_a_takeover_loses_n
             while len(bridge.texts) < 2:
                 await asyncio.sleep(0.01)
 
-        assert bridge.texts == ["text 1", "corrected: meet at nine"]
+        assert bridge.texts == ["text 1", "*corrected: meet at nine"]
 
 
 async def test_what_left_the_queue_before_a_power_cut_is_a_dead_letter_that_says_so(tmp_path):

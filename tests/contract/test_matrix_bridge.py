@@ -17,6 +17,7 @@ import pytest
 
 from bridges.matrix import kind
 from bridges.matrix.bridge import MatrixBridge
+from bridges.matrix.convert import localpart
 from bridges.sim.synapse import Synapse
 from gateway.model import (
     Address,
@@ -254,7 +255,7 @@ async def chatter(town: Town, each: int, *, senders: int) -> dict[str, list[str]
     """Let `senders` people say `each` words at the same time; return what each said, in order."""
     await town.ali.state(town.room_id, "m.room.join_rules", {"join_rule": "public"})
     people = [await person(town.server, f"p{n}") for n in range(senders)]
-    said: dict[str, list[str]] = {who.id: [f"{who.id} {n}" for n in range(each)] for who in people}
+    said: dict[str, list[str]] = {who.id: [f"{localpart(who.id)} {n}" for n in range(each)] for who in people}
 
     async def talk(who: Any) -> None:
         await who.client.join(town.alias)

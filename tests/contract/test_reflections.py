@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from gateway import mirror, reflections
+from gateway.changes import STANDS
 from gateway.link import Link, LinkState
 from gateway.model import (
     Certainty,
@@ -42,6 +43,7 @@ class Room:
         self.held = None
         self.calls = []
         self.shown = []
+        self.late = []
 
     async def reflect(self, news):
         self.calls.append([progress.remote_id for progress in news])
@@ -50,6 +52,7 @@ class Room:
         answer = self.answers.pop(0) if self.answers else None
         if answer is not None:
             raise answer
+        self.late += [(one.remote_id, leg.reason, one.about) for one in news for leg in one.late]
         self.shown += [(one.remote_id, leg.state.value, leg.reason) for one in news for leg in one.legs]
 
 
@@ -109,6 +112,17 @@ async def test_what_was_sent_and_what_was_heard_later_is_told_where_it_was_said(
 
         core.sender.reports.take(Report(key=key_of(ident, 0), outcome=Certainty.HEARD))
         await world.is_shown(("$1", "heard", ""))
+
+
+async def test_a_redaction_that_came_too_late_is_told(tmp_path):
+    async with running_core(tmp_path) as core, running(core) as world:
+        (ident,) = await core.say(1)
+        await core.until(ident, "sent")
+        await core.redact(2, 1)
+        await core.redact(3, 99)
+        await world.until(lambda world: "$2" in [name for call in world.room.calls for name in call])
+
+        assert world.room.late == [("$2", STANDS, "$1")]
 
 
 async def test_several_changes_in_a_row_are_told_together_and_in_order(tmp_path):

@@ -28,6 +28,15 @@ def test_a_network_that_is_away_or_busy_costs_no_attempt_however_often(error):
     assert not decision.counted
 
 
+@given(st.integers(), st.integers(0, 10**6))
+def test_a_conversation_that_stays_missing_is_looked_for_less_and_less_often(seed, absent):
+    decision = Policy().after(NotThere("no room"), attempt=1, random=random.Random(seed), absent=absent)
+
+    assert isinstance(decision, TryAgain)
+    step = min(300.0, 15.0 * 2 ** min(absent, 10))
+    assert step / 2 <= decision.after_s <= step
+
+
 @pytest.mark.parametrize("error", [Rejected("too big"), ProtocolError("what")])
 def test_what_no_retry_can_mend_is_given_up_at_once(error):
     decision = Policy().after(error, attempt=1, random=random.Random(1))

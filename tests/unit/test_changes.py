@@ -5,11 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.changes import amendment_of, may_change
+from gateway.changes import STANDS, TOO_LATE, UNCHANGED, amendment_of, may_change, too_late
 from gateway.fitting import Unfit
 from gateway.journal import Original
 from gateway.model import (
     Address,
+    Capabilities,
     Delivery,
     Edit,
     Message,
@@ -19,6 +20,7 @@ from gateway.model import (
     RemoteId,
     Sender,
     SenderId,
+    Support,
     Text,
 )
 
@@ -112,3 +114,40 @@ def test_a_copy_taken_back_is_taken_back_there_and_where_its_conversation_leads(
     copied = replace(original(is_own=False), expires_ms={RADIO: 99, LAN: None, Address.parse("home/#hill"): None})
 
     assert amended(said(REDACTION, origin=LAN), copied).within == {LAN, RADIO}
+
+
+NATIVE, IN_WORDS, NOT = Support.NATIVE, Support.TEXT, Support.DROP
+
+
+@pytest.mark.parametrize(
+    ("change", "support", "age_s", "reason"),
+    [
+        (EDIT, NATIVE, 10**6, ""),
+        (EDIT, IN_WORDS, 300, ""),
+        (EDIT, IN_WORDS, 301, TOO_LATE),
+        (EDIT, NOT, 0, UNCHANGED),
+        (REDACTION, NATIVE, 10**6, ""),
+        (REDACTION, IN_WORDS, 10**6, ""),
+        (REDACTION, NOT, 0, STANDS),
+    ],
+)
+def test_what_comes_too_late_for_what_was_sent_is_not_sent_and_says_why(change, support, age_s, reason):
+    capabilities = Capabilities(room_for=lambda *_: 99, edits=support, redactions=support)
+    there = replace(original(), is_there=frozenset({RADIO}))
+    message = replace(said(change), received_ms=age_s * 1000)
+    expected = {RADIO: reason} if reason else {}
+
+    assert too_late(message, there, {RADIO.bridge: capabilities}) == expected
+    assert too_late(message, replace(there, waits=frozenset({RADIO})), {RADIO.bridge: capabilities}) == {}
+    assert too_late(message, original(), {RADIO.bridge: capabilities}) == {}
+
+
+def test_that_a_reaction_stands_is_told_nobody():
+    there = replace(original(Reaction(target=RemoteId("$1"), emoji="x")), is_there=frozenset({RADIO}))
+    assert too_late(said(REDACTION), there, {RADIO.bridge: Capabilities(room_for=lambda *_: 99)}) == {}
+
+
+def test_how_late_is_too_late_is_the_networks_to_say():
+    capabilities = Capabilities(room_for=lambda *_: 99, edits=IN_WORDS, correct_within_s=10)
+    there = replace(original(), is_there=frozenset({RADIO}))
+    assert too_late(replace(said(EDIT), received_ms=10_001), there, {RADIO.bridge: capabilities}) == {RADIO: TOO_LATE}

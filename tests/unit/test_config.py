@@ -58,7 +58,12 @@ def _never(_context: object) -> Any:
 
 
 KINDS = {
-    "town": BridgeKind(create=_never, check=_check, path_keys=frozenset({"store"})),
+    "town": BridgeKind(
+        create=_never,
+        check=_check,
+        path_keys=frozenset({"store"}),
+        malformed=lambda conversation: "" if conversation.startswith("#") else f"{conversation!r} is no room",
+    ),
     "air": BridgeKind(create=_never, check=_check, in_clear=True),
 }
 REGISTRY = Registry({name: lambda kind=kind: kind for name, kind in KINDS.items()})  # type: ignore[misc]
@@ -154,6 +159,8 @@ def test_a_data_dir_too_deep_for_sockets_gets_a_short_run_dir(read: Load) -> Non
         ('"serial:auto"', '"bad"', ":12: bridges.radio.port: 'bad' is not a port. Write serial:auto"),
         ('direct = "home/', 'direct = "hoem/', ":13: bridges.radio.direct: there is no bridge called 'hoem'. "),
         ('direct = "home/#town:example.org"', 'direct = "home"', ":13: bridges.radio.direct: 'home' is not an address"),
+        ('direct = "home/#town', 'direct = "home/town', ":13: bridges.radio.direct: 'town:example.org' is no room. "),
+        ('from = ["home/#', 'from = ["home/', ":23: routes[1].from[0]: 'warnings:example.org' is no room. Write one"),
         ("[bridges.radio]", "[bridges.api]", ":10: bridges.api: 'api' can't be the name of a bridge. "),
         (
             '"radio/LongFast"]\nexp',

@@ -108,7 +108,7 @@ def test_a_flag_is_not_cut_into_letters():
 
 def test_relations_are_native_in_words_or_refused_as_the_network_can():
     assert fit(said(Reaction(target=TARGET, emoji="👍")), RADIO, NARROW)[0].content.kind == "reaction"
-    assert bodies(fit(said(Edit(target=TARGET, body="new")), RADIO, WIDE)) == ["corrected: new"]
+    assert bodies(fit(said(Edit(target=TARGET, body="new")), RADIO, WIDE)) == ["*corrected: new"]
     assert fit(said(Edit(target=TARGET, body="new")), RADIO, WIDE)[0].reply_to == TARGET
     assert fit(said(Redaction(target=TARGET)), RADIO, NARROW) == Unfit(
         reason="this network has no redactions", state=State.CANCELLED

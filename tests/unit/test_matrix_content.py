@@ -6,10 +6,11 @@ from dataclasses import replace
 from datetime import UTC
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridges.matrix.content import MAX_CONTENT_BYTES, from_message, notice, room_for
+from bridges.matrix.content import MAX_CONTENT_BYTES, Around, from_message, notice, room_for
 from bridges.matrix.convert import PROFILE_KEY, Reading, Skip, to_message
 from gateway.model import (
     Address,
@@ -120,6 +121,32 @@ def test_reactions_and_redactions_use_their_target() -> None:
     assert reaction.type == "m.reaction"
     assert reaction.content["m.relates_to"] == {"rel_type": "m.annotation", "event_id": "$x", "key": "👍"}
     assert from_message(message(Redaction(target=RemoteId("$x"))), "k.0", NOW).redacts == "$x"
+
+
+def test_an_answer_to_what_is_in_a_thread_is_in_it_too() -> None:
+    around = Around(thread="$root")
+    answer = from_message(message(Text(body="hi"), reply_to="$x"), "k.0", NOW, around=around).content
+    assert answer["m.relates_to"] == {
+        "rel_type": "m.thread",
+        "event_id": "$root",
+        "is_falling_back": False,
+        "m.in_reply_to": {"event_id": "$x"},
+    }
+    assert "m.relates_to" not in from_message(message(Text(body="hi")), "k.0", NOW, around=around).content
+
+
+def test_those_spoken_to_are_mentioned_and_nobody_else() -> None:
+    around = Around(mentions=("@ali:gw.test",))
+    said = from_message(message(Text(body="@Ali @room")), "k.0", NOW, around=around).content
+    assert said["m.mentions"] == {"user_ids": ["@ali:gw.test"]}
+    edit = from_message(message(Edit(target=RemoteId("$x"), body="@Ali")), "k.0", NOW).content
+    assert (edit["m.mentions"], edit["m.new_content"]["m.mentions"]) == ({}, {})
+
+
+@pytest.mark.parametrize(("emoji", "key"), [("❤", "❤\ufe0f"), ("❤\ufe0f", "❤\ufe0f"), ("👍🏽", "👍🏽"), ("☀☀", "☀☀")])
+def test_an_emoji_has_one_spelling_so_that_rooms_count_it_once(emoji: str, key: str) -> None:
+    reaction = from_message(message(Reaction(target=RemoteId("$x"), emoji=emoji)), "k.0", NOW)
+    assert reaction.content["m.relates_to"]["key"] == key
 
 
 def test_a_notice_pings_nobody() -> None:

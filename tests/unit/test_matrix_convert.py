@@ -142,6 +142,32 @@ def test_a_profile_names_the_sender_and_its_fallback_goes() -> None:
     assert (message.sender.name, message.content) == ("Bea", Text(body="hi"))
 
 
+def test_a_person_whom_another_bridge_lets_speak_from_their_phone_is_heard() -> None:
+    assert read(says({"fi.mau.double_puppet_source": "mautrix-whatsapp"})).sender.name == "Ali"
+
+
+@pytest.mark.parametrize(
+    ("sender", "profile", "name"),
+    [
+        ("@whatsapp_41791234567:gw.test", {}, "whatsapp_41\u202667"),
+        ("@relay:gw.test", {"id": "x", "displayname": "+41 79 123 45 67 (WA)"}, "+41\u202667"),
+    ],
+)
+def test_a_phone_number_that_another_bridge_names_somebody_by_stays_off_the_air(
+    sender: str, profile: dict[str, str], name: str
+) -> None:
+    message = read(says({"body": "call +41 79 123 45 67", PROFILE_KEY: profile}) | {"sender": sender})
+    assert (message.sender.name, message.content) == (name, Text(body="call +41 79 123 45 67"))
+
+
+def test_the_people_spoken_to_are_named_in_words_and_edits() -> None:
+    spoken_to = {"body": "[Ali](https://matrix.to/#/@ali:gw.test): come", "m.mentions": {"user_ids": [3, "@x:y"]}}
+    assert read(says(spoken_to)).content == Text(body="Ali: come")
+    relation = {"rel_type": "m.replace", "event_id": "$x"}
+    edit = {"m.new_content": {"msgtype": "m.text", "body": "@ali:gw.test: go"}, "m.relates_to": relation}
+    assert read(says(edit)).content == Edit(target="$x", body="Ali: go")
+
+
 def test_reactions_edits_and_redactions_name_their_target() -> None:
     relation = {"rel_type": "m.annotation", "event_id": "$x", "key": "👍\ufe0f"}
     assert read(event({"m.relates_to": relation}, "m.reaction")).content == Reaction(target="$x", emoji="👍\ufe0f")
@@ -165,7 +191,7 @@ def test_reactions_edits_and_redactions_name_their_target() -> None:
         (says({}) | {"sender": ["@ali:gw.test"]}, Skip.MALFORMED),
         (says({}) | {"sender": "@crossband:gw.test"}, Skip.OWN),
         (says({"org.crossband.origin": 1}), Skip.OTHER_BRIDGE),
-        (says({"fi.mau.double_puppet_source": "x"}), Skip.OTHER_BRIDGE),
+        (says({"fi.mau.double_puppet_source": "crossband"}), Skip.OTHER_BRIDGE),
         (says({"msgtype": "m.notice"}), Skip.NOTICE),
         (says({}) | {"state_key": ""}, Skip.STATE),
         (event({}), Skip.EMPTY),

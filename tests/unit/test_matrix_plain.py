@@ -55,6 +55,7 @@ def test_cutting_keeps_whole_characters(text: str, size: int) -> None:
         ("a<br>b<br/>c", "a\nb\nc"),
         ("1 &lt; 2 &amp;&#x20;3", "1 < 2 & 3"),
         ("<b>never closed", "never closed"),
+        ("as far as it <![<goes", "as far as it"),
     ],
 )
 def test_markup_becomes_its_words(markup: str, words: str) -> None:

@@ -229,3 +229,46 @@ def test_there_is_at_most_one_notice_about_failures_and_it_is_short(some: list[l
     assert len(made.notes) <= 1
     assert all(len(note.words.encode()) < 1000 and "\n" not in note.words for note in made.notes)
     assert made.marks == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("edit", "⚠️ not corrected on LongFast: too late"),
+        ("redaction", "⚠️ not taken back on LongFast: too late"),
+    ],
+)
+@pytest.mark.parametrize("notices", [Notices.FAILED, Notices.ALL])
+def test_who_changed_what_was_on_the_air_is_told_once_that_it_stands(kind: str, words: str, notices: Notices) -> None:
+    late = replace(progress(kind=kind), late=(leg(State.CANCELLED, reason="too late"),), about=RemoteId("$0"))
+    (note,) = planned(late, notices=notices).notes
+    assert (note.words, note.reply_to, note.is_owed) == (words, "$0", True)
+    assert planned(late, notices=notices, told=frozenset(note.about)).notes == ()
+    assert planned(late).notes == ()
+
+
+def test_many_that_were_taken_back_too_late_are_told_together() -> None:
+    late = [
+        replace(progress(number=n, kind="redaction"), late=(leg(State.CANCELLED, reason="stands"),)) for n in range(5)
+    ]
+    (note,) = planned(*late, notices=Notices.FAILED).notes
+    assert note.words == "⚠️ of 5 messages: 5 not taken back on LongFast: stands"
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("/dev/serial/by-id/usb-1 can't be opened: No such file", "… can't be opened: No such file"),
+        ("serial:/dev/ttyUSB0: gone", "… gone"),
+        ("https://matrix.example.org:8448 can't be reached", "… can't be reached"),
+        ("192.168.1.7:4403 broke off; [fe80::1]:4403 too", "… broke off; … too"),
+        ("radio.local:4403 refused, localhost:1 as well", "… refused, … as well"),
+        ("the radio has no channel Hill; it has #0 LongFast", "the radio has no channel Hill; it has #0 LongFast"),
+        ("too long: more than 4 parts of 227 bytes and/or so", "too long: more than 4 parts of 227 bytes and/or so"),
+    ],
+)
+def test_strangers_are_told_what_is_wrong_and_not_where(reason: str, told: str) -> None:
+    lost = progress(leg(State.FAILED, reason=reason))
+    waits = progress(leg(State.QUEUED, reason=reason))
+    assert planned(lost, notices=Notices.FAILED).notes[0].words == f"⚠️ not sent to LongFast: {told}"
+    assert planned(waits, notices=Notices.ALL).notes[0].words == f"waiting for LongFast: {told}"

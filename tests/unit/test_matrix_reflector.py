@@ -12,7 +12,8 @@ import pytest
 
 from bridges.matrix.client import Client, Refused
 from bridges.matrix.reflector import Reflector
-from bridges.matrix.shown import REACTIONS, Shown
+from bridges.matrix.shown import REACTIONS, Notices, Shown
+from bridges.matrix.threads import Threads
 from gateway.clock import ManualClock
 from gateway.model import (
     Address,
@@ -42,6 +43,11 @@ class Server(Client):
         self.done: list[tuple[str, str]] = []
         self.known: dict[str, str] = {}
         self.fails: list[BridgeError] = []
+        self.contents: list[Mapping[str, Any]] = []
+
+    async def get(self, *path: str, **_: Any) -> Mapping[str, Any]:
+        relation = {"rel_type": "m.thread", "event_id": "$root"} if path[-1] == "$7" else {}
+        return {"content": {"m.relates_to": relation}}
 
     async def put(self, *path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
         if self.fails and not isinstance(self.fails[-1], Unconfirmed):
@@ -51,6 +57,7 @@ class Server(Client):
             self.known[key] = f"$e{len(self.known)}"
             said = body.get("m.relates_to", {}).get("key") or body.get("body") or what
             self.done.append((kind, str(said)))
+            self.contents.append(body)
         if self.fails:
             raise self.fails.pop()
         return {"event_id": self.known[key]}
@@ -87,7 +94,8 @@ class Showing:
             random=random.Random(1),
             count=self.counts.append,
         )
-        self.reflector = Reflector(self.server, context, Place(), self._shown)  # type: ignore[arg-type]
+        threads = Threads(self.server)
+        self.reflector = Reflector(self.server, context, Place(), self._shown, threads)  # type: ignore[arg-type]
 
     async def show(self, *states: State) -> None:
         await self.reflector.reflect([news(number, state) for number, state in enumerate(states)])
@@ -182,3 +190,42 @@ async def test_receipts_go_forward_and_one_that_is_refused_stops_nothing(tmp_pat
     await showing.show(State.SENT, State.SENT, State.QUEUED)
     await showing.show(State.SENT, State.SENT)
     assert showing.server.done == [("receipt", "$1")]
+
+
+async def test_a_notice_about_what_is_in_a_thread_is_in_it_too(tmp_path: Path) -> None:
+    showing = Showing(tmp_path)
+    await showing.reflector.reflect([news(7, State.FAILED)])
+    notice = showing.server.contents[0]
+    assert notice["m.relates_to"]["event_id"] == "$root"
+    assert notice["m.relates_to"]["m.in_reply_to"] == {"event_id": "$7"}
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_beepers_clients_are_told_each_stage_once_where_that_is_wanted(tmp_path: Path, restarts: bool) -> None:
+    showing = Showing(tmp_path, Shown(receipts=False, notices=Notices.OFF, waiting_after_s=1, beeper=True))
+    showing.clock.advance(2)
+    for state in (State.QUEUED, State.QUEUED, State.SENT, State.SENT, State.HEARD):
+        if restarts:
+            showing.start()
+        await showing.show(state)
+    assert [content["status"] for content in showing.server.contents] == ["PENDING", "SUCCESS"]
+    assert showing.server.contents[0]["message"] == "why"
+
+
+async def test_beepers_clients_are_told_nothing_by_default(tmp_path: Path) -> None:
+    showing = Showing(tmp_path, Shown(receipts=False, notices=Notices.OFF))
+    await showing.show(State.SENT, State.FAILED)
+    assert showing.server.contents == []
+
+
+async def test_what_was_pending_and_what_failed_is_told_however_slowly(tmp_path: Path) -> None:
+    showing = Showing(tmp_path, Shown(receipts=False, notices=Notices.OFF, waiting_after_s=1, beeper=True))
+    showing.clock.advance(2)
+    await showing.show(*[State.QUEUED] * 10)
+    with pytest.raises(RateLimited):
+        await showing.show(*[State.SENT] * 10)
+    showing.clock.advance(100)
+    await showing.show(*[State.SENT] * 10)
+    assert [content["status"] for content in showing.server.contents].count("SUCCESS") == 10
+    await showing.show(*[State.SENT] * 30)
+    assert "matrix_progress_skipped" in showing.counts, "that all went well needn't be told"

@@ -28,6 +28,7 @@ def test_reactions_are_all_none_or_those_that_are_named() -> None:
         ({"notices": "all", "waiting_after_s": 30}, Showing(waiting_after_s=30.0)),
         ({"reactions": {"failed": "❌"}}, Showing(waiting_after_s=None)),
         ({"receipts": False, "notices": "off"}, None),
+        ({"receipts": False, "notices": "off", "beeper": True}, Showing(waiting_after_s=10.0)),
         ({"receipts": False, "notices": "off", "reactions": {"heard": "👂"}}, Showing(waiting_after_s=None)),
     ],
 )
@@ -41,6 +42,7 @@ def test_only_what_is_shown_is_asked_for(table: dict[str, Any], showing: Showing
         (7, "progress"),
         ({"colour": 1}, "progress.colour"),
         ({"receipts": "yes"}, "progress.receipts"),
+        ({"beeper": 1}, "progress.beeper"),
         ({"notices": "some"}, "progress.notices"),
         ({"notices": True}, "progress.notices"),
         ({"reactions": "⏳"}, "progress.reactions"),

@@ -55,6 +55,8 @@ def test_a_connection_is_read_and_written_back(text: str, expected: object):
         ({"connection": "serial:auto", "pace_s": 1.9}, "pace_s"),
         ({"connection": "serial:auto", "pace_s": "slow"}, "pace_s"),
         ({"connection": "serial:auto", "max_parts": 0}, "max_parts"),
+        ({"connection": "serial:auto", "correct_within_s": -1}, "correct_within_s"),
+        ({"connection": "serial:auto", "correct_within_s": True}, "correct_within_s"),
         ({"connection": "serial:auto", "want_ack": 1}, "want_ack"),
         ({"connection": "serial:auto", "answer_direct": "yes"}, "answer_direct"),
         ({"connection": "serial:auto", "direct": 1}, "direct"),

@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 from meshtastic.protobuf.mesh_pb2 import Data, MeshPacket
 from meshtastic.protobuf.portnums_pb2 import PortNum
 
-from bridges.meshtastic.convert import Ear, Transmission, packet_id, remote_id, sender_of, to_message, to_packet
+from bridges.meshtastic.convert import (
+    MAX_EMOJI_BYTES,
+    Ear,
+    Transmission,
+    packet_id,
+    remote_id,
+    sender_of,
+    to_message,
+    to_packet,
+)
 from bridges.meshtastic.places import BROADCAST, Channel, Place, room_for
 from gateway.model import (
     Address,
@@ -147,6 +156,22 @@ def test_packets_without_an_id_are_told_apart_by_what_they_say():
     assert first.id != second.id
 
 
+@pytest.mark.parametrize("emoji", ["👍", "❤️", "👩🏽‍🚒", "🇨🇭", ":party:"])
+def test_a_tapback_is_a_reaction_whatever_its_emoji_is_made_of(emoji: str):
+    message, _ = heard(packet(f"{emoji}\0".encode(), reply_id=42, emoji=1))
+
+    assert message is not None
+    assert message.content == Reaction(target=RemoteId("0000002a"), emoji=emoji)
+
+
+@pytest.mark.parametrize("words", ["see you there", "x" * (MAX_EMOJI_BYTES + 1)])
+def test_words_that_call_themselves_a_tapback_are_an_answer(words: str):
+    message, _ = heard(packet(words.encode(), reply_id=42, emoji=1))
+
+    assert message is not None
+    assert (message.content, message.reply_to) == (Text(body=words), "0000002a")
+
+
 @given(st.binary(max_size=300), st.integers(0, 600), st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
 def test_no_packet_is_too_odd(payload: bytes, portnum: int, reply_id: int, to: int):
     heard(packet(payload, portnum=portnum, reply_id=reply_id, emoji=reply_id & 1, to=to))
@@ -154,6 +179,7 @@ def test_no_packet_is_too_odd(payload: bytes, portnum: int, reply_id: int, to: i
 
 @given(st.text(min_size=1, max_size=50).filter(lambda text: text.strip(" \t\r\n\0") == text), st.booleans())
 def test_what_is_said_is_what_is_heard(text: str, reacts: bool):
+    reacts = reacts and len(text.split()) == 1 and len(text.encode()) <= MAX_EMOJI_BYTES
     content = Reaction(target=RemoteId("0000002a"), emoji=text) if reacts else Text(body=text)
     raw = sent(said(content, reply_to=None if reacts else "0000002a"))
     setattr(raw, "from", FAR)

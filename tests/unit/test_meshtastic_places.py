@@ -4,7 +4,7 @@ from __future__ import annotations
 import pytest
 
 from bridges.meshtastic.courtesy import ONCE_IN_S, Courtesy, answer
-from bridges.meshtastic.places import Channel, Place, find, spelling
+from bridges.meshtastic.places import Channel, Place, find, malformed, spelling
 from bridges.meshtastic.port import is_board
 from gateway.model import NotThere
 
@@ -76,3 +76,10 @@ def test_the_answer_fits_a_direct_reply_whatever_the_address():
 )
 def test_only_boards_that_carry_radios_are_tried(vendor: int | None, product: int | None, expected: bool):
     assert is_board(vendor, product) is expected
+
+
+@pytest.mark.parametrize(
+    ("conversation", "is_bad"), [("LongFast", False), ("!a1b2c301", False), ("#9", False), ("!ffffffff", True)]
+)
+def test_only_what_no_radio_can_have_is_refused_before_there_is_one(conversation: str, is_bad: bool):
+    assert bool(malformed(conversation)) is is_bad

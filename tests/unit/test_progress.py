@@ -5,10 +5,12 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.changes import TOO_LATE
 from gateway.journal import DeliveryRecord, MessageRecord
 from gateway.model import (
     Address,
     BridgeName,
+    Edit,
     Leg,
     Message,
     NativeId,
@@ -130,3 +132,15 @@ def test_followed_are_the_bridges_that_get_what_is_said_there():
     assert destinations(with_direct, frozenset({ROOM.bridge})) == {"radio"}
     two_rooms = Route(name="rooms", sources=(ROOM,), targets=(Address(ROOM.bridge, "#other"),))
     assert destinations(RoutingTable(routes=(two_rooms,)), frozenset({ROOM.bridge})) == {"home"}
+
+
+def test_a_change_that_came_too_late_says_where_and_about_what():
+    edit = replace(SAID, content=Edit(target=RemoteId("$0"), body="new"))
+    cancelled = (
+        delivered(RADIO, State.CANCELLED, State.CANCELLED, reason=TOO_LATE),
+        delivered(LAN, State.CANCELLED, reason="in time"),
+        delivered(CHAT, State.SENT),
+    )
+    made = progress_of(record(*cancelled, message=edit), is_direct=lambda _: False, trouble=lambda _: "")
+    assert made.late == (Leg(to=RADIO, state=State.CANCELLED, reason=TOO_LATE),)
+    assert (made.legs, made.about) == ((Leg(to=CHAT, state=State.SENT),), "$0")
