@@ -14,6 +14,12 @@ def create(context: BridgeContext) -> Bridge:
     return MatrixBridge(context)
 
 
-kind = BridgeKind(create=create, check=check, path_keys=PATH_KEYS)
+kind = BridgeKind(
+    create=create,
+    check=check,
+    path_keys=PATH_KEYS,
+    is_direct=lambda conversation: conversation.startswith("@"),  # a user: the room with them is the bridge's to find
+    acknowledges=False,
+)
 
 __all__ = ["kind"]

@@ -118,11 +118,13 @@ class Clock(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoutedConversation:
-    """A conversation of this bridge that the configuration's routes name, as they spell it."""
+    """A conversation of this bridge that routes name, as they spell it."""
 
     name: str
     exposed_to: tuple[Address, ...] = ()
     """Addresses on networks that carry clear text through the air, where what is said here goes."""
+    direct: bool = False
+    """It is in direct chats only: each of `exposed_to` is one person, spoken to in private."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,6 +203,9 @@ class BridgeKind:
     """Whoever is in range reads what is sent: it takes the permission `transmit`."""
     is_direct: Callable[[str], bool] = field(default=lambda _: False)
     """Whether a conversation is a direct chat with one person. Pure."""
+    acknowledges: bool = True
+    """The far end of a direct chat itself acknowledges: what is sent there ends `delivered` or `failed`.
+    False: as everywhere else, when the network's own side has it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -306,6 +311,15 @@ class Directory(Protocol):
 
     def nodes(self) -> Sequence[Node]:
         """Return at most a few thousand, most recently heard first."""
+        ...
+
+
+@runtime_checkable
+class Offers(Protocol):
+    """A bridge that can name the conversations there are to join: a radio's channels."""
+
+    def conversations(self) -> Sequence[str]:
+        """Return them as they are spelled in addresses; empty while that isn't known. No I/O."""
         ...
 
 
