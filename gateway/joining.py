@@ -62,9 +62,10 @@ class Rules:
         return self.level_of(by) < Level.COMMANDS
 
     def _needed(self, ends: Iterable[Address], *, direct: bool) -> Level:
-        if not direct:
-            return Level.COMMANDS
-        return Level.TRANSMIT if any(end.bridge in self.in_clear for end in ends) else Level.READ
+        on_air = [end for end in ends if end.bridge in self.in_clear]
+        if not direct or not all(self.person_in((end,)) for end in on_air):
+            return Level.COMMANDS  # a channel with one person of another network is no chat of two
+        return Level.TRANSMIT if on_air else Level.READ
 
     def _check_address(self, end: Address) -> None:
         if end.bridge not in self.is_person:

@@ -131,7 +131,7 @@ class Rerouting:
 
     async def join(self, here: Address, there: Address, *, by: SenderId, direct: bool = False) -> Joined:
         """See `gateway.model.Desk`. What is joined already, by the file too, is returned as it is."""
-        wish = Wish(here=here, there=there, by=by, direct=direct)
+        wish = Wish(here=self._spelled(here), there=self._spelled(there), by=by, direct=direct)
         self._rules.check(wish)
         return await self._whole(lambda: self._join(wish))
 
@@ -139,13 +139,19 @@ class Rerouting:
         self, here: Address, there: Address | None = None, *, by: SenderId | None = None
     ) -> Sequence[Joined]:
         """See `gateway.model.Desk`. Declined to whoever asks: what isn't joined, or is by the file, or isn't theirs."""
-        return await self._whole(lambda: self._part(here, there, by))
+        end = None if there is None else self._spelled(there)
+        return await self._whole(lambda: self._part(self._spelled(here), end, by))
 
     def joined(self, here: Address) -> Sequence[Joined]:
         """See `gateway.model.Desk`."""
-        return self._told(route for route in self.table.routes if here in route.ends)
+        end = self._spelled(here)
+        return self._told(route for route in self.table.routes if end in route.ends)
 
     # How.
+
+    def _spelled(self, end: Address) -> Address:
+        bridge = self._bridges.get(end.bridge)
+        return Address(end.bridge, bridge.spelled(end.conversation)) if isinstance(bridge, Offers) else end
 
     async def _whole(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Do a step whole, one after the other, though who asked for it goes away in the middle."""

@@ -39,6 +39,7 @@ from gateway.model import (
     LinkDown,
     Message,
     Node,
+    NotThere,
     Receipt,
     Report,
     RoutedConversation,
@@ -155,6 +156,15 @@ class MeshtasticBridge:
         """Return our node's channels, as they are spelled."""
         channels = self._station.channels
         return [places.spelling(index, channels, self._routed) for index in channels]
+
+    def spelled(self, conversation: str) -> str:
+        """Return how a channel is spelled, of whose names or index this is one."""
+        channels = self._station.channels
+        try:
+            place = places.find(conversation, channels)
+        except NotThere:
+            return conversation
+        return conversation if place.is_direct else places.spelling(place.channel, channels, self._routed)
 
     def reroute(self, conversations: tuple[RoutedConversation, ...]) -> None:
         """Spell channels as these do from now on."""

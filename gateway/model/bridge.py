@@ -322,6 +322,13 @@ class Offers(Protocol):
         """Return them as they are spelled in addresses; empty while that isn't known. No I/O."""
         ...
 
+    def spelled(self, conversation: str) -> str:
+        """Return how one is spelled in the messages that come from it; as it was, where that isn't known. No I/O.
+
+        A route by another spelling would never see them, or keep them from the routes that do.
+        """
+        ...
+
 
 @runtime_checkable
 class Describes(Protocol):

@@ -70,6 +70,9 @@ class Radio:
     def conversations(self):
         return ("LongFast", "Ops")
 
+    def spelled(self, conversation):
+        return "LongFast" if conversation == "#0" else conversation
+
 
 class Desk:
     def __init__(self, journal, rerouting):
@@ -140,6 +143,16 @@ async def test_what_the_file_joins_one_way_can_be_joined_both_ways(tmp_path):
         assert (await desk.rerouting.join(TOWN, SHED, by=OPERATOR)).by == OPERATOR
 
 
+async def test_another_spelling_of_a_conversation_is_the_same_conversation(tmp_path):
+    async with running(tmp_path) as desk:
+        assert (await desk.rerouting.join(TOWN, Address.parse("radio/#0"), by=OPERATOR)).route == "town"
+        made = await desk.rerouting.join(ROOM, Address.parse("radio/#0"), by=OPERATOR)
+
+        assert made.ends == (ROOM, LONGFAST)
+        assert made in desk.rerouting.joined(Address.parse("radio/#0"))
+        assert await desk.rerouting.part(ROOM, Address.parse("radio/#0"), by=OPERATOR) == (made,)
+
+
 async def test_two_who_ask_at_once_make_one_route(tmp_path):
     async with running(tmp_path) as desk:
         one, two = await asyncio.gather(*(desk.rerouting.join(ROOM, KIM, by=who, direct=True) for who in (ALI, BEA)))
@@ -159,6 +172,7 @@ async def test_what_is_joined_with_one_person_is_a_direct_chat_however_it_was_as
     [
         ((ROOM, LONGFAST), ALI, False, "that takes the permission commands; @ali:x has transmit"),
         ((ROOM, KIM), ALI, False, "that takes the permission commands"),
+        ((Address.parse("home/@ali:x"), LONGFAST), ALI, True, "that takes the permission commands"),
         ((ROOM, KIM), READER, True, "that takes the permission transmit; @reader:x has read"),
         ((ROOM, Address.parse("lan/~kim")), "@nobody:x", True, "that takes the permission read"),
         ((ROOM, ROOM), OPERATOR, False, "can't be joined to itself"),
