@@ -23,9 +23,9 @@ from gateway.emergency import Triage
 from gateway.folding import Folding
 from gateway.intake import Intake
 from gateway.journal import Journal
+from gateway.kinds import is_direct, routing_table
 from gateway.link import Link
 from gateway.model import (
-    Address,
     Bridge,
     BridgeContext,
     BridgeKind,
@@ -35,13 +35,13 @@ from gateway.model import (
     DeliveryId,
     Level,
     Resumable,
-    RoutedConversation,
     SenderId,
 )
 from gateway.outbox.outbox import Outbox
 from gateway.planning import Planner
 from gateway.reflections import Reflections
 from gateway.registry import Registry
+from gateway.rerouting import Rerouting
 from gateway.routing import RoutingTable
 from gateway.sender import Sender
 from gateway.supervisor import Supervisor
@@ -93,19 +93,18 @@ class Assembly:
     async def build(self) -> Parts:
         """Build every configured bridge and what works for it. Opens nothing but private directories."""
         kinds = {name: self.registry.kind(bridge.kind) for name, bridge in self.settings.bridges.items()}
-        table = routing_table(self.settings, kinds)
         parts: dict[BridgeName, Part] = {}
-
-        def appeared(name: BridgeName, conversation: str) -> None:
-            if name in parts:
-                parts[name].sender.appeared(conversation)
-
-        bridges = {name: await self._bridge(name, kinds[name], table, partial(appeared, name)) for name in kinds}
+        configured = routing_table(self.settings, kinds)
+        rerouting = Rerouting(configured, kinds, self.journal.decisions, self.clock, self._level_of)
+        await rerouting.load()
+        bridges = {
+            name: await self._bridge(name, kinds[name], rerouting, partial(appeared, parts, name)) for name in kinds
+        }
         planner = Planner(
-            table=table,
+            table=rerouting.table,
             capabilities={name: bridge.capabilities for name, bridge in bridges.items()},
             level_of=self.settings.permissions.level_of,
-            is_direct=lambda address: kinds[address.bridge].is_direct(address.conversation),
+            is_direct=partial(is_direct, kinds),
         )
         drains: list[Drain] = []
 
@@ -130,9 +129,19 @@ class Assembly:
         )
         await doubt_what_was_cut_off(self.journal, bridges.values())
         parts |= {name: self._part(bridge, intake, planner, digests) for name, bridge in bridges.items()}
+        for part in parts.values():
+            part.sender.formerly = rerouting.formerly
         drains += [part.drain for part in parts.values()]
-        reflections = Reflections(self.journal, self.clock, table, is_direct=planner.is_direct, count=self.tally.skip)
+        reflections = Reflections(
+            self.journal, self.clock, rerouting.table, is_direct=planner.is_direct, count=self.tally.skip
+        )
         reflections.follow(bridges, {name: part.link for name, part in parts.items()})
+
+        def apply(table: RoutingTable) -> None:
+            planner.table = table
+            reflections.reroute(table)
+
+        rerouting.begin(bridges, apply)
         if reflections.are_wanted:
             self.tally.followers = (reflections,)
         if self.shared:
@@ -142,22 +151,20 @@ class Assembly:
         return Parts(planner=planner, intake=intake, by_bridge=parts, reflections=reflections, kinds=kinds)
 
     async def _bridge(
-        self, name: BridgeName, kind: BridgeKind, table: RoutingTable, appeared: Callable[[str], None]
+        self, name: BridgeName, kind: BridgeKind, rerouting: Rerouting, appeared: Callable[[str], None]
     ) -> Bridge:
-        mine = sorted({address.conversation for address in table.addresses() if address.bridge == name})
         context = BridgeContext(
             name=name,
             table=self.settings.bridges[name].table,
             state_dir=state_dir(self.settings, name),
             clock=self.clock,
             random=random.Random(self.random.getrandbits(64)),  # noqa: S311 - pauses, not secrets
-            conversations=tuple(
-                RoutedConversation(name=said, exposed_to=table.exposed_to(Address(name, said))) for said in mine
-            ),
+            conversations=rerouting.conversations(name),
             resume=await self.journal.resume_point(name),
             level_of=self._level_of,
             count=lambda what: self.tally.skip(name, what),
             appeared=appeared,
+            desk=rerouting,
         )
         return kind.create(context)
 
@@ -193,6 +200,7 @@ class Assembly:
                 clock=self.clock,
                 lookup=sender.lookup,
                 digests=digests,
+                # Routes made in chats have none, so that what the start found stays true.
                 digest_after_s=planner.table.digest_after_s,
                 changed=lambda change: self.tally.changed(bridge.name, change),
             )
@@ -233,6 +241,12 @@ class Assembly:
         return Elsewhere(name, self.journal, self.outbox, self.clock, changed=self.tally.changed)
 
 
+def appeared(parts: Mapping[BridgeName, Part], name: BridgeName, conversation: str) -> None:
+    """Let what waits for a conversation of this bridge be tried: it is there now."""
+    if name in parts:
+        parts[name].sender.appeared(conversation)
+
+
 async def doubt_what_was_cut_off(journal: Journal, bridges: Iterable[Bridge]) -> None:
     """After a crash: what may have been in a sender's hands then is no longer ours alone to change or fold."""
     if journal.was_cut_off:
@@ -253,13 +267,6 @@ def changing(parts: Mapping[BridgeName, Part], touches: Mapping[BridgeName, Sequ
 def local_time(at_ms: int) -> datetime:
     """Return milliseconds since the epoch as this box's clock on the wall shows them."""
     return datetime.fromtimestamp(at_ms / 1000, tz=UTC).astimezone()
-
-
-def routing_table(settings: Settings, kinds: Mapping[BridgeName, BridgeKind]) -> RoutingTable:
-    """Return the configuration's routes with what they need to know of the bridges."""
-    direct = {name: bridge.direct for name, bridge in settings.bridges.items() if bridge.direct is not None}
-    in_clear = frozenset(name for name, kind in kinds.items() if kind.in_clear)
-    return RoutingTable(routes=settings.routes, direct=direct, in_clear=in_clear)
 
 
 def state_dir(settings: Settings, name: BridgeName) -> Path:

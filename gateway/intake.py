@@ -11,7 +11,7 @@ import structlog
 
 from gateway.changes import NOT_YOURS, amendment_of, may_change, too_late
 from gateway.emergency import EmergencyRules, Triage
-from gateway.journal import Accepted, Change, Journal, Rewrite, Seen
+from gateway.journal import Accepted, Change, Journal, Origin, Rewrite, Seen
 from gateway.model import (
     Address,
     BridgeName,
@@ -22,12 +22,13 @@ from gateway.model import (
     JournalError,
     Message,
     OutboxError,
+    Reaction,
     Redaction,
     State,
 )
 from gateway.outbox.outbox import Outbox
 from gateway.planning import Plan, Planner
-from gateway.routing import Choice
+from gateway.routing import Answers, Choice
 from gateway.steps import as_of_now
 
 log = structlog.get_logger()
@@ -163,13 +164,16 @@ class Intake:
         for bridge, ids in over.items():
             await self._take_off(bridge, ids)
 
-    async def _answers(self, message: Message) -> Address | None:
-        if message.reply_to is None:
+    async def _answers(self, message: Message) -> Answers | None:
+        """Return what the message is about, and in which chat its sender was spoken with last, if that counts."""
+        said = message.content
+        about = said.target if isinstance(said, Reaction | Edit | Redaction) else message.reply_to
+        target = None if about is None else await self._journal.find(message.origin, about)
+        chats = self._planner.table.chats(message.origin) if message.direct else ()
+        last = await self._journal.last_chat(message.origin, chats) if len(chats) > 1 else None
+        if target is None and last is None:
             return None
-        target = await self._journal.find(message.origin, message.reply_to)
-        if target is None or not target.direct or target.origin.bridge not in self._planner.capabilities:
-            return None
-        return target.origin
+        return _about(target, last, self._planner.is_direct)
 
     async def _complete(self, message: Message, plan: Plan) -> None:
         """Add what this box never planned: it met the message on its way out, accepted by another box."""
@@ -194,3 +198,16 @@ class Intake:
         except OutboxError as error:
             # The journal says that they are over, and delivery asks it before it sends.
             log.info("cancel_postponed", bridge=bridge, reason=str(error))
+
+
+def _about(target: Origin | None, last: Address | None, is_direct: Callable[[Address], bool]) -> Answers:
+    if target is None:
+        return Answers(last_chat=last)
+    public = {to.bridge for to in target.bound_for if not is_direct(to)}
+    return Answers(
+        origin=target.origin,
+        direct=target.direct,
+        bound_for=target.bound_for,
+        private=tuple(to for to in target.bound_for if to.bridge not in public),
+        last_chat=last,
+    )

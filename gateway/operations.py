@@ -37,7 +37,7 @@ from gateway.model import (
 )
 from gateway.outbox.outbox import Outbox
 from gateway.redrive import Redrives
-from gateway.routing import Choice
+from gateway.routing import Choice, Route
 from gateway.status import BridgeStatus, DryPart, EventHub, JournalStatus, QueueStatus
 from gateway.tally import Tally
 
@@ -109,6 +109,10 @@ class Operations:
         """Return how many records were dropped at a limit since the start, by kind: never messages."""
         reports = sum(part.sender.reports.dropped for part in self._parts.by_bridge.values())
         return {"report": reports, "change": self.journal.lost, "outage": self._outages_lost()}
+
+    def routes(self) -> Sequence[Route]:
+        """Return every route as it is now: the configuration's, then those made in chats."""
+        return self._parts.planner.table.routes
 
     def nodes(self) -> Sequence[tuple[BridgeName, Node]]:
         """Return everybody the bridges know of."""

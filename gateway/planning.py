@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from gateway.fitting import Unfit, fit
 from gateway.model import Address, BridgeName, Capabilities, Delivery, Level, Message, SenderId, State
-from gateway.routing import Choice, Refused, RoutingTable
+from gateway.routing import Answers, Choice, Refused, RoutingTable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,16 +40,17 @@ class Plan:
         return replace(self, deliveries=(), ended=tuple((one, State.CANCELLED, reason) for one in self.everything))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Planner:
-    """Routing and fitting together: pure, once all bridges are known."""
+    """Routing and fitting together: pure, by the table of the moment, once all bridges are known."""
 
     table: RoutingTable
+    """Another one takes its place when a route is made or ended in a chat."""
     capabilities: Mapping[BridgeName, Capabilities]
     level_of: Callable[[SenderId], Level]
     is_direct: Callable[[Address], bool]
 
-    def plan(self, message: Message, *, answers: Address | None = None, choice: Choice | None = None) -> Plan:
+    def plan(self, message: Message, *, answers: Answers | None = None, choice: Choice | None = None) -> Plan:
         """Return every delivery of this message. A refused or unfit one is there too, with its reason."""
         level = self.level(message, choice)
         deliveries: list[Delivery] = []

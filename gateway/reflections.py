@@ -81,7 +81,12 @@ class Reflections:
             if isinstance(bridge, Reflects) and (showing := bridge.showing) is not None:
                 self._showing[name] = showing
                 self._mirrors[name] = Mirror(name, bridge, links[name], self._clock, self._count)
-        self._followed = destinations(self._table, frozenset(self._showing))
+        self.reroute(self._table)
+
+    def reroute(self, table: RoutingTable) -> None:
+        """Go by these routes from now on."""
+        self._table = table
+        self._followed |= destinations(table, frozenset(self._showing))
 
     @property
     def are_wanted(self) -> bool:

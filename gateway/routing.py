@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from gateway.model import Address, BridgeName, Lane, Level, Message
+from gateway.model import Address, BridgeName, Lane, Level, Message, SenderId
 
 HOUR_S = 3600
 CLEAR_EXPIRES_S = 6 * HOUR_S
@@ -23,6 +23,41 @@ class Route:
     expires_s: Mapping[BridgeName, int] = field(default_factory=dict)
     """Per destination bridge: how old a message may grow before it is not sent any more."""
     digest_after_s: Mapping[BridgeName, int] = field(default_factory=dict)
+    direct: bool = False
+    """A direct chat: two ends, one of them a person who is spoken to in private."""
+    by: SenderId | None = None
+    """Who made it in a chat; None: the configuration file."""
+    at_ms: int | None = None
+    """When; None: the configuration file."""
+
+    @property
+    def ends(self) -> tuple[Address, ...]:
+        """Every address it names, once."""
+        return tuple(dict.fromkeys((*self.sources, *self.targets)))
+
+    def joins(self, here: Address, there: Address) -> bool:
+        """Whether these two share their messages by it, both ways."""
+        both = {here, there}
+        return both <= {*self.sources} and both <= {*self.targets}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """What a message is about, as far as the journal knows: that it replies to, or reacts to, or changes."""
+
+    origin: Address | None = None
+    """Where that was said. None: it is about nothing that is known."""
+    direct: bool = False
+    """It was said to the gateway itself, in private."""
+    bound_for: tuple[Address, ...] = ()
+    """Where that went."""
+    private: tuple[Address, ...] = ()
+    """The people it went to, where it went to nobody else on their network."""
+    last_chat: Address | None = None
+    """The chat in which the sender, if they have several, was spoken with last."""
+
+
+NOTHING = Answers()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,15 +87,17 @@ class Choice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoutingTable:
-    """The configuration's routes, and what they need to know of the bridges."""
+    """The routes of the configuration and those made in chats, and what they need to know of the bridges."""
 
     routes: tuple[Route, ...] = ()
     direct: Mapping[BridgeName, Address] = field(default_factory=dict)
-    """Where direct messages to a bridge's own node or user go."""
+    """Where direct messages to a bridge's own node or user go, of whoever has no direct chat."""
     in_clear: frozenset[BridgeName] = frozenset()
     """Bridges whose network anyone in range can read: sending there takes `transmit`."""
     _by_source: Mapping[Address, Mapping[Address, int | None]] = field(init=False, repr=False, compare=False)
     _digest_after_s: Mapping[tuple[Address, Address], int] = field(init=False, repr=False, compare=False)
+    _chats: Mapping[Address, tuple[Address, ...]] = field(init=False, repr=False, compare=False)
+    """By either end of direct chats: the other ends, in the order they were made."""
 
     def __post_init__(self) -> None:
         by_source: dict[Address, dict[Address, int | None]] = {}
@@ -74,19 +111,13 @@ class RoutingTable:
                         digest_after_s.setdefault((source, to), route.digest_after_s[to.bridge])
         object.__setattr__(self, "_by_source", by_source)
         object.__setattr__(self, "_digest_after_s", digest_after_s)
+        object.__setattr__(self, "_chats", _chats(self.routes))
 
     def decide(
-        self, message: Message, level: Level, *, answers: Address | None = None, choice: Choice | None = None
+        self, message: Message, level: Level, *, answers: Answers | None = None, choice: Choice | None = None
     ) -> tuple[Bound | Refused, ...]:
-        """Return every address the message concerns, each once, in the order of the configuration.
-
-        `answers`: the direct chat that a replied-to message came from. Such a reply goes back into
-        that chat, and on its bridge nowhere else: what was said in private isn't answered in public.
-        """
-        found = self._found(message, choice)
-        if answers is not None and choice is None:
-            found = {to: s for to, s in found.items() if to.bridge != answers.bridge}
-            found[answers] = CLEAR_EXPIRES_S if answers.bridge in self.in_clear else None
+        """Return every address the message concerns, each once, in the order of the configuration."""
+        found = self._found(message, answers or NOTHING, choice)
         found.pop(message.origin, None)
         return tuple(self._judge(to, expires_s, message, level) for to, expires_s in found.items())
 
@@ -100,14 +131,11 @@ class RoutingTable:
 
     def exposed_to(self, name: Address) -> tuple[Address, ...]:
         """Return the addresses in clear networks that hear what is said at this one."""
-        heard = {
-            to: None
-            for route in self.routes
-            if name in route.sources
-            for to in route.targets
-            if to != name and to.bridge in self.in_clear
-        }
-        return tuple(heard)
+        return tuple(to for to in self._by_source.get(name, ()) if to != name and to.bridge in self.in_clear)
+
+    def chats(self, end: Address) -> tuple[Address, ...]:
+        """Return the other ends of the direct chats with this one, in the order they were made."""
+        return self._chats.get(end, ())
 
     def addresses(self) -> Iterator[Address]:
         """Every address that a route or a `direct` names, with repeats."""
@@ -116,16 +144,47 @@ class RoutingTable:
             yield from route.targets
         yield from self.direct.values()
 
-    def _found(self, message: Message, choice: Choice | None) -> dict[Address, int | None]:
+    def _found(self, message: Message, answers: Answers, choice: Choice | None) -> dict[Address, int | None]:
         if choice is not None and choice.address is not None:
             return {choice.address: self._expiry(None, choice.address)}
         if choice is not None and choice.route is not None:
             routes = [route for route in self.routes if route.name == choice.route]
             return {to: self._expiry(r, to) for r in reversed(routes) for to in (*r.sources, *r.targets)}
         if message.direct:
-            to = self.direct.get(message.origin.bridge)
+            to = self._of_person(message.origin, answers)
             return {} if to is None else {to: self._expiry(None, to)}
-        return dict(self._by_source.get(message.origin, {}))
+        found = dict(self._by_source.get(message.origin, {}))
+        return found if answers.origin is None else self._in_private(message.origin, found, answers)
+
+    def _of_person(self, person: Address, answers: Answers) -> Address | None:
+        """Return the one address that what somebody said in private goes to: never another's chat with them.
+
+        Where what it is about came from; else the chat that was used last; else, without any, `direct`.
+        """
+        chats, without = self.chats(person), self.direct.get(person.bridge)
+        mine = {*chats, *([] if without is None else [without])}
+        about = answers.bound_for if answers.origin == person else (answers.origin,)
+        if (there := next((to for to in about if to in mine), None)) is not None:
+            return there
+        if not chats:
+            return without
+        return answers.last_chat if answers.last_chat in chats else chats[-1]
+
+    def _in_private(
+        self, origin: Address, found: dict[Address, int | None], answers: Answers
+    ) -> dict[Address, int | None]:
+        """Return where something about what was said in private goes: there too, and on that network nowhere else.
+
+        Also to whom no route leads, as with `direct`; but not where a chat was that is no more.
+        """
+        if answers.direct and answers.origin is not None:
+            people: tuple[Address, ...] = (answers.origin,)
+        else:
+            people = tuple(to for to in answers.private if to not in found)
+        bridges = {to.bridge for to in people}
+        public = {to: expires_s for to, expires_s in found.items() if to.bridge not in bridges}
+        mine = (to for to in people if origin in self.chats(to) or origin == self.direct.get(to.bridge))
+        return public | {to: found.get(to, self._expiry(None, to)) for to in mine}
 
     def _expiry(self, route: Route | None, to: Address) -> int | None:
         default = CLEAR_EXPIRES_S if to.bridge in self.in_clear else None
@@ -137,3 +196,11 @@ class RoutingTable:
         if to.bridge in self.in_clear and level < Level.TRANSMIT:
             return Refused(to=to, reason=f"the sender may {level.name.lower()} but not transmit on radio")
         return Bound(to=to, expires_s=None if message.lane is Lane.EMERGENCY else expires_s)
+
+
+def _chats(routes: Iterable[Route]) -> dict[Address, tuple[Address, ...]]:
+    found: dict[Address, dict[Address, None]] = {}
+    for route in routes:
+        for end in route.ends if route.direct else ():
+            found.setdefault(end, {}).update(dict.fromkeys(other for other in route.ends if other != end))
+    return {end: tuple(others) for end, others in found.items()}

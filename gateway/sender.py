@@ -13,7 +13,7 @@ from functools import partial
 import structlog
 
 from gateway.backoff import Policy, TryAgain
-from gateway.counterparts import AboutFolded, resolve
+from gateway.counterparts import AboutFolded, Formerly, nowhere_else, resolve
 from gateway.elsewhere import Bookmark, adopt
 from gateway.folding import Folding
 from gateway.fresh import Fresh
@@ -101,6 +101,7 @@ class Sender:
         self.folding: Folding | None = None
         """None: nothing that goes there is ever folded."""
         self.queue_lost_entries: Callable[[], None] = lambda: None
+        self.formerly: Formerly = nowhere_else
         self.bookmark: Bookmark | None = None
         self._woken = asyncio.Event()
         self.gate = Gate(bridge, link, clock, random)
@@ -281,7 +282,7 @@ class Sender:
         if delivery.direct and lease.attempt > DIRECT_ATTEMPTS:
             return self.outcomes.buried(lease, f"no acknowledgement after {DIRECT_ATTEMPTS} tries")
         try:
-            message = await resolve(delivery, self._journal)
+            message = await resolve(delivery, self._journal, self.formerly)
         except Rejected as error:
             return self.outcomes.buried(lease, str(error))
         except AboutFolded as error:

@@ -16,6 +16,13 @@ def create(context: BridgeContext) -> Bridge:
     return (ListeningMatrixBridge if context.table.get("listen") else MatrixBridge)(context)
 
 
-kind = BridgeKind(create=create, check=check, path_keys=PATH_KEYS, malformed=malformed)
+kind = BridgeKind(
+    create=create,
+    check=check,
+    path_keys=PATH_KEYS,
+    malformed=malformed,
+    is_direct=lambda conversation: conversation.startswith("@"),  # a user: the room with them is the bridge's to find
+    acknowledges=False,
+)
 
 __all__ = ["kind"]

@@ -11,8 +11,11 @@ from gateway.model import NotThere
 
 
 def malformed(conversation: str) -> str:
-    """Return why a conversation can be no room; empty if it can. An alias may be in any script. Pure."""
-    is_alias = conversation.startswith("#") and ":" in conversation
+    """Return why a conversation can be no room; empty if it can. An alias may be in any script. Pure.
+
+    A user (``@...:server``) stands for the direct chat with them.
+    """
+    is_alias = conversation.startswith(("#", "@")) and ":" in conversation
     if is_alias or valid_id(conversation, "!"):
         return ""
     return f"{conversation!r} is neither a room id (!...) nor an alias (#...:server)"

@@ -203,7 +203,8 @@ def _verb(progress: Progress, leg: Leg) -> str:
         case State.FOLDED:
             return "folded into a digest for"
         case _:
-            return "not sent to"
+            # What was on the air may have arrived, and nobody knows.
+            return "not acknowledged by" if leg.direct else "not sent to"
 
 
 def _because(leg: Leg) -> str:

@@ -50,6 +50,8 @@ REACTIONS: Mapping[Stage, str] = {
     Stage.FOLDED: "📦",
     Stage.FAILED: "❌",
 }
+UNLESS_SAID: Mapping[Stage, str] = {Stage.DELIVERED: REACTIONS[Stage.DELIVERED]}
+"""In direct chats alone: that the person has it. Why something failed is a notice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +60,7 @@ class Shown:
 
     receipts: bool = True
     """Read receipts: every network has what was said up to here."""
-    reactions: Mapping[Stage, str] = field(default_factory=dict)
+    reactions: Mapping[Stage, str] = field(default_factory=lambda: UNLESS_SAID)
     """The emoji put at a message by stage; empty: none."""
     notices: Notices = Notices.FAILED
     waiting_after_s: float = 10.0
@@ -77,7 +79,7 @@ class Shown:
                 raise ConfigError(f"{key} is not a setting of progress", key=f"progress.{key}", mend=mend)
         return cls(
             receipts=_flag(table, "receipts", default=True),
-            reactions=_reactions(table.get("reactions", False)),
+            reactions=_reactions(table["reactions"]) if "reactions" in table else UNLESS_SAID,
             notices=_notices(table.get("notices", "failed")),
             waiting_after_s=_seconds(table.get("waiting_after_s", 10.0)),
             beeper=_flag(table, "beeper", default=False),

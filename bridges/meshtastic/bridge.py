@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The radio as a bridge: glue between port, session, conversion and the core.
 
-Also a `Directory` (the nodes heard of), `Locates` (asks one of them where it is), `Describes` (who our radio is)
-and `Costs` (what a text takes on the air).
+Also a `Directory` (the nodes heard of), `Locates` (asks one of them where it is), `Offers` (our node's channels),
+`Describes` (who our radio is), `Rerouted` and `Costs` (what a text takes on the air).
 """
 
 from __future__ import annotations
@@ -44,8 +44,10 @@ from gateway.model import (
     Location,
     Message,
     Node,
+    NotThere,
     Receipt,
     Report,
+    RoutedConversation,
     SenderId,
     Text,
 )
@@ -63,6 +65,7 @@ class MeshtasticBridge:
         self._boards = boards
         self._config = MeshtasticConfig.parse(context.table)
         self._log = log.bind(bridge=context.name)
+        self._routed = _names(context.conversations)
         self._noticed: set[str] = set()
         self._inbox = Inbox()
         self._nodes = NodeBook()
@@ -179,6 +182,24 @@ class MeshtasticBridge:
         """Return the nodes heard of, most recently heard first."""
         return self._nodes.listed()
 
+    def conversations(self) -> Sequence[str]:
+        """Return our node's channels, as they are spelled."""
+        channels = self._station.channels
+        return [places.spelling(index, channels, self._routed) for index in channels]
+
+    def spelled(self, conversation: str) -> str:
+        """Return how a channel is spelled, of whose names or index this is one."""
+        channels = self._station.channels
+        try:
+            place = places.find(conversation, channels)
+        except NotThere:
+            return conversation
+        return conversation if place.is_direct else places.spelling(place.channel, channels, self._routed)
+
+    def reroute(self, conversations: tuple[RoutedConversation, ...]) -> None:
+        """Spell channels as these do from now on."""
+        self._routed = _names(conversations)
+
     def describe(self) -> Mapping[str, str]:
         """Return who our radio is and how it is set."""
         station = self._station
@@ -293,7 +314,7 @@ class MeshtasticBridge:
             bridge=self.name,
             own=self._station.number,
             channels=self._station.channels,
-            routed=[each.name for each in self._context.conversations],
+            routed=self._routed,
             name_of=self._nodes.name,
             count=self._count,
         )
@@ -334,3 +355,7 @@ class MeshtasticBridge:
             # Once a kind: a noisy line would fill the disk.
             self._noticed.add(kind)
             self._log.info("radio_input_noticed", kind=kind)
+
+
+def _names(conversations: Sequence[RoutedConversation]) -> tuple[str, ...]:
+    return tuple(each.name for each in conversations)

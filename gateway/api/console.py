@@ -24,6 +24,7 @@ router = APIRouter(include_in_schema=False)
 REFRESH_S = 10
 _MOST_LETTERS = 50
 _MOST_OUTAGES = 20
+_MOST_ROUTES = 200
 _MOST_WORDS = 80
 _COUNT_FOR_S = 0.3
 """The page comes again and again: the ages of very much are cut short."""
@@ -41,7 +42,7 @@ async def console(view: View) -> str:
     except JournalError as error:
         tables = [el("p", f"The journal can't be read: {error}", class_="state down")]
     footer = el("footer", el("p", f"Version {status.version}. Refreshed every {REFRESH_S} seconds."))
-    main = el("main", _summary(status), _bridges(status), *tables)
+    main = el("main", _summary(status), _bridges(status), *tables, _routes(view))
     return page(f"Crossband {status.name}", header, main, footer, refresh_s=REFRESH_S)
 
 
@@ -75,6 +76,25 @@ def _bridges(status: StatusOut) -> Html:
     ]
     heads = ["Bridge", "Kind", "State", "For", "Details"]
     return table("Bridges", heads, rows, empty="No bridge is configured.")
+
+
+def _routes(view: GatewayView) -> Html:
+    now_ms = view.clock.now_ms()
+    routes = view.routes()
+    rows: list[list[Child]] = [
+        [
+            one.name,
+            ", ".join(map(str, one.sources)),
+            "both ways" if one.sources == one.targets else ", ".join(map(str, one.targets)),
+            one.by or "the file",
+            "" if one.at_ms is None else f"{in_words((now_ms - one.at_ms) / 1000)} ago",
+        ]
+        for one in routes[:_MOST_ROUTES]
+    ]
+    if more := len(routes) - len(rows):
+        rows.append([f"{more} more", "crossband routes", "", "", ""])
+    heads = ["Route", "From", "To", "Made by", "Made"]
+    return table("Routes", heads, rows, empty="There is no route.")
 
 
 def _backlog(rows: tuple[Shape, ...], now_ms: int) -> Html:

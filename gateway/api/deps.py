@@ -44,9 +44,10 @@ def known_bridge(view: GatewayView, name: str) -> BridgeName:
 
 
 def known_route(view: GatewayView, name: str, *, missing: int = 404) -> Route:
-    """Return a configured route; `missing` is the status if there is none of that name."""
-    route = view.settings.route(name)
+    """Return a route; `missing` is the status if there is none of that name."""
+    routes = view.routes()
+    route = next((one for one in routes if one.name == name), None)
     if route is None:
-        known = ", ".join(route.name for route in view.settings.routes) or "none"
+        known = ", ".join(one.name for one in routes) or "none"
         raise HTTPException(missing, f"there is no route called {name!r}; there is: {known}")
     return route

@@ -13,6 +13,7 @@ from gateway.metrics import Metrics
 from gateway.model import Address, BridgeName, Clock, DeliveryId, Message, Node
 from gateway.outbox.outbox import Outbox
 from gateway.redrive import Redrives
+from gateway.routing import Route
 from gateway.status import BridgeStatus, DryPart, EventHub, JournalStatus, QueueStatus
 
 
@@ -71,6 +72,10 @@ class GatewayView(Protocol):
 
     def dropped(self) -> Mapping[str, int]:
         """How many records (never messages) were dropped at a limit, by kind."""
+        ...
+
+    def routes(self) -> Sequence[Route]:
+        """Every route: the configuration's, then those made in chats."""
         ...
 
     def nodes(self) -> Sequence[tuple[BridgeName, Node]]:

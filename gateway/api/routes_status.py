@@ -35,8 +35,8 @@ async def bridges(view: View) -> list[BridgeOut]:
 
 @router.get("/routes")
 async def routes(view: View) -> list[RouteOut]:
-    """Return every route of the configuration."""
-    return [_route(route) for route in view.settings.routes]
+    """Return every route: the configuration's, then those made in chats, with who made them and when."""
+    return [_route(route) for route in view.routes()]
 
 
 @router.post("/routes/{name}/test")
@@ -144,4 +144,7 @@ def _route(route: Route) -> RouteOut:
         targets=[str(address) for address in route.targets],
         expires_s={str(bridge): limit for bridge, limit in route.expires_s.items()},
         digest_after_s={str(bridge): limit for bridge, limit in route.digest_after_s.items()},
+        direct=route.direct,
+        by=route.by,
+        at_ms=route.at_ms,
     )

@@ -76,6 +76,9 @@ class RouteOut(Said):
     targets: list[str]
     expires_s: dict[str, int]
     digest_after_s: dict[str, int]
+    direct: bool = Field(description="A direct chat with one person")
+    by: str | None = Field(description="Who made it in a chat; null: the configuration file")
+    at_ms: int | None = Field(description="When it was made in a chat")
 
 
 class NodeOut(Said):

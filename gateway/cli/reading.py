@@ -90,11 +90,19 @@ def routes(ctx: typer.Context, output: Output = Form.TABLE) -> None:
     columns = {
         "route": lambda row: row["name"],
         "from": lambda row: ", ".join(row["sources"]),
-        "to": lambda row: "both ways" if row["sources"] == row["targets"] else ", ".join(row["targets"]),
+        "to": _both_ways,
         "expires": lambda row: _limits(row["expires_s"]),
         "digest": lambda row: _limits(row["digest_after_s"]),
+        "made by": lambda row: row["by"] or "the file",
+        "made": lambda row: "" if row["at_ms"] is None else when(row["at_ms"]),
     }
-    show(context.of(ctx).control().get("/routes"), columns, output, empty="no route is configured")
+    show(context.of(ctx).control().get("/routes"), columns, output, empty="there is no route")
+
+
+def _both_ways(route: Row) -> str:
+    if route["sources"] == route["targets"]:
+        return "both ways, in private" if route["direct"] else "both ways"
+    return ", ".join(route["targets"])
 
 
 def try_route(

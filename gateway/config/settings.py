@@ -111,7 +111,3 @@ class Settings:
     routes: tuple[Route, ...]
     permissions: Permissions
     emergency: EmergencyRules
-
-    def route(self, name: str) -> Route | None:
-        """Return the route of that name, if there is one."""
-        return next((route for route in self.routes if route.name == name), None)

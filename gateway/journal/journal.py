@@ -14,7 +14,7 @@ from typing import Final, Self
 
 import structlog
 
-from gateway.journal import queries
+from gateway.journal import queries, relations
 from gateway.journal.aging import Aging
 from gateway.journal.database import is_full, open_journal, open_reader, suspect
 from gateway.journal.decisions import Decisions
@@ -261,7 +261,11 @@ class Journal:
 
     async def find(self, at: Address, remote_id: RemoteId) -> Origin | None:
         """Return where the message known as `remote_id` at this address came from."""
-        return await self._reader.ask(lambda connection: queries.find(connection, at, remote_id))
+        return await self._reader.ask(lambda connection: relations.find(connection, at, remote_id))
+
+    async def last_chat(self, person: Address, chats: Sequence[Address]) -> Address | None:
+        """Return in which of these chats somebody was spoken with last; what only waits for them doesn't count."""
+        return await self._reader.ask(lambda connection: relations.last_chat(connection, person, chats))
 
     # For people.
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from gateway.journal.records import Kept, MessageRecord, Messages, Origin, Standing
+from gateway.journal.records import Kept, MessageRecord, Messages, Standing
 from gateway.journal.rows import RECORD, delivery_of, delivery_record, message_of, tried_ms
 from gateway.journal.statements import packed
 from gateway.model import (
@@ -131,20 +131,6 @@ def counterpart(connection: sqlite3.Connection, at: Address, remote_id: RemoteId
         (at.bridge, at.conversation, to.bridge, to.conversation, remote_id),
     ).fetchone()
     return None if row is None else RemoteId(row[0])
-
-
-def find(connection: sqlite3.Connection, at: Address, remote_id: RemoteId) -> Origin | None:
-    """Return where the message that is `remote_id` at this address came from."""
-    row = connection.execute(
-        f"""SELECT m.envelope, m.received_ms FROM address a
-        JOIN counterpart c ON c.address = a.no JOIN message m ON m.seq = c.seq
-        WHERE {_THERE} AND c.remote_id = ?""",  # noqa: S608 - constants
-        (at.bridge, at.conversation, remote_id),
-    ).fetchone()
-    if row is None:
-        return None
-    message = message_of(*row)
-    return Origin(message_id=message.id, origin=message.origin, direct=message.direct, sender_name=message.sender.name)
 
 
 def came_in(connection: sqlite3.Connection, deliveries: Sequence[Delivery]) -> list[DeliveryId]:

@@ -273,9 +273,11 @@ class Held:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Where a message that a remote id stands for came from."""
+    """Where a message that a remote id stands for came from, and where it went."""
 
     message_id: MessageId
     origin: Address
     direct: bool
     sender_name: str
+    bound_for: tuple[Address, ...] = ()
+    """Each address once; also where it was refused, or never arrived."""

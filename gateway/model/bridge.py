@@ -122,11 +122,13 @@ class Clock(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoutedConversation:
-    """A conversation of this bridge that the configuration's routes name, as they spell it."""
+    """A conversation of this bridge that routes name, as they spell it."""
 
     name: str
     exposed_to: tuple[Address, ...] = ()
     """Addresses on networks that carry clear text through the air, where what is said here goes."""
+    direct: bool = False
+    """It is in direct chats only: each of `exposed_to` is one person, spoken to in private."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,6 +211,9 @@ class BridgeKind:
     """Whether a conversation is a direct chat with one person. Pure."""
     malformed: Callable[[str], str] = field(default=lambda _: "")
     """Why a conversation can be none of this kind, however it is set up; empty if it can. Pure."""
+    acknowledges: bool = True
+    """The far end of a direct chat itself acknowledges: what is sent there ends `delivered` or `failed`.
+    False: as everywhere else, when the network's own side has it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -326,6 +331,22 @@ class Locates(Protocol):
 
         Declined, with the reason for the asker, if it isn't allowed, no answer came, or that has no place
         in it; LinkDown, and others of BridgeError, if it couldn't be asked.
+        """
+        ...
+
+
+@runtime_checkable
+class Offers(Protocol):
+    """A bridge that can name the conversations there are to join: a radio's channels."""
+
+    def conversations(self) -> Sequence[str]:
+        """Return them as they are spelled in addresses; empty while that isn't known. No I/O."""
+        ...
+
+    def spelled(self, conversation: str) -> str:
+        """Return how one is spelled in the messages that come from it; as it was, where that isn't known. No I/O.
+
+        A route by another spelling would never see them, or keep them from the routes that do.
         """
         ...
 

@@ -36,6 +36,7 @@ from gateway.model import (
 from gateway.outbox.memory import MemoryOutbox
 from gateway.redrive import Redrives
 from gateway.registry import Registry
+from gateway.routing import Route
 from gateway.status import BridgeStatus, DryPart, EventHub, JournalStatus, QueueStatus, StoreState
 
 CONFIG = """\
@@ -88,6 +89,7 @@ class Desk:
         self.queue_status = QueueStatus(state=StoreState.UP, engine="memory")
         self.states = {BridgeName("home"): LinkState.UP, BridgeName("radio"): LinkState.DOWN}
         self.known: list[tuple[BridgeName, Node]] = []
+        self.made: list[Route] = []
         self.redrives = Redrives(journal, clock, self.redrive)
         self.retried: list[tuple[BridgeName | None, tuple[DeliveryId, ...]]] = []
 
@@ -114,6 +116,9 @@ class Desk:
     def dropped(self) -> Mapping[str, int]:
         return {"report": 2, "change": self.journal.lost, "outage": 0}
 
+    def routes(self) -> Sequence[Route]:
+        return (*self.settings.routes, *self.made)
+
     def nodes(self) -> Sequence[tuple[BridgeName, Node]]:
         return self.known
 
@@ -124,13 +129,14 @@ class Desk:
         return await self.journal.accept(message, [Delivery(message=message, to=to) for to in targets])
 
     def _all_of(self, name: str) -> Sequence[Address]:
-        route = self.settings.route(name)
-        assert route is not None
+        route = self._route(name)
         return tuple(dict.fromkeys((*route.sources, *route.targets)))
 
+    def _route(self, name: str) -> Route:
+        return next(route for route in self.routes() if route.name == name)
+
     async def dry_run(self, text: str, route: str) -> Sequence[DryPart]:
-        targets = self.settings.route(route).targets  # type: ignore[union-attr]
-        return [DryPart(to=to, body=text) for to in targets]
+        return [DryPart(to=to, body=text) for to in self._route(route).targets]
 
     async def price(self, which: DeadLetters) -> Price:
         bridges = {BridgeName("home"): object(), BridgeName("radio"): SlowBridge()}
@@ -173,6 +179,12 @@ def write_config(folder: Path, extra: str = "") -> Path:
     path = folder / "crossband.toml"
     path.write_text(CONFIG.format(data_dir=folder / "data") + extra)
     return path
+
+
+def in_chat(name: str) -> Route:
+    """Return a direct chat that somebody with a hostile name made a minute ago."""
+    ends = (Address.parse("home/!ali"), Address.parse("radio/!a1b2c301"))
+    return Route(name=name, sources=ends, targets=ends, direct=True, by=SenderId("@<b>:x"), at_ms=START_MS - 60_000)
 
 
 @contextlib.asynccontextmanager

@@ -21,7 +21,7 @@ from gateway.journal import OutageKind
 from gateway.model import BridgeName, JournalError, StoreUnavailable
 from gateway.outbox.memory import MemoryOutbox
 from gateway.status import Event, EventHub, JournalStatus, QueueStatus, StoreState
-from tests.contract.desk import NODE, START_MS, Desk, open_desk, serving
+from tests.contract.desk import NODE, START_MS, Desk, in_chat, open_desk, serving
 
 BASE = "http://localhost"
 
@@ -112,8 +112,27 @@ async def test_bridges_routes_and_nodes_are_listed(api: httpx.AsyncClient, desk:
         "targets": ["home/#town", "radio/LongFast"],
         "expires_s": {"radio": 21600},
         "digest_after_s": {"radio": 600},
+        "direct": False,
+        "by": None,
+        "at_ms": None,
     }
     assert (nodes[0]["id"], nodes[0]["name"], nodes[0]["snr_db"]) == ("!a1b2c301", "Kim", -3.5)
+
+
+async def test_a_route_made_in_a_chat_is_listed_beside_the_files_and_can_be_tested_and_sent_to(
+    api: httpx.AsyncClient, desk: Desk
+) -> None:
+    desk.made.append(in_chat("chat-1f"))
+
+    *_, made = (await api.get("/api/v1/routes")).json()
+    tried = await api.post("/api/v1/routes/chat-1f/test", json={"text": "hello"})
+    sent = await api.post("/api/v1/messages", json={"text": "hello", "route": "chat-1f"})
+    page = (await api.get("/")).text
+
+    assert (made["name"], made["direct"], made["by"], made["at_ms"]) == ("chat-1f", True, "@<b>:x", START_MS - 60_000)
+    assert [one["to"] for one in tried.json()] == ["home/!ali", "radio/!a1b2c301"]
+    assert sent.status_code == 202
+    assert "<td>@&lt;b&gt;:x</td><td>1 min ago</td>" in page
 
 
 async def test_a_posted_message_is_journalled_and_can_be_followed(api: httpx.AsyncClient, desk: Desk) -> None:

@@ -22,7 +22,7 @@ from gateway.cli.app import main
 from gateway.journal import OutageKind
 from gateway.model import BridgeName, DeliveryId, Text
 from gateway.status import JournalStatus, QueueStatus, StoreState
-from tests.contract.desk import NODE, Desk, open_desk, serving, write_config
+from tests.contract.desk import NODE, Desk, in_chat, open_desk, serving, write_config
 
 FAKE = """\
 import typer
@@ -437,6 +437,14 @@ async def test_routes_say_what_expires_and_what_is_folded(ask: Ask) -> None:
     shown = (await ask("routes")).out
 
     assert [line for line in shown.splitlines() if "radio after 6 h" in line and "radio after 10 min" in line]
+
+
+async def test_routes_say_who_made_them_in_a_chat(ask: Ask, desk: Desk) -> None:
+    desk.made.append(in_chat("chat-1f"))
+
+    shown = (await ask("routes")).out
+
+    assert [line for line in shown.splitlines() if "both ways, in private" in line and "@<b>:x" in line]
 
 
 async def test_a_route_is_tested_without_sending(ask: Ask, desk: Desk) -> None:

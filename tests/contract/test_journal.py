@@ -604,7 +604,7 @@ async def test_a_message_is_found_by_its_id_where_it_came_from_and_where_it_went
     message = said(1, direct=True)
     await journal.accept(message, [bound(message)])
     await journal.record([moved(bound(message), "sent", remote_id=RemoteId("$e"))])
-    origin = Origin(message_id=message.id, origin=RADIO, direct=True, sender_name="Ali")
+    origin = Origin(message_id=message.id, origin=RADIO, direct=True, sender_name="Ali", bound_for=(ROOM,))
 
     assert await journal.find(RADIO, RemoteId("packet-1")) == origin
     assert await journal.find(ROOM, RemoteId("$e")) == origin

@@ -29,6 +29,7 @@ from gateway.model import (
     Rejected,
     RemoteId,
     Report,
+    RoutedConversation,
     Text,
     TransientError,
 )
@@ -205,6 +206,22 @@ async def test_channels_go_by_name_by_index_and_by_the_routes_own_spelling(tmp_p
 
     assert by_name.channel == by_index.channel == 1
     assert reader.messages[0].origin == Address(RADIO, "#1")
+
+
+async def test_the_channels_there_are_can_be_named_and_a_new_route_spells_them(tmp_path: Path):
+    async with air(tmp_path) as network:
+        bridge = bridge_on(network, tmp_path)
+        before = (bridge.conversations(), bridge.spelled("#1"))
+        async with bridge:
+            named = [*bridge.conversations()]
+            spelled = [bridge.spelled(each) for each in ("#1", "Town", "#7", "!a1b2c301")]
+            bridge.reroute((RoutedConversation(name="#1"),))
+            rerouted = [bridge.spelled("Town"), *bridge.conversations()]
+
+    assert before == ([], "#1")
+    assert named == ["LongFast", "Town"]
+    assert spelled == ["Town", "Town", "#7", "!a1b2c301"]
+    assert rerouted == ["#1", "LongFast", "#1"]
 
 
 async def test_what_the_node_buffered_while_nobody_listened_is_drained(tmp_path: Path):

@@ -99,8 +99,6 @@ def test_a_whole_file_becomes_settings(read: Load, tmp_path: Path) -> None:
     assert town.expires_s == {"radio": 6 * 3600}
     assert town.digest_after_s == {"radio": 600}
     assert [str(one) for one in warnings.sources] == ["home/#warnings:example.org"]
-    assert settings.route("warnings") is warnings
-    assert settings.route("nowhere") is None
     assert settings.permissions.level_of(SenderId("@ali:example.org")) is Level.TRANSMIT
 
 

@@ -225,7 +225,7 @@ def test_what_was_shown_is_never_shown_again(some: list[tuple[list[Leg], int]], 
 @given(st.lists(legs, max_size=40))
 def test_there_is_at_most_one_notice_about_failures_and_it_is_short(some: list[list[Leg]]) -> None:
     news = [progress(*legs, number=n) for n, legs in enumerate(some)]
-    made = plan(news, Shown(), marks={}, told=(), now_ms=NOW)
+    made = plan(news, Shown(reactions={}), marks={}, told=(), now_ms=NOW)
     assert len(made.notes) <= 1
     assert all(len(note.words.encode()) < 1000 and "\n" not in note.words for note in made.notes)
     assert made.marks == ()
@@ -272,3 +272,17 @@ def test_strangers_are_told_what_is_wrong_and_not_where(reason: str, told: str) 
     waits = progress(leg(State.QUEUED, reason=reason))
     assert planned(lost, notices=Notices.FAILED).notes[0].words == f"⚠️ not sent to LongFast: {told}"
     assert planned(waits, notices=Notices.ALL).notes[0].words == f"waiting for LongFast: {told}"
+
+
+def test_unless_said_otherwise_a_direct_chat_shows_when_the_person_has_it_and_when_they_dont() -> None:
+    def by_default(state: State, reason: str = "") -> Plan:
+        news = (progress(leg(state, CHAT, reason, direct=True)),)
+        return plan(news, Shown(), marks={}, told=(), now_ms=NOW)
+
+    assert [marked(by_default(state)) for state in (State.QUEUED, State.SENT, State.HEARD)] == [[], [], []]
+    assert marked(by_default(State.DELIVERED)) == [("$1", "", "✅")]
+    failed = by_default(State.FAILED, "the node itself did not acknowledge in time")
+    assert [note.words for note in failed.notes] == [
+        "⚠️ not acknowledged by !a1b2c301: the node itself did not acknowledge in time"
+    ]
+    assert plan((progress(leg(State.SENT)),), Shown(), marks={}, told=(), now_ms=NOW).marks == ()

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from bridges.matrix.shown import REACTIONS, Notices, Shown, Stage
+from bridges.matrix.shown import REACTIONS, UNLESS_SAID, Notices, Shown, Stage
 from gateway.model import ConfigError, Showing
 
 
 def test_by_default_there_are_receipts_and_notices_of_failures() -> None:
-    assert Shown.from_table({}) == Shown(receipts=True, reactions={}, notices=Notices.FAILED, waiting_after_s=10.0)
+    usual = Shown(receipts=True, reactions=UNLESS_SAID, notices=Notices.FAILED, waiting_after_s=10.0)
+    assert Shown.from_table({}) == usual == Shown()
 
 
 def test_reactions_are_all_none_or_those_that_are_named() -> None:
@@ -27,8 +28,9 @@ def test_reactions_are_all_none_or_those_that_are_named() -> None:
         ({"reactions": True}, Showing(waiting_after_s=10.0)),
         ({"notices": "all", "waiting_after_s": 30}, Showing(waiting_after_s=30.0)),
         ({"reactions": {"failed": "❌"}}, Showing(waiting_after_s=None)),
-        ({"receipts": False, "notices": "off"}, None),
         ({"receipts": False, "notices": "off", "beeper": True}, Showing(waiting_after_s=10.0)),
+        ({"receipts": False, "notices": "off"}, Showing(waiting_after_s=None)),
+        ({"receipts": False, "notices": "off", "reactions": False}, None),
         ({"receipts": False, "notices": "off", "reactions": {"heard": "👂"}}, Showing(waiting_after_s=None)),
     ],
 )

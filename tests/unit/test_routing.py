@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.model import Address, BridgeName, Lane, Level, Message, NativeId, Sender, SenderId, Text
-from gateway.routing import Bound, Choice, Refused, Route, RoutingTable
+from gateway.routing import Answers, Bound, Choice, Refused, Route, RoutingTable
 
 TOWN = Address.parse("home/#town:example.org")
 WARNINGS = Address.parse("home/#warnings:example.org")
@@ -100,7 +100,7 @@ def test_a_direct_message_goes_where_direct_says_and_nowhere_without_it():
 
 
 def test_a_reply_to_a_direct_message_goes_back_in_private():
-    found = TABLE.decide(message(), Level.ADMIN, answers=CHAT)
+    found = TABLE.decide(message(), Level.ADMIN, answers=Answers(origin=CHAT, direct=True))
 
     assert targets(found) == {CHAT, LAN}
 
@@ -142,3 +142,110 @@ def test_what_is_folded_where_is_said_by_the_first_route_that_says_so():
     assert [table.digest_after_s(origin, RADIO) for origin in (TOWN, WARNINGS, LAN)] == [60, 90, None]
     assert table.digest_after_s(RADIO, TOWN) is None
     assert (table.folds(RADIO.bridge), table.folds(LAN.bridge)) == (True, False)
+
+
+# Direct chats.
+
+ALIS, BEAS = Address.parse("home/!ali"), Address.parse("home/!bea")
+OTHER = Address.parse("radio/!00000001")
+
+
+def chat(*ends, name="chat"):
+    return Route(name=name, sources=ends, targets=ends, direct=True)
+
+
+CHATS = replace(TABLE, routes=(*TABLE.routes, chat(ALIS, CHAT), chat(BEAS, CHAT), chat(ALIS, OTHER)))
+
+
+def private(table=CHATS, **answers):
+    return targets(table.decide(message(CHAT, direct=True), Level.ADMIN, answers=Answers(**answers)))
+
+
+def test_what_is_said_in_a_direct_chat_goes_to_its_person_only():
+    assert targets(CHATS.decide(message(BEAS), Level.ADMIN)) == {CHAT}
+    assert targets(CHATS.decide(message(ALIS), Level.ADMIN)) == {CHAT, OTHER}
+
+
+def test_what_somebody_says_goes_to_the_chat_that_was_used_last_else_to_the_latest_made():
+    assert private(last_chat=ALIS) == {ALIS}
+    assert private() == {BEAS}
+    assert private(last_chat=TOWN) == {BEAS}
+
+
+def test_what_somebody_answers_goes_where_that_came_from_whatever_was_used_last():
+    assert private(origin=ALIS, last_chat=BEAS) == {ALIS}
+
+
+def test_what_somebody_says_of_their_own_words_goes_where_those_went():
+    assert private(origin=CHAT, direct=True, bound_for=(ALIS,), last_chat=BEAS) == {ALIS}
+
+
+def test_an_answer_to_a_chat_that_is_no_more_goes_to_one_that_is():
+    parted = replace(CHATS, routes=(*TABLE.routes, chat(BEAS, CHAT)))
+
+    assert private(parted, origin=ALIS, last_chat=ALIS) == {BEAS}
+
+
+def test_an_answer_to_what_came_from_where_direct_leads_goes_back_there_though_there_is_a_chat():
+    assert private(origin=TOWN, last_chat=BEAS) == {TOWN}
+
+
+def test_who_has_no_chat_goes_where_direct_says():
+    assert private(replace(CHATS, routes=(*TABLE.routes, chat(ALIS, OTHER)))) == {TOWN}
+
+
+def test_a_room_with_a_chat_and_a_channel_answers_in_private_what_was_said_in_private():
+    both = replace(CHATS, routes=(*CHATS.routes, Route(name="r", sources=(BEAS,), targets=(RADIO, LAN))))
+    said, answer = message(BEAS), Answers(origin=CHAT, direct=True, bound_for=(BEAS,))
+
+    assert targets(both.decide(said, Level.ADMIN)) == {CHAT, RADIO, LAN}
+    assert targets(both.decide(said, Level.ADMIN, answers=answer)) == {CHAT, LAN}
+
+
+def test_what_is_said_of_a_private_answer_stays_private_and_of_a_public_one_public():
+    """In the room of `direct`, no route leads to the person: an edit of an answer follows it all the same."""
+    answered = Answers(origin=TOWN, bound_for=(CHAT, LAN), private=(CHAT,))
+
+    assert targets(TABLE.decide(message(), Level.ADMIN, answers=answered)) == {CHAT, LAN}
+    assert targets(TABLE.decide(message(), Level.ADMIN, answers=replace(answered, private=()))) == {RADIO, LAN}
+
+
+def test_where_a_chat_is_no_more_nothing_goes_to_its_person_nor_to_the_public_instead():
+    answer = Answers(origin=CHAT, direct=True, bound_for=(WARNINGS,))
+
+    assert targets(TABLE.decide(message(WARNINGS), Level.ADMIN, answers=answer)) == {LAN}
+
+
+rooms = st.sampled_from([ALIS, BEAS, TOWN, LAN, WARNINGS])
+people = st.sampled_from([CHAT, OTHER])
+
+
+@given(
+    st.lists(st.one_of(routes, st.builds(chat, rooms, people)), max_size=6),
+    st.none() | rooms,
+    people,
+    st.builds(
+        Answers,
+        origin=st.none() | addresses | rooms,
+        direct=st.booleans(),
+        bound_for=st.lists(addresses | rooms, max_size=3).map(tuple),
+        last_chat=st.none() | rooms,
+    ),
+)
+def test_what_is_said_in_private_reaches_one_place_at_most_and_one_that_is_meant_for_it(found, direct, person, about):
+    table = RoutingTable(routes=tuple(found), direct={} if direct is None else {person.bridge: direct})
+    reached = targets(table.decide(message(person, direct=True), Level.ADMIN, answers=about))
+    chats = table.chats(person)
+
+    assert len(reached) <= 1
+    assert reached <= {*chats, direct}
+    if not chats:
+        assert reached == ({direct} - {None})
+
+
+def test_a_route_knows_its_ends_and_whom_it_joins():
+    one_way = TABLE.routes[1]
+
+    assert one_way.ends == (WARNINGS, RADIO, LAN)
+    assert not one_way.joins(WARNINGS, RADIO)
+    assert TABLE.routes[0].joins(LAN, TOWN)
