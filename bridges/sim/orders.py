@@ -61,14 +61,16 @@ class Orders:
 
     async def do_position(self, order: Mapping[str, Any]) -> int:
         """Take node [precision]: the node broadcasts where it is; the packet id."""
-        node = self._mesh[order["node"]]
-        node.precision_bits = int(order.get("precision", node.precision_bits))
-        return node.tell_position()
+        place = self._mesh[order["node"]].place
+        place.precision_bits = int(order.get("precision", place.precision_bits))
+        return place.tell()
 
     async def do_waypoint(self, order: Mapping[str, Any]) -> int:
         """Take node, name, latitude, longitude [description expire]: the node sends a waypoint; the packet id."""
         known = {key: order[key] for key in ("description", "expire") if key in order}
-        return self._mesh[order["node"]].put_waypoint(order["name"], order["latitude"], order["longitude"], **known)
+        return self._mesh[order["node"]].place.put_waypoint(
+            order["name"], order["latitude"], order["longitude"], **known
+        )
 
     async def do_replay(self, order: Mapping[str, Any]) -> None:
         """Take node, id [after_s]: a packet that node once sent comes in at the gateway's node again."""

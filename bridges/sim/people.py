@@ -7,33 +7,29 @@ import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
-from meshtastic.protobuf.mesh_pb2 import Data, MeshPacket, Routing
+from meshtastic.protobuf.mesh_pb2 import Data, MeshPacket
 
 from bridges.sim.handshake import user
 from bridges.sim.identity import BROADCAST, Identity, Settings
 from bridges.sim.node import Firmware
 from bridges.sim.packets import (
     ADMIN,
-    POSITION,
     PRIORITY_TEXT,
     ROUTING,
     packet_of,
-    position_data,
     routing_error,
-    routing_packet,
     sender_of,
     text_data,
     wants_pki,
-    waypoint_data,
 )
 from bridges.sim.radio import Radio
+from bridges.sim.whereabouts import Whereabouts
 
 _HEARD = 100_000
 _UNSAID = 10_000
 _OUTCOMES = 10_000
-_TELLS_AGAIN_S = 180.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,9 +99,7 @@ class SimNode:
         self._unsaid: deque[MeshPacket] = deque()
         self._waiting: list[tuple[Callable[[Heard], bool], asyncio.Future[Heard]]] = []
         self.on_heard: list[Callable[[SimNode, Heard], None]] = []
-        self.precision_bits = 32
-        """How exactly it tells where it is; 0: to nobody."""
-        self._last_told = -_TELLS_AGAIN_S
+        self.place = Whereabouts(radio, self.send)
         radio.listeners.append(self)
 
     @property
@@ -160,22 +154,6 @@ class SimNode:
         payload = user(self.identity).SerializeToString()
         return self.send(Data(portnum="NODEINFO_APP", payload=payload))
 
-    def tell_position(self, *, to: int = BROADCAST, request_id: int = 0) -> int:
-        """Send where it is, as nodes do on their own now and then."""
-        here = self.identity
-        data = position_data(
-            here.latitude,
-            here.longitude,
-            altitude_m=here.altitude_m or None,
-            precision_bits=self.precision_bits,
-            request_id=request_id,
-        )
-        return self.send(data, to=to, want_ack=to != BROADCAST)
-
-    def put_waypoint(self, name: str, latitude: float, longitude: float, **more: Any) -> int:
-        """Send a waypoint (`description`, `expire`)."""
-        return self.send(waypoint_data(latitude, longitude, name, **more))
-
     async def wait_heard(self, predicate: Callable[[Heard], bool], timeout_s: float = 10.0) -> Heard:
         """Return the first packet, heard already or within `timeout_s` real seconds, that fits; else TimeoutError."""
         for heard in self.heard:
@@ -216,8 +194,7 @@ class SimNode:
             at_s=now,
         )
         self.heard.append(heard)
-        if data.portnum == POSITION and data.want_response and packet.to == self.number:
-            self._answer_position(packet, now)
+        self.place.hear(packet, now)
         self._tell(heard)
 
     def settled(self, id: int, error: int, now: float) -> None:  # noqa: ARG002 - part of the interface
@@ -227,21 +204,6 @@ class SimNode:
     def freed(self, now: float) -> None:
         """Say what waited for room."""
         self._say_more(now)
-
-    def _answer_position(self, packet: MeshPacket, now: float) -> None:
-        """Answer who asks where it is; to anybody only once in three minutes."""
-        if not self.precision_bits:
-            no = routing_packet(
-                sender=self.number,
-                to=sender_of(packet),
-                id=self.radio.new_id(),
-                request_id=packet.id,
-                error=Routing.NO_RESPONSE,
-            )
-            self.radio.send(no, now)
-        elif now - self._last_told >= _TELLS_AGAIN_S:
-            self._last_told = now
-            self.tell_position(to=sender_of(packet), request_id=packet.id)
 
     def _say_more(self, now: float) -> None:
         while self._unsaid and self.radio.room():

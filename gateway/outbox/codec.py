@@ -156,7 +156,7 @@ def _content(kind: str, body: str, target: Any) -> Content:
         raise UnreadableEnvelope("content without words")
     if kind == "g":
         return _location(body, target)
-    if not isinstance(target, str | None):
+    if target is not None and not isinstance(target, str):
         raise UnreadableEnvelope("a target that is no text")
     if kind in {"t", "m"}:
         return Text(body=body, emote=kind == "m", link=target or "")

@@ -25,8 +25,8 @@ async def test_positions_are_nobodys_business_unless_it_is_said(tmp_path: Path):
     async with air(tmp_path) as network:
         bridge = bridge_on(network, tmp_path)
         async with bridge, Reader(bridge) as reader:
-            network.mesh["RDGE"].tell_position()
-            network.mesh["RDGE"].put_waypoint("hut", 47.0, 8.0)
+            network.mesh["RDGE"].place.tell()
+            network.mesh["RDGE"].place.put_waypoint("hut", 47.0, 8.0)
             network.mesh["RDGE"].say("after")
             await reader.until(lambda r: r.messages)
             with pytest.raises(Declined, match="off"):
@@ -41,12 +41,12 @@ async def test_a_position_is_passed_on_once_in_a_while_as_exactly_as_it_was_told
     async with air(tmp_path, tcp=tcp) as network:
         bridge = bridge_on(network, tmp_path, positions="on")
         mesh = network.mesh
-        mesh["MRKT"].precision_bits = 13
+        mesh["MRKT"].place.precision_bits = 13
         async with bridge, Reader(bridge) as reader:
-            number = mesh["RDGE"].tell_position()
-            mesh["RDGE"].tell_position()
-            mesh["MRKT"].tell_position()
-            mesh["RIVR"].put_waypoint("ford", 47.01, 8.29, description="knee deep")
+            number = mesh["RDGE"].place.tell()
+            mesh["RDGE"].place.tell()
+            mesh["MRKT"].place.tell()
+            mesh["RIVR"].place.put_waypoint("ford", 47.01, 8.29, description="knee deep")
             mesh["RIVR"].say("after")
             await reader.until(lambda r: len(r.messages) == 4)
 
@@ -68,7 +68,7 @@ async def test_after_the_while_the_next_position_is_passed_on(tmp_path: Path):
         async with bridge, Reader(bridge) as reader:
             async with asyncio.timeout(15):
                 while len(reader.messages) < 2:
-                    network.mesh["RDGE"].tell_position()
+                    network.mesh["RDGE"].place.tell()
                     await asyncio.sleep(0.1)
     assert network.counts["position_not_passed_on"] >= 1
 
@@ -78,7 +78,7 @@ async def test_a_node_that_is_asked_says_where_it_is_to_the_asker_alone(tmp_path
         bridge = bridge_on(network, tmp_path, positions="request")
         assert isinstance(bridge, Locates)
         async with bridge, Reader(bridge) as reader:
-            network.mesh["MRKT"].tell_position()
+            network.mesh["MRKT"].place.tell()
             place = await bridge.locate(RIDGE)
             network.mesh["RDGE"].say("after")
             await reader.until(lambda r: r.messages)
@@ -99,7 +99,7 @@ async def _why_not(network: Air, tmp_path: Path, node: SenderId) -> str:
 
 async def test_a_node_that_does_not_tell_or_is_out_of_reach_or_is_none_is_a_reason_in_words(tmp_path: Path):
     async with air(tmp_path, scale=60.0) as network:
-        network.mesh["RDGE"].precision_bits = 0
+        network.mesh["RDGE"].place.precision_bits = 0
         assert await _why_not(network, tmp_path, RIDGE) == "it does not tell where it is"
         network.mesh.isolate("MRKT")
         assert await _why_not(network, tmp_path, MARKET) in ("it was not reached", "no answer within 60 s")
