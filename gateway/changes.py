@@ -38,7 +38,9 @@ def too_late(
     if not isinstance(target.message.content, Text):
         return {}
     age_s = (message.received_ms - target.message.received_ms) / 1000
-    reasons = {to: _too_late(message, age_s, capabilities[to.bridge]) for to in target.is_there - target.waits}
+    # It may have gone to a bridge that isn't configured any more.
+    there = {to: capabilities[to.bridge] for to in target.is_there - target.waits if to.bridge in capabilities}
+    reasons = {to: _too_late(message, age_s, network) for to, network in there.items()}
     return {to: reason for to, reason in reasons.items() if reason}
 
 

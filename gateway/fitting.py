@@ -144,7 +144,8 @@ def short_name(sender: Sender, max_bytes: int) -> str:
 
     Without colons that end a word: what stands before the first one is who speaks.
     """
-    name = " ".join(word.rstrip(":") for word in sender.name.split()).strip() or sender.id
+    words = (word.rstrip(":") for word in sender.name.split())
+    name = " ".join(filter(None, words)) or sender.id
     return take(name, max_bytes)[0].strip() or "?"
 
 

@@ -66,7 +66,7 @@ def _labelled(name_of: Callable[[str], str], link: re.Match[str]) -> str:
 def _bare(name_of: Callable[[str], str], link: re.Match[str]) -> str:
     target = link[1].rstrip(_AFTER_A_LINK)
     spoken = _spoken(target, name_of, "")
-    return link[0] if spoken is None else spoken + link[1][len(target) :]
+    return spoken + link[1][len(target) :] if spoken else link[0]
 
 
 def _spoken(link: str, name_of: Callable[[str], str], label: str) -> str | None:

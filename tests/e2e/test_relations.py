@@ -83,3 +83,21 @@ async def test_what_was_on_the_air_is_corrected_in_words_and_that_it_stands_is_t
         "⚠️ not taken back on LongFast: what was sent there can't be taken back"
     ]
     assert notices[0]["m.relates_to"] == {"m.in_reply_to": {"event_id": said}}
+
+
+async def test_nobodys_words_and_no_token_are_in_the_gateways_log(world: World) -> None:
+    secret = "xyzzy-plugh"
+    await world.person.say(f"{secret} from the room")
+    await world.heard(f"Baker: {secret} from the room")
+    await world.radio.say(NEAR, f"{secret} from the air")
+    await world.seen(f"{secret} from the air")
+    await world.person.say(f"{secret} too long " * 200)
+    await of_the_gateway(world, "m.room.message", least=2)
+    await world.radio.unplug()
+    await world.person.say(f"{secret} to nobody")
+    assert await world.box.stop() == 0
+
+    written = world.box.log.read_text()
+    assert "bridge_down" in written
+    assert secret not in written
+    assert world.box.wiring.access_token not in written

@@ -139,6 +139,7 @@ def test_what_comes_too_late_for_what_was_sent_is_not_sent_and_says_why(change, 
 
     assert too_late(message, there, {RADIO.bridge: capabilities}) == expected
     assert too_late(message, replace(there, waits=frozenset({RADIO})), {RADIO.bridge: capabilities}) == {}
+    assert too_late(message, there, {}) == {}, "a bridge that is gone"
     assert too_late(message, original(), {RADIO.bridge: capabilities}) == {}
 
 

@@ -37,6 +37,7 @@ def said(text: str, mentioned: tuple[str, ...] = ()) -> str:
         ("https://matrix.to@evil.test/#/@ali:gw.test", "https://matrix.to@evil.test/#/@ali:gw.test"),
         ("mail me@ali:gw.test", "mail me@ali:gw.test"),
         ("[a](https://matrix.to/#/@:gw.test)", "a"),
+        ("https://matrix.to/#/@:gw.test", "https://matrix.to/#/@:gw.test"),
     ],
 )
 def test_links_to_people_and_rooms_are_names(text: str, words: str) -> None:
