@@ -20,18 +20,14 @@ from gateway.model import (
     Address,
     BridgeName,
     Clock,
-    Content,
     Delivery,
     DeliveryId,
     Describes,
     Directory,
-    Edit,
     Level,
     Message,
     NativeId,
     Node,
-    Reaction,
-    Redaction,
     Sender,
     SenderId,
     State,
@@ -42,6 +38,7 @@ from gateway.redrive import Redrives
 from gateway.routing import Choice
 from gateway.status import BridgeStatus, DryPart, EventHub, JournalStatus, QueueStatus
 from gateway.tally import Tally
+from gateway.wording import words_of
 
 Found = dict[BridgeName, list[tuple[DeliveryId, State]]]
 """Deliveries by destination, with the state they were found in."""
@@ -245,14 +242,4 @@ class Operations:
 
 
 def _dry(delivery: Delivery) -> DryPart:
-    return DryPart(to=delivery.to, part=delivery.part, parts=delivery.parts, body=_words(delivery.message.content))
-
-
-def _words(content: Content) -> str:
-    match content:
-        case Text() | Edit():
-            return content.body
-        case Reaction():
-            return content.emoji
-        case Redaction():
-            return ""
+    return DryPart(to=delivery.to, part=delivery.part, parts=delivery.parts, body=words_of(delivery.message.content))

@@ -9,16 +9,16 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
 from gateway.ages import AGE_NAMES, in_words
-from gateway.api.backlog import Shape, shapes
 from gateway.api.deps import View
 from gateway.api.gateway import GatewayView
 from gateway.api.html import Child, Html, el, page, table
-from gateway.api.records import words_of
 from gateway.api.routes_outages import listed
 from gateway.api.routes_status import status_of
 from gateway.api.schemas import StatusOut
+from gateway.backlog import Shape, shapes
 from gateway.journal import Became, DeadLetters
 from gateway.model import JournalError
+from gateway.wording import words_of
 
 router = APIRouter(include_in_schema=False)
 

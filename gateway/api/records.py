@@ -4,16 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import assert_never
 
 from fastapi import HTTPException
 
 from gateway.ages import AGE_NAMES
-from gateway.api.backlog import Shape, total
 from gateway.api.schemas import ChangeOut, DeliveryOut, IdsOut, MessageOut, ShapeOut, WaitingOut
 from gateway.api.schemas_letters import DeadLetterOut
+from gateway.backlog import Shape, total
 from gateway.journal import DeadLetter, DeliveryRecord, MessageRecord
-from gateway.model import Content, Delivery, DeliveryId, Edit, Reaction, Redaction, Text
+from gateway.model import Delivery, DeliveryId
+from gateway.wording import words_of
 
 
 def message_out(record: MessageRecord) -> MessageOut:
@@ -123,19 +123,6 @@ def done(ids: tuple[DeliveryId, ...], otherwise: str) -> IdsOut:
     if not ids:
         raise HTTPException(404, otherwise)
     return IdsOut(ids=list(ids))
-
-
-def words_of(content: Content) -> str:
-    """Return what a content says, as a line for people; empty for a redaction."""
-    match content:
-        case Text() | Edit():
-            return content.body
-        case Reaction():
-            return content.emoji
-        case Redaction():
-            return ""
-        case _:
-            assert_never(content)
 
 
 def _delivery(record: DeliveryRecord) -> DeliveryOut:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Header, HTTPException, Query
 
 from gateway.api.deps import After, Before, Limit, View, known_address, known_route
 from gateway.api.gateway import GatewayView
-from gateway.api.records import message_out, words_of
+from gateway.api.records import message_out
 from gateway.api.schemas import MessageOut, MessagePage, Post, PostedOut
 from gateway.journal import MessageRecord, Messages, Seen
 from gateway.journal.overview import LAST
@@ -28,6 +28,7 @@ from gateway.model import (
     message_id,
 )
 from gateway.routing import Route
+from gateway.wording import words_of
 
 router = APIRouter(prefix="/api/v1/messages", tags=["messages"])
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from gateway.ages import in_words
+from gateway.wording import shown
 
 
 class Form(StrEnum):
@@ -70,12 +71,6 @@ def say(words: str) -> None:
 def when(at_ms: int | None) -> str:
     """Write a time of the gateway's clock in this terminal's zone."""
     return "" if at_ms is None else f"{datetime.fromtimestamp(at_ms / 1000, UTC).astimezone():%Y-%m-%d %H:%M:%S}"
-
-
-def shown(text: object, most: int = 60) -> str:
-    """Return a text as one line that can't steer the terminal."""
-    line = "".join(char if char.isprintable() else " " for char in " ".join(str(text).split()))
-    return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
 def histories(deliveries: Sequence[Row], now_ms: int | None = None) -> None:

@@ -10,10 +10,11 @@ import typer
 
 from gateway.ages import in_words
 from gateway.cli import context
-from gateway.cli.output import Form, Output, Row, histories, say, show, show_one, shown, when
+from gateway.cli.output import Form, Output, Row, histories, say, show, show_one, when
 from gateway.config.units import seconds
 from gateway.control import Control, Refused, segment
 from gateway.model import State
+from gateway.wording import shown
 
 
 def add_to(app: typer.Typer) -> None:

@@ -297,7 +297,7 @@ async def test_a_count_that_takes_too_long_says_at_least(ask: Ask, monkeypatch: 
     for text in ("x", "y", "z"):
         await ask("send", "radio/LongFast", text)
     monkeypatch.setattr("gateway.journal.depth.STEP", 2)
-    monkeypatch.setattr("gateway.api.backlog.COUNT_FOR_S", 0.0)
+    monkeypatch.setattr("gateway.backlog.COUNT_FOR_S", 0.0)
 
     ended = await ask("queue")
 
