@@ -16,6 +16,7 @@ import structlog
 from gateway.backoff import Policy
 from gateway.config import BridgeSettings, Settings
 from gateway.delivery import run_of
+from gateway.desk import FrontDesk
 from gateway.digest import Digests
 from gateway.drain import Drain
 from gateway.elsewhere import Bookmark, Elsewhere
@@ -33,9 +34,7 @@ from gateway.model import (
     Clock,
     Delivery,
     DeliveryId,
-    Level,
     Resumable,
-    SenderId,
 )
 from gateway.outbox.outbox import Outbox
 from gateway.planning import Planner
@@ -43,6 +42,7 @@ from gateway.reflections import Reflections
 from gateway.registry import Registry
 from gateway.rerouting import Rerouting
 from gateway.routing import RoutingTable
+from gateway.rulings import Rulings
 from gateway.sender import Sender
 from gateway.supervisor import Supervisor
 from gateway.tally import Tally
@@ -74,6 +74,9 @@ class Parts:
     by_bridge: Mapping[BridgeName, Part]
     reflections: Reflections
     kinds: Mapping[BridgeName, BridgeKind]
+    rulings: Rulings
+    desk: FrontDesk
+    """To be opened when there is a gateway to ask."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,16 +97,28 @@ class Assembly:
         """Build every configured bridge and what works for it. Opens nothing but private directories."""
         kinds = {name: self.registry.kind(bridge.kind) for name, bridge in self.settings.bridges.items()}
         parts: dict[BridgeName, Part] = {}
+        rulings = Rulings(self.settings.permissions, self.journal.decisions, self.clock)
+        await rulings.load()
         configured = routing_table(self.settings, kinds)
-        rerouting = Rerouting(configured, kinds, self.journal.decisions, self.clock, self._level_of)
+        rerouting = Rerouting(configured, kinds, self.journal.decisions, self.clock, rulings.level_of)
         await rerouting.load()
+        desk = FrontDesk(rulings, rerouting, count=self.tally.skip)
         bridges = {
-            name: await self._bridge(name, kinds[name], rerouting, partial(appeared, parts, name)) for name in kinds
+            name: await self._bridge(
+                name,
+                kind,
+                rerouting=rerouting,
+                rulings=rulings,
+                desk=desk,
+                appeared=partial(appeared, parts, name),
+            )
+            for name, kind in kinds.items()
         }
         planner = Planner(
             table=rerouting.table,
             capabilities={name: bridge.capabilities for name, bridge in bridges.items()},
-            level_of=self.settings.permissions.level_of,
+            level_of=rulings.level_of,
+            muted=rulings.muted,
             is_direct=partial(is_direct, kinds),
         )
         drains: list[Drain] = []
@@ -148,10 +163,25 @@ class Assembly:
             for part in parts.values():
                 if isinstance(part.bridge, Resumable):
                     part.sender.bookmark = Bookmark(part.bridge, self.journal, self.outbox, drains)
-        return Parts(planner=planner, intake=intake, by_bridge=parts, reflections=reflections, kinds=kinds)
+        return Parts(
+            planner=planner,
+            intake=intake,
+            by_bridge=parts,
+            reflections=reflections,
+            kinds=kinds,
+            rulings=rulings,
+            desk=desk,
+        )
 
     async def _bridge(
-        self, name: BridgeName, kind: BridgeKind, rerouting: Rerouting, appeared: Callable[[str], None]
+        self,
+        name: BridgeName,
+        kind: BridgeKind,
+        *,
+        rerouting: Rerouting,
+        rulings: Rulings,
+        desk: FrontDesk,
+        appeared: Callable[[str], None],
     ) -> Bridge:
         context = BridgeContext(
             name=name,
@@ -161,15 +191,12 @@ class Assembly:
             random=random.Random(self.random.getrandbits(64)),  # noqa: S311 - pauses, not secrets
             conversations=rerouting.conversations(name),
             resume=await self.journal.resume_point(name),
-            level_of=self._level_of,
+            level_of=rulings.level_of,
             count=lambda what: self.tally.skip(name, what),
             appeared=appeared,
-            desk=rerouting,
+            desk=desk,
         )
         return kind.create(context)
-
-    def _level_of(self, sender: SenderId) -> Level:
-        return self.settings.permissions.level_of(sender)
 
     def _part(self, bridge: Bridge, intake: Intake, planner: Planner, digests: Digests) -> Part:
         link = Link(self.clock.now_ms())

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from gateway.ages import in_words
 from gateway.backoff import LONGEST_WAIT_S, delays
 from gateway.model import AuthFailed, BridgeError, DeliveryId, LinkDown, RateLimited, TransientError, Unconfirmed
 
@@ -44,6 +45,16 @@ class Look:
     def holds_back(self) -> bool:
         """Whether a message would not simply be sent now."""
         return self.state is not BreakerState.CLOSED and self.probe_in_s != 0
+
+    @property
+    def words(self) -> str:
+        """The same for people; empty while nothing is held back."""
+        if self.state is BreakerState.CLOSED:
+            return ""
+        if self.probe_in_s == 0:
+            return f"sending was held back, the next message finds out: {self.reason}"
+        then = "trying now" if self.probe_in_s is None else f"next try in {in_words(self.probe_in_s)}"
+        return f"sending is held back: {self.reason}; {then}"
 
 
 class Breaker:

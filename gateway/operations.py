@@ -70,6 +70,7 @@ class Operations:
         self.started_ms = clock.now_ms()
         self.events = events
         self.metrics = metrics
+        self.rulings = parts.rulings
         self._tally = tally
         self._parts = parts
         self._health = health

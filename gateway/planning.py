@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from gateway.fitting import Unfit, fit
 from gateway.model import Address, BridgeName, Capabilities, Delivery, Level, Message, SenderId, State
@@ -19,6 +19,8 @@ class Plan:
     ended: tuple[tuple[Delivery, State, str], ...]
     refused: frozenset[Address] = frozenset()
     """Where its sender may not speak."""
+    muted: bool = False
+    """Its sender may speak nowhere, for now."""
 
     @property
     def everything(self) -> tuple[Delivery, ...]:
@@ -49,6 +51,8 @@ class Planner:
     capabilities: Mapping[BridgeName, Capabilities]
     level_of: Callable[[SenderId], Level]
     is_direct: Callable[[Address], bool]
+    muted: Callable[[SenderId], str] = field(default=lambda _: "")
+    """Why nothing of a sender's is carried, in words; empty: it is."""
 
     def plan(self, message: Message, *, answers: Answers | None = None, choice: Choice | None = None) -> Plan:
         """Return every delivery of this message. A refused or unfit one is there too, with its reason."""
@@ -56,7 +60,10 @@ class Planner:
         deliveries: list[Delivery] = []
         ended: list[tuple[Delivery, State, str]] = []
         refused: set[Address] = set()
-        for bound in self.table.decide(message, level, answers=answers, choice=choice):
+        decided = self.table.decide(message, level, answers=answers, choice=choice)
+        if choice is None and (reason := self.muted(message.sender.id)):
+            return self._silenced(message, frozenset(one.to for one in decided), reason)
+        for bound in decided:
             if isinstance(bound, Refused):
                 ended.append((self._whole(message, bound.to), State.CANCELLED, bound.reason))
                 refused.add(bound.to)
@@ -67,6 +74,11 @@ class Planner:
             else:
                 deliveries += fitted
         return Plan(deliveries=tuple(deliveries), ended=tuple(ended), refused=frozenset(refused))
+
+    def _silenced(self, message: Message, bound_for: frozenset[Address], reason: str) -> Plan:
+        """Return the plan of what is said by somebody who is muted: all of it ends before it begins."""
+        ended = tuple((self._whole(message, to), State.CANCELLED, reason) for to in sorted(bound_for, key=str))
+        return Plan(deliveries=(), ended=ended, refused=bound_for, muted=True)
 
     def _whole(self, message: Message, to: Address) -> Delivery:
         return Delivery(message=message, to=to, direct=self.is_direct(to))

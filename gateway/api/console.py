@@ -9,13 +9,13 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
 from gateway.ages import AGE_NAMES, in_words
-from gateway.api.backlog import Shape, shapes
 from gateway.api.deps import View
 from gateway.api.gateway import GatewayView
 from gateway.api.html import Child, Html, el, page, table
 from gateway.api.routes_outages import listed
 from gateway.api.routes_status import status_of
 from gateway.api.schemas import StatusOut
+from gateway.backlog import Shape, shapes
 from gateway.journal import Became, DeadLetters
 from gateway.model import JournalError, words_of
 

@@ -12,8 +12,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as CONTENT_TYPE
 from prometheus_client.registry import Collector
 
-from gateway.api.backlog import Backlog, backlogs
 from gateway.api.gateway import GatewayView
+from gateway.backlog import Backlog, backlogs
 from gateway.journal import Outage
 from gateway.model import BridgeName, JournalError, State
 from gateway.status import StoreState

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from fastapi import HTTPException
 
 from gateway.ages import AGE_NAMES
-from gateway.api.backlog import Shape, total
 from gateway.api.schemas import ChangeOut, DeliveryOut, IdsOut, LocationOut, MessageOut, ShapeOut, WaitingOut
 from gateway.api.schemas_letters import DeadLetterOut
+from gateway.backlog import Shape, total
 from gateway.journal import DeadLetter, DeliveryRecord, MessageRecord
 from gateway.model import Delivery, DeliveryId, Location, words_of
 

@@ -7,7 +7,6 @@ from enum import StrEnum
 
 from fastapi import APIRouter, HTTPException
 
-from gateway.api.backlog import shapes
 from gateway.api.deps import After, Limit, View, known_bridge
 from gateway.api.gateway import GatewayView
 from gateway.api.records import age_s, conversations_out, done, message_out, shape_out, total_out, waiting_out
@@ -21,6 +20,7 @@ from gateway.api.schemas import (
     StoreOut,
     WaitingPage,
 )
+from gateway.backlog import shapes
 from gateway.journal import MessageRecord
 from gateway.model import BridgeName, DeliveryId, OutboxError
 

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 
 from fastapi import APIRouter
 
-from gateway.ages import in_words
 from gateway.api.deps import View, known_route
 from gateway.api.gateway import GatewayView
 from gateway.api.schemas import BridgeOut, NodeOut, PartOut, RouteOut, SendingOut, StatusOut, StoreOut, TestIn
-from gateway.breaker import BreakerState, Look
+from gateway.breaker import Look
 from gateway.model import BridgeName, JournalError, State
 from gateway.routing import Route
 from gateway.status import BridgeStatus
@@ -94,6 +93,8 @@ async def status_of(view: GatewayView) -> StatusOut:
         queue=StoreOut(state=queue.state.value, reason=queue.reason, engine=queue.engine),
         bridges=[_bridge(one, view.clock.now_ms()) for one in view.bridges()],
         deliveries=_by_destination(tally),
+        chat_permissions=view.rulings.made_in_chats,
+        muted=len(view.rulings.mutes()),
     )
 
 
@@ -124,17 +125,8 @@ def _sending(look: Look, held_back: int, now_ms: int) -> SendingOut:
         since_ms=now_ms - round(look.for_s * 1000),
         next_try_ms=None if look.probe_in_s is None else now_ms + round(look.probe_in_s * 1000),
         held_back=held_back,
-        words=_words(look),
+        words=look.words,
     )
-
-
-def _words(look: Look) -> str:
-    if look.state is BreakerState.CLOSED:
-        return ""
-    if look.probe_in_s == 0:
-        return f"sending was held back, the next message finds out: {look.reason}"
-    then = "trying now" if look.probe_in_s is None else f"next try in {in_words(look.probe_in_s)}"
-    return f"sending is held back: {look.reason}; {then}"
 
 
 def _route(route: Route) -> RouteOut:

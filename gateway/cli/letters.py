@@ -8,9 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from gateway.cli import context, redriving
-from gateway.cli.output import Form, Output, Row, histories, say, show, show_one, shown, when
+from gateway.cli.output import Form, Output, Row, histories, say, show, show_one, when
 from gateway.cli.queue import each
 from gateway.control import Control, segment
+from gateway.wording import shown
 
 Ids = Annotated[list[str] | None, typer.Argument(help="Dead letters' ids.")]
 All = Annotated[bool, typer.Option("--all", help="All of them.")]

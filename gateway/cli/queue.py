@@ -12,8 +12,9 @@ import typer
 
 from gateway.ages import AGE_NAMES, in_words
 from gateway.cli import context
-from gateway.cli.output import Columns, Form, Output, Row, say, show, shown, when
+from gateway.cli.output import Columns, Form, Output, Row, say, show, when
 from gateway.control import Refused, segment
+from gateway.wording import shown
 
 Ids = Annotated[list[str], typer.Argument(help="Deliveries' ids.")]
 

@@ -10,10 +10,11 @@ import typer
 
 from gateway.ages import in_words
 from gateway.cli import context
-from gateway.cli.output import Form, Output, Row, histories, say, show, show_one, shown, when
+from gateway.cli.output import Form, Output, Row, histories, say, show, show_one, when
 from gateway.control import Control, Refused, segment
 from gateway.model import State
 from gateway.model.units import seconds
+from gateway.wording import gateway_line, rulings_line, shown, store_line
 
 
 def add_to(app: typer.Typer) -> None:
@@ -37,12 +38,12 @@ def status(ctx: typer.Context, output: Output = Form.TABLE) -> None:
 
 
 def _tell_status(found: Row) -> None:
-    running = in_words((found["now_ms"] - found["started_ms"]) / 1000)
-    typer.echo(f"{found['name']}: crossband {found['version']}, running for {running}")
+    running_s = (found["now_ms"] - found["started_ms"]) / 1000
+    typer.echo(gateway_line(found["name"], found["version"], running_s=running_s))
     for name in ("journal", "queue"):
-        store = found[name]
-        told = " ".join(part for part in (store["state"], store["engine"]) if part)
-        typer.echo(f"{name}: {told}" + (f": {shown(store['reason'], most=500)}" if store["reason"] else ""))
+        typer.echo(store_line(name, **found[name]))
+    for line in rulings_line(found["chat_permissions"], found["muted"]):
+        typer.echo(line)
     rows = [one | {"waiting": _waiting(found, one["name"])} for one in found["bridges"]]
     now_ms = found["now_ms"]
     columns = {

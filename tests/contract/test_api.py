@@ -18,7 +18,7 @@ from gateway.api import create_app
 from gateway.api.routes_events import stream
 from gateway.breaker import BreakerState, Look
 from gateway.journal import OutageKind
-from gateway.model import BridgeName, JournalError, StoreUnavailable
+from gateway.model import BridgeName, JournalError, Level, SenderId, StoreUnavailable
 from gateway.outbox.memory import MemoryOutbox
 from gateway.status import Event, EventHub, JournalStatus, QueueStatus, StoreState
 from tests.contract.desk import NODE, START_MS, Desk, in_chat, open_desk, serving
@@ -133,6 +133,22 @@ async def test_a_route_made_in_a_chat_is_listed_beside_the_files_and_can_be_test
     assert [one["to"] for one in tried.json()] == ["home/!ali", "radio/!a1b2c301"]
     assert sent.status_code == 202
     assert "<td>@&lt;b&gt;:x</td><td>1 min ago</td>" in page
+
+
+async def test_who_may_what_is_told_with_whose_word_it_is(api: httpx.AsyncClient, desk: Desk) -> None:
+    ali = SenderId("@ali:x")
+    await desk.rulings.allow("*", Level.READ, by=ali)
+    await desk.rulings.mute(SenderId("!a1b2c301"), for_s=3600, by=ali)
+    desk.clock.advance(60)
+
+    permissions, mutes = [(await api.get(f"/api/v1/{what}")).json() for what in ("permissions", "mutes")]
+
+    file = {"pattern": "*", "level": "transmit", "source": "file", "by": None, "at_ms": None, "overruled": True}
+    chat = {"pattern": "*", "level": "read", "source": "chat", "by": ali, "at_ms": START_MS, "overruled": False}
+    assert permissions == [file, chat]
+    assert mutes == [{"sender": "!a1b2c301", "by": ali, "at_ms": START_MS, "for_s": 3600, "left_s": 3540.0}]
+    status = (await api.get("/api/v1/status")).json()
+    assert (status["chat_permissions"], status["muted"]) == (1, 1)
 
 
 async def test_a_posted_message_is_journalled_and_can_be_followed(api: httpx.AsyncClient, desk: Desk) -> None:

@@ -8,15 +8,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from gateway.ages import AGE_NAMES, limits_ms
-from gateway.api.gateway import GatewayView
-from gateway.model import PENDING, BridgeName, State
+from gateway.config import Settings
+from gateway.journal import Journal
+from gateway.model import PENDING, BridgeName, Clock, State
 
 COUNT_FOR_S = 2.0
 """How long one look at the ages may take, for each destination."""
 MOST_CONVERSATIONS = 200
 """Shown of a destination, the deepest."""
+
+
+class Kept(Protocol):
+    """What a backlog is read from."""
+
+    @property
+    def settings(self) -> Settings:
+        """Which destinations there are."""
+        ...
+
+    @property
+    def journal(self) -> Journal:
+        """What waits."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """How old it is."""
+        ...
+
 
 Tallied = Mapping[tuple[BridgeName, State], int]
 
@@ -46,9 +68,9 @@ class Shape:
     """The ages of each conversation, the deepest first; empty unless asked for."""
 
 
-async def backlogs(view: GatewayView, tally: Tallied) -> tuple[Backlog, ...]:
+async def backlogs(kept: Kept, tally: Tallied) -> tuple[Backlog, ...]:
     """Return every destination's, in the order of the configuration."""
-    oldest = await view.journal.oldest_pending()
+    oldest = await kept.journal.oldest_pending()
     return tuple(
         Backlog(
             destination=BridgeName(name),
@@ -56,26 +78,26 @@ async def backlogs(view: GatewayView, tally: Tallied) -> tuple[Backlog, ...]:
             oldest_ms=oldest.get(BridgeName(name)),
             dead=tally.get((BridgeName(name), State.FAILED), 0),
         )
-        for name in view.settings.bridges
+        for name in kept.settings.bridges
     )
 
 
-async def shapes(view: GatewayView, *, by_conversation: bool = False, for_s: float | None = None) -> tuple[Shape, ...]:
+async def shapes(kept: Kept, *, by_conversation: bool = False, for_s: float | None = None) -> tuple[Shape, ...]:
     """Return every destination's row, in the order of the configuration."""
-    rows = await backlogs(view, await view.journal.tally())
+    rows = await backlogs(kept, await kept.journal.tally())
     return tuple(
         [
-            await _shape(view, row, by_conversation=by_conversation, for_s=COUNT_FOR_S if for_s is None else for_s)
+            await _shape(kept, row, by_conversation=by_conversation, for_s=COUNT_FOR_S if for_s is None else for_s)
             for row in rows
         ]
     )
 
 
-async def _shape(view: GatewayView, row: Backlog, *, by_conversation: bool, for_s: float) -> Shape:
+async def _shape(kept: Kept, row: Backlog, *, by_conversation: bool, for_s: float) -> Shape:
     if not row.waiting:
         return Shape(backlog=row, ages=(0,) * len(AGE_NAMES), younger=0)
-    times = limits_ms(view.clock.now_ms())
-    found = await view.journal.overview.ages(row.destination, times, for_s=for_s, by_conversation=by_conversation)
+    times = limits_ms(kept.clock.now_ms())
+    found = await kept.journal.overview.ages(row.destination, times, for_s=for_s, by_conversation=by_conversation)
     ages = total([*found.counts.values(), (0,) * len(AGE_NAMES)])
     deepest = sorted(found.counts.items(), key=lambda one: -sum(one[1]))[:MOST_CONVERSATIONS]
     return Shape(
