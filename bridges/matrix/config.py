@@ -24,6 +24,7 @@ _KEYS = PATH_KEYS | {
     "direct",
     "notice",
     "progress",
+    "control_room",
 }
 
 
@@ -45,6 +46,9 @@ class MatrixConfig:
     shown: Shown = field(default_factory=Shown)
     """What people see of what becomes of their messages: the table ``progress``."""
 
+    control_room: str | None = None
+    """Where everything that is said is a command to the gateway, and nothing is carried."""
+
     @classmethod
     def from_table(cls, table: Mapping[str, Any]) -> MatrixConfig:
         """Read the raw table; ConfigError names the first key that is wrong and the mend."""
@@ -60,6 +64,7 @@ class MatrixConfig:
             allow_encrypted=_allowed(table.get("allow_encrypted", False)),
             notice=_flag(table, "notice", default=True),
             shown=Shown.from_table(table.get("progress", {})),
+            control_room=_room(table, "control_room"),
         )
 
 
@@ -136,6 +141,13 @@ def _text(table: Mapping[str, Any], key: str) -> str | None:
     if value is None or (isinstance(value, str) and value):
         return value
     raise ConfigError(f"{key} is empty or not text", key=key, mend=f'{key} = "..."')
+
+
+def _room(table: Mapping[str, Any], key: str) -> str | None:
+    room = _text(table, key)
+    if room is None or room[0] in "!#":
+        return room
+    raise ConfigError(f"{key} is neither a room id nor an alias", key=key, mend=f'{key} = "#ops:example.org"')
 
 
 def _flag(table: Mapping[str, Any], key: str, *, default: bool) -> bool:
