@@ -20,6 +20,8 @@ from bridges.matrix.content import room_for
 from bridges.matrix.convert import Reading, Skip, to_message
 from bridges.matrix.files.links import FileLinks
 from bridges.matrix.login import Credentials
+from bridges.matrix.management.consents import Consents
+from bridges.matrix.management.office import Office
 from bridges.matrix.members import Members
 from bridges.matrix.notices import Notices
 from bridges.matrix.people import People
@@ -45,6 +47,7 @@ from gateway.model import (
     Receipt,
     Report,
     ResumePoint,
+    RoutedConversation,
     Showing,
     Support,
 )
@@ -77,7 +80,8 @@ class MatrixBridge:
         self._client = Client(self._config.homeserver, self._config.user_id)
         self._files = None if self._config.files is None else FileLinks(self._client, context, self._config.files)
         self._credentials = Credentials(self._config, context.state_dir)
-        self._rooms = Rooms(self._client, self._config, context)
+        consents = Consents(context.state_dir / "consents.json")
+        self._rooms = Rooms(self._client, self._config, context, consents.has)
         self._notices = Notices(self._client, context)
         self._catch_up = CatchUp(self._client, context, self._rooms, self._notices)
         self._members = Members()
@@ -86,7 +90,18 @@ class MatrixBridge:
         self._authors = Authors(self._client)
         self._recall = Recall(self._client, context)
         self._threads = Threads(self._client)
-        self._speech = Speech(self._client, context, self._rooms, self._recall, self._threads)
+        self._office = Office(
+            self._client,
+            context,
+            self._config,
+            self._rooms,
+            notices=self._notices,
+            consents=consents,
+            nicks=self.people.nicks,
+        )
+        self._speech = Speech(
+            self._client, context, self._rooms, self._recall, threads=self._threads, directs=self._office.directs
+        )
         self._reflector = Reflector(self._client, context, self._rooms, self._config.shown, self._threads)
         self._since: Since | None = None
 
@@ -103,7 +118,12 @@ class MatrixBridge:
     def describe(self) -> Mapping[str, str]:
         """Return who we are, where, and which rooms are not there, what was lost, and why."""
         whom = {"user": self._config.user_id, "homeserver": self._config.homeserver}
-        return {**whom, **self._rooms.facts(), **self._catch_up.facts()}
+        return {**whom, **self._rooms.facts(), **self._catch_up.facts(), **self._office.facts()}
+
+    def reroute(self, conversations: tuple[RoutedConversation, ...]) -> None:
+        """Carry these from now on: rooms we are in at once, others when the next sync is through."""
+        self._rooms.reroute(conversations)
+        self._office.reroute([conversation.name for conversation in self._rooms.conversations])
 
     async def __aenter__(self) -> Self:
         """Log in, join the rooms, and know where the stream is; LinkDown or AuthFailed leave nothing open."""
@@ -112,6 +132,7 @@ class MatrixBridge:
         try:
             await self._credentials.authenticate(self._client)
             await self._rooms.enter()
+            self._office.open()
             await self._begin()
             if self._config.notice:
                 await self._notices.tell(self._rooms)
@@ -229,15 +250,13 @@ class MatrixBridge:
 
     async def _tend(self, batch: Batch) -> None:
         """Take in what changed around the messages: who invites us, where we are no more, names, encryption."""
-        for room_id in batch.left:
-            self._rooms.left(room_id)
         for news in batch.rooms:
-            self._rooms.here(news.room_id)
             self._learn(news)
-        for invite in batch.invites:
-            await self._rooms.answer(invite)
+        came = await self._office.tend(batch)
+        came |= await self._rooms.enter_new()
         moved = await self._rooms.follow()
-        if (batch.invites or moved) and self._config.notice:
+        await self._office.settle()
+        if (came or moved) and self._config.notice:
             await self._notices.tell(self._rooms)
 
     def _learn(self, news: RoomNews) -> None:
@@ -264,6 +283,8 @@ class MatrixBridge:
 
     async def _read(self, event: object, room_id: str) -> Message | None:
         message = to_message(event, self._reading(room_id))
+        if isinstance(message, Message) and (command := await self._office.command(event, message, room_id)):
+            return await self._office.carry_out(command)
         reason = message if isinstance(message, Skip) else await self._objection(room_id, message)
         if isinstance(message, Message) and not reason:
             if self._files is not None and self._rooms.is_routed(room_id):
@@ -276,6 +297,8 @@ class MatrixBridge:
         """Return why the message isn't taken though it is well formed; empty if it is."""
         if self._rooms.is_closed(room_id):
             return "closed"
+        if await self._office.is_office(room_id):
+            return "office"
         said = message.content
         if isinstance(said, Edit) and await self._authors.author(room_id, said.target) != message.sender.id:
             return "foreign_edit"

@@ -28,6 +28,7 @@ _KEYS = PATH_KEYS | {
     "progress",
     "listen",
     "files",
+    "control_room",
 }
 
 
@@ -53,6 +54,9 @@ class MatrixConfig:
     files: FilesConfig | None = None
     """How files are fetched on the LAN; None: they aren't."""
 
+    control_room: str | None = None
+    """Where everything that is said is a command to the gateway, and nothing is carried."""
+
     @classmethod
     def from_table(cls, table: Mapping[str, Any]) -> MatrixConfig:
         """Read the raw table; ConfigError names the first key that is wrong and the mend."""
@@ -70,6 +74,7 @@ class MatrixConfig:
             shown=Shown.from_table(table.get("progress", {})),
             listen=_listen(table),
             files=_files(table),
+            control_room=_room(table, "control_room"),
         )
 
 
@@ -167,6 +172,13 @@ def _text(table: Mapping[str, Any], key: str) -> str | None:
     if value is None or (isinstance(value, str) and value):
         return value
     raise ConfigError(f"{key} is empty or not text", key=key, mend=f'{key} = "..."')
+
+
+def _room(table: Mapping[str, Any], key: str) -> str | None:
+    room = _text(table, key)
+    if room is None or room[0] in "!#":
+        return room
+    raise ConfigError(f"{key} is neither a room id nor an alias", key=key, mend=f'{key} = "#ops:example.org"')
 
 
 def _flag(table: Mapping[str, Any], key: str, *, default: bool) -> bool:

@@ -123,7 +123,7 @@ def _not_for_others(event: Mapping[str, Any], sender: str, reading: Reading) -> 
         return Skip.OTHER_BRIDGE
     if event.get("state_key") is None:
         return None
-    return Skip.BEACON if event.get("type") in _BEACONS else Skip.STATE
+    return Skip.BEACON if text(event.get("type")) in _BEACONS else Skip.STATE
 
 
 def _name(sender: str, content: Mapping[str, Any], reading: Reading) -> str:

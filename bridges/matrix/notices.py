@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 
 import structlog
 
 from bridges.matrix.client import Client, Refused
 from bridges.matrix.content import notice
 from bridges.matrix.login import keep
+from bridges.matrix.management.people import is_person
 from bridges.matrix.rooms import Rooms
 from bridges.matrix.wire import mapping, read_json
 from gateway.model import BridgeContext, RateLimited, Unconfirmed, short_hash
@@ -38,30 +38,38 @@ class Notices:
 
     async def tell(self, rooms: Rooms) -> None:
         """Tell every configured room that is there and wasn't told; LinkDown, AuthFailed if that fails."""
-        for room_id, exposed_to in self._exposures(rooms.open_id).items():
-            if room_id not in self._known():
-                said = words(frozenset(exposed_to), has_links="files" in self._context.table)
-                await self._tell(room_id, said)
+        for room_id, exposed_to in self._exposures(rooms).items():
+            await self.tell_once(room_id, words(frozenset(exposed_to), has_links="files" in self._context.table))
 
     async def say(self, room_id: str, said: str, *, about: str) -> bool:
         """Put a notice into a room, once per `about`; False if the room doesn't take it."""
         key = f"notice.{short_hash('notice', self._context.name, room_id, about)}"
         return await self._put(room_id, said, key)
 
-    def _exposures(self, id_of: Callable[[str], str | None]) -> dict[str, set[str]]:
+    def told(self, room_id: str) -> None:
+        """Note that a room knows."""
+        self._known().add(room_id)
+        self._keep()
+
+    def _exposures(self, rooms: Rooms) -> dict[str, set[str]]:
         exposures: dict[str, set[str]] = {}
-        for conversation in self._context.conversations:
-            room_id = id_of(conversation.name)
-            if room_id is not None and conversation.exposed_to:
-                exposures.setdefault(room_id, set()).update(map(str, conversation.exposed_to))
+        for conversation in rooms.conversations:
+            room_id = rooms.open_id(conversation.name)
+            heard = [to for to in conversation.exposed_to if not is_person(to, self._context.name)]
+            if room_id is not None and heard:
+                exposures.setdefault(room_id, set()).update(map(str, heard))
         return exposures
 
-    async def _tell(self, room_id: str, said: str) -> None:
+    async def tell_once(self, room_id: str, said: str) -> None:
+        """Tell a room what its messages are in for, unless it was told; LinkDown, AuthFailed if that fails."""
+        if room_id in self._known():
+            return
         key = f"notice.{short_hash('notice', self._context.name, room_id)}"
         if await self._put(room_id, said, key):
-            told = self._known()
-            told.add(room_id)
-            keep(self._file, json.dumps({"rooms": dict.fromkeys(sorted(told), True)}))
+            self.told(room_id)
+
+    def _keep(self) -> None:
+        keep(self._file, json.dumps({"rooms": dict.fromkeys(sorted(self._known()), True)}))
 
     async def _put(self, room_id: str, said: str, key: str) -> bool:
         try:

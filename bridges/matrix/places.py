@@ -31,6 +31,11 @@ class Place:
     former: list[str] = field(default_factory=list)
     """Rooms that this one replaced: what was said there is still this conversation's."""
 
+    @property
+    def is_new(self) -> bool:
+        """Whether it was never looked for."""
+        return self.room_id is None and self.looked_at_s is None
+
     def has(self, room_id: str) -> bool:
         """Whether the room is this conversation's, or was."""
         return self.room_id == room_id or room_id in self.former

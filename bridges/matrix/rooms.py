@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable, Iterable
 
 import structlog
 
@@ -11,10 +12,9 @@ from bridges.matrix.client import Client, Refused
 from bridges.matrix.config import MatrixConfig
 from bridges.matrix.places import Place, malformed, words
 from bridges.matrix.plain import valid_id
-from bridges.matrix.sync import Invite
 from bridges.matrix.upgrades import Upgrades
 from bridges.matrix.wire import mapping, sequence
-from gateway.model import BridgeContext, Level, NotThere, RateLimited, SenderId
+from gateway.model import BridgeContext, NotThere, RateLimited, RoutedConversation
 
 log = structlog.get_logger()
 
@@ -31,11 +31,20 @@ _FALSE = "the room was replaced by one that doesn't say so: name the right one i
 class Rooms:
     """Resolves conversations to room ids, once each, and keeps us in those rooms."""
 
-    def __init__(self, client: Client, config: MatrixConfig, context: BridgeContext) -> None:
+    def __init__(
+        self,
+        client: Client,
+        config: MatrixConfig,
+        context: BridgeContext,
+        is_consented: Callable[[str], bool] = lambda _: False,
+    ) -> None:
+        """`is_consented`: whether people let an encrypted room be bridged that the configuration doesn't name."""
         self._client = client
         self._config = config
         self._context = context
-        self._places: OrderedDict[str, Place] = OrderedDict((c.name, Place()) for c in context.conversations)
+        self._is_consented = is_consented
+        self.conversations = self._known(context.conversations)
+        self._places: OrderedDict[str, Place] = OrderedDict((c.name, Place()) for c in self.conversations)
         self._joined: set[str] = set()
         self._encrypted: dict[str, bool] = {}
         self._upgrades = Upgrades(client)
@@ -48,16 +57,25 @@ class Rooms:
         joined = sequence((await self._client.get("joined_rooms")).get("joined_rooms"))
         self._joined = {room for room in joined if isinstance(room, str)}
         self._encrypted.clear()
-        for conversation in self._context.conversations:
+        for conversation in self.conversations:
             place = self._places[conversation.name]
             place.looked_at_s = None
-            try:
-                await self.ready(conversation.name)
-            except (NotThere, RateLimited) as error:
-                self._context.count("matrix_room_not_there")
-                log.warning(
-                    "matrix_room_not_there", bridge=self._context.name, room=conversation.name, reason=str(error)
-                )
+            await self._try(conversation.name)
+
+    def reroute(self, conversations: Iterable[RoutedConversation]) -> None:
+        """Know these as the routed conversations from now on. A room we are in is known at once."""
+        self.conversations = self._known(conversations)
+        for conversation in self.conversations:
+            place = self._places.setdefault(conversation.name, Place())
+            if place.room_id is None and conversation.name in self._joined and conversation.name in self._encrypted:
+                place.room_id, place.trouble = conversation.name, ""
+
+    async def enter_new(self) -> bool:
+        """Enter what was never looked for, and say whether anything was; fails as `enter` does."""
+        new = [c.name for c in self.conversations if self._places[c.name].is_new]
+        for name in new:
+            await self._try(name)
+        return bool(new)
 
     async def ready(self, conversation: str) -> str:
         """Return the id of a room that may be spoken in; NotThere with the reason in words.
@@ -77,22 +95,46 @@ class Rooms:
 
     def origin(self, room_id: str) -> str:
         """Return how the configuration spells this room: its first conversation that is it; else its id."""
-        names = (c.name for c in self._context.conversations if self._places[c.name].has(room_id))
+        names = (c.name for c in self.conversations if self._places[c.name].has(room_id))
         return next(names, room_id)
 
     def is_routed(self, room_id: str) -> bool:
         """Whether a route names this room."""
-        return any(self._places[c.name].has(room_id) for c in self._context.conversations)
+        return any(self._places[c.name].has(room_id) for c in self.conversations)
+
+    def spellings(self, room_id: str) -> tuple[str, ...]:
+        """Return every routed conversation that is this room now."""
+        return tuple(c.name for c in self.conversations if self._places[c.name].room_id == room_id)
+
+    def room(self, conversation: str) -> str | None:
+        """Return the room a routed conversation is now, closed or not, as far as is known; None if we aren't there."""
+        place = self._places.get(conversation)
+        return None if place is None else self._where(place)
+
+    @property
+    def joined(self) -> tuple[str, ...]:
+        """The rooms we are in."""
+        return tuple(self._joined)
+
+    def is_in_use(self, room_id: str) -> bool:
+        """Whether we are in the room and nothing has replaced it."""
+        return room_id in self._joined and self._upgrades.successor(room_id) is None
+
+    def is_encrypted(self, room_id: str) -> bool:
+        """Whether the room, which we are in, is encrypted."""
+        return self._encrypted.get(room_id, False)
 
     def is_closed(self, room_id: str) -> bool:
-        """Whether the room is encrypted and the configuration doesn't allow that."""
+        """Whether the room is encrypted and neither the configuration nor its people allow that."""
         allowed = self._config.allow_encrypted
+        if not self._encrypted.get(room_id, False) or self._is_consented(room_id):
+            return False
         if isinstance(allowed, bool):
-            return self._encrypted.get(room_id, False) and not allowed
+            return not allowed
         named = room_id in allowed or any(
             place.has(room_id) and name in allowed for name, place in self._places.items()
         )
-        return self._encrypted.get(room_id, False) and not named
+        return not named
 
     def here(self, room_id: str) -> None:
         """Note that we are in the room."""
@@ -111,26 +153,34 @@ class Rooms:
             if self.is_closed(room_id):
                 log.warning("matrix_room_encrypted", bridge=self._context.name, room=self.origin(room_id))
 
-    def left(self, room_id: str) -> None:
-        """Note that we are out of the room."""
-        if room_id in self._joined:
+    def left(self, room_id: str) -> bool:
+        """Note that we are out of the room; whether we were in it."""
+        was_in = room_id in self._joined
+        if was_in:
             self._joined.discard(room_id)
             log.warning("matrix_room_left", bridge=self._context.name, room=self.origin(room_id))
+        return was_in
 
-    async def answer(self, invite: Invite) -> None:
-        """Join if the inviter may command us or the room is a configured one; else decline."""
-        wanted = await self._is_wanted(invite)
-        self._context.count("matrix_invite_accepted" if wanted else "matrix_invite_declined")
-        log.info("matrix_invited", bridge=self._context.name, room=invite.room_id, by=invite.inviter, accepted=wanted)
-        try:
-            if wanted:
-                await self._arrive(invite.room_id)
-                for old in self._upgrades.replaced_by(invite.room_id):
-                    self._look_anew(old)
-            else:
-                await self._client.post("rooms", invite.room_id, "leave", body={})
-        except (Refused, RateLimited) as error:
-            log.warning("matrix_invite_failed", bridge=self._context.name, room=invite.room_id, reason=str(error))
+    async def arrive(self, room_id: str) -> None:
+        """Join a room and learn what matters of it; fails as `Client.post` does."""
+        await self._arrive(room_id)
+        for old in self._upgrades.replaced_by(room_id):
+            self._look_anew(old)
+
+    async def leave(self, room_id: str, reason: str = "") -> None:
+        """Leave a room, or decline to come in; fails as `Client.post` does."""
+        await self._client.post("rooms", room_id, "leave", body={"reason": reason} if reason else {})
+        self._joined.discard(room_id)
+
+    async def names(self, room_id: str) -> bool:
+        """Whether a routed conversation is this room, or the one it replaced; aliases are looked up for it."""
+        for conversation in self.conversations:
+            place = self._places[conversation.name]
+            if place.room_id is None:
+                await self._resolve_quietly(conversation.name, place)
+            if place.room_id == room_id or place.room_id in self._upgrades.replaced_by(room_id):
+                return True
+        return False
 
     async def follow(self) -> bool:
         """Go where rooms were replaced by others, under the same spelling; whether any was.
@@ -138,7 +188,7 @@ class Rooms:
         Raises LinkDown, AuthFailed; what doesn't let us in stays in trouble, in words.
         """
         moved = False
-        for conversation in self._context.conversations:
+        for conversation in self.conversations:
             place = self._places[conversation.name]
             if place.room_id is None:
                 continue
@@ -159,11 +209,26 @@ class Rooms:
 
     def facts(self) -> dict[str, str]:
         """Return how many of the configured rooms are there, and what keeps the others, in words."""
-        there = [c.name for c in self._context.conversations if self._where(self._places[c.name])]
+        there = [c.name for c in self.conversations if self._where(self._places[c.name])]
         closed = [name for name in there if self.is_closed(self._places[name].room_id or "")]
-        missing = [c.name for c in self._context.conversations if c.name not in there]
-        facts = {"rooms": f"{len(there) - len(closed)} of {len(self._context.conversations)}"}
+        missing = [c.name for c in self.conversations if c.name not in there]
+        facts = {"rooms": f"{len(there) - len(closed)} of {len(self.conversations)}"}
         return facts | {name: self._places[name].trouble for name in missing} | dict.fromkeys(closed, _ENCRYPTED)
+
+    def _known(self, given: Iterable[RoutedConversation]) -> tuple[RoutedConversation, ...]:
+        """Return the rooms among them (a person's is made when it is needed), with the control room."""
+        rooms = tuple(conversation for conversation in given if not conversation.name.startswith("@"))
+        control = self._config.control_room
+        if control is None or any(conversation.name == control for conversation in rooms):
+            return rooms
+        return (*rooms, RoutedConversation(name=control))
+
+    async def _try(self, conversation: str) -> None:
+        try:
+            await self.ready(conversation)
+        except (NotThere, RateLimited) as error:
+            self._context.count("matrix_room_not_there")
+            log.warning("matrix_room_not_there", bridge=self._context.name, room=conversation, reason=str(error))
 
     def _where(self, place: Place) -> str | None:
         room_id = place.room_id
@@ -197,21 +262,10 @@ class Rooms:
         place = self._places.get(conversation)
         if place is None:
             place = self._places[conversation] = Place()
-            if len(self._places) > MAX_ROOMS + len(self._context.conversations):
-                configured = {c.name for c in self._context.conversations}
+            if len(self._places) > MAX_ROOMS + len(self.conversations):
+                configured = {c.name for c in self.conversations}
                 self._places.pop(next(name for name in self._places if name not in configured))
         return place
-
-    async def _is_wanted(self, invite: Invite) -> bool:
-        if invite.inviter and self._context.level_of(SenderId(invite.inviter)) >= Level.COMMANDS:
-            return True
-        for conversation in self._context.conversations:
-            place = self._places[conversation.name]
-            if place.room_id is None:
-                await self._resolve_quietly(conversation.name, place)
-            if place.room_id == invite.room_id or place.room_id in self._upgrades.replaced_by(invite.room_id):
-                return True
-        return False
 
     async def _look_for(self, conversation: str, place: Place) -> str:
         now_s = self._context.clock.monotonic()

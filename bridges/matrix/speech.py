@@ -7,6 +7,8 @@ from dataclasses import replace
 
 from bridges.matrix.client import Client, Refused
 from bridges.matrix.content import Around, Event, from_message
+from bridges.matrix.management.directs import Directs
+from bridges.matrix.management.people import is_user
 from bridges.matrix.mentions import named_in
 from bridges.matrix.plain import valid_id
 from bridges.matrix.recall import Recall
@@ -30,25 +32,35 @@ from gateway.model import (
 class Speech:
     """Puts messages into rooms, and finds them there again."""
 
-    def __init__(self, client: Client, context: BridgeContext, rooms: Rooms, recall: Recall, threads: Threads) -> None:
+    def __init__(
+        self,
+        client: Client,
+        context: BridgeContext,
+        rooms: Rooms,
+        recall: Recall,
+        *,
+        threads: Threads,
+        directs: Directs,
+    ) -> None:
         self._client = client
         self._context = context
         self._rooms = rooms
         self._recall = recall
         self._threads = threads
         self._roster = Roster(client, context.clock)
+        self._directs = directs
 
     async def say(self, message: Message, to: Address, key: str) -> Receipt:
         """Put the message into a room; the key is the transaction id. BridgeError only, never AuthFailed."""
         try:
-            room_id = await self._rooms.ready(to.conversation)
+            room_id = await self._room(message, to)
             message = await self._of_originals(room_id, message)
             around = await self._around(room_id, message)
             event = from_message(message, key, self._context.clock.now_ms(), around=around)
             try:
                 return await self._put(room_id, event, key)
             except Refused as refused:
-                if refused.errcode != "M_FORBIDDEN":
+                if refused.errcode != "M_FORBIDDEN" or is_user(to.conversation):
                     raise
             # Either we were put out of the room, or may not speak in it: joining tells which.
             return await self._put(await self._rooms.rejoin(to.conversation), event, key)
@@ -83,10 +95,22 @@ class Speech:
     async def recall(self, to: Address, key: str, since_ms: int) -> Receipt | None:
         """Return the receipt of what was said under this key not before `since_ms`; None if it isn't there."""
         try:
-            found = await self._recall.find(await self._rooms.ready(to.conversation), key, since_ms)
+            if is_user(to.conversation):
+                rooms = self._directs.rooms_of(to.conversation)
+            else:
+                rooms = (await self._rooms.ready(to.conversation),)
+            for room_id in rooms:
+                if (found := await self._recall.find(room_id, key, since_ms)) is not None:
+                    return Receipt(remote_id=found)
         except AuthFailed as error:
             raise LinkDown(str(error)) from error
-        return None if found is None else Receipt(remote_id=found)
+        return None
+
+    async def _room(self, message: Message, to: Address) -> str:
+        """Return the room to say it in: a user's is their direct chat with whoever said it."""
+        if is_user(to.conversation):
+            return await self._directs.room_for(message, to.conversation)
+        return await self._rooms.ready(to.conversation)
 
     async def _put(self, room_id: str, event: Event, key: str) -> Receipt:
         if event.redacts is not None:

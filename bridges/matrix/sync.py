@@ -45,6 +45,8 @@ class RoomNews:
     events: Sequence[Any] = field(default=(), repr=False)
     prev_batch: str = ""
     """Where what was left out ends; empty if nothing was."""
+    members: int | None = None
+    """How many are in the room or invited, where that changed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +55,8 @@ class Invite:
 
     room_id: str
     inviter: str | None
+    is_direct: bool = False
+    """Into a direct chat with us."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,10 +87,7 @@ def read_batch(answer: Mapping[str, Any], user_id: str) -> Batch:
     return Batch(
         next_batch=next_batch,
         rooms=tuple(_news(room_id, room) for room_id, room in _known_rooms(rooms.get("join"))),
-        invites=tuple(
-            Invite(room_id=room_id, inviter=_inviter(room, user_id))
-            for room_id, room in _known_rooms(rooms.get("invite"))
-        ),
+        invites=tuple(_invite(room_id, room, user_id) for room_id, room in _known_rooms(rooms.get("invite"))),
         left=tuple(room_id for room_id, _ in _known_rooms(rooms.get("leave"))),
     )
 
@@ -137,14 +138,21 @@ def _news(room_id: str, room: Mapping[str, Any]) -> RoomNews:
         state=sequence(mapping(room.get("state")).get("events")),
         events=sequence(timeline.get("events")),
         prev_batch=text(timeline.get("prev_batch")) if timeline.get("limited") is True else "",
+        members=_members(mapping(room.get("summary"))),
     )
 
 
-def _inviter(room: Mapping[str, Any], user_id: str) -> str | None:
+def _members(summary: Mapping[str, Any]) -> int | None:
+    counts = (summary.get("m.joined_member_count"), summary.get("m.invited_member_count", 0))
+    return sum(counts) if all(isinstance(count, int) for count in counts) else None
+
+
+def _invite(room_id: str, room: Mapping[str, Any], user_id: str) -> Invite:
     for event in map(mapping, sequence(mapping(room.get("invite_state")).get("events"))):
         if event.get("type") == "m.room.member" and event.get("state_key") == user_id:
-            return valid_id(event.get("sender"), "@")
-    return None
+            is_direct = mapping(event.get("content")).get("is_direct") is True
+            return Invite(room_id=room_id, inviter=valid_id(event.get("sender"), "@"), is_direct=is_direct)
+    return Invite(room_id=room_id, inviter=None)
 
 
 def _is_joining(event: Mapping[str, Any], user_id: str) -> bool:

@@ -27,6 +27,7 @@ def test_a_table_is_read_with_its_defaults() -> None:
         access_token_file=Path("/secrets/matrix.token"),
     )
     assert MatrixConfig.from_table(TABLE | {"allow_encrypted": ["#a:b"]}).allow_encrypted == {"#a:b"}
+    assert MatrixConfig.from_table(TABLE | {"control_room": "#ops:b"}).control_room == "#ops:b"
 
 
 def test_what_is_shown_of_progress_is_a_table_of_its_own() -> None:
@@ -66,6 +67,9 @@ def test_a_bridge_holds_its_account_alone() -> None:
         ("allow_encrypted", ["town"]),
         ("allow_encrypted", [["#a:b"]]),
         ("direct", 4),
+        ("control_room", "ops"),
+        ("control_room", "@ali:example.org"),
+        ("control_room", []),
         ("progress", True),
         ("colour", "red"),
     ],
