@@ -22,3 +22,8 @@ def in_words(seconds: float) -> str:
     if not hours:
         return f"{minutes} min"
     return f"{days} d {hours % 24} h" if days else f"{hours} h {minutes % 60} min"
+
+
+def lasted(ms: int) -> str:
+    """Write how long that was; under ten seconds to the millisecond."""
+    return f"{max(0, ms) / 1000:.3f} s" if ms < 10_000 else in_words(ms / 1000)  # noqa: PLR2004 - ten seconds

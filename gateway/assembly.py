@@ -32,16 +32,15 @@ from gateway.model import (
     Clock,
     Delivery,
     DeliveryId,
-    Level,
     Resumable,
     RoutedConversation,
-    SenderId,
 )
 from gateway.outbox.outbox import Outbox
 from gateway.planning import Planner
 from gateway.reflections import Reflections
 from gateway.registry import Registry
 from gateway.routing import RoutingTable
+from gateway.rulings import Rulings
 from gateway.sender import Sender
 from gateway.supervisor import Supervisor
 from gateway.tally import Tally
@@ -73,6 +72,7 @@ class Parts:
     by_bridge: Mapping[BridgeName, Part]
     reflections: Reflections
     kinds: Mapping[BridgeName, BridgeKind]
+    rulings: Rulings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,11 +93,14 @@ class Assembly:
         """Build every configured bridge and what works for it. Opens nothing but private directories."""
         kinds = {name: self.registry.kind(bridge.kind) for name, bridge in self.settings.bridges.items()}
         table = routing_table(self.settings, kinds)
-        bridges = {name: await self._bridge(name, kinds[name], table) for name in kinds}
+        rulings = Rulings(self.settings.permissions, self.journal.decisions, self.clock)
+        await rulings.load()
+        bridges = {name: await self._bridge(name, kinds[name], table, rulings) for name in kinds}
         planner = Planner(
             table=table,
             capabilities={name: bridge.capabilities for name, bridge in bridges.items()},
-            level_of=self.settings.permissions.level_of,
+            level_of=rulings.level_of,
+            muted=rulings.muted,
             is_direct=lambda address: kinds[address.bridge].is_direct(address.conversation),
         )
         drains: list[Drain] = []
@@ -133,9 +136,16 @@ class Assembly:
             for part in parts.values():
                 if isinstance(part.bridge, Resumable):
                     part.sender.bookmark = Bookmark(part.bridge, self.journal, self.outbox, drains)
-        return Parts(planner=planner, intake=intake, by_bridge=parts, reflections=reflections, kinds=kinds)
+        return Parts(
+            planner=planner,
+            intake=intake,
+            by_bridge=parts,
+            reflections=reflections,
+            kinds=kinds,
+            rulings=rulings,
+        )
 
-    async def _bridge(self, name: BridgeName, kind: BridgeKind, table: RoutingTable) -> Bridge:
+    async def _bridge(self, name: BridgeName, kind: BridgeKind, table: RoutingTable, rulings: Rulings) -> Bridge:
         mine = sorted({address.conversation for address in table.addresses() if address.bridge == name})
         context = BridgeContext(
             name=name,
@@ -147,13 +157,10 @@ class Assembly:
                 RoutedConversation(name=said, exposed_to=table.exposed_to(Address(name, said))) for said in mine
             ),
             resume=await self.journal.resume_point(name),
-            level_of=self._level_of,
+            level_of=rulings.level_of,
             count=lambda what: self.tally.skip(name, what),
         )
         return kind.create(context)
-
-    def _level_of(self, sender: SenderId) -> Level:
-        return self.settings.permissions.level_of(sender)
 
     def _part(self, bridge: Bridge, intake: Intake, planner: Planner, digests: Digests) -> Part:
         link = Link(self.clock.now_ms())

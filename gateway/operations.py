@@ -36,6 +36,7 @@ from gateway.model import (
 from gateway.outbox.outbox import Outbox
 from gateway.redrive import Redrives
 from gateway.routing import Choice
+from gateway.rulings import Rulings
 from gateway.status import BridgeStatus, DryPart, EventHub, JournalStatus, QueueStatus
 from gateway.tally import Tally
 from gateway.wording import words_of
@@ -76,6 +77,11 @@ class Operations:
         self.redrives = Redrives(journal, clock, self.redrive)
 
     # What is.
+
+    @property
+    def rulings(self) -> Rulings:
+        """Who may what, and who is muted."""
+        return self._parts.rulings
 
     def bridges(self) -> Sequence[BridgeStatus]:
         """Return every bridge with its state and why, in the order of the configuration."""

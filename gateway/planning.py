@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from gateway.fitting import Unfit, fit
 from gateway.model import Address, BridgeName, Capabilities, Delivery, Level, Message, SenderId, State
@@ -19,6 +19,8 @@ class Plan:
     ended: tuple[tuple[Delivery, State, str], ...]
     refused: frozenset[Address] = frozenset()
     """Where its sender may not speak."""
+    muted: bool = False
+    """Its sender may speak nowhere, for now."""
 
     @property
     def everything(self) -> tuple[Delivery, ...]:
@@ -38,10 +40,14 @@ class Planner:
     capabilities: Mapping[BridgeName, Capabilities]
     level_of: Callable[[SenderId], Level]
     is_direct: Callable[[Address], bool]
+    muted: Callable[[SenderId], str] = field(default=lambda _: "")
+    """Why nothing of a sender's is carried, in words; empty: it is."""
 
     def plan(self, message: Message, *, answers: Address | None = None, choice: Choice | None = None) -> Plan:
         """Return every delivery of this message. A refused or unfit one is there too, with its reason."""
         level = self.level(message, choice)
+        if choice is None and (reason := self.muted(message.sender.id)):
+            return self._silenced(message, answers, level, reason)
         deliveries: list[Delivery] = []
         ended: list[tuple[Delivery, State, str]] = []
         refused: set[Address] = set()
@@ -56,6 +62,12 @@ class Planner:
             else:
                 deliveries += fitted
         return Plan(deliveries=tuple(deliveries), ended=tuple(ended), refused=frozenset(refused))
+
+    def _silenced(self, message: Message, answers: Address | None, level: Level, reason: str) -> Plan:
+        """Return the plan of what is said by somebody who is muted: all of it ends before it begins."""
+        bound = [one.to for one in self.table.decide(message, level, answers=answers)]
+        ended = tuple((self._whole(message, to), State.CANCELLED, reason) for to in bound)
+        return Plan(deliveries=(), ended=ended, refused=frozenset(bound), muted=True)
 
     def _whole(self, message: Message, to: Address) -> Delivery:
         return Delivery(message=message, to=to, direct=self.is_direct(to))

@@ -49,6 +49,8 @@ class Tally:
         self._metrics.received(message.origin.bridge)
         for delivery, state, _ in plan.ended:
             self._metrics.changed(delivery.to.bridge, state)
+        if plan.muted:
+            self.skip(message.origin.bridge, "muted")
         for follower in self.followers:
             follower.accepted(message, plan)
         if not self._events.has_listeners:

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the gateway shows people of what others said: one line, and nothing that steers where it is shown. Pure."""
+"""How the gateway says the same thing everywhere: on the command line, on its page, in chats. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import assert_never
 
+from gateway.ages import in_words
 from gateway.model import Content, Edit, Reaction, Redaction, Text
 
 
@@ -25,3 +27,31 @@ def shown(text: object, most: int = 60) -> str:
     """Return a text as one line of at most so many characters that can't steer a terminal or a chat."""
     line = "".join(char if char.isprintable() else " " for char in " ".join(str(text).split()))
     return line if len(line) <= most else f"{line[: most - 1]}…"
+
+
+def gateway_line(name: str, version: str, *, running_s: float) -> str:
+    """Say which gateway this is, and since when it runs."""
+    return f"{name}: crossband {version}, running for {in_words(running_s)}"
+
+
+def store_line(name: str, state: str, *, engine: str = "", reason: str = "") -> str:
+    """Say how the journal or the queue is, and why."""
+    told = " ".join(part for part in (state, engine) if part)
+    return f"{name}: {told}" + (f": {shown(reason, most=500)}" if reason else "")
+
+
+def rulings_line(made_in_chats: int, muted: int) -> Sequence[str]:
+    """Say what was decided in chats; nothing if nothing was."""
+    return [f"changed in chats: {made_in_chats} permissions, {muted} muted"] if made_in_chats or muted else []
+
+
+def cost_line(
+    *, destination: str, letters: int, deliveries: int, unfit: int, airtime_s: float | None, basis: str, complete: bool
+) -> str:
+    """Say what sending one destination's dead letters again would cost."""
+    at_least = "" if complete else "at least "
+    airtime = "no airtime"
+    if airtime_s is not None:
+        airtime = f"{at_least}{in_words(airtime_s)} on the air ({basis}), and as much for each node that relays it"
+    lost = f"; {unfit} can't be sent any more" if unfit else ""
+    return f"{destination}: {at_least}{letters} dead letters, {at_least}{deliveries} deliveries, {airtime}{lost}"

@@ -19,6 +19,7 @@ from gateway.api import (
     routes_messages,
     routes_outages,
     routes_queue,
+    routes_rulings,
     routes_status,
 )
 from gateway.api.gateway import GatewayView
@@ -53,6 +54,7 @@ def _application(view: GatewayView) -> FastAPI:
         routes_queue,
         routes_letters,
         routes_outages,
+        routes_rulings,
         routes_events,
     )
     for part in (*routes, console, reference):

@@ -13,6 +13,7 @@ from gateway.metrics import Metrics
 from gateway.model import Address, BridgeName, Clock, DeliveryId, Message, Node
 from gateway.outbox.outbox import Outbox
 from gateway.redrive import Redrives
+from gateway.rulings import Rulings
 from gateway.status import BridgeStatus, DryPart, EventHub, JournalStatus, QueueStatus
 
 
@@ -45,6 +46,11 @@ class GatewayView(Protocol):
     @property
     def started_ms(self) -> int:
         """When it started, by its clock."""
+        ...
+
+    @property
+    def rulings(self) -> Rulings:
+        """Who may what, and who is muted."""
         ...
 
     @property

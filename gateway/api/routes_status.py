@@ -93,6 +93,8 @@ async def status_of(view: GatewayView) -> StatusOut:
         queue=StoreOut(state=queue.state.value, reason=queue.reason, engine=queue.engine),
         bridges=[_bridge(one, view.clock.now_ms()) for one in view.bridges()],
         deliveries=_by_destination(tally),
+        chat_permissions=view.rulings.made_in_chats,
+        muted=len(view.rulings.mutes()),
     )
 
 

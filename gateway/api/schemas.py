@@ -66,6 +66,8 @@ class StatusOut(Said):
     queue: StoreOut
     bridges: list[BridgeOut]
     deliveries: dict[str, dict[str, int]] = Field(description="By destination and state")
+    chat_permissions: int = Field(description="How many permissions were changed in chats: GET /api/v1/permissions")
+    muted: int = Field(description="Whose messages are not carried: GET /api/v1/mutes")
 
 
 class RouteOut(Said):

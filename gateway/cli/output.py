@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.ages import in_words
+from gateway.ages import lasted
 from gateway.wording import shown
 
 
@@ -103,13 +103,8 @@ def _states(delivery: Row, now_ms: int | None) -> Iterator[Row]:
             "to": delivery["to"] if nth == 0 else "",
             "part": f"{delivery['part']}/{delivery['parts']}" if nth == 0 else "",
             **change,
-            "for": _duration(until_ms - change["at_ms"]) + (" so far" if lasts else "") if known else "",
+            "for": lasted(until_ms - change["at_ms"]) + (" so far" if lasts else "") if known else "",
         }
-
-
-def _duration(ms: int) -> str:
-    """Return how long that was; under ten seconds to the millisecond."""
-    return f"{max(0, ms) / 1000:.3f} s" if ms < 10_000 else in_words(ms / 1000)  # noqa: PLR2004 - ten seconds
 
 
 def _table(rows: Sequence[Row], columns: Columns) -> None:

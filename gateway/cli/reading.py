@@ -14,7 +14,7 @@ from gateway.cli.output import Form, Output, Row, histories, say, show, show_one
 from gateway.config.units import seconds
 from gateway.control import Control, Refused, segment
 from gateway.model import State
-from gateway.wording import shown
+from gateway.wording import gateway_line, rulings_line, shown, store_line
 
 
 def add_to(app: typer.Typer) -> None:
@@ -38,12 +38,12 @@ def status(ctx: typer.Context, output: Output = Form.TABLE) -> None:
 
 
 def _tell_status(found: Row) -> None:
-    running = in_words((found["now_ms"] - found["started_ms"]) / 1000)
-    typer.echo(f"{found['name']}: crossband {found['version']}, running for {running}")
+    running_s = (found["now_ms"] - found["started_ms"]) / 1000
+    typer.echo(gateway_line(found["name"], found["version"], running_s=running_s))
     for name in ("journal", "queue"):
-        store = found[name]
-        told = " ".join(part for part in (store["state"], store["engine"]) if part)
-        typer.echo(f"{name}: {told}" + (f": {shown(store['reason'], most=500)}" if store["reason"] else ""))
+        typer.echo(store_line(name, **found[name]))
+    for line in rulings_line(found["chat_permissions"], found["muted"]):
+        typer.echo(line)
     rows = [one | {"waiting": _waiting(found, one["name"])} for one in found["bridges"]]
     now_ms = found["now_ms"]
     columns = {

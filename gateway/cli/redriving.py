@@ -13,6 +13,7 @@ import typer
 from gateway.ages import in_words
 from gateway.cli.output import say
 from gateway.control import Control
+from gateway.wording import cost_line
 
 LOOK_EVERY_S = 0.5
 
@@ -27,26 +28,11 @@ def say_price(control: Control, asked: Mapping[str, Any], pace: int) -> None:
     found = control.post("/dead-letters/price", asked)
     at_least = "" if found["complete"] else "at least "
     for one in found["destinations"]:
-        say(
-            f"{one['destination']}: {at_least}{one['letters']} dead letters, {at_least}{one['deliveries']} deliveries, "
-            f"{_airtime(one, at_least)}{_unfit(one)}"
-        )
+        say(cost_line(**one, complete=found["complete"]))
     say(
         f"in all {at_least}{found['total']}; at {pace} a minute that takes {in_words(60 * found['total'] / pace)}"
         " or longer"
     )
-
-
-def _airtime(one: Mapping[str, Any], at_least: str) -> str:
-    if one["airtime_s"] is None:
-        return "no airtime"
-    return (
-        f"{at_least}{in_words(one['airtime_s'])} on the air ({one['basis']}), and as much for each node that relays it"
-    )
-
-
-def _unfit(one: Mapping[str, Any]) -> str:
-    return f"; {one['unfit']} can't be sent any more" if one["unfit"] else ""
 
 
 def redrive(control: Control, asked: Mapping[str, Any], pace: int, *, wait: bool) -> None:

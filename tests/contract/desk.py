@@ -36,6 +36,7 @@ from gateway.model import (
 from gateway.outbox.memory import MemoryOutbox
 from gateway.redrive import Redrives
 from gateway.registry import Registry
+from gateway.rulings import Rulings
 from gateway.status import BridgeStatus, DryPart, EventHub, JournalStatus, QueueStatus, StoreState
 
 CONFIG = """\
@@ -88,6 +89,7 @@ class Desk:
         self.queue_status = QueueStatus(state=StoreState.UP, engine="memory")
         self.states = {BridgeName("home"): LinkState.UP, BridgeName("radio"): LinkState.DOWN}
         self.known: list[tuple[BridgeName, Node]] = []
+        self.rulings = Rulings(settings.permissions, journal.decisions, clock)
         self.redrives = Redrives(journal, clock, self.redrive)
         self.retried: list[tuple[BridgeName | None, tuple[DeliveryId, ...]]] = []
 
@@ -184,6 +186,7 @@ async def open_desk(folder: Path, extra: str = "") -> AsyncIterator[Desk]:
     retention = Retention(age_s=7 * 86400, rows=200_000, size_bytes=256 * 1024**2)
     async with Journal(settings.gateway.data_dir / "journal.db", clock=clock, retention=retention) as journal:
         desk = Desk(settings, journal, clock)
+        await desk.rulings.load()
         redriving = asyncio.create_task(desk.redrives.run())
         try:
             yield desk

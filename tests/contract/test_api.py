@@ -18,7 +18,7 @@ from gateway.api import create_app
 from gateway.api.routes_events import stream
 from gateway.breaker import BreakerState, Look
 from gateway.journal import OutageKind
-from gateway.model import BridgeName, JournalError, StoreUnavailable
+from gateway.model import BridgeName, JournalError, Level, SenderId, StoreUnavailable
 from gateway.outbox.memory import MemoryOutbox
 from gateway.status import Event, EventHub, JournalStatus, QueueStatus, StoreState
 from tests.contract.desk import NODE, START_MS, Desk, open_desk, serving
@@ -114,6 +114,22 @@ async def test_bridges_routes_and_nodes_are_listed(api: httpx.AsyncClient, desk:
         "digest_after_s": {"radio": 600},
     }
     assert (nodes[0]["id"], nodes[0]["name"], nodes[0]["snr_db"]) == ("!a1b2c301", "Kim", -3.5)
+
+
+async def test_who_may_what_is_told_with_whose_word_it_is(api: httpx.AsyncClient, desk: Desk) -> None:
+    ali = SenderId("@ali:x")
+    await desk.rulings.allow("*", Level.READ, by=ali)
+    await desk.rulings.mute(SenderId("!a1b2c301"), for_s=3600, by=ali)
+    desk.clock.advance(60)
+
+    permissions, mutes = [(await api.get(f"/api/v1/{what}")).json() for what in ("permissions", "mutes")]
+
+    file = {"pattern": "*", "level": "transmit", "source": "file", "by": None, "at_ms": None, "overruled": True}
+    chat = {"pattern": "*", "level": "read", "source": "chat", "by": ali, "at_ms": START_MS, "overruled": False}
+    assert permissions == [file, chat]
+    assert mutes == [{"sender": "!a1b2c301", "by": ali, "at_ms": START_MS, "for_s": 3600, "left_s": 3540.0}]
+    status = (await api.get("/api/v1/status")).json()
+    assert (status["chat_permissions"], status["muted"]) == (1, 1)
 
 
 async def test_a_posted_message_is_journalled_and_can_be_followed(api: httpx.AsyncClient, desk: Desk) -> None:

@@ -20,7 +20,7 @@ from gateway.ages import AGE_NAMES
 from gateway.breaker import BreakerState, Look
 from gateway.cli.app import main
 from gateway.journal import OutageKind
-from gateway.model import BridgeName, DeliveryId, Text
+from gateway.model import BridgeName, DeliveryId, Level, SenderId, Text
 from gateway.status import JournalStatus, QueueStatus, StoreState
 from tests.contract.desk import NODE, Desk, open_desk, serving, write_config
 
@@ -190,12 +190,25 @@ async def test_a_gateway_that_cannot_store_says_why(ask: Ask, desk: Desk) -> Non
     assert (ended.code, ended.err) == (1, "disk full\n")
 
 
-@pytest.mark.parametrize("args", [["routes"], ["nodes"], ["queue"], ["queue", "list"], ["dead-letters"], ["messages"]])
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["routes"],
+        ["nodes"],
+        ["queue"],
+        ["queue", "list"],
+        ["dead-letters"],
+        ["messages"],
+        ["permissions"],
+        ["mutes"],
+    ],
+)
 async def test_lists_are_tables_or_json_or_a_line_each(ask: Ask, desk: Desk, args: list[str]) -> None:
     desk.known.append((BridgeName("radio"), NODE))
     for text in ("one", "two"):
         ident = (await ask("send", "radio/LongFast", text, "-o", "json")).json["deliveries"][0]  # type: ignore[index]
     await desk.fail(ident)
+    await desk.rulings.mute(SenderId("@bea:x"), for_s=None, by=SenderId("@ali:x"))
 
     table, whole, lines = [await ask(*args, "-o", form) for form in ("table", "json", "jsonl")]
 
@@ -205,6 +218,20 @@ async def test_lists_are_tables_or_json_or_a_line_each(ask: Ask, desk: Desk, arg
     assert isinstance(rows, list)
     assert rows
     assert [json.loads(line) for line in lines.out.splitlines()] == rows
+
+
+async def test_what_was_decided_in_chats_is_shown_beside_the_file(ask: Ask, desk: Desk) -> None:
+    assert "changed in chats" not in (await ask("status")).out
+    assert "nobody is muted" in (await ask("mutes")).err
+    await desk.rulings.allow("@bea:x", Level.READ, by=SenderId("@ali:x"))
+    await desk.rulings.mute(SenderId("!a1b2c301"), for_s=3600, by=SenderId("@ali:x"))
+
+    told = {what: [line.split() for line in (await ask(what)).out.splitlines()] for what in ("permissions", "mutes")}
+
+    assert ["*", "transmit", "file"] in told["permissions"]
+    assert ["@bea:x", "read", "chat", "@ali:x"] in [row[:4] for row in told["permissions"]]
+    assert ["1", "h", "0", "min"] in [row[-4:] for row in told["mutes"] if row[:2] == ["!a1b2c301", "@ali:x"]]
+    assert "changed in chats: 1 permissions, 1 muted" in (await ask("status")).out
 
 
 async def test_a_history_says_when_for_how_long_and_why(ask: Ask, desk: Desk) -> None:
@@ -482,7 +509,16 @@ async def test_the_doctor_sees_the_running_gateway(ask: Ask) -> None:
 
 @pytest.mark.parametrize(
     "args",
-    [["status"], ["send", "radio/x", "y"], ["queue"], ["nodes"], ["dead-letters", "list"], ["messages"], ["outages"]],
+    [
+        ["status"],
+        ["send", "radio/x", "y"],
+        ["queue"],
+        ["nodes"],
+        ["dead-letters", "list"],
+        ["messages"],
+        ["outages"],
+        ["permissions"],
+    ],
 )
 def test_without_a_running_gateway_it_says_so(run: Run, tmp_path: Path, args: list[str]) -> None:
     write_config(tmp_path)

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.model import Level, SenderId
-from gateway.permissions import Permissions
+from gateway.permissions import Layered, Permissions
 
 TABLE = {
     "*": Level.READ,
@@ -70,3 +72,91 @@ def test_however_many_ask_the_answer_is_the_same(monkeypatch):
             Level.READ,
             Level.TRANSMIT,
         ]
+
+
+# What chats lay over the file's.
+
+
+def layered(file: dict[str, Level], chats: dict[str, Level]) -> Layered:
+    return Layered(file=Permissions.of(file), chats=Permissions.of(chats))
+
+
+@pytest.mark.parametrize(
+    ("sender", "level"),
+    [
+        ("@operator:example.org", Level.ADMIN),
+        ("!a1b2c301", Level.NONE),
+        ("@ali:example.org", Level.COMMANDS),
+        ("@bea:example.org", Level.READ),
+        ("@ali:sub.example.org", Level.COMMANDS),
+        ("@ali:elsewhere.net", Level.NONE),
+        ("!a1b2c302", Level.TRANSMIT),
+    ],
+)
+def test_a_chat_changes_whom_the_file_does_not_name(sender: str, level: Level) -> None:
+    chats = {
+        "@operator:example.org": Level.NONE,
+        "!a1b2c301": Level.ADMIN,
+        "@ali:example.org": Level.COMMANDS,
+        "@*:example.org": Level.READ,
+        "*": Level.NONE,
+    }
+
+    assert layered(TABLE, chats).level_of(SenderId(sender)) is level
+
+
+def test_an_admin_by_a_pattern_of_the_file_stays_one_whatever_chats_say() -> None:
+    both = layered({"@*:ops.org": Level.ADMIN, "*": Level.READ}, {"@a:ops.org": Level.NONE, "@*:ops.org": Level.READ})
+
+    assert both.level_of(SenderId("@a:ops.org")) is Level.ADMIN
+    assert not both.may_change("@a:ops.org")
+    assert not both.may_change("@*:ops.org")
+    assert both.may_change("@*:ops.*")
+
+
+def test_every_rule_is_told_with_whose_it_is_and_whether_another_decides_in_its_place() -> None:
+    both = layered(
+        {"@op:x": Level.ADMIN, "@*:x": Level.READ, "*": Level.READ},
+        {"@op:x": Level.NONE, "@ali:x": Level.TRANSMIT, "@*:x": Level.TRANSMIT},
+    )
+
+    assert [(one.pattern, one.level.name, one.in_chat, one.overruled) for one in both.rules()] == [
+        ("@op:x", "ADMIN", False, False),
+        ("@*:x", "READ", False, True),
+        ("*", "READ", False, False),
+        ("@op:x", "NONE", True, True),
+        ("@ali:x", "TRANSMIT", True, False),
+        ("@*:x", "TRANSMIT", True, False),
+    ]
+
+
+IDS = st.text("ab", min_size=1, max_size=3)
+TABLES = st.dictionaries(st.text("ab*?", min_size=1, max_size=4), st.sampled_from(Level), max_size=6)
+
+
+@given(file=TABLES, chats=TABLES, sender=IDS)
+def test_no_chat_takes_anything_from_the_files_ids_and_admins(file, chats, sender) -> None:
+    before = Permissions.of(file).level_of(SenderId(sender))
+    after = layered(file, chats).level_of(SenderId(sender))
+
+    assert after is before or (sender not in file and before is not Level.ADMIN)
+    assert layered(file, {}).level_of(SenderId(sender)) is before
+
+
+@given(file=TABLES, chats=TABLES, sender=IDS)
+def test_the_rule_that_is_said_to_decide_decides_and_is_not_said_to_be_overruled(file, chats, sender) -> None:
+    both = layered(file, chats)
+    rule = both.rule_of(SenderId(sender))
+
+    assert both.level_of(SenderId(sender)) is (Level.NONE if rule is None else rule.level)
+    told = {(one.pattern, one.level, one.in_chat): one.overruled for one in both.rules()}
+    assert rule is None or told[rule.pattern, rule.level, rule.in_chat] is False
+
+
+@given(file=TABLES, chats=TABLES, sender=IDS)
+def test_a_chats_rule_that_is_overruled_changes_nothing(file, chats, sender) -> None:
+    both = layered(file, chats)
+    vain = {one.pattern for one in both.rules() if one.in_chat and one.overruled}
+    without = layered(file, {pattern: level for pattern, level in chats.items() if pattern not in vain})
+
+    assert both.level_of(SenderId(sender)) is without.level_of(SenderId(sender))
