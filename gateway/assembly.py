@@ -15,6 +15,7 @@ import structlog
 from gateway.backoff import Policy
 from gateway.config import BridgeSettings, Settings
 from gateway.delivery import run_of
+from gateway.desk import FrontDesk
 from gateway.digest import Digests
 from gateway.drain import Drain
 from gateway.elsewhere import Bookmark, Elsewhere
@@ -32,6 +33,7 @@ from gateway.model import (
     Clock,
     Delivery,
     DeliveryId,
+    NoDesk,
     Resumable,
     RoutedConversation,
 )
@@ -73,6 +75,8 @@ class Parts:
     reflections: Reflections
     kinds: Mapping[BridgeName, BridgeKind]
     rulings: Rulings
+    desk: FrontDesk
+    """To be opened when there is a gateway to ask."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +99,9 @@ class Assembly:
         table = routing_table(self.settings, kinds)
         rulings = Rulings(self.settings.permissions, self.journal.decisions, self.clock)
         await rulings.load()
-        bridges = {name: await self._bridge(name, kinds[name], table, rulings) for name in kinds}
+        joining = NoDesk()  # whoever makes routes while running goes here
+        desk = FrontDesk(rulings, joining, count=self.tally.skip)
+        bridges = {name: await self._bridge(name, kinds[name], table, rulings, desk) for name in kinds}
         planner = Planner(
             table=table,
             capabilities={name: bridge.capabilities for name, bridge in bridges.items()},
@@ -143,9 +149,12 @@ class Assembly:
             reflections=reflections,
             kinds=kinds,
             rulings=rulings,
+            desk=desk,
         )
 
-    async def _bridge(self, name: BridgeName, kind: BridgeKind, table: RoutingTable, rulings: Rulings) -> Bridge:
+    async def _bridge(
+        self, name: BridgeName, kind: BridgeKind, table: RoutingTable, rulings: Rulings, desk: FrontDesk
+    ) -> Bridge:
         mine = sorted({address.conversation for address in table.addresses() if address.bridge == name})
         context = BridgeContext(
             name=name,
@@ -159,6 +168,7 @@ class Assembly:
             resume=await self.journal.resume_point(name),
             level_of=rulings.level_of,
             count=lambda what: self.tally.skip(name, what),
+            desk=desk,
         )
         return kind.create(context)
 

@@ -167,6 +167,7 @@ class Gateway:
             health=self._health,
             outages_lost=lambda: outages.lost,
         )
+        parts.desk.open(self.operations)
         self._notifier = Notifier.of_process()
         self._servers = Servers(self.operations, [part.bridge for part in parts.by_bridge.values()])
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway.model.errors import Declined
-from gateway.model.message import Address, SenderId
+from gateway.model.message import Address, NativeId, SenderId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +21,8 @@ class Asked:
     """Where: the answer is said there, and what it means without naming an address is this one."""
     private: bool = False
     """Nobody but the asker (or those of the control room) reads the answer."""
+    id: NativeId | None = None
+    """What the command itself is called in the world (``mx:$event``): one that comes again is not done again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is: the gateway at a glance, who is out there, what waits, which routes this conversation has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from gateway.ages import AGE_NAMES, in_words
+from gateway.backlog import MOST_CONVERSATIONS, Shape, backlogs, shapes
+from gateway.desk.visit import Visit
+from gateway.desk.words import ago, answer
+from gateway.model import Address, BridgeName, Declined, Joined, JournalError, Node
+from gateway.status import BridgeStatus
+from gateway.version import version
+from gateway.wording import gateway_line, rulings_line, store_line
+
+COUNT_FOR_S = 0.5
+"""How long one look at what waits may take, for each destination."""
+MOST_NODES = 20
+
+
+async def status(visit: Visit) -> str:
+    """Say how the gateway is; it answers whatever is down."""
+    running = visit.running
+    journal, queue = running.journal_state(), running.queue_state()
+    running_s = (visit.now_ms - running.started_ms) / 1000
+    waiting = await _waiting(visit)
+    return answer(
+        [
+            gateway_line(running.settings.gateway.name, version(), running_s=running_s),
+            store_line("journal", journal.state.value, reason=journal.reason),
+            store_line("queue", queue.state.value, engine=queue.engine, reason=queue.reason),
+            *(_bridge(one, waiting.get(one.name, ""), visit.now_ms) for one in running.bridges()),
+            *_rulings(visit),
+            *_routes(visit),
+        ]
+    )
+
+
+async def _waiting(visit: Visit) -> Mapping[BridgeName, str]:
+    try:
+        rows = await backlogs(visit.running, await visit.running.journal.tally())
+    except JournalError:
+        return {}
+    return {one.destination: _depth(one.waiting, one.dead) for one in rows}
+
+
+def _depth(waiting: int, dead: int) -> str:
+    return f"{waiting:,} waiting" + (f", {dead:,} dead letters" if dead else "")
+
+
+def _bridge(one: BridgeStatus, waiting: str, now_ms: int) -> str:
+    state = f"{one.name} ({one.kind}): {one.state.value} for {in_words((now_ms - one.since_ms) / 1000)}"
+    why = one.reason or ("" if one.sending is None else one.sending.words)
+    return "; ".join(part for part in (state, why, waiting) if part)
+
+
+def _rulings(visit: Visit) -> Iterator[str]:
+    yield from rulings_line(visit.rulings.made_in_chats, len(visit.rulings.mutes()))
+
+
+def _routes(visit: Visit) -> Iterator[str]:
+    found = visit.joining.joined(visit.asked.at)
+    if not found:
+        yield f"no route has {visit.asked.at}"
+    for one in found:
+        yield f"shared with {_others(one, visit.asked.at)} by the route {one.route}"
+
+
+def _others(one: Joined, here: Address) -> str:
+    return ", ".join(f"{end}{_exposed(end, one)}" for end in one.ends if end != here) or "nothing else"
+
+
+def _exposed(end: Address, one: Joined) -> str:
+    return " (in clear, for everyone in range)" if end in one.exposed_to else ""
+
+
+async def routes(visit: Visit) -> str:
+    """Say which conversations share their messages with this one, and whose doing that is."""
+    found = visit.joining.joined(visit.asked.at)
+    if not found:
+        return f"no route has {visit.asked.at}"
+    return answer([f"{one.route}: {_others(one, visit.asked.at)}; {_by(one, visit.now_ms)}" for one in found])
+
+
+def _by(one: Joined, now_ms: int) -> str:
+    if one.by is None:
+        return "by the configuration"
+    return f"by {one.by}" + ("" if one.at_ms is None else f", {ago(one.at_ms, now_ms)}")
+
+
+async def nodes(visit: Visit) -> str:
+    """Say who was heard, the latest first; with a word only those with it in their name or id."""
+    words = " ".join(visit.rest).casefold()
+    known = [(bridge, node) for bridge, node in visit.running.nodes() if words in _searched(node)]
+    if not known:
+        return f"nobody with {words!r} in name or id is known" if words else "nobody is known yet"
+    known.sort(key=lambda one: -(one[1].last_heard_ms or 0))
+    lines = [_node(bridge, node, visit.now_ms) for bridge, node in known[:MOST_NODES]]
+    return answer(lines, left_out=len(known) - len(lines))
+
+
+def _searched(node: Node) -> str:
+    return f"{node.id} {node.name} {node.short_name}".casefold()
+
+
+def _node(bridge: BridgeName, node: Node, now_ms: int) -> str:
+    facts = [
+        f"heard {ago(node.last_heard_ms, now_ms)}" if node.last_heard_ms is not None else "not heard",
+        "" if node.snr_db is None else f"SNR {node.snr_db:g} dB",
+        "" if node.hops is None else f"{node.hops} hop{'' if node.hops == 1 else 's'}",
+    ]
+    return f"{node.name or node.short_name or 'unnamed'} ({node.id}) on {bridge}: {', '.join(filter(None, facts))}"
+
+
+async def queue(visit: Visit) -> str:
+    """Say how much waits and how old it is: for each destination, or for what is named."""
+    name = " ".join(visit.rest)
+    rows = await shapes(visit.running, by_conversation=True, for_s=COUNT_FOR_S)
+    whole = {str(one.backlog.destination): one for one in rows}
+    if name and name not in whole:
+        return answer([_of(whole, _named(visit, name))])
+    chosen = [one for one in rows if name in {"", one.backlog.destination}]
+    if visit.sees_all:
+        lines = [line for one in chosen for line in _destination(one, visit.now_ms, in_full=bool(name))]
+        return answer(lines or ["no bridge is configured"])
+    ends = sorted((end for end in visit.here if name in {"", end.bridge}), key=str)
+    return answer([_of(whole, end) for end in ends] or [f"no route of this conversation goes to {name}"])
+
+
+def _named(visit: Visit, name: str) -> Address:
+    address = visit.joining.resolve(name)
+    if not visit.sees(address):
+        raise Declined(f"{address} is on no route of this conversation; ask in private")
+    return address
+
+
+def _destination(one: Shape, now_ms: int, *, in_full: bool) -> Iterator[str]:
+    backlog = one.backlog
+    oldest = "" if backlog.oldest_ms is None else f", the oldest for {in_words((now_ms - backlog.oldest_ms) / 1000)}"
+    yield f"{backlog.destination}: {_depth(backlog.waiting, backlog.dead)}{oldest}"
+    if in_full:
+        for conversation in one.conversations:
+            yield _conversation(one, Address(backlog.destination, conversation))
+
+
+def _of(whole: Mapping[str, Shape], address: Address) -> str:
+    shape = whole.get(address.bridge)
+    return f"{address}: there is no bridge {address.bridge}" if shape is None else _conversation(shape, address)
+
+
+def _conversation(shape: Shape, address: Address) -> str:
+    ages = shape.conversations.get(address.conversation, ())
+    is_sure = not shape.younger and (bool(ages) or len(shape.conversations) < MOST_CONVERSATIONS)
+    oldest = [name for name, count in zip(AGE_NAMES, ages, strict=False) if count][-1:]
+    return "".join(
+        [
+            f"{address}: {'' if is_sure else 'at least '}{sum(ages):,} waiting",
+            *(f", the oldest {name}" for name in oldest),
+        ]
+    )

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who may what, and who is muted: said and changed."""
+
+from __future__ import annotations
+
+from gateway.ages import in_words
+from gateway.desk.visit import Visit
+from gateway.desk.words import ago, answer, with_duration
+from gateway.model import Declined, Level, SenderId
+from gateway.permissions import is_glob
+from gateway.rulings import Mute, Ruling
+from gateway.wording import shown
+
+
+async def who(visit: Visit) -> str:
+    """Say what the asker may; in private, to those with commands, the whole table."""
+    rule = visit.rulings.rule_of(visit.asked.sender)
+    whose = "" if rule is None else f", by {rule.pattern} ({'made in a chat' if rule.in_chat else 'file'})"
+    mine = f"you are {visit.asked.sender}; your permission: {visit.level.name.lower()}{whose}"
+    muted = visit.rulings.muted(visit.asked.sender)
+    lines = [mine, *([f"but nothing you say is carried: {muted}"] if muted else [])]
+    if visit.sees_all:
+        lines += [_ruling(one, visit.now_ms) for one in visit.rulings.rulings()]
+    return answer(lines)
+
+
+def _ruling(one: Ruling, now_ms: int) -> str:
+    whose = "file" if one.by is None else f"by {one.by}"
+    when = "" if one.at_ms is None else f", {ago(one.at_ms, now_ms)}"
+    overruled = "; overruled" if one.rule.overruled else ""
+    return f"{one.rule.pattern}: {one.rule.level.name.lower()} ({whose}{when}{overruled})"
+
+
+async def allow(visit: Visit) -> str:
+    """Let somebody do more, or less."""
+    pattern, level = _pattern_and_level(visit)
+    changed = await visit.rulings.allow(pattern, level, by=visit.asked.sender)
+    since = "from now on" if changed else "already"
+    return f"{shown(pattern, 255)}: {level.name.lower()} {since}; forget {shown(pattern, 255)} takes it back"
+
+
+def _pattern_and_level(visit: Visit) -> tuple[str, Level]:
+    names = [level.name.lower() for level in Level]
+    if len(visit.rest) != 2:  # noqa: PLR2004 - who, and what
+        raise Declined(f"say who and what: allow @ali:example.org commands; it is one of {', '.join(names)}")
+    pattern, name = visit.rest
+    if name.casefold() not in names:
+        raise Declined(f"{shown(name)!r} is not a permission; it is one of {', '.join(names)}")
+    return pattern, Level[name.upper()]
+
+
+async def forget(visit: Visit) -> str:
+    """Take back what a chat allowed: the file decides again."""
+    if len(visit.rest) != 1:
+        raise Declined("say which: forget PATTERN, as who shows it")
+    (pattern,) = visit.rest
+    if not await visit.rulings.forget(pattern, by=visit.asked.sender):
+        raise Declined(f"no chat made a rule for {shown(pattern)}; those of the file only the file changes")
+    return f"what was decided in a chat for {shown(pattern, 255)} is forgotten"
+
+
+async def mute(visit: Visit) -> str:
+    """Carry nothing of somebody's any more, for a time or until it is taken back."""
+    rest, for_s = with_duration(visit.rest)
+    sender = _sender(visit, " ".join(rest), "mute @ali:example.org for 1h")
+    made = await visit.rulings.mute(sender, for_s=for_s, by=visit.asked.sender)
+    return f"nothing of {_mute(made, visit)} is carried; unmute {sender} takes it back"
+
+
+async def unmute(visit: Visit) -> str:
+    """Carry what somebody says again."""
+    sender = _sender(visit, " ".join(visit.rest), "unmute @ali:example.org")
+    if not await visit.rulings.unmute(sender, by=visit.asked.sender):
+        return f"{sender} is not muted"
+    return f"what {sender} says is carried again"
+
+
+async def mutes(visit: Visit) -> str:
+    """Say who is muted, by whom and for how long."""
+    found = visit.rulings.mutes()
+    if not found:
+        return "nobody is muted"
+    return answer([f"{_mute(one, visit)}, by {one.by} {ago(one.at_ms, visit.now_ms)}" for one in found])
+
+
+def _mute(one: Mute, visit: Visit) -> str:
+    left_s = one.left_s(visit.running.clock.monotonic())
+    names = {node.id: node.name for _, node in visit.running.nodes()}
+    name = f" ({shown(names[one.sender])})" if names.get(one.sender) else ""
+    return f"{one.sender}{name}" + (" until it is taken back" if left_s is None else f" for {in_words(left_s)}")
+
+
+def _sender(visit: Visit, words: str, example: str) -> SenderId:
+    """Find out who is meant: somebody's id, or a node's name as `nodes` shows it."""
+    if not words:
+        raise Declined(f"say who: {example}")
+    known = {node.id: node for _, node in visit.running.nodes()}
+    folded = words.casefold()
+    exact = [ident for ident in known if ident.casefold() == folded]
+    named = [ident for ident, node in known.items() if folded in {node.name.casefold(), node.short_name.casefold()}]
+    found = exact or named
+    if len(found) > 1:
+        raise Declined(f"{len(found)} nodes are called that, say which: {', '.join(sorted(found)[:10])}")
+    if found:
+        return found[0]
+    if is_glob(words):
+        raise Declined(f"one at a time; for all of them there is: allow {shown(words)} none")
+    if words[0].isalnum() or " " in words:
+        raise Declined(f"no node is called {shown(words)!r}; write an id, as in {example}")
+    return SenderId(words)

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The desk in an assembled core: bridges have it, and what is decided at it decides what is carried."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import asynccontextmanager
+
+import pytest
+
+from gateway.assembly import Assembly
+from gateway.clock import ManualClock
+from gateway.config import load
+from gateway.journal import Journal, Retention
+from gateway.metrics import Metrics
+from gateway.model import (
+    Address,
+    Asked,
+    BridgeKind,
+    BridgeName,
+    Capabilities,
+    Declined,
+    Level,
+    Message,
+    NativeId,
+    Sender,
+    SenderId,
+    State,
+    Text,
+)
+from gateway.operations import Operations
+from gateway.outbox.memory import MemoryOutbox
+from gateway.registry import Registry
+from gateway.status import EventHub, JournalStatus, QueueStatus, StoreState
+from gateway.tally import Tally
+
+CONFIG = """
+[gateway]
+name = "hilltop"
+data_dir = "data"
+[bridges.home]
+kind = "quiet"
+[bridges.radio]
+kind = "clear"
+[[routes]]
+name = "town"
+join = ["home/#town", "radio/LongFast"]
+[permissions]
+"*" = "read"
+"@op:x" = "admin"
+"""
+TOWN, RADIO = Address.parse("home/#town"), Address.parse("radio/LongFast")
+ALI, OP = SenderId("@ali:x"), SenderId("@op:x")
+
+
+class Quiet:
+    """A bridge that keeps what it was given."""
+
+    def __init__(self, context):
+        self.context = context
+        self.name = context.name
+        self.capabilities = Capabilities(room_for=lambda *_: 200)
+
+
+class Well:
+    """The stores' states."""
+
+    journal = JournalStatus(state=StoreState.UP)
+    queue = QueueStatus(state=StoreState.UP)
+
+
+@asynccontextmanager
+async def core(folder):
+    kinds = {
+        "quiet": lambda: BridgeKind(create=Quiet, check=lambda _: frozenset()),
+        "clear": lambda: BridgeKind(create=Quiet, check=lambda _: frozenset(), in_clear=True),
+    }
+    (folder / "crossband.toml").write_text(CONFIG)
+    settings = load(folder / "crossband.toml", {}, registry=Registry(kinds))
+    settings.gateway.data_dir.mkdir(exist_ok=True)
+    clock, events, metrics = ManualClock(), EventHub(), Metrics()
+    async with Journal(settings.gateway.data_dir / "journal.db", clock=clock, retention=Retention()) as journal:
+        assembly = Assembly(
+            settings=settings,
+            registry=Registry(kinds),
+            journal=journal,
+            outbox=MemoryOutbox(),
+            clock=clock,
+            random=random.Random(1),
+            tally=Tally(events, metrics),
+        )
+        yield assembly, await assembly.build()
+
+
+def operations(assembly, parts):
+    return Operations(
+        settings=assembly.settings,
+        parts=parts,
+        journal=assembly.journal,
+        outbox=assembly.outbox,
+        clock=assembly.clock,
+        events=EventHub(),
+        tally=assembly.tally,
+        metrics=Metrics(),
+        health=Well(),
+    )
+
+
+class Chat:
+    """What somebody says and asks in the room of the town."""
+
+    def __init__(self, assembly, parts):
+        self.assembly, self.parts = assembly, parts
+        self.context = parts.by_bridge[BridgeName("home")].bridge.context
+        self.count = 0
+
+    async def ask(self, words, by=OP):
+        return await self.context.desk.answer(Asked(sender=by, words=words, at=TOWN))
+
+    async def say(self, by=ALI):
+        """Say something; return what became of it on the radio: state and reason."""
+        self.count += 1
+        message = Message(
+            native_id=NativeId(f"mx:${self.count}"),
+            origin=TOWN,
+            sender=Sender(id=by, name="Ali"),
+            content=Text(body="is anyone there?"),
+            received_ms=self.assembly.clock.now_ms(),
+        )
+        await self.parts.intake.accept(message)
+        (delivery,) = (await self.assembly.journal.message(message.id)).deliveries
+        assert delivery.to == RADIO
+        return delivery.state, delivery.reason
+
+
+@pytest.fixture
+async def chat(tmp_path):
+    async with core(tmp_path) as (assembly, parts):
+        parts.desk.open(operations(assembly, parts))
+        yield Chat(assembly, parts)
+
+
+async def test_a_bridge_has_the_desk_from_its_making_and_it_answers_when_the_gateway_is_there(tmp_path):
+    async with core(tmp_path) as (assembly, parts):
+        chat = Chat(assembly, parts)
+        with pytest.raises(Declined, match="still starting"):
+            await chat.ask("status")
+        parts.desk.open(operations(assembly, parts))
+        assert (await chat.ask("status")).startswith("hilltop: crossband ")
+
+
+async def test_what_a_chat_allows_is_asked_everywhere_from_that_moment(chat):
+    assert await chat.say() == (State.CANCELLED, "the sender may read but not transmit on radio")
+    await chat.ask("allow @ali:x transmit")
+    assert (await chat.say())[0] is State.WAITING
+    assert chat.context.level_of(ALI) is Level.TRANSMIT
+    await chat.ask("forget @ali:x")
+    assert (await chat.say())[0] is State.CANCELLED
+    assert chat.context.level_of(ALI) is Level.READ
+
+
+async def test_the_muted_are_not_carried_with_a_reason_a_count_and_an_end(chat):
+    await chat.ask("allow @ali:x transmit")
+    await chat.ask("mute @ali:x for 10m")
+
+    assert await chat.say() == (State.CANCELLED, "the sender is muted, for another 10 min")
+    assert chat.assembly.tally.skipped[BridgeName("home")]["muted"] == 1
+    assert "cancelled (the sender is muted, for another 10 min)" in await chat.ask("where last", by=ALI)
+    assert (await chat.say(by=OP))[0] is State.WAITING
+
+    chat.assembly.clock.advance(600)
+    assert (await chat.say())[0] is State.WAITING
+    assert chat.assembly.tally.skipped[BridgeName("home")]["muted"] == 1
+
+
+async def test_what_is_decided_holds_after_a_restart(tmp_path):
+    async with core(tmp_path) as (assembly, parts):
+        parts.desk.open(operations(assembly, parts))
+        chat = Chat(assembly, parts)
+        await asyncio.gather(chat.ask("allow @ali:x commands"), chat.ask("mute @bea:x"))
+    async with core(tmp_path) as (assembly, parts):
+        assert Chat(assembly, parts).context.level_of(ALI) is Level.COMMANDS
+        assert parts.planner.muted(SenderId("@bea:x")) == "the sender is muted"
