@@ -46,12 +46,13 @@ class Planner:
     def plan(self, message: Message, *, answers: Address | None = None, choice: Choice | None = None) -> Plan:
         """Return every delivery of this message. A refused or unfit one is there too, with its reason."""
         level = self.level(message, choice)
-        if choice is None and (reason := self.muted(message.sender.id)):
-            return self._silenced(message, answers, level, reason)
         deliveries: list[Delivery] = []
         ended: list[tuple[Delivery, State, str]] = []
         refused: set[Address] = set()
-        for bound in self.table.decide(message, level, answers=answers, choice=choice):
+        decided = self.table.decide(message, level, answers=answers, choice=choice)
+        if choice is None and (reason := self.muted(message.sender.id)):
+            return self._silenced(message, frozenset(one.to for one in decided), reason)
+        for bound in decided:
             if isinstance(bound, Refused):
                 ended.append((self._whole(message, bound.to), State.CANCELLED, bound.reason))
                 refused.add(bound.to)
@@ -63,11 +64,10 @@ class Planner:
                 deliveries += fitted
         return Plan(deliveries=tuple(deliveries), ended=tuple(ended), refused=frozenset(refused))
 
-    def _silenced(self, message: Message, answers: Address | None, level: Level, reason: str) -> Plan:
+    def _silenced(self, message: Message, bound_for: frozenset[Address], reason: str) -> Plan:
         """Return the plan of what is said by somebody who is muted: all of it ends before it begins."""
-        bound = [one.to for one in self.table.decide(message, level, answers=answers)]
-        ended = tuple((self._whole(message, to), State.CANCELLED, reason) for to in bound)
-        return Plan(deliveries=(), ended=ended, refused=frozenset(bound), muted=True)
+        ended = tuple((self._whole(message, to), State.CANCELLED, reason) for to in sorted(bound_for, key=str))
+        return Plan(deliveries=(), ended=ended, refused=bound_for, muted=True)
 
     def _whole(self, message: Message, to: Address) -> Delivery:
         return Delivery(message=message, to=to, direct=self.is_direct(to))

@@ -14,7 +14,7 @@ import structlog
 
 from gateway.ages import in_words
 from gateway.journal import Decision, Decisions
-from gateway.model import Clock, Declined, Level, SenderId
+from gateway.model import NEVER_SET_MS, Clock, Declined, Level, SenderId
 from gateway.permissions import Layered, Permissions, Rule, is_glob
 
 log = structlog.get_logger()
@@ -66,6 +66,7 @@ class Rulings:
     async def load(self) -> None:
         """Read what was decided in earlier runs."""
         await self._read_permissions()
+        await self._date_mutes()
         await self._read_mutes()
         await self._drop_what_ended()
 
@@ -134,7 +135,7 @@ class Rulings:
 
     def mutes(self) -> Sequence[Mute]:
         """Return those that hold now, the oldest first."""
-        return [mute for sender, mute in self._mutes.items() if self.mute_of(sender) is not None]
+        return [mute for mute in self._mutes.values() if self.mute_of(mute.sender) is not None]
 
     async def mute(self, sender: SenderId, *, for_s: int | None, by: SenderId) -> Mute:
         """Carry nothing of this sender's any more; in place of an earlier mute of theirs.
@@ -189,8 +190,16 @@ class Rulings:
         self._layered = Layered(file=self._layered.file, chats=Permissions.of(levels))
 
     async def _drop_what_ended(self) -> None:
-        for sender in [one for one in self._mutes if self.mute_of(one) is None]:
-            await self._decisions.drop(MUTE, sender)
+        for mute in self._mutes.values():
+            if self.mute_of(mute.sender) is None:
+                await self._decisions.drop(MUTE, mute.sender)
+
+    async def _date_mutes(self) -> None:
+        """Let those made before the clock was ever set begin now: nobody knows when they did."""
+        now_ms = self._clock.now_ms()
+        for decision in await self._decisions.of(MUTE):
+            if decision.at_ms < NEVER_SET_MS <= now_ms:
+                await self._decisions.keep(replace(decision, at_ms=now_ms))
 
     async def _read_mutes(self) -> None:
         known = self._mutes

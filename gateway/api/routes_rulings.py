@@ -29,7 +29,7 @@ async def permissions(view: View) -> list[RulingOut]:
 
 @router.get("/mutes")
 async def mutes(view: View) -> list[MuteOut]:
-    """Return who is muted, the longest first."""
+    """Return who is muted, the oldest mute first."""
     now = view.clock.monotonic()
     return [
         MuteOut(sender=one.sender, by=one.by, at_ms=one.at_ms, for_s=one.for_s, left_s=one.left_s(now))

@@ -31,7 +31,8 @@ class Request:
 
 
 def parse(words: str) -> Request:
-    """Read a command. Nothing at all asks for help."""
+    """Read a command. Nothing at all asks for help; what is no text at all is a question mark."""
+    words = words.encode("utf-8", "replace").decode()
     name, *rest = words.split(maxsplit=MOST_WORDS)[:MOST_WORDS] or ["help"]
     return Request(name=name.casefold(), rest=tuple(rest))
 

@@ -118,16 +118,20 @@ class Chat:
     async def ask(self, words, by=OP):
         return await self.context.desk.answer(Asked(sender=by, words=words, at=TOWN))
 
-    async def say(self, by=ALI):
-        """Say something; return what became of it on the radio: state and reason."""
+    def words(self, by=ALI):
+        """Something new that somebody says."""
         self.count += 1
-        message = Message(
+        return Message(
             native_id=NativeId(f"mx:${self.count}"),
             origin=TOWN,
             sender=Sender(id=by, name="Ali"),
             content=Text(body="is anyone there?"),
             received_ms=self.assembly.clock.now_ms(),
         )
+
+    async def say(self, by=ALI):
+        """Say something; return what became of it on the radio: state and reason."""
+        message = self.words(by)
         await self.parts.intake.accept(message)
         (delivery,) = (await self.assembly.journal.message(message.id)).deliveries
         assert delivery.to == RADIO
@@ -168,6 +172,8 @@ async def test_the_muted_are_not_carried_with_a_reason_a_count_and_an_end(chat):
     assert chat.assembly.tally.skipped[BridgeName("home")]["muted"] == 1
     assert "cancelled (the sender is muted, for another 10 min)" in await chat.ask("where last", by=ALI)
     assert (await chat.say(by=OP))[0] is State.WAITING
+    # So nothing of theirs that waits is changed by an edit of theirs.
+    assert chat.parts.planner.plan(chat.words()).refused == {RADIO}
 
     chat.assembly.clock.advance(600)
     assert (await chat.say())[0] is State.WAITING

@@ -137,6 +137,14 @@ async def test_a_clock_that_is_set_ends_no_mute_early_and_makes_none_longer(tmp_
         assert rulings.muted(SenderId("!a1b2c301")) == "the sender is muted, for another 1 min"
 
 
+async def test_a_mute_of_a_box_whose_clock_was_not_set_yet_holds_for_its_time_from_the_next_start(tmp_path):
+    async with decided(tmp_path, clock=ManualClock(5_000)) as rulings:
+        await rulings.mute(ALI, for_s=3600, by=CMD)
+    for at_ms, left in ((START_MS, "1 h 0 min"), (START_MS + 1_800_000, "30 min")):
+        async with decided(tmp_path, clock=ManualClock(at_ms)) as rulings:
+            assert rulings.muted(ALI) == f"the sender is muted, for another {left}"
+
+
 async def test_nobody_mutes_themselves_or_who_may_more_and_the_muted_do_not_unmute_themselves(tmp_path):
     async with decided(tmp_path) as rulings:
         with pytest.raises(Declined, match="may more than you"):

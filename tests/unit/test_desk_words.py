@@ -18,6 +18,7 @@ from gateway.model import Declined, Level
         ("Mute  Kim on the hill for 1h", "mute", ("Kim", "on", "the", "hill", "for", "1h")),
         ("", "help", ()),
         (" \u2003\n", "help", ()),
+        ("where \ud800x", "where", ("?x",)),
     ],
 )
 def test_the_first_word_is_the_command_in_any_case(words, name, rest):
