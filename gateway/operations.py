@@ -38,6 +38,7 @@ from gateway.model import (
 from gateway.outbox.outbox import Outbox
 from gateway.redrive import Redrives
 from gateway.routing import Choice, Route
+from gateway.rulings import Rulings
 from gateway.status import BridgeStatus, DryPart, EventHub, JournalStatus, QueueStatus
 from gateway.tally import Tally
 
@@ -70,7 +71,6 @@ class Operations:
         self.started_ms = clock.now_ms()
         self.events = events
         self.metrics = metrics
-        self.rulings = parts.rulings
         self._tally = tally
         self._parts = parts
         self._health = health
@@ -78,6 +78,11 @@ class Operations:
         self.redrives = Redrives(journal, clock, self.redrive)
 
     # What is.
+
+    @property
+    def rulings(self) -> Rulings:
+        """Who may what, and who is muted."""
+        return self._parts.rulings
 
     def bridges(self) -> Sequence[BridgeStatus]:
         """Return every bridge with its state and why, in the order of the configuration."""
