@@ -123,7 +123,7 @@ def joined(route: Route, in_clear: frozenset[BridgeName]) -> Joined:
     return Joined(
         route=route.name,
         ends=route.ends,
-        exposed_to=tuple(end for end in route.ends if end.bridge in in_clear),
+        exposed_to=tuple(end for end in route.ends if end.bridge in in_clear and not route.direct),
         direct=route.direct,
         by=route.by,
         at_ms=route.at_ms,

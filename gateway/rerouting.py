@@ -87,16 +87,9 @@ class Rerouting:
 
     def conversations(self, bridge: BridgeName) -> tuple[RoutedConversation, ...]:
         """Return what a bridge knows as its routed conversations."""
-        table = self.table
-        mine = sorted({address.conversation for address in table.addresses() if address.bridge == bridge})
-        shared = {end for route in table.routes if not route.direct for end in route.ends} | {*table.direct.values()}
+        mine = sorted({address.conversation for address in self.table.addresses() if address.bridge == bridge})
         return tuple(
-            RoutedConversation(
-                name=name,
-                exposed_to=table.exposed_to(Address(bridge, name)),
-                direct=Address(bridge, name) not in shared,
-            )
-            for name in mine
+            RoutedConversation(name=name, exposed_to=self.table.exposed_to(Address(bridge, name))) for name in mine
         )
 
     def formerly(self, room: Address, person: Address) -> Address | None:

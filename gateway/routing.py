@@ -96,6 +96,7 @@ class RoutingTable:
     """Bridges whose network anyone in range can read: sending there takes `transmit`."""
     _by_source: Mapping[Address, Mapping[Address, int | None]] = field(init=False, repr=False, compare=False)
     _digest_after_s: Mapping[tuple[Address, Address], int] = field(init=False, repr=False, compare=False)
+    _exposed: Mapping[Address, tuple[Address, ...]] = field(init=False, repr=False, compare=False)
     _chats: Mapping[Address, tuple[Address, ...]] = field(init=False, repr=False, compare=False)
     """By either end of direct chats: the other ends, in the order they were made."""
 
@@ -111,6 +112,7 @@ class RoutingTable:
                         digest_after_s.setdefault((source, to), route.digest_after_s[to.bridge])
         object.__setattr__(self, "_by_source", by_source)
         object.__setattr__(self, "_digest_after_s", digest_after_s)
+        object.__setattr__(self, "_exposed", _exposed(self.routes, self.in_clear))
         object.__setattr__(self, "_chats", _chats(self.routes))
 
     def decide(
@@ -130,8 +132,8 @@ class RoutingTable:
         return self._digest_after_s.get((origin, to))
 
     def exposed_to(self, name: Address) -> tuple[Address, ...]:
-        """Return the addresses in clear networks that hear what is said at this one."""
-        return tuple(to for to in self._by_source.get(name, ()) if to != name and to.bridge in self.in_clear)
+        """Return the addresses in clear networks that hear what is said at this one, direct chats aside."""
+        return self._exposed.get(name, ())
 
     def chats(self, end: Address) -> tuple[Address, ...]:
         """Return the other ends of the direct chats with this one, in the order they were made."""
@@ -196,6 +198,15 @@ class RoutingTable:
         if to.bridge in self.in_clear and level < Level.TRANSMIT:
             return Refused(to=to, reason=f"the sender may {level.name.lower()} but not transmit on radio")
         return Bound(to=to, expires_s=None if message.lane is Lane.EMERGENCY else expires_s)
+
+
+def _exposed(routes: Iterable[Route], in_clear: frozenset[BridgeName]) -> dict[Address, tuple[Address, ...]]:
+    found: dict[Address, dict[Address, None]] = {}
+    for route in routes:
+        heard = () if route.direct else tuple(to for to in route.targets if to.bridge in in_clear)
+        for source in route.sources if heard else ():
+            found.setdefault(source, {}).update(dict.fromkeys(to for to in heard if to != source))
+    return {source: tuple(heard) for source, heard in found.items()}
 
 
 def _chats(routes: Iterable[Route]) -> dict[Address, tuple[Address, ...]]:

@@ -126,9 +126,7 @@ class RoutedConversation:
 
     name: str
     exposed_to: tuple[Address, ...] = ()
-    """Addresses on networks that carry clear text through the air, where what is said here goes."""
-    direct: bool = False
-    """It is in direct chats only: each of `exposed_to` is one person, spoken to in private."""
+    """Addresses on networks that carry clear text through the air, where what is said here goes; no direct chats."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,7 +33,7 @@ class Joined:
     """The route's name."""
     ends: tuple[Address, ...]
     exposed_to: tuple[Address, ...] = ()
-    """Those of them on networks that carry clear text through the air."""
+    """Those of them on networks that carry clear text through the air; none of a direct chat."""
     direct: bool = False
     """A direct chat with one person, not a conversation of many."""
     by: SenderId | None = None

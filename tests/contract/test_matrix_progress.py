@@ -248,7 +248,7 @@ async def test_where_we_are_not_nobody_is_told(town: Town, box: Box) -> None:
 
 
 def test_what_is_not_configured_is_not_asked_for(town: Town, tmp_path: Path) -> None:
-    quiet = Box(town, tmp_path / "quiet", progress={"receipts": False, "notices": "off"}).bridge()
+    quiet = Box(town, tmp_path / "quiet", progress={"receipts": False, "notices": "off", "reactions": False}).bridge()
     assert quiet.showing is None
     assert isinstance(quiet, MatrixBridge)
     assert Box(town, tmp_path / "usual").bridge().showing == Showing(waiting_after_s=None)

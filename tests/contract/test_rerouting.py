@@ -112,11 +112,9 @@ async def test_bridges_that_take_new_routes_are_told_all_of_theirs(tmp_path):
         await desk.rerouting.join(ROOM, KIM, by=ALI, direct=True)
         await desk.rerouting.join(ROOM, SHED, by=OPERATOR)
 
-        assert desk.radio.told == [
-            (RoutedConversation(name="!a1b2c301", direct=True), RoutedConversation(name="LongFast"))
-        ]
+        assert desk.radio.told == [(RoutedConversation(name="!a1b2c301"), RoutedConversation(name="LongFast"))]
         assert desk.rerouting.conversations(ROOM.bridge) == (
-            RoutedConversation(name="!room", exposed_to=(KIM,)),
+            RoutedConversation(name="!room"),
             RoutedConversation(name="#town", exposed_to=(LONGFAST,)),
         )
 
@@ -221,7 +219,7 @@ async def test_parting_ends_what_was_joined_in_chats_for_good(tmp_path):
         assert await desk.rerouting.part(ROOM) == (two,)
         assert await desk.rerouting.part(ROOM) == ()
         assert desk.radio.told[-1] == (
-            RoutedConversation(name="!a1b2c301", direct=True),
+            RoutedConversation(name="!a1b2c301"),
             RoutedConversation(name="LongFast"),
         )
     async with running(tmp_path) as desk:

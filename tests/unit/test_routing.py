@@ -115,6 +115,13 @@ def test_a_room_knows_which_radio_channels_hear_it():
     assert TABLE.exposed_to(RADIO) == ()
 
 
+def test_a_direct_chat_exposes_nobody():
+    both = replace(CHATS, routes=(*CHATS.routes, Route(name="r", sources=(BEAS,), targets=(RADIO, LAN))))
+
+    assert CHATS.exposed_to(ALIS) == ()
+    assert both.exposed_to(BEAS) == (RADIO,)
+
+
 addresses = st.sampled_from([TOWN, WARNINGS, RADIO, LAN, CHAT])
 routes = st.builds(
     lambda sources, goals: Route(name="r", sources=tuple(sources), targets=tuple(goals)),
