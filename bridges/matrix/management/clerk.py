@@ -43,6 +43,7 @@ from gateway.model import (
     GatewayError,
     LinkDown,
     Message,
+    NativeId,
     RateLimited,
     Rejected,
 )
@@ -179,7 +180,10 @@ class Clerk:
 
     async def _ask(self, command: Command, words: str, is_private: bool) -> str:
         at = self._linking.here(command.room_id)
-        return await self._context.desk.answer(Asked(sender=command.sender, words=words, at=at, private=is_private))
+        asked = Asked(
+            sender=command.sender, words=words, at=at, private=is_private, id=NativeId(f"mx:{command.event_id}")
+        )
+        return await self._context.desk.answer(asked)
 
     async def _confirm(self, command: Command) -> str:
         pending = self._confirmations.confirm(command.sender, command.room_id, self._context.clock.monotonic())
