@@ -17,6 +17,7 @@ from bridges.matrix.client import Client
 from bridges.matrix.config import MatrixConfig
 from bridges.matrix.content import room_for
 from bridges.matrix.convert import Reading, Skip, to_message
+from bridges.matrix.crypto.encryption import Encryption
 from bridges.matrix.login import Credentials
 from bridges.matrix.members import Members
 from bridges.matrix.notices import Notices
@@ -74,6 +75,7 @@ class MatrixBridge:
         self._rooms = Rooms(self._client, self._config, context)
         self._notices = Notices(self._client, context)
         self._catch_up = CatchUp(self._client, context, self._rooms, self._notices)
+        self._encryption = Encryption(self._client, self._config, context, self._rooms, self._notices)
         self._members = Members()
         self._authors = Authors(self._client)
         self._recall = Recall(self._client, context)
@@ -94,7 +96,7 @@ class MatrixBridge:
     def describe(self) -> Mapping[str, str]:
         """Return who we are, where, and which rooms are not there, what was lost, and why."""
         whom = {"user": self._config.user_id, "homeserver": self._config.homeserver}
-        return {**whom, **self._rooms.facts(), **self._catch_up.facts()}
+        return {**whom, **self._rooms.facts(), **self._catch_up.facts(), **self._encryption.facts()}
 
     async def __aenter__(self) -> Self:
         """Log in, join the rooms, and know where the stream is; LinkDown or AuthFailed leave nothing open."""
@@ -102,15 +104,16 @@ class MatrixBridge:
         self._recall.connected()
         try:
             await self._credentials.authenticate(self._client)
+            await self._encryption.connected()
             await self._rooms.enter()
             await self._begin()
             if self._config.notice:
                 await self._notices.tell(self._rooms)
         except BridgeError as error:
-            await self._client.close()
+            await self._close()
             raise _of_the_link(error) from error
         except BaseException:
-            await self._client.close()
+            await self._close()
             raise
         log.info("matrix_connected", bridge=self.name, user=self._config.user_id, **_counted(self._rooms.facts()))
         return self
@@ -121,6 +124,10 @@ class MatrixBridge:
         """Close all connections and note how far was read."""
         if self._since is not None:
             self._since.save()
+        await self._close()
+
+    async def _close(self) -> None:
+        self._encryption.close()
         await self._client.close()
 
     async def receive(self) -> AsyncGenerator[Message | Report]:
@@ -142,6 +149,8 @@ class MatrixBridge:
                 if held is not None:
                     yield replace(held, resume=ResumePoint(batch.next_batch))
                 since.take(batch.next_batch, journalled=held is not None, now_s=self._context.clock.monotonic())
+                self._encryption.taken()
+                await self._encryption.tend()
             except RateLimited as error:
                 await self._context.clock.sleep(error.retry_after_s or PATIENCE_S)
             except AuthFailed as error:
@@ -192,6 +201,7 @@ class MatrixBridge:
         since = self._known_since()
         if since.token is None:
             batch = await first_sync(self._client, self._context.random.randrange(1, 10_000))
+            self._encryption.take(batch.keys)
             await self._tend(batch)
             since.take(batch.next_batch, journalled=False, now_s=self._context.clock.monotonic())
             since.save()
@@ -205,11 +215,13 @@ class MatrixBridge:
                 batch = await next_sync(self._client, since.token or "")
             except SinceRefused as refused:
                 self._catch_up.since_refused(str(refused))
+                self._encryption.missed()
                 since.forget()
                 await self._begin()
                 continue
             if batch.is_empty and clock.monotonic() - began < IDLE_PAUSE_S:
                 await clock.sleep(IDLE_PAUSE_S)
+            self._encryption.take(batch.keys)
             await self._tend(batch)
             return batch
 
@@ -217,8 +229,10 @@ class MatrixBridge:
         """Take in what changed around the messages: who invites us, where we are no more, names, encryption."""
         for room_id in batch.left:
             self._rooms.left(room_id)
+            self._encryption.left(room_id)
         for news in batch.rooms:
             self._rooms.here(news.room_id)
+            self._encryption.see(news)
             self._learn(news)
         for invite in batch.invites:
             await self._rooms.answer(invite)
@@ -233,22 +247,29 @@ class MatrixBridge:
             self._authors.learn(event)
 
     async def _messages(self, batch: Batch, since: str) -> AsyncGenerator[Message]:
+        for parked, late in await self._encryption.late():
+            reading = self._reading(parked.room_id, parked.received_ms)
+            if (message := await self._read(late, parked.room_id, reading)) is not None:
+                yield message
         for news in batch.rooms:
             reading = self._reading(news.room_id)
 
             def is_message(event: object, reading: Reading = reading) -> bool:
-                return isinstance(to_message(event, reading), Message)
+                return isinstance(to_message(event, reading), Message) or self._encryption.is_sealed(event)
 
             async with aclosing(self._catch_up.slices(news, since, is_message)) as slices:
                 async for part in slices:
                     self._learn(part)
                     for event in since_join(part.events, self._config.user_id)[0]:
-                        message = await self._read(event, news.room_id)
+                        opened = await self._encryption.open(event, news.room_id)
+                        if opened is None:
+                            continue
+                        message = await self._read(opened, news.room_id, self._reading(news.room_id))
                         if message is not None:
                             yield message
 
-    async def _read(self, event: object, room_id: str) -> Message | None:
-        message = to_message(event, self._reading(room_id))
+    async def _read(self, event: object, room_id: str, reading: Reading) -> Message | None:
+        message = to_message(event, reading)
         reason = message if isinstance(message, Skip) else await self._objection(room_id, message)
         if isinstance(message, Message) and not reason:
             return message
@@ -264,11 +285,11 @@ class MatrixBridge:
             return "foreign_edit"
         return ""
 
-    def _reading(self, room_id: str) -> Reading:
+    def _reading(self, room_id: str, received_ms: int | None = None) -> Reading:
         return Reading(
             room=Address(self.name, self._rooms.origin(room_id)),
             user_id=self._config.user_id,
-            received_ms=self._context.clock.now_ms(),
+            received_ms=self._context.clock.now_ms() if received_ms is None else received_ms,
             name_of=lambda user_id: self._members.name(room_id, user_id),
         )
 

@@ -94,6 +94,20 @@ class Rooms:
         )
         return self._encrypted.get(room_id, False) and not named
 
+    async def is_encrypted(self, room_id: str) -> bool:
+        """Whether what is said there has to be encrypted; asks where that isn't known. Fails as the homeserver does."""
+        if room_id not in self._encrypted:
+            await self._learn_encryption(room_id)
+        return self._encrypted[room_id]
+
+    def encrypted(self) -> frozenset[str]:
+        """Return the encrypted rooms we are in and may speak in."""
+        return frozenset(
+            room
+            for room, is_so in self._encrypted.items()
+            if is_so and room in self._joined and not self.is_closed(room)
+        )
+
     def here(self, room_id: str) -> None:
         """Note that we are in the room."""
         self._joined.add(room_id)
