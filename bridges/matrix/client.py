@@ -12,7 +12,7 @@ import asyncio
 import importlib
 import json
 import math
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -39,12 +39,20 @@ _SERVER_ERROR = 500
 
 
 class Refused(Rejected):
-    """The homeserver understood and said no: `errcode` in its words, `status` in HTTP's."""
+    """The homeserver understood and said no: `errcode` in its words, `status` in HTTP's.
 
-    def __init__(self, reason: str, *, status: int, errcode: str) -> None:
+    `answer`: what it wants to see first, where it asks who we are (user-interactive authentication).
+    """
+
+    def __init__(self, reason: str, *, status: int, errcode: str, answer: Mapping[str, Any] | None = None) -> None:
         super().__init__(reason)
         self.status = status
         self.errcode = errcode
+        self.answer: Mapping[str, Any] = {} if answer is None else answer
+
+
+Seal = Callable[[str, str, Mapping[str, Any]], Awaitable[tuple[str, Mapping[str, Any]]]]
+"""``seal(room_id, type, content)`` returns the event to send instead. Raises BridgeError."""
 
 
 class Client:
@@ -55,6 +63,10 @@ class Client:
         self.user_id = user_id
         self._timeout_s = timeout_s
         self.token = ""
+        self.device_id = ""
+        """The device of the token, where the homeserver told; empty before."""
+        self.seal: Seal | None = None
+        """Encrypts what is put into rooms, whoever of us says it: nothing goes in clear by an oversight."""
         self._nio: nio.AsyncClient | None = None
 
     async def connect(self) -> None:
@@ -94,6 +106,10 @@ class Client:
 
     async def put(self, *path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
         """Put something there under a transaction id; Unconfirmed where no answer came, else as `get`."""
+        match path:
+            case ("rooms", room_id, "send", kind, key) if self.seal is not None:
+                kind, body = await self.seal(room_id, kind, body)
+                path = ("rooms", room_id, "send", kind, key)
         return await self._call("PUT", path, body)
 
     @asynccontextmanager
@@ -172,6 +188,8 @@ def error_of(
         return RateLimited(reason, retry_after_s=_patience(content, headers), for_all=is_put)
     if errcode in _TOKEN_GONE:
         return AuthFailed(f"{reason}: the login was refused or taken back; run `crossband matrix login`")
+    if status == _UNAUTHORIZED and "flows" in content:
+        return Refused(f"{reason}: it asks for the account's owner", status=status, errcode=errcode, answer=content)
     if status == _TOO_LARGE or (errcode and status < _SERVER_ERROR):
         return Refused(reason, status=status, errcode=errcode or "M_TOO_LARGE")
     if is_put and status == _SERVER_ERROR:
@@ -181,6 +199,7 @@ def error_of(
     return LinkDown(words, retry_after_s=_patience(content, headers))
 
 
+_UNAUTHORIZED = 401
 _TOO_MANY = 429
 _TOO_LARGE = 413
 

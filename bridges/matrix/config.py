@@ -44,7 +44,10 @@ class MatrixConfig:
     """One of the two; with a password the bridge logs in itself and keeps the token."""
     device_id: str | None = None
     allow_encrypted: bool | frozenset[str] = False
-    """Encrypted rooms that may be bridged: all, none, or those named by id or alias."""
+    """Encrypted rooms that may be bridged: all, none, or those named by id or alias.
+
+    With a list, also an empty one (``"ask"``), those as well in which somebody with the power agreed, in the room.
+    """
     notice: bool = True
     """Say once, in a room that is carried by radio, that anyone in range reads along."""
     shown: Shown = field(default_factory=Shown)
@@ -137,10 +140,12 @@ def _secrets(table: Mapping[str, Any]) -> tuple[Path | None, Path | None]:
 def _allowed(value: object) -> bool | frozenset[str]:
     if isinstance(value, bool):
         return value
+    if value == "ask":
+        return frozenset()
     if isinstance(value, list) and all(isinstance(room, str) and room[:1] in ("!", "#") for room in value):
         return frozenset(value)
     raise ConfigError(
-        "allow_encrypted is neither true, false nor a list of rooms",
+        'allow_encrypted is neither true, false, "ask" nor a list of rooms',
         key="allow_encrypted",
         mend='allow_encrypted = ["#town:example.org"]',
     )

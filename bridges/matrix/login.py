@@ -98,7 +98,8 @@ class Credentials:
         await self._check(client)
 
     async def _check(self, client: Client) -> None:
-        user = text((await client.get("account", "whoami")).get("user_id"))
+        answer = await client.get("account", "whoami")
+        user, client.device_id = text(answer.get("user_id")), text(answer.get("device_id"))
         if user != self._config.user_id:
             raise AuthFailed(f"the token is for {user or 'nobody'}, not for {self._config.user_id}")
 

@@ -13,7 +13,7 @@ from bridges.matrix.login import keep
 from bridges.matrix.management.people import is_person
 from bridges.matrix.rooms import Rooms
 from bridges.matrix.wire import mapping, read_json
-from gateway.model import BridgeContext, RateLimited, Unconfirmed, short_hash
+from gateway.model import BridgeContext, NotThere, RateLimited, Unconfirmed, short_hash
 
 log = structlog.get_logger()
 
@@ -74,7 +74,7 @@ class Notices:
     async def _put(self, room_id: str, said: str, key: str) -> bool:
         try:
             await self._client.put("rooms", room_id, "send", "m.room.message", key, body=notice(said))
-        except (Refused, RateLimited, Unconfirmed) as error:
+        except (Refused, RateLimited, Unconfirmed, NotThere) as error:
             self._context.count("matrix_notice_failed")
             log.warning("matrix_notice_failed", bridge=self._context.name, room=room_id, reason=str(error))
             return False

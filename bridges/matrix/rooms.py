@@ -127,14 +127,35 @@ class Rooms:
     def is_closed(self, room_id: str) -> bool:
         """Whether the room is encrypted and neither the configuration nor its people allow that."""
         allowed = self._config.allow_encrypted
-        if not self._encrypted.get(room_id, False) or self._is_consented(room_id):
+        if not self._encrypted.get(room_id, False):
             return False
-        if isinstance(allowed, bool):
+        if isinstance(allowed, bool):  # without it there are no keys, whoever consented before it was taken out
             return not allowed
+        if self._is_consented(room_id):
+            return False
         named = room_id in allowed or any(
             place.has(room_id) and name in allowed for name, place in self._places.items()
         )
         return not named
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether encrypted rooms can be read and written at all: the configuration allows some, or to ask."""
+        return self._config.allow_encrypted is not False
+
+    async def needs_encryption(self, room_id: str) -> bool:
+        """Whether what is said there has to be encrypted; asks where that isn't known. Fails as the homeserver does."""
+        if room_id not in self._encrypted:
+            await self._learn_encryption(room_id)
+        return self._encrypted[room_id]
+
+    def encrypted(self) -> frozenset[str]:
+        """Return the encrypted rooms we are in and may speak in."""
+        return frozenset(
+            room
+            for room, is_so in self._encrypted.items()
+            if is_so and room in self._joined and not self.is_closed(room)
+        )
 
     def here(self, room_id: str) -> None:
         """Note that we are in the room."""

@@ -86,6 +86,11 @@ class Shown:
         )
 
     @property
+    def says_failures(self) -> bool:
+        """Return whether the room is told in words of what isn't carried."""
+        return self.notices is not Notices.OFF
+
+    @property
     def showing(self) -> Showing | None:
         """Return what this takes to be told of; None: nothing."""
         if not (self.receipts or self.reactions or self.notices is not Notices.OFF or self.beeper):

@@ -60,10 +60,26 @@ class Invite:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeyNews:
+    """What one sync says to our device, and of others': end-to-end encryption goes by it."""
+
+    to_device: Sequence[Any] = field(default=(), repr=False)
+    changed: tuple[str, ...] = ()
+    """Users whose devices are others now."""
+    left: tuple[str, ...] = ()
+    """Users we share no encrypted room with any more."""
+    one_time_keys: int | None = None
+    """How many of ours the homeserver has left; None: it didn't say."""
+    has_fallback_key: bool = True
+    """Whether the one for when those are used up is there, unused; True too where the homeserver knows none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """One sync, read."""
 
     next_batch: str
+    keys: KeyNews = KeyNews()
     rooms: tuple[RoomNews, ...] = ()
     invites: tuple[Invite, ...] = ()
     left: tuple[str, ...] = ()
@@ -71,7 +87,7 @@ class Batch:
     @property
     def is_empty(self) -> bool:
         """Whether nothing happened."""
-        return not (self.rooms or self.invites or self.left)
+        return not (self.rooms or self.invites or self.left or self.keys.to_device)
 
 
 class SinceRefused(Exception):
@@ -86,6 +102,7 @@ def read_batch(answer: Mapping[str, Any], user_id: str) -> Batch:
     rooms = mapping(answer.get("rooms"))
     return Batch(
         next_batch=next_batch,
+        keys=_key_news(answer),
         rooms=tuple(_news(room_id, room) for room_id, room in _known_rooms(rooms.get("join"))),
         invites=tuple(_invite(room_id, room, user_id) for room_id, room in _known_rooms(rooms.get("invite"))),
         left=tuple(room_id for room_id, _ in _known_rooms(rooms.get("leave"))),
@@ -129,6 +146,24 @@ def _known_rooms(section: object) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for room_id, room in mapping(section).items():
         if valid_id(room_id, "!") is not None:
             yield room_id, mapping(room)
+
+
+def _key_news(answer: Mapping[str, Any]) -> KeyNews:
+    lists, counts = mapping(answer.get("device_lists")), answer.get("device_one_time_keys_count")
+    unused = answer.get("device_unused_fallback_key_types")
+    left = mapping(counts).get("signed_curve25519", 0)  # what isn't listed is none
+    return KeyNews(
+        to_device=sequence(mapping(answer.get("to_device")).get("events")),
+        changed=_users(lists.get("changed")),
+        left=_users(lists.get("left")),
+        has_fallback_key=not isinstance(unused, list) or "signed_curve25519" in unused,
+        one_time_keys=left if isinstance(counts, dict) and isinstance(left, int) else None,
+    )
+
+
+def _users(listed: object) -> tuple[str, ...]:
+    users = (valid_id(user, "@") for user in sequence(listed))
+    return tuple(user for user in users if user is not None)
 
 
 def _news(room_id: str, room: Mapping[str, Any]) -> RoomNews:

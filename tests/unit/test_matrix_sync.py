@@ -53,6 +53,32 @@ def test_a_sync_is_read() -> None:
     assert read_batch({"next_batch": "n"}, US).is_empty
 
 
+def test_what_a_sync_says_to_our_device_is_read() -> None:
+    keys = read_batch(
+        {
+            "next_batch": "n",
+            "to_device": {"events": [{"type": "m.dummy"}]},
+            "device_lists": {"changed": ["@ali:gw.test", None, "no user"], "left": ["@bea:gw.test"]},
+            "device_one_time_keys_count": {"signed_curve25519": 7},
+            "device_unused_fallback_key_types": [],
+        },
+        US,
+    ).keys
+    assert keys.to_device == [{"type": "m.dummy"}]
+    assert (keys.changed, keys.left) == (("@ali:gw.test",), ("@bea:gw.test",))
+    assert (keys.one_time_keys, keys.has_fallback_key) == (7, False)
+
+
+@pytest.mark.parametrize(
+    ("counts", "left"), [({}, 0), (None, None), ([], None), ({"signed_curve25519": "7"}, None), ({"other": 1}, 0)]
+)
+def test_one_time_keys_that_are_not_listed_are_used_up_and_unlisted_counts_say_nothing(
+    counts: Any, left: int | None
+) -> None:
+    keys = read_batch({"next_batch": "n", "device_one_time_keys_count": counts, "to_device": 3}, US).keys
+    assert (keys.one_time_keys, keys.has_fallback_key, keys.to_device) == (left, True, ())
+
+
 def test_a_sync_without_a_token_is_no_sync() -> None:
     with pytest.raises(LinkDown):
         read_batch({"next_batch": 7}, US)

@@ -61,6 +61,8 @@ class Linking:
             return f"This room is bridged to {there} already."
         await self.check(command)
         encrypted = self._rooms.is_encrypted(command.room_id)
+        if encrypted and not self._rooms.has_keys:
+            raise Declined('This room is encrypted, and the gateway has no keys: it needs allow_encrypted = "ask".')
         self._confirmations.ask(
             command.sender,
             command.room_id,
