@@ -82,7 +82,15 @@ class Rooms:
 
     def is_routed(self, room_id: str) -> bool:
         """Whether a route names this room."""
-        return any(self._places[c.name].has(room_id) for c in self._context.conversations)
+        return any(c.name == room_id or self._places[c.name].has(room_id) for c in self._context.conversations)
+
+    def is_in(self, room_id: str) -> bool:
+        """Whether we are in the room, as far as is known without asking."""
+        return room_id in self._joined
+
+    def is_encrypted(self, room_id: str) -> bool:
+        """Whether the room is encrypted, as far as is known without asking."""
+        return self._encrypted.get(room_id, False)
 
     def is_closed(self, room_id: str) -> bool:
         """Whether the room is encrypted and the configuration doesn't allow that."""
