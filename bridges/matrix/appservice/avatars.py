@@ -8,6 +8,8 @@ import struct
 import zlib
 from colorsys import hls_to_rgb
 
+STYLE = "1"
+"""Of the pictures this makes: ghosts with another one get a new one."""
 CELLS = 5
 CELL_PX = 24
 MARGIN_PX = 12
