@@ -9,18 +9,20 @@ being parsed.
 from __future__ import annotations
 
 import asyncio
+import copy
 import importlib
 import json
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from email.utils import parsedate_to_datetime
+from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, urlencode
 
 from bridges.matrix.wire import mapping, read_json, text
-from gateway.model import AuthFailed, BridgeError, LinkDown, RateLimited, Rejected, Unconfirmed
+from gateway.model import AuthFailed, BridgeError, LinkDown, RateLimited, Rejected, Unconfirmed, short_hash
 
 if TYPE_CHECKING:
     import aiohttp
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 CLIENT = "/_matrix/client/v3"
 CLIENT_V1 = "/_matrix/client/v1"
+MEDIA = "/_matrix/media/v3"
 TIMEOUT_S = 30.0
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_PATIENCE_S = 3600.0
@@ -67,6 +70,7 @@ class Client:
         """The device of the token, where the homeserver told; empty before."""
         self.seal: Seal | None = None
         """Encrypts what is put into rooms, whoever of us says it: nothing goes in clear by an oversight."""
+        self._acting: Mapping[str, str] = {}
         self._nio: nio.AsyncClient | None = None
 
     async def connect(self) -> None:
@@ -92,6 +96,19 @@ class Client:
         if client is not None:
             await client.close()
 
+    def act_as(self, user_id: str, device_id: str = "") -> None:
+        """Speak as one of an application service's users from now on, by its token (v1.17: as a device of theirs)."""
+        self.user_id = user_id
+        given = {"user_id": user_id, "device_id": device_id}
+        self._acting = {key: value for key, value in given.items() if value}
+
+    def acting_as(self, user_id: str, device_id: str = "") -> Self:
+        """Return the same connection, for as long as it lasts, speaking as another of those users; "": as none."""
+        view = copy.copy(self)
+        view.act_as(user_id, device_id)
+        view.seal = None if self.seal is None else partial(_in_clear, self.seal)
+        return view
+
     async def get(
         self, *path: str, query: Mapping[str, str | int] | None = None, timeout_s: float | None = None
     ) -> Mapping[str, Any]:
@@ -99,18 +116,31 @@ class Client:
         return await self._call("GET", path, None, query=query, timeout_s=timeout_s)
 
     async def post(
-        self, *path: str, body: Mapping[str, Any], query: Mapping[str, str | int] | None = None
+        self,
+        *path: str,
+        body: Mapping[str, Any],
+        query: Mapping[str, str | int] | None = None,
+        base: str = CLIENT,
+        timeout_s: float | None = None,
     ) -> Mapping[str, Any]:
         """Ask for something to be done; fails as `get` does."""
-        return await self._call("POST", path, body, query=query)
+        return await self._call("POST", path, body, query=query, base=base, timeout_s=timeout_s)
 
-    async def put(self, *path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def put(
+        self, *path: str, body: Mapping[str, Any], query: Mapping[str, str | int] | None = None
+    ) -> Mapping[str, Any]:
         """Put something there under a transaction id; Unconfirmed where no answer came, else as `get`."""
         match path:
             case ("rooms", room_id, "send", kind, key) if self.seal is not None:
                 kind, body = await self.seal(room_id, kind, body)
                 path = ("rooms", room_id, "send", kind, key)
-        return await self._call("PUT", path, body)
+        if self._acting and path[0] == "rooms":
+            path = _of_the_user(path, self.user_id)
+        return await self._call("PUT", path, body, query=query)
+
+    async def upload(self, data: bytes, content_type: str) -> str:
+        """Return the address (``mxc://...``) under which the homeserver keeps it; fails as `get` does."""
+        return text((await self._call("POST", ("upload",), data, base=MEDIA, kind=content_type)).get("content_uri"))
 
     @asynccontextmanager
     async def fetch(self, *path: str) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -122,7 +152,7 @@ class Client:
 
         if self._nio is None:
             raise LinkDown("not connected")
-        url = "/".join((CLIENT_V1, *(quote(part, safe="") for part in path)))
+        url = _url(CLIENT_V1, path, self._acting)
         limits: Any = aiohttp.ClientTimeout(total=None, sock_connect=TIMEOUT_S, sock_read=2 * TIMEOUT_S)
         try:
             # The token goes in a header, never in the address; to another host it isn't sent on.
@@ -140,19 +170,22 @@ class Client:
         self,
         method: str,
         path: tuple[str, ...],
-        body: Mapping[str, Any] | None,
+        body: Mapping[str, Any] | bytes | None,
         *,
         query: Mapping[str, str | int] | None = None,
         timeout_s: float | None = None,
+        base: str = CLIENT,
+        kind: str = "application/json",
     ) -> Mapping[str, Any]:
         import aiohttp  # noqa: PLC0415 - nio brings it
 
-        url = "/".join((CLIENT, *(quote(part, safe="") for part in path))) + (f"?{urlencode(query)}" if query else "")
+        query = {**self._acting, **(query or {})}
+        url = _url(base, path, query)
         timeout_s = self._timeout_s if timeout_s is None else timeout_s
         try:
             # nio and aiohttp have no limit for some of their own steps: this one is around all.
             async with asyncio.timeout(timeout_s):
-                status, headers, answer = await self._exchange(method, url, body, timeout_s)
+                status, headers, answer = await self._exchange(method, url, body, timeout_s, kind)
         except (aiohttp.ClientConnectorError, aiohttp.InvalidURL) as error:
             raise LinkDown(f"{self.homeserver} can't be reached: {_kind(error)}") from error
         except TimeoutError as error:
@@ -164,14 +197,14 @@ class Client:
         return _verdict(status, headers, answer, is_put=method == "PUT")
 
     async def _exchange(
-        self, method: str, url: str, body: Mapping[str, Any] | None, timeout_s: float
+        self, method: str, url: str, body: Mapping[str, Any] | bytes | None, timeout_s: float, kind: str
     ) -> tuple[int, Mapping[str, str], bytes]:
         if self._nio is None:
             raise LinkDown("not connected")
-        headers = {"Content-Type": "application/json"}
+        headers = {"Content-Type": kind}
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
-        data = None if body is None else json.dumps(body, ensure_ascii=False)
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body, ensure_ascii=False)
         response = await self._nio.send(method, url, data, headers=headers, timeout=timeout_s)
         async with response:
             return response.status, response.headers, await _read(response)
@@ -202,6 +235,27 @@ def error_of(
 _UNAUTHORIZED = 401
 _TOO_MANY = 429
 _TOO_LARGE = 413
+
+
+def _url(base: str, path: tuple[str, ...], query: Mapping[str, str | int]) -> str:
+    where = "/".join((base, *(quote(part, safe="") for part in path)))
+    return f"{where}?{urlencode(query)}" if query else where
+
+
+async def _in_clear(seal: Seal, room_id: str, kind: str, body: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """Let nobody but the user whose keys these are speak where what is said has to be encrypted."""
+    sealed, _ = await seal(room_id, kind, body)
+    if sealed != kind:
+        raise Refused("the room is encrypted, and a ghost has no keys", status=403, errcode="M_FORBIDDEN")
+    return kind, body
+
+
+def _of_the_user(path: tuple[str, ...], user_id: str) -> tuple[str, ...]:
+    """Make a transaction id the user's own: Synapse keeps those of all an application service's users together.
+
+    (matrix-org/synapse#2937: the second of two users with one id in one room was not heard.)
+    """
+    return (*path[:-1], f"{path[-1]}.{short_hash(user_id)[:8]}") if path[2] in ("send", "redact") else path
 
 
 def _verdict(status: int, headers: Mapping[str, str], answer: bytes, *, is_put: bool) -> Mapping[str, Any]:

@@ -100,7 +100,11 @@ class Rooms:
 
     def is_routed(self, room_id: str) -> bool:
         """Whether a route names this room."""
-        return any(self._places[c.name].has(room_id) for c in self.conversations)
+        return any(c.name == room_id or self._places[c.name].has(room_id) for c in self.conversations)
+
+    def is_in(self, room_id: str) -> bool:
+        """Whether we are in the room, as far as is known without asking."""
+        return room_id in self._joined
 
     def spellings(self, room_id: str) -> tuple[str, ...]:
         """Return every routed conversation that is this room now."""

@@ -92,6 +92,13 @@ async def test_how_old_a_stranger_says_to_be_ends_no_search() -> None:
     assert await looking.find() == "$2"
 
 
+async def test_what_a_ghost_said_late_shows_a_time_that_ends_no_search() -> None:
+    late = event(1, at_ms=NOW - 99 * HOUR)
+    late["content"]["org.crossband.said_ms"] = NOW - 99 * HOUR
+    looking = Looking(late, *[None] * PAGE, event(2, key="key.0"))
+    assert await looking.find() == "$2"
+
+
 async def test_a_page_of_nothing_is_not_the_end() -> None:
     looking = Looking(*[None] * PAGE, event(1, key="key.0"))
     assert await looking.find() == "$1"
