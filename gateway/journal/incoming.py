@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every message brings, written as one statement: messages, deliveries and changes in their order.
+"""What every message brings, written as one statement: messages, deliveries, resume points and changes in their order.
 
 Each step of a statement gives the interpreter's lock away, and the event loop keeps it for half a
 millisecond when it is busy: with a statement a table, a batch waited longer for the lock than for the
@@ -16,7 +16,7 @@ from typing import Final
 from gateway.journal.rows import Row
 from gateway.journal.statements import write
 
-_MESSAGE, _DELIVERY, _CHANGE = 0, 1, 2
+_MESSAGE, _DELIVERY, _CHANGE, _RESUME = 0, 1, 2, 3
 _MESSAGE_COLUMNS: Final = ("seq", "id", "origin", "received_ms", "envelope", "remote_id")
 _DELIVERY_COLUMNS: Final = (
     *("no", "id", "seq", "bridge", "address", "part", "parts", "expires_ms"),
@@ -26,6 +26,7 @@ _CHANGE_COLUMNS: Final = (
     *("id", "state", "at_ms", "remote_id", "generation", "ends", "line", "only_from", "also"),
     *("before", "before_from", "afresh", "opening"),
 )
+_RESUME_COLUMNS: Final = ("bridge", "point")
 _WIDTH: Final = 14
 
 _BACK = "state IN ('heard', 'delivered') AND {state} IN ('sent', 'heard') AND NOT {afresh}"
@@ -34,6 +35,7 @@ _LONGER = f"""CASE WHEN length(history) < 4096 THEN history
     ELSE substr(history, 1, instr(history, char(10)))
         || substr(history, 2048 + instr(substr(history, 2048), char(10))) END || {_LINES}"""
 _ADD_MESSAGE = """
+    SELECT RAISE(ABORT, 'a known message') FROM alias WHERE id = {id};
     INSERT INTO message (seq, id, origin, received_ms, envelope)
         VALUES ({seq}, {id}, {origin}, {received_ms}, {envelope});
     INSERT OR REPLACE INTO counterpart (address, remote_id, seq, part)
@@ -52,6 +54,8 @@ _MAKE_CHANGE = f"""
         opening = {{opening}}
     WHERE id = {{id}} AND ({{only_from}} IS NULL OR instr({{only_from}}, ',' || state || ','));"""  # noqa: S608
 
+_SET_RESUME = "INSERT OR REPLACE INTO resume (bridge, point) VALUES ({bridge}, {point});"
+
 
 def _trigger(kind: int, columns: Sequence[str], body: str) -> str:
     named = {name: f"new.c{place}" for place, name in enumerate(columns, 1)}
@@ -64,7 +68,13 @@ _TRIGGERS = (
     _trigger(_MESSAGE, _MESSAGE_COLUMNS, _ADD_MESSAGE),
     _trigger(_DELIVERY, _DELIVERY_COLUMNS, _ADD_DELIVERY),
     _trigger(_CHANGE, _CHANGE_COLUMNS, _MAKE_CHANGE),
+    _trigger(_RESUME, _RESUME_COLUMNS, _SET_RESUME),
 )
+_REST: Final = {
+    _MESSAGE: (None,) * (_WIDTH - 1 - len(_MESSAGE_COLUMNS)),
+    _RESUME: (None,) * (_WIDTH - 1 - len(_RESUME_COLUMNS)),
+}
+"""What fills the rows of those kinds up."""
 _WRITE = "INSERT INTO incoming SELECT * FROM {values} WHERE column1 IS NOT NULL"
 
 
@@ -78,7 +88,7 @@ class Incoming:
 
     def message(self, row: Row) -> None:
         """Add a message: seq, id, origin, received_ms, envelope, and what it is called where it came from or None."""
-        self._rows.append((_MESSAGE, *row, *(None,) * (_WIDTH - 1 - len(_MESSAGE_COLUMNS))))
+        self._rows.append((_MESSAGE, *row, *_REST[_MESSAGE]))
 
     def delivery(self, row: Row) -> None:
         """Add a delivery, unless it is there: its columns in the order of the table, without generation."""
@@ -88,10 +98,25 @@ class Incoming:
         """Add a change: see `rows.change_row`."""
         self._rows.append((_CHANGE, *row, opening))
 
+    def resume(self, bridge: str, point: str) -> None:
+        """Add where a source goes on."""
+        self._rows.append((_RESUME, bridge, point, *_REST[_RESUME]))
+
     def write(self) -> None:
-        """Write what was added; of many rows in a few statements."""
+        """Write what was added; of many rows in a few statements. IntegrityError for a message that is known."""
         rows, self._rows = self._rows, []
         write(self._connection, _WRITE, rows)
+
+    def write_at_once(self) -> bool:
+        """Write what was added, which is few enough for one statement: outside of a transaction, one by itself.
+
+        False: nothing was written and all is forgotten, for one of the messages is known.
+        """
+        try:
+            self.write()
+        except sqlite3.IntegrityError:
+            return False
+        return True
 
     def clear(self) -> None:
         """Forget what was added and not written: the transaction was rolled back."""

@@ -60,15 +60,19 @@ class Room:
         self._until_size = 0
         self._size_bytes = 0
 
-    def full(self, now_ms: int) -> str:
-        """Return why nothing may be added, after trying to make room; empty if it may be."""
-        if not self._reserve.hold():
-            return DISK_FULL
+    def is_short(self) -> bool:
+        """Whether room must be made before anything may be added."""
         self._until_size -= 1
         if self._until_size <= 0:
             self._look_at_size()
-        if not self._over(HARD):
+        return self._over(HARD) or not self._reserve.hold()
+
+    def full(self, now_ms: int) -> str:
+        """Return why nothing may be added, after trying to make room; empty if it may be."""
+        if not self.is_short():
             return ""
+        if not self._reserve.hold():
+            return DISK_FULL
         for _ in range(4):
             self._cursor = self.forget_beyond(self._cursor, now_ms) or 0
             if not self._over(HARD):

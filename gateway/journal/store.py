@@ -40,8 +40,6 @@ _ADD_ALIASES = """INSERT OR REPLACE INTO alias (id, seq, part)
 # A message's own id comes last, and counts.
 _KNOWN = """WITH asked AS {values} SELECT id, seq, part FROM alias WHERE id IN asked
     UNION ALL SELECT id, seq, 0 FROM message WHERE id IN asked"""
-_SET_RESUME = """INSERT OR REPLACE INTO resume (bridge, point)
-    SELECT * FROM {values} WHERE column1 IS NOT NULL"""
 _SET_META = "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)"
 
 # Made is what is the last line of history now. Of the very same change twice, in one millisecond, both are.
@@ -110,24 +108,40 @@ class Store:
         """
         known = self._known(messages)
         answers: list[Accepted | JournalError | Known] = []
-        fresh: list[tuple[int, NewMessage]] = []
-        resume: dict[BridgeName, ResumePoint] = {}
         for new in messages:
             found = known.get(new.id)
             if found is None and full:
                 answers.append(JournalError(full))
                 continue
             if found is None:
-                self.head += 1
-                known[new.id] = Known(seq=self.head, part=0)
-                self._eras.setdefault(new.era, self.head)
-                fresh.append((self.head, new))
-            answers.append(found or Accepted(seq=self.head))
-            if new.resume is not None:
-                resume[new.origin.bridge] = new.resume
-        self._add(fresh)
-        self.set_resume(resume)
+                known[new.id] = Known(seq=self.head + 1, part=0)
+            if found is not None and new.resume is not None:
+                self._incoming.resume(new.origin.bridge, clean(new.resume))
+            answers.append(found or self._add(new))
         return answers
+
+    def write_at_once(self, messages: Sequence[NewMessage], changes: Sequence[Row]) -> list[Accepted] | None:
+        """Write what all is new, and then changes, as one statement and transaction; answer each message.
+
+        None: nothing was written, as one of them is known already or came twice, or it takes more than that.
+        Outside of a transaction.
+        """
+        rows = len(changes) + sum(2 + len(new.deliveries) for new in messages)
+        if rows > SIZES[-1] or any(row[ALSO] is not None for row in changes):
+            return None
+        if not all(map(self._has_numbers, messages)):
+            return None
+        before = self.head, self.rows, dict(self._eras)
+        answers = [self._add(new) for new in messages]
+        self.change(changes)
+        if self._incoming.write_at_once():
+            return answers
+        self.head, self.rows, self._eras = before
+        return None
+
+    def _has_numbers(self, new: NewMessage) -> bool:
+        """Whether every address in it has one already."""
+        return new.origin in self._addresses and all(one.to in self._addresses for one in new.deliveries)
 
     def last_before(self, era: int) -> int:
         """Return the last sequence from before the clock was set so often."""
@@ -139,14 +153,17 @@ class Store:
         rows = (row for cursor in many(self.connection, _KNOWN, ids) for row in cursor)
         return {ident: Known(seq=seq, part=part) for ident, seq, part in rows}
 
-    def _add(self, fresh: Sequence[tuple[int, NewMessage]]) -> None:
-        for seq, new in fresh:
-            remote_id = None if new.remote_id is None else clean(new.remote_id)
-            self._incoming.message((seq, new.id, self.number(new.origin), new.received_ms, new.envelope, remote_id))
-            first = seq << PLACE_BITS
-            for place, one in enumerate(new.deliveries):
-                self._incoming.delivery(self._delivery(first + place, seq, one))
-        self.rows += len(fresh)
+    def _add(self, new: NewMessage) -> Accepted:
+        self.head += 1
+        self.rows += 1
+        self._eras.setdefault(new.era, self.head)
+        remote_id = None if new.remote_id is None else clean(new.remote_id)
+        self._incoming.message((self.head, new.id, self.number(new.origin), new.received_ms, new.envelope, remote_id))
+        for no, one in enumerate(new.deliveries, self.head << PLACE_BITS):
+            self._incoming.delivery(self._delivery(no, self.head, one))
+        if new.resume is not None:
+            self._incoming.resume(new.origin.bridge, clean(new.resume))
+        return Accepted(seq=self.head)
 
     def _delivery(self, no: int, seq: int, new: NewDelivery) -> Row:
         return (
@@ -240,7 +257,9 @@ class Store:
 
     def set_resume(self, points: dict[BridgeName, ResumePoint]) -> None:
         """Store where sources go on."""
-        write(self.connection, _SET_RESUME, [(bridge, clean(point)) for bridge, point in points.items()])
+        for bridge, point in points.items():
+            self._incoming.resume(bridge, clean(point))
+        self.write()
 
     def again(self, news: Sequence[tuple[MessageId, NewDelivery]]) -> None:
         """Let the drain find deliveries once more, as if they came in now."""
@@ -265,11 +284,6 @@ class Store:
         if no >> PLACE_BITS == seq:
             self._incoming.delivery(self._delivery(no, self.head, new))
             self.write()
-
-
-def is_one_statement(rows: Sequence[Row]) -> bool:
-    """Whether `change` takes them in one step, which is a transaction by itself, and nothing else need be done."""
-    return len(rows) <= SIZES[-1] and all(row[ALSO] is None for row in rows)
 
 
 def applied_of(rows: Sequence[Row], applied: Applied) -> tuple[DeliveryId, ...]:

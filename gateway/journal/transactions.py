@@ -12,7 +12,7 @@ from typing import Any
 
 from gateway.journal.retention import Room
 from gateway.journal.rows import NewMessage, Row
-from gateway.journal.store import Known, Store, applied_of, is_one_statement
+from gateway.journal.store import Known, Store, applied_of
 
 Future = asyncio.Future[Any]
 
@@ -60,13 +60,27 @@ class Transactions:
         if any(op.task is not None for op in batch):
             self._take_notes(batch)
         changes = [row for op in batch for row in op.changes]
-        if all(op.changes and not op.tell for op in batch) and is_one_statement(changes):
-            self._store.change(changes)
-            self._store.write()
-        else:
+        if not self._at_once(batch, changes):
             connection.execute("BEGIN IMMEDIATE")
             self._apply(batch, changes)
             connection.execute("COMMIT")
+
+    def _at_once(self, batch: Sequence[Op], changes: Sequence[Row]) -> bool:
+        """Write a batch as one statement, if that is all it takes: it gives the interpreter's lock away but once.
+
+        So it is with whatever comes in for the first time, and what becomes of it.
+        """
+        if any(op.task is not None or op.tell for op in batch):
+            return False
+        accepts = [(op, op.new) for op in batch if op.new is not None]
+        if accepts and self._room.is_short():
+            return False
+        answers = self._store.write_at_once([new for _, new in accepts], changes)
+        if answers is None:
+            return False
+        for (op, _), answer in zip(accepts, answers, strict=True):
+            op.answer = answer
+        return True
 
     def _apply(self, batch: list[Op], changes: Sequence[Row]) -> None:
         """New messages first, then changes in the order they came: a change is never before its delivery.

@@ -221,6 +221,24 @@ async def test_what_one_radio_sends_and_another_hears_is_seen(journal):
     assert await journal.message(echo.id) is None
 
 
+@pytest.mark.parametrize("seen", [said(1), heard("mt:own:77", "77"), said(11)], ids=["known", "our own", "twice"])
+async def test_what_came_in_together_with_one_that_is_known_is_accepted_without_a_gap(journal, seen):
+    known, sent = said(1), said(2, ROOM)
+    out = bound(sent, RADIO)
+    await journal.accept(known, [bound(known)])
+    await journal.accept(sent, [out, bound(sent, OTHER_RADIO)])
+    await journal.record([sent_by(out, "mt:own:77", "77")])
+    together = [said(10), said(11), seen, said(12, resume="s12"), said(13)]
+    answers = await asyncio.gather(*(journal.accept(one, [bound(one)]) for one in together))
+
+    assert [type(answer) for answer in answers] == [Accepted, Accepted, Seen, Accepted, Accepted]
+    assert [answers[n].seq for n in (0, 1, 3, 4)] == [3, 4, 5, 6]
+    waiting = await journal.pending(HOME, after=2, limit=10)
+    assert [delivery.message.id for delivery in waiting.deliveries] == [together[n].id for n in (0, 1, 3, 4)]
+    assert await journal.head() == 6
+    assert await journal.resume_point(RADIO.bridge) == "s12"
+
+
 async def test_a_part_that_is_heard_is_there_and_the_others_still_go(journal):
     message = said(1, ROOM)
     out, copies = parts_of(message, RADIO, 2), parts_of(message, OTHER_RADIO, 2)
