@@ -181,7 +181,7 @@ class Shift:
         return not isinstance(settled.outcome, Retry)
 
     def _put_by(self, settled: Settled) -> None:
-        self._settled.append(self._sender.outcomes.as_of_now(settled))
+        self._settled += self._sender.outcomes.as_of_now([settled])
         self._put_count += 1
         self._news.set()
 
@@ -193,9 +193,9 @@ class Shift:
             behind, self._behind = self._behind, False
             if not batch:
                 continue
-            batch = [self._sender.outcomes.as_of_now(settled) for settled in batch]
+            batch = self._sender.outcomes.as_of_now(batch)
             await self._sender.settling.record([settled.change for settled in batch if settled.change is not None])
-            batch = [self._sender.outcomes.as_of_now(settled) for settled in batch]  # the disk may have taken hours
+            batch = self._sender.outcomes.as_of_now(batch)  # the disk may have taken hours
             await self._sender.settling.settle(self.fence, [settled.outcome for settled in batch])
             self._sender.end([settled.outcome.id for settled in batch])
             async with self._flushed:

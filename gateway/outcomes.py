@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -24,7 +25,7 @@ from gateway.model import (
     State,
 )
 from gateway.outbox.outbox import Buried, Done, Lease, Outcome, Retry
-from gateway.steps import epoch_ms, moved, moved_change, set_since
+from gateway.steps import epoch_ms, moved, moved_change, stepped_ms
 
 log = structlog.get_logger()
 
@@ -127,10 +128,15 @@ class Outcomes:
             only_from=PENDING,
         )
 
-    def as_of_now(self, settled: Settled) -> Settled:
-        """Return it with its times by the clock as it is now, wherever that was set since it was last so."""
-        by_ms = 0 if settled.epoch_ms is None else set_since(self._clock, settled.epoch_ms)
-        if settled.epoch_ms is not None and not by_ms:
-            return settled
-        change = settled.change if settled.change is None else moved_change(settled.change, by_ms)
-        return Settled(outcome=moved(settled.outcome, by_ms), change=change, epoch_ms=epoch_ms(self._clock))
+    def as_of_now(self, some: Sequence[Settled]) -> list[Settled]:
+        """Return them with their times by the clock as it is now, wherever that was set since they were last so."""
+        epoch = epoch_ms(self._clock)
+        return [_as_of(settled, epoch) for settled in some]
+
+
+def _as_of(settled: Settled, epoch: int) -> Settled:
+    by_ms = 0 if settled.epoch_ms is None else stepped_ms(settled.epoch_ms, epoch)
+    if settled.epoch_ms is not None and not by_ms:
+        return settled
+    change = settled.change if settled.change is None else moved_change(settled.change, by_ms)
+    return Settled(outcome=moved(settled.outcome, by_ms), change=change, epoch_ms=epoch)

@@ -21,7 +21,12 @@ def epoch_ms(clock: Clock) -> int:
 
 def set_since(clock: Clock, epoch: int) -> int:
     """Return by how much the clock was set since it had this epoch."""
-    by_ms = epoch_ms(clock) - epoch
+    return stepped_ms(epoch, epoch_ms(clock))
+
+
+def stepped_ms(before: int, after: int) -> int:
+    """Return by how much a clock was set between two epochs."""
+    by_ms = after - before
     return by_ms if abs(by_ms) > ROUNDING_MS else 0
 
 
