@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import logging
 import shutil
 import sys
@@ -21,6 +20,7 @@ from pathlib import Path
 
 import structlog
 
+from gateway.process import keep_what_is_loaded
 from tests.bench import pipeline, running
 from tests.bench.backlog import backlog
 from tests.bench.draining import draining
@@ -99,8 +99,7 @@ MEASUREMENTS = (
 
 def _measured(measurement: Measurement, folder: Path) -> Mapping[str, float]:
     # What earlier runs left behind must not be looked through while this one is timed.
-    gc.collect()
-    gc.freeze()
+    keep_what_is_loaded()
     folder.mkdir()
     try:
         return asyncio.run(_in_time(measurement.run(folder)))
