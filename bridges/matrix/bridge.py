@@ -108,7 +108,7 @@ class MatrixBridge:
                 await self._notices.tell(self._rooms)
         except BridgeError as error:
             await self._client.close()
-            raise _of_the_link(error) from error
+            raise of_the_link(error) from error
         except BaseException:
             await self._client.close()
             raise
@@ -149,7 +149,7 @@ class MatrixBridge:
                     raise
                 raise LinkDown(str(error)) from error  # with a password, connecting gets a new token
             except BridgeError as error:
-                raise _of_the_link(error) from error
+                raise of_the_link(error) from error
 
     async def send(self, message: Message, to: Address, *, key: str) -> Receipt:
         """Put the message into a room; the key is the transaction id, so a repeat shows nothing new."""
@@ -273,7 +273,7 @@ class MatrixBridge:
         )
 
 
-def _of_the_link(error: BridgeError) -> BridgeError:
+def of_the_link(error: BridgeError) -> BridgeError:
     """Return what a failure to connect or receive means: only a refused login is more than a lost link."""
     if isinstance(error, AuthFailed | LinkDown):
         return error

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from bridges.matrix.appservice.commands import registration
 from bridges.matrix.client import Client
 from bridges.matrix.config import MatrixConfig
 from bridges.matrix.login import Login, log_in, read_secret, write_secret
@@ -17,9 +18,12 @@ from gateway.model import BridgeError, ConfigError
 
 def commands() -> Any:
     """Return the Typer application of this kind of bridge."""
-    app = typer.Typer(help="Matrix: log the gateway in.", no_args_is_help=True)
+    app = typer.Typer(
+        help="Matrix: log the gateway in, or register it as an application service.", no_args_is_help=True
+    )
     app.callback()(_matrix)
     app.command()(login)
+    app.command()(registration)
     return app
 
 
@@ -57,4 +61,4 @@ async def obtain(homeserver: str, user: str, password: str) -> Login:
 
 
 def _matrix() -> None:
-    """Log the gateway in to Matrix."""
+    """Log the gateway in to Matrix, or register it there."""

@@ -13,18 +13,23 @@ from bridges.matrix.plain import valid_id
 from bridges.matrix.shown import Shown
 from gateway.model import ConfigError
 
-PATH_KEYS = frozenset({"access_token_file", "password_file"})
+_SECRET_KEYS = frozenset({"access_token_file", "password_file"})
+PATH_KEYS = _SECRET_KEYS | {"registration_file"}
 _KEYS = PATH_KEYS | {
     "kind",
     "homeserver",
     "mode",
     "user_id",
     "device_id",
+    "listen",
     "allow_encrypted",
     "direct",
     "notice",
     "progress",
 }
+
+
+_MOST_PORTS = 65_536
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +41,11 @@ class MatrixConfig:
     user_id: str
     access_token_file: Path | None = None
     password_file: Path | None = None
-    """One of the two; with a password the bridge logs in itself and keeps the token."""
+    """One of the two in bot mode; with a password the bridge logs in itself and keeps the token."""
+    registration_file: Path | None = None
+    """Of an application service; None: bot mode."""
+    listen: str | None = None
+    """``host:port`` where the homeserver reaches us, in appservice mode; None: it doesn't."""
     device_id: str | None = None
     allow_encrypted: bool | frozenset[str] = False
     """Encrypted rooms that may be bridged: all, none, or those named by id or alias."""
@@ -49,13 +58,14 @@ class MatrixConfig:
     def from_table(cls, table: Mapping[str, Any]) -> MatrixConfig:
         """Read the raw table; ConfigError names the first key that is wrong and the mend."""
         _check_known(table)
-        _check_mode(table.get("mode", "bot"))
-        token, password = _secrets(table)
+        token, password, registration = _secrets(table)
         return cls(
             homeserver=_homeserver(table.get("homeserver")),
             user_id=_user_id(table.get("user_id")),
             access_token_file=token,
             password_file=password,
+            registration_file=registration,
+            listen=_listen(table, registration),
             device_id=_text(table, "device_id"),
             allow_encrypted=_allowed(table.get("allow_encrypted", False)),
             notice=_flag(table, "notice", default=True),
@@ -66,7 +76,8 @@ class MatrixConfig:
 def check(table: Mapping[str, Any]) -> frozenset[str]:
     """Validate without I/O; return what the bridge holds alone: its account."""
     config = MatrixConfig.from_table(table)
-    return frozenset({f"matrix:{config.user_id}"})
+    claims = {f"matrix:{config.user_id}"}
+    return frozenset(claims | ({f"tcp:{config.listen}"} if config.listen else set()))
 
 
 def _check_known(table: Mapping[str, Any]) -> None:
@@ -74,13 +85,6 @@ def _check_known(table: Mapping[str, Any]) -> None:
         if key not in _KEYS:
             raise ConfigError(f"{key} is not a setting of a matrix bridge", key=key, mend=f"one of {_listed(_KEYS)}")
     _text(table, "direct")
-
-
-def _check_mode(mode: object) -> None:
-    if mode == "appservice":
-        raise ConfigError("mode appservice comes with a later release", key="mode", mend='mode = "bot"')
-    if mode != "bot":
-        raise ConfigError(f"{mode!r} is not a mode", key="mode", mend='mode = "bot"')
 
 
 def _homeserver(value: object) -> str:
@@ -108,15 +112,40 @@ def _user_id(value: object) -> str:
     return user_id
 
 
-def _secrets(table: Mapping[str, Any]) -> tuple[Path | None, Path | None]:
+def _secrets(table: Mapping[str, Any]) -> tuple[Path | None, Path | None, Path | None]:
+    """Return the files of a token, a password and a registration: the one that the mode needs."""
     given = {key: Path(value) for key in sorted(PATH_KEYS) if (value := _text(table, key))}
+    match table.get("mode", "bot"):
+        case "bot":
+            _need_one(given, _SECRET_KEYS, "run `crossband matrix login` and name the file it wrote")
+        case "appservice":
+            mend = "run `crossband matrix registration` and name the file it wrote"
+            _need_one(given, frozenset({"registration_file"}), mend)
+        case mode:
+            raise ConfigError(f"{mode!r} is not a mode", key="mode", mend='mode = "bot" or "appservice"')
+    return given.get("access_token_file"), given.get("password_file"), given.get("registration_file")
+
+
+def _need_one(given: Mapping[str, Path], keys: frozenset[str], mend: str) -> None:
+    if alien := sorted(set(given) - keys):
+        raise ConfigError(f"{alien[0]} is not for this mode", key=alien[0], mend=mend)
     if len(given) != 1:
-        raise ConfigError(
-            "one of access_token_file and password_file is needed, not both",
-            key="access_token_file",
-            mend="run `crossband matrix login` and name the file it wrote",
-        )
-    return given.get("access_token_file"), given.get("password_file")
+        named = " and ".join(sorted(keys))
+        reason = f"{named} is needed" if len(keys) == 1 else f"one of {named} is needed, not both"
+        raise ConfigError(reason, key=min(keys), mend=mend)
+
+
+def _listen(table: Mapping[str, Any], registration: Path | None) -> str | None:
+    listen = _text(table, "listen")
+    if listen is None:
+        return None
+    mend = 'listen = "127.0.0.1:18031"'
+    if registration is None:
+        raise ConfigError("only an application service listens", key="listen", mend='mode = "appservice"')
+    host, colon, port = listen.rpartition(":")
+    if not (host and colon and port.isascii() and port.isdigit() and 0 < int(port) < _MOST_PORTS):
+        raise ConfigError(f"{listen!r} is not host:port", key="listen", mend=mend)
+    return listen
 
 
 def _allowed(value: object) -> bool | frozenset[str]:

@@ -39,7 +39,7 @@ def test_what_is_shown_of_progress_is_a_table_of_its_own() -> None:
 
 def test_a_bridge_holds_its_account_alone() -> None:
     assert kind.check(TABLE) == {"matrix:@crossband:example.org"}
-    assert kind.path_keys == {"access_token_file", "password_file"}
+    assert kind.path_keys == {"access_token_file", "password_file", "registration_file"}
     assert not kind.in_clear
 
 
@@ -55,8 +55,10 @@ def test_a_bridge_holds_its_account_alone() -> None:
         ("user_id", "crossband"),
         ("user_id", "@crossband"),
         ("user_id", ["@a:b"]),
-        ("mode", "appservice"),
+        ("mode", "puppet"),
         ("mode", 1),
+        ("registration_file", "/r"),
+        ("listen", "127.0.0.1:18031"),
         ("access_token_file", ""),
         ("access_token_file", 3),
         ("password_file", []),
@@ -85,6 +87,36 @@ def test_a_token_or_a_password_but_not_both() -> None:
     assert kind.check(neither | {"password_file": "/p"})
 
 
-def test_an_application_service_comes_later() -> None:
-    with pytest.raises(ConfigError, match="comes with a later release"):
-        kind.check(TABLE | {"mode": "appservice"})
+APPSERVICE = {key: value for key, value in TABLE.items() if key != "access_token_file"} | {
+    "mode": "appservice",
+    "registration_file": "/secrets/registration.yaml",
+}
+
+
+def test_an_application_service_is_known_by_its_registration_and_may_listen() -> None:
+    config = MatrixConfig.from_table(APPSERVICE)
+    assert (config.registration_file, config.listen) == (Path("/secrets/registration.yaml"), None)
+    assert kind.check(APPSERVICE | {"listen": "127.0.0.1:18031"}) == {
+        "matrix:@crossband:example.org",
+        "tcp:127.0.0.1:18031",
+    }
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "named"),
+    [
+        ("listen", "18031", "listen"),
+        ("listen", "127.0.0.1:", "listen"),
+        ("listen", "127.0.0.1:0", "listen"),
+        ("listen", 18031, "listen"),
+        ("registration_file", "", "registration_file"),
+        ("registration_file", None, "registration_file"),
+        ("access_token_file", "/t", "access_token_file"),
+        ("password_file", "/p", "password_file"),
+    ],
+)
+def test_a_wrong_value_of_an_application_service_names_its_key_and_the_mend(key: str, value: Any, named: str) -> None:
+    with pytest.raises(ConfigError) as wrong:
+        kind.check(APPSERVICE | {key: value})
+    assert wrong.value.key == named
+    assert wrong.value.mend

@@ -41,7 +41,8 @@ def test_a_ghost_is_named_after_whom_it_stands_for(sender, name, localpart, show
 
 
 @pytest.mark.parametrize(
-    "sender", ["@ali:example.org", "hilltop", "api:script", "!A1B2C301", "!a1b2c3011", "!a1b2c301\n", "~@box", "~bea", ""]
+    "sender",
+    ["@ali:example.org", "hilltop", "api:script", "!A1B2C301", "!a1b2c3011", "!a1b2c301\n", "~@box", "~bea", ""],
 )
 def test_nobody_else_has_a_ghost(sender):
     assert ghost(sender) is None
@@ -106,7 +107,8 @@ def test_two_registrations_have_no_secret_in_common():
 
 
 @pytest.mark.parametrize(
-    "words", ["", "id: crossband\n", "[]", '{"id": "x", "as_token": "a"}', '{"id": 1, "as_token": "a", "hs_token": "b"}']
+    "words",
+    ["", "id: crossband\n", "[]", '{"id": "x", "as_token": "a"}', '{"id": 1, "as_token": "a", "hs_token": "b"}'],
 )
 def test_what_is_no_registration_is_refused_with_the_mend(tmp_path: Path, words: str):
     file = tmp_path / "registration.yaml"

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A Matrix bridge in appservice mode: as in bot mode, but people elsewhere speak through ghosts of their own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Self
+
+import structlog
+
+from bridges.matrix.appservice.enrolment import Enrolment
+from bridges.matrix.appservice.ghosts import Ghosts
+from bridges.matrix.appservice.merge import merged
+from bridges.matrix.appservice.names import node_of
+from bridges.matrix.appservice.speech import GhostSpeech
+from bridges.matrix.appservice.transactions import Events, GhostRooms, Inbox, invited, read_events, room_of
+from bridges.matrix.appservice.wakeup import Wakeup
+from bridges.matrix.bridge import MatrixBridge, of_the_link
+from bridges.matrix.client import Refused
+from bridges.matrix.plain import valid_id
+from bridges.matrix.recall import Recall
+from bridges.matrix.sync import RoomNews
+from bridges.matrix.wire import mapping
+from gateway.model import AuthFailed, BridgeContext, BridgeError, Message, Report
+
+log = structlog.get_logger()
+
+GhostInvited = Callable[[str, str, str], Awaitable[None]]
+"""``ghost_invited(localpart, room_id, inviter)``: somebody asks a ghost into a room; fails as `Client.post` does."""
+_NOTHING: tuple[Message, ...] = ()
+NODES_THAT_ARE_NONE = frozenset({"!00000000", "!ffffffff"})
+
+
+class AppserviceBridge(MatrixBridge):
+    """Carries text between the gateway and the rooms of a homeserver that lets it speak for its ghosts.
+
+    What people say comes by our own user's sync. The homeserver's transactions tell of rooms that only
+    ghosts are in. Both go the same way into the journal, which knows each event once.
+    """
+
+    def __init__(self, context: BridgeContext) -> None:
+        super().__init__(context)
+        self.ghosts = Ghosts(self._client, context, self._config.user_id.partition(":")[2])
+        self._enrolment = Enrolment(self._config, context.state_dir)
+        self._credentials = self._enrolment
+        self._recall = Recall(self._client, context, is_ours=self._is_ours)
+        self._speech = GhostSpeech(
+            self._client, context, self._rooms, self._recall, ghosts=self.ghosts, authors=self._authors
+        )
+        self._wakeup = Wakeup(self._client, context, self._rooms)
+        self._inbox = Inbox(self._carried)
+        self._ghost_rooms = GhostRooms()
+        self._transaction_ms: int | None = None
+        self.ghost_invited: GhostInvited = self._nobody_comes
+
+    def describe(self) -> Mapping[str, str]:
+        """Return what `MatrixBridge` does, and how ghosts and the homeserver's pushes are doing."""
+        facts = {
+            **super().describe(),
+            "mode": "appservice",
+            "ghosts": f"{len(self.ghosts)} known",
+            "listener": self._config.listen or "none",
+            "ping": self._wakeup.ping,
+            "last_transaction": _moment(self._transaction_ms),
+        }
+        encrypted = [c.name for c in self._context.conversations if self._is_encrypted(c.name)]
+        out = self._speech_of_ghosts.kept_out() | dict.fromkeys(encrypted, "the room is encrypted")
+        if out:
+            facts["ghosts_stay_out"] = "; ".join(f"{where}: {why}" for where, why in out.items())
+        return facts
+
+    async def __aenter__(self) -> Self:
+        """Do what `MatrixBridge` does, as a user that we make where it isn't there."""
+        await super().__aenter__()
+        self._wakeup.connected()
+        self._inbox.open()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        """Take no more transactions, note what is known, and close all connections."""
+        self._inbox.close()
+        await self.ghosts.save()
+        await super().__aexit__(exc_type, exc, tb)
+
+    async def receive(self) -> AsyncGenerator[Message | Report]:
+        """Yield what people say, in order within each room. Raises LinkDown and AuthFailed only."""
+        async with aclosing(merged(super().receive(), self._pushed(), self._waking())) as items:
+            async for item in items:
+                yield item
+
+    # What the listener asks: `bridges.matrix.appservice.listener.Door`.
+
+    @property
+    def hs_token(self) -> str:
+        """What the homeserver has to show; empty before we first connected."""
+        registration = self._enrolment.registration
+        return registration.hs_token if registration else ""
+
+    async def transaction(self, body: bytes | None) -> bool:
+        """Return whether all that a transaction carries is stored, or there is nothing in it that we could store."""
+        events = None if body is None else read_events(body)
+        self._transaction_ms = self._context.clock.now_ms()
+        if events is None:
+            # Refused, it would come again for ever, and nothing after it.
+            self._context.count("matrix_transaction_malformed")
+            log.error("matrix_transaction_malformed", bridge=self.name, bytes=None if body is None else len(body))
+            return True
+        return not self._wakeup.refuses() and await self._inbox.take(events)
+
+    async def has_user(self, user_id: str) -> bool:
+        """Whether this is the ghost of a node that can be; it is registered then."""
+        localpart = self.ghosts.localpart(user_id)
+        node = None if localpart is None else node_of(localpart)
+        if localpart is None or node is None or node in NODES_THAT_ARE_NONE:
+            return False
+        try:
+            await self.ghosts.ensure_bare(localpart)
+        except BridgeError as error:
+            log.warning("matrix_ghost_not_made", bridge=self.name, ghost=localpart, reason=str(error))
+            return False
+        return True
+
+    @property
+    def _speech_of_ghosts(self) -> GhostSpeech:
+        assert isinstance(self._speech, GhostSpeech)  # noqa: S101 - as it was built
+        return self._speech
+
+    def _is_ours(self, user_id: str) -> bool:
+        return user_id == self._config.user_id or self.ghosts.localpart(user_id) is not None
+
+    def _is_encrypted(self, conversation: str) -> bool:
+        room_id = self._rooms.open_id(conversation)
+        return room_id is not None and self._rooms.is_encrypted(room_id)
+
+    async def _pushed(self) -> AsyncGenerator[Message | Report]:
+        try:
+            async with aclosing(self._inbox.messages()) as messages:
+                async for message in messages:
+                    yield message
+        except BridgeError as error:
+            raise of_the_link(error) from error
+
+    async def _waking(self) -> AsyncGenerator[Message | Report]:
+        """Wake the homeserver, and say nothing."""
+        if self._enrolment.registration is not None:
+            await self._wakeup.wake(self._enrolment.registration)
+        for nothing in _NOTHING:
+            yield nothing
+
+    async def _carried(self, events: Events) -> AsyncGenerator[Message]:
+        """Yield the messages in a transaction's events, as far as our own sync doesn't have them."""
+        for event in events:
+            if (invite := invited(event)) is not None:
+                await self._answer(*invite)
+            elif not (room_id := room_of(event)):
+                self._context.count("matrix_skipped_malformed")
+            elif self._counts(room_id):
+                self._learn(RoomNews(room_id=room_id, events=(event,)))
+                message = await self._read(event, room_id)
+                if message is not None:
+                    yield message
+            else:
+                self._context.count("matrix_transaction_hint")
+
+    def _counts(self, room_id: str) -> bool:
+        return self._ghost_rooms.counts(
+            room_id,
+            is_synced=self._rooms.is_in(room_id),
+            is_routed=self._rooms.is_routed(room_id),
+            now_s=self._context.clock.monotonic(),
+        )
+
+    async def _answer(self, guest: str, room_id: str, host: str) -> None:
+        localpart = self.ghosts.localpart(guest)
+        registration = self._enrolment.registration
+        if localpart is None or registration is None or registration.covers(host):  # us, or another box
+            return
+        self._ghost_rooms.note(room_id, self._context.clock.monotonic())
+        try:
+            await self.ghost_invited(localpart, room_id, host)
+        except (Refused, AuthFailed) as error:
+            self._context.count("matrix_ghost_invite_failed")
+            log.warning("matrix_ghost_invite_failed", bridge=self.name, room=room_id, reason=str(error))
+
+    async def _nobody_comes(self, localpart: str, room_id: str, host: str) -> None:
+        """Where nothing is made of invitations to ghosts, say so."""
+        self._context.count("matrix_ghost_invite_unanswered")
+        log.info("matrix_ghost_invite_unanswered", bridge=self.name, ghost=localpart, room=room_id, by=host)
+
+    async def _read(self, event: object, room_id: str) -> Message | None:
+        sender = valid_id(mapping(event).get("sender"), "@")
+        if sender is not None and self.ghosts.localpart(sender) is not None:
+            self._context.count("matrix_skipped_own")  # any box's: they share the registration
+            return None
+        return await super()._read(event, room_id)
+
+
+class ListeningBridge(AppserviceBridge):
+    """One that the homeserver reaches. See `gateway.model.Listener`."""
+
+    def __init__(self, context: BridgeContext) -> None:
+        from bridges.matrix.appservice.listener import create_app  # noqa: PLC0415 - who doesn't listen needs no FastAPI
+
+        super().__init__(context)
+        self._app = create_app(self)
+
+    @property
+    def listen(self) -> str:
+        """``host:port``."""
+        return self._config.listen or ""
+
+    @property
+    def app(self) -> Callable[..., Any]:
+        """The ASGI application; more routes may be added to its router."""
+        return self._app
+
+
+def _moment(at_ms: int | None) -> str:
+    return "never" if at_ms is None else f"{datetime.fromtimestamp(at_ms / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an application service can lose or double, on a homeserver that is really killed."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from bridges.matrix.appservice.bridge import AppserviceBridge
+from gateway.model import RoutedConversation
+from tests.appservice import Gate, Registered, Village, node_says, registered, serving, until, village, words, working
+
+GHOST = "@mesh_0badcafe:gw.test"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def home(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Registered]:
+    async with registered(tmp_path_factory.mktemp("appservice"), database="file") as made:
+        yield made
+
+
+@pytest.fixture
+async def town(home: Registered, tmp_path: Path) -> AsyncIterator[Village]:
+    async with village(home, tmp_path / "box") as made:
+        yield made
+
+
+def ghost_comes(bridge: AppserviceBridge) -> list[tuple[str, str, str]]:
+    """Let ghosts follow invitations; return who was asked where by whom."""
+    asked: list[tuple[str, str, str]] = []
+
+    async def comes(localpart: str, room_id: str, inviter: str) -> None:
+        await bridge.ghosts.ensure_bare(localpart)
+        await bridge.ghosts.join(localpart, room_id)
+        asked.append((localpart, room_id, inviter))
+
+    bridge.ghost_invited = comes
+    return asked
+
+
+@asynccontextmanager
+async def ghost_room(town: Village) -> AsyncIterator[tuple[AppserviceBridge, Gate, str]]:
+    """A room with Ali and a ghost, of which only transactions tell; the box has a route there."""
+    first = town.bridge()
+    asked = ghost_comes(first)
+    async with working(first):
+        room_id = await town.ali.create_room(invite=(GHOST,), is_direct=True)
+        await until(lambda: asked)
+    here = RoutedConversation(name=town.room_id), RoutedConversation(name=room_id)
+    bridge = town.bridge(conversations=here)
+    ghost_comes(bridge)
+    yield bridge, Gate(bridge.app), room_id  # type: ignore[attr-defined]
+
+
+async def test_inviting_a_ghost_that_never_was_makes_it_and_asks_what_to_do(town: Village):
+    bridge = town.bridge()
+    asked = ghost_comes(bridge)
+    async with working(bridge) as core:
+        room_id = await town.ali.create_room(invite=(GHOST,), is_direct=True)
+        await until(lambda: asked)
+        await town.ali.say(room_id, "are you there?")
+        await until(lambda: core.journal)
+        facts = bridge.describe()
+
+    assert asked == [("mesh_0badcafe", room_id, town.ali.id)]
+    (message,) = core.journal
+    assert (words([message]), message.origin.conversation) == (["are you there?"], room_id)
+    assert facts["ping"].startswith("ok")
+    assert facts["last_transaction"] != "never"
+
+
+async def test_what_was_behind_a_transaction_in_flight_when_the_homeserver_died_is_heard_once_in_order(town: Village):
+    bridge = town.bridge()
+    gate = Gate(bridge.app)
+    async with working(bridge, gate) as core:
+        await town.ali.say(town.room_id, "h0")
+        await until(lambda: core.journal)
+        gate.opened.clear()
+        number = len(gate.ids)
+        await town.ali.say(town.room_id, "h1")
+        await until(lambda: len(gate.ids) > number)  # in flight: what follows waits in the homeserver's memory
+        for body in ("h2", "h3"):
+            await town.ali.say(town.room_id, body)
+        await town.server.kill()
+        core.is_up.clear()
+        await town.server.start()
+        gate.opened.set()
+        await core.is_up.wait()
+        await town.ali.say(town.room_id, "h4")
+        await until(lambda: words(core.journal)[-1:] == ["h4"])
+
+    assert words(core.journal) == ["h0", "h1", "h2", "h3", "h4"]
+
+
+async def test_transaction_ids_that_begin_again_at_one_hide_nothing(town: Village):
+    async with ghost_room(town) as (bridge, gate, room_id), working(bridge, gate) as core:
+        for body in ("one", "two"):
+            await town.ali.say(room_id, body)
+            await until(lambda body=body: words(core.journal)[-1:] == [body])
+        before = set(gate.ids)
+        await town.server.stop()
+        core.is_up.clear()
+        await town.server.start()
+        await core.is_up.wait()
+        number = len(gate.ids)
+        while not before & set(gate.ids[number:]):  # until an id came again
+            await town.ali.say(room_id, f"again {len(gate.ids)}")
+            last = words(core.journal)[-1]
+            await until(lambda last=last: words(core.journal)[-1] != last)
+        said = [event["content"]["body"] for event in await town.ali.events(room_id) if "body" in event["content"]]
+
+    assert words(core.journal) == said
+
+
+def thinks_us_down(town: Village) -> bool:
+    with closing(sqlite3.connect(town.server.folder / "homeserver.db")) as database:
+        return database.execute("SELECT state FROM application_services_state").fetchone() == ("down",)
+
+
+@pytest.mark.parametrize("knows", [True, False], ids=["and knew it", "before it knew"])
+async def test_a_homeserver_that_was_killed_while_we_were_away_is_woken(town: Village, knows: bool):
+    async with ghost_room(town) as (bridge, gate, room_id):
+        async with serving(bridge, gate):
+            gate.opened.clear()
+            number = len(gate.ids)
+            await town.ali.say(room_id, "while you were away")
+            await until(lambda: len(gate.ids) > number)
+            if knows:
+                gate.opened.set()  # not connected, it refuses
+                await until(lambda: thinks_us_down(town))
+            await town.server.kill()
+        await town.server.start()
+        # It begins to think of us with the next event that concerns us, and nobody makes one but we.
+        async with working(bridge, gate) as core:
+            await until(lambda: core.journal)
+    assert words(core.journal) == ["while you were away"]
+
+
+async def test_what_was_stored_and_answered_with_an_error_comes_again_as_the_same(town: Village):
+    async with ghost_room(town) as (bridge, gate, room_id), working(bridge, gate) as core:
+        await town.ali.say(room_id, "before")  # behind the first transaction, which we refuse
+        await until(lambda: core.journal)
+        gate.spoils = b"once"
+        await town.ali.say(room_id, "once")
+        await until(lambda: len(core.yielded) == 3)
+        await town.ali.say(room_id, "then")
+        await until(lambda: len(core.journal) == 3)
+
+    assert words(core.yielded) == ["before", "once", "once", "then"]
+    assert words(core.journal) == ["before", "once", "then"]
+
+
+async def test_while_nothing_can_be_stored_the_homeserver_keeps_what_is_said(town: Village):
+    async with ghost_room(town) as (bridge, gate, room_id):
+        async with serving(bridge, gate):  # listening, and not connected
+            number = len(gate.ids)
+            await town.ali.say(room_id, "keep this")
+            await until(lambda: len(gate.ids) > number)
+        async with working(bridge, gate) as core:
+            await until(lambda: core.journal)
+    assert words(core.journal) == ["keep this"]
+
+
+async def test_what_a_ghost_said_and_repeats_after_the_homeserver_was_killed_shows_once(town: Village):
+    bridge = town.bridge()
+    async with working(bridge) as core:
+        message = node_says("just once")
+        first = await bridge.send(message, town.there, key="kill.0")
+        await town.server.kill()
+        core.is_up.clear()
+        await town.server.start()
+        await core.is_up.wait()
+        again = await bridge.send(message, town.there, key="kill.0")
+    shown = [event["content"]["body"] for event in await town.shown()]
+
+    assert first == again
+    assert shown == ["just once"]
