@@ -24,6 +24,7 @@ from gateway.process import keep_what_is_loaded
 from tests.bench import pipeline, running
 from tests.bench.backlog import backlog
 from tests.bench.draining import draining
+from tests.bench.ghosts import ghosts
 from tests.bench.report import Report
 from tests.bench.talk import percentile
 from tests.bench.unjournalled import unjournalled
@@ -43,6 +44,8 @@ GOALS = {
     "queued_bytes": ("B", "<= 550"),
     "claim_p99_ms": ("ms", "<= 2"),
     "reload_1m_s": ("s", "<= 15"),
+    "ghosts_added_mib": ("MiB", "<= 40"),
+    "ghosts_added_p95_ms": ("ms", "<= 150"),
 }
 RUNS = 5
 RUN_WITHIN_S = 300.0
@@ -93,6 +96,7 @@ MEASUREMENTS = (
     Measurement(frozenset({"ready_s"}), _ready),
     Measurement(frozenset({"gateway_rss_mib", "valkey_rss_mib", "idle_cpu_percent"}), _idle),
     Measurement(frozenset({"drain_ratio"}), draining),
+    Measurement(frozenset({"ghosts_added_mib", "ghosts_added_p95_ms"}), ghosts),
     Measurement(frozenset({"queued_bytes", "claim_p99_ms", "reload_1m_s"}), backlog),
 )
 

@@ -68,7 +68,7 @@ async def idle(folder: Path) -> tuple[float, float, float]:
         assert gateway is not None
         (valkey,) = [child for child in _children(gateway) if "valkey" in _name(child) or "redis" in _name(child)]
         await asyncio.sleep(SETTLE_S)
-        resident = [_resident_mib(pid) for pid in (gateway, valkey)]
+        resident = [resident_mib(pid) for pid in (gateway, valkey)]
         before, began = _cpu_s(gateway) + _cpu_s(valkey), time.perf_counter()
         await asyncio.sleep(IDLE_S)
         used = _cpu_s(gateway) + _cpu_s(valkey) - before
@@ -85,7 +85,8 @@ def _name(pid: int) -> str:
     return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
 
 
-def _resident_mib(pid: int) -> float:
+def resident_mib(pid: int) -> float:
+    """Return what a process has resident, in MiB."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024
 
