@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import structlog
 
+from bridges.matrix.appservice.beginning import said_since_invited
 from bridges.matrix.appservice.enrolment import Enrolment
 from bridges.matrix.appservice.ghosts import Ghosts
 from bridges.matrix.appservice.merge import merged
@@ -162,17 +163,22 @@ class AppserviceBridge(MatrixBridge):
     async def _carried(self, events: Events) -> AsyncGenerator[Message]:
         """Yield the messages in a transaction's events, as far as our own sync doesn't have them."""
         for event in events:
+            room_id = room_of(event)
             if (invite := invited(event)) is not None:
-                await self._answer(*invite)
-            elif not (room_id := room_of(event)):
+                news = await self._answer(*invite)
+            elif not room_id:
                 self._context.count("matrix_skipped_malformed")
+                continue
             elif self._counts(room_id):
-                self._learn(RoomNews(room_id=room_id, events=(event,)))
-                message = await self._read(event, room_id, self._reading(room_id))
-                if message is not None:
-                    yield message
+                news = RoomNews(room_id=room_id, events=(event,))
             else:
                 self._context.count("matrix_transaction_hint")
+                continue
+            self._learn(news)
+            for said in news.events:
+                message = await self._read(said, news.room_id, self._reading(news.room_id))
+                if message is not None:
+                    yield message
 
     def _counts(self, room_id: str) -> bool:
         return self._ghost_rooms.counts(
@@ -182,17 +188,21 @@ class AppserviceBridge(MatrixBridge):
             now_s=self._context.clock.monotonic(),
         )
 
-    async def _answer(self, guest: str, room_id: str, host: str) -> None:
+    async def _answer(self, guest: str, room_id: str, host: str) -> RoomNews:
+        """Do what comes of an invitation; return what was said in the chat meanwhile, which nobody tells us of."""
+        nothing = RoomNews(room_id=room_id)
         localpart = self.ghosts.localpart(guest)
         registration = self._enrolment.registration
         if localpart is None or registration is None or registration.covers(host):  # us, or another box
-            return
+            return nothing
         self._ghost_rooms.note(room_id, self._context.clock.monotonic())
         try:
-            await self._office.directs.ghost_invited(guest, room_id, host)
+            ghost = await self._office.directs.ghost_invited(guest, room_id, host)
+            return nothing if ghost is None else await said_since_invited(ghost, room_id, host)
         except (Refused, AuthFailed) as error:
             self._context.count("matrix_ghost_invite_failed")
             log.warning("matrix_ghost_invite_failed", bridge=self.name, room=room_id, reason=str(error))
+            return nothing
 
     async def _read(self, event: object, room_id: str, reading: Reading) -> Message | None:
         sender = valid_id(mapping(event).get("sender"), "@")

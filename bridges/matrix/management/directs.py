@@ -100,28 +100,42 @@ class Directs:
         """Return the rooms of a user's direct chats that we made."""
         return self._made.rooms(_PURPOSE, user_id)
 
-    async def ghost_invited(self, ghost: str, room_id: str, inviter: str) -> None:
+    async def ghost_invited(self, ghost: str, room_id: str, inviter: str) -> Client | None:
         """Open the direct chat that somebody opens by inviting a node's ghost, or decline and say why.
 
-        Done again for the same invitation it changes nothing. Raises LinkDown, RateLimited, AuthFailed.
+        Return a connection that speaks as the ghost, if the room is its chat with them now. Done again for the
+        same invitation it changes nothing. Raises LinkDown, RateLimited, AuthFailed.
         """
         node = self.puppets.node_of(ghost)
         puppet = await self.puppets.acting(Sender(id=SenderId(node), name="")) if node else None
         if node is None or puppet is None:
             self._context.count("matrix_direct_declined")
             log.info("matrix_direct_declined", bridge=self._context.name, room=room_id, reason=f"{ghost} is no node")
-            return
+            return None
         try:
             far = self._reachable(node, SenderId(inviter))
             await puppet.post("join", room_id, body={})
-            if not self._rooms.spellings(room_id):
-                await self._take_over(puppet, ghost, room_id, SenderId(inviter), far)
+            is_chat = await self._settle_in(puppet, ghost, room_id, SenderId(inviter), far)
         except (Declined, JournalError, Refused, Unconfirmed) as error:
             self._context.count("matrix_direct_declined")
             log.info("matrix_direct_declined", bridge=self._context.name, room=room_id, reason=str(error))
             await self._leave(puppet, room_id, str(error))
-        else:
-            self._context.count("matrix_direct_opened")
+            return None
+        return puppet if is_chat else None
+
+    async def _settle_in(self, puppet: Client, ghost: str, room_id: str, inviter: SenderId, far: Address) -> bool:
+        """Make a room that a ghost was asked into its chat; return whether it is one, and not bridged otherwise."""
+        here = Address(self._context.name, self._rooms.origin(room_id))
+        joined = self._context.desk.joined(here)
+        if any(far not in one.ends for one in joined if one.direct):
+            raise Declined("this room is a direct chat with another node: open one for each")
+        if joined and not any(one.direct for one in joined):
+            return False  # the ghost is in a room whose words go to its network anyway
+        if not joined:
+            await self._check_company(puppet, ghost, room_id, inviter, far)
+        await self._take_over(puppet, room_id, inviter, far)
+        self._context.count("matrix_direct_opened")
+        return True
 
     def _reachable(self, node: str, user: SenderId) -> Address:
         self._check(user)
@@ -190,27 +204,45 @@ class Directs:
         return await self._made.make(wish, _PURPOSE, user, str(far), by=puppet)
 
     async def _join(self, room_id: str, user: SenderId, far: Address) -> None:
+        await self._route(room_id, user, far)
+        await self._notices.tell_once(room_id, _about(far))
+
+    async def _route(self, room_id: str, user: SenderId, far: Address) -> None:
         here = Address(self._context.name, self._rooms.origin(room_id))
         if not any(far in joined.ends for joined in self._context.desk.joined(here)):
             await self._context.desk.join(here, far, by=user, direct=True)
-        await self._notices.tell_once(room_id, _about(far))
 
-    async def _take_over(self, puppet: Client, ghost: str, room_id: str, inviter: SenderId, far: Address) -> None:
+    async def _check_company(self, puppet: Client, ghost: str, room_id: str, inviter: SenderId, far: Address) -> None:
         bot = self._client.user_id
         members = await puppet.get("rooms", room_id, "joined_members")
         if not set(members.get("joined") or ()) <= {inviter, ghost, bot}:
             raise Declined("others are in this room: a direct chat has one person in it")
         if await self._is_encrypted(puppet, room_id):
             raise Declined(f"radios can't read encrypted rooms: say `!mesh dm {far.conversation}` to {bot} instead")
-        if not self._rooms.is_in_use(room_id):
+
+    async def _take_over(self, puppet: Client, room_id: str, inviter: SenderId, far: Address) -> None:
+        """Make the route and bring ourselves in; what is done already, before all broke off, stays as it is."""
+        bot = self._client.user_id
+        is_there = self._rooms.is_in_use(room_id)
+        if not is_there:
             await puppet.post("rooms", room_id, "invite", body={"user_id": bot})
-            await self._rooms.arrive(room_id)
-        await self._join(room_id, inviter, far)
+        # The route first: what our own sync brings of the room from our coming on must find it.
+        await self._route(room_id, inviter, far)
+        if not is_there:
+            await self._come(room_id, far)
+        await self._notices.tell_once(room_id, _about(far))
         try:
             service = {"service_members": [bot]}
             await puppet.put("rooms", room_id, "state", FUNCTIONAL_MEMBERS, "", body=service)
         except (Refused, Unconfirmed):
             self._context.count("matrix_declaration_refused")  # the room's name shows the bot too, that is all
+
+    async def _come(self, room_id: str, far: Address) -> None:
+        try:
+            await self._rooms.arrive(room_id)
+        except Refused:
+            await self._context.desk.part(Address(self._context.name, self._rooms.origin(room_id)), far)
+            raise
 
     async def _is_encrypted(self, puppet: Client, room_id: str) -> bool:
         try:
