@@ -14,7 +14,7 @@ from bridges.matrix.client import Client, Refused
 from bridges.matrix.login import keep
 from bridges.matrix.plain import valid_id
 from bridges.matrix.rooms import Rooms
-from bridges.matrix.wire import mapping, read_json
+from bridges.matrix.wire import mapping, read_json, sequence
 from gateway.model import LinkDown, Unconfirmed, short_hash
 
 MADE_KEY = "org.crossband.made"
@@ -26,7 +26,7 @@ MOST = 1_000
 class Made:
     """Makes rooms. `createRoom` has no transaction id: before it is asked, the wish is written down.
 
-    What was wished and never answered is looked for among the rooms we are in, and is made only if
+    What was wished and never answered is looked for among the rooms its maker is in, and is made only if
     it isn't there.
     """
 
@@ -56,7 +56,7 @@ class Made:
             if (room_id := self.room(*purpose)) is not None:
                 return room_id
             name, mark = _name(purpose), short_hash(*purpose)
-            found = await self._find(mark) if self._read().get(name) == "" else None
+            found = await self._find(mark, by or self._client) if self._read().get(name) == "" else None
             if found is None:
                 self._keep(name, "")
                 found = await self._make({**mapping(wish.get("creation_content")), MADE_KEY: mark}, wish, by)
@@ -71,14 +71,18 @@ class Made:
         await self._rooms.arrive(room_id)
         return room_id
 
-    async def _find(self, mark: str) -> str | None:
-        for room_id in self._rooms.joined:
+    async def _find(self, mark: str, maker: Client) -> str | None:
+        """Return the room of this mark that `maker` made: anybody can make a room with it, and invite us."""
+        joined = sequence((await maker.get("joined_rooms")).get("joined_rooms"))
+        for room_id in (room for room in joined if valid_id(room, "!")):
             try:
-                created = await self._client.get("rooms", room_id, "state", "m.room.create", "")
+                query: dict[str, str | int] = {"format": "event"}
+                created = await maker.get("rooms", room_id, "state", "m.room.create", "", query=query)
+                if created.get("sender") == maker.user_id and mapping(created.get("content")).get(MADE_KEY) == mark:
+                    await self._rooms.arrive(room_id)  # its maker may have got no further; into an old one we can't
+                    return str(room_id)
             except (Refused, Unconfirmed):
                 continue
-            if created.get(MADE_KEY) == mark:
-                return room_id
         return None
 
     def _there(self, room_id: str) -> str | None:
