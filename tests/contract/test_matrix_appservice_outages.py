@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from bridges.matrix.appservice.bridge import AppserviceBridge
-from gateway.model import RoutedConversation
+from gateway.model import Level, RoutedConversation
 from tests.appservice import Gate, Registered, Village, node_says, registered, serving, until, village, words, working
 
 GHOST = "@mesh_0badcafe:gw.test"
@@ -73,6 +73,29 @@ async def test_inviting_a_ghost_that_never_was_makes_it_and_asks_what_to_do(town
     assert (words([message]), message.origin.conversation) == (["are you there?"], room_id)
     assert facts["ping"].startswith("ok")
     assert facts["last_transaction"] != "never"
+
+
+@pytest.mark.parametrize(
+    ("ghost", "level", "why"),
+    [
+        ("mesh_0badcaff", Level.READ, "may not write to radios"),
+        ("lan_nobody", Level.TRANSMIT, "Only a radio's node"),
+        ("mesh_0badcaf0", Level.TRANSMIT, "is not known here"),
+    ],
+)
+async def test_a_ghost_that_declines_is_no_more_than_registered(town: Village, ghost: str, level: Level, why: str):
+    bridge = town.bridge(level_of=lambda _: level)
+    user_id = f"@{ghost}:gw.test"
+    async with working(bridge):
+        room_id = await town.ali.create_room(invite=(user_id,), is_direct=True)
+        await until(lambda: "matrix_direct_declined" in town.counts)
+        left = {}
+        while left.get("membership") != "leave":
+            left = (await town.ali.client.room_get_state_event(room_id, "m.room.member", user_id)).content
+        profile = await town.ali.client.get_profile(user_id)
+    assert why in left["reason"]
+    assert (profile.displayname, profile.avatar_url) == (ghost, None)
+    assert len(bridge.ghosts) == 0
 
 
 async def test_what_was_behind_a_transaction_in_flight_when_the_homeserver_died_is_heard_once_in_order(town: Village):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,7 +14,8 @@ import pytest
 import pytest_asyncio
 
 from bridges.matrix.client import Client
-from gateway.model import Address, Level, Message, NativeId, Sender, SenderId, Text
+from bridges.matrix.management.throttle import BURST
+from gateway.model import Address, Level, Message, NativeId, Sender, SenderId, Text, short_hash
 from tests.contract.front_desk import HIKING, HOME, LONG_FAST, NODE, Box, FrontDesk, ask
 from tests.services import Person, Town, person
 
@@ -218,6 +220,7 @@ class OneGhost:
     def __init__(self, server: str, who: Person) -> None:
         self.who = who
         self.client = Client(server, who.id)
+        self.named: list[str] = []
 
     def node_of(self, user_id: str) -> str | None:
         return NODE.conversation if user_id == self.who.id else None
@@ -226,7 +229,12 @@ class OneGhost:
         return user_id == self.who.id
 
     async def acting(self, sender: Sender) -> Client | None:
+        self.named.append(sender.name)
         return self.client if sender.id == NODE.conversation else None
+
+    async def registered(self, user_id: str) -> Client:
+        assert user_id == self.who.id
+        return self.client
 
 
 @pytest_asyncio.fixture
@@ -300,6 +308,80 @@ async def test_a_ghost_opens_the_chat_for_its_radio(
         await eve.client.join(room_id)
         assert await state(eve, room_id, "io.element.functional_members") == {"service_members": [town.bot.user_id]}
     assert (await state(eve, room_id, "m.room.member", ghost.who.id) or {})["membership"] == "join"
+
+
+async def test_what_somebody_calls_a_node_renames_its_ghost_for_nobody(box: Box, eve: Person, ghost: OneGhost) -> None:
+    async with box.start():
+        haunted(box, ghost)
+        await ask(eve, await chat_with_the_gateway(box.town, eve), 'dm "Base camp"')
+    assert ghost.named == [""]
+
+
+def made_for(eve: Person) -> dict[str, Any]:
+    return {"org.crossband.made": short_hash("direct", eve.id, str(NODE))}
+
+
+@pytest.mark.parametrize("is_forged", [False, True])
+async def test_a_chat_whose_making_broke_off_is_found_if_the_ghost_made_it(
+    town: Town, box: Box, eve: Person, ghost: OneGhost, is_forged: bool
+) -> None:
+    (box.folder / "made.json").write_text(json.dumps({"made": {f"direct {eve.id} {NODE}": ""}}))
+    # Whoever knows how rooms are marked may make one, and ask everybody in.
+    maker = eve.account.access_token if is_forged else ghost.client.token
+    asked = (town.bot.user_id, ghost.who.id if is_forged else eve.id)
+    async with box.start():
+        haunted(box, ghost)
+        wish = {"invite": asked, "is_direct": True, "creation_content": made_for(eve)}
+        made = await town.server.request("POST", "/_matrix/client/v3/createRoom", wish, token=maker)
+        room_id = made["room_id"]
+        if is_forged:
+            await ghost.who.client.join(room_id)
+            while (await state(eve, room_id, "m.room.member", town.bot.user_id) or {})["membership"] != "join":
+                await asyncio.sleep(0.05)
+        await box.bridge.send(radio_says("hello"), Address(HOME, eve.id), key="k1.0")
+        (route,) = box.desk.routes
+    assert (route.ends[0].conversation == room_id) is not is_forged
+
+
+async def test_a_ghost_leaves_with_us_when_a_chat_is_over(
+    town: Town, box: Box, desk: FrontDesk, eve: Person, ghost: OneGhost
+) -> None:
+    async with box.start():
+        directs = haunted(box, ghost)
+        room_id = await eve.create_room(invite=(ghost.who.id,), is_direct=True)
+        await directs.ghost_invited(ghost.who.id, room_id, eve.id)
+        await eve.client.room_kick(room_id, town.bot.user_id)
+        while (await state(eve, room_id, "m.room.member", ghost.who.id) or {})["membership"] != "leave":
+            await asyncio.sleep(0.05)
+    assert desk.routes == []
+
+
+async def test_a_second_ghost_declines_to_sit_unheard_in_anothers_chat(
+    box: Box, desk: FrontDesk, eve: Person, ghost: OneGhost
+) -> None:
+    async with box.start():
+        directs = haunted(box, ghost)
+        room_id = await eve.create_room(invite=(ghost.who.id,), is_direct=True)
+        other = Address(NODE.bridge, "!a1b2c302")
+        await desk.join(Address(HOME, room_id), other, by=SenderId(eve.id), direct=True)
+        assert await directs.ghost_invited(ghost.who.id, room_id, eve.id) is None
+        left = await state(eve, room_id, "m.room.member", ghost.who.id)
+    assert left is not None
+    assert "another node" in left["reason"]
+
+
+async def test_who_invites_ghosts_by_the_dozen_is_no_longer_answered(
+    box: Box, desk: FrontDesk, eve: Person, ghost: OneGhost
+) -> None:
+    desk.levels[eve.id] = Level.READ
+    async with box.start():
+        directs = haunted(box, ghost)
+        room_id = await eve.create_room(invite=(ghost.who.id,))
+        for _ in range(BURST + 2):
+            assert await directs.ghost_invited(ghost.who.id, room_id, eve.id) is None
+    assert box.counts.count("matrix_direct_throttled") >= 1
+    assert box.counts.count("matrix_direct_declined") <= BURST + 1
+    assert ghost.named == [], "none was made for who may not write to it"
 
 
 async def test_a_space_gathers_what_is_bridged_and_makes_rooms_for_channels_when_asked(

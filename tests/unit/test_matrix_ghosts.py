@@ -76,6 +76,14 @@ async def test_a_ghost_is_made_once_and_then_costs_nothing(world: World, tmp_pat
     assert await World(tmp_path).asked() == []
 
 
+async def test_to_decline_a_ghost_needs_no_name_picture_or_device(world: World):
+    await world.ghosts.registered(BEA.localpart)
+    assert world.server.asked == ["POST register"]
+    assert not await world.ghosts.knows(BEA.localpart)
+    await world.asked()
+    assert await world.ghosts.knows(BEA.localpart)
+
+
 async def test_one_that_is_there_already_is_asked_how_it_looks(world: World):
     world.server.fails["POST register"] = Refused("x", status=400, errcode="M_USER_IN_USE")
     world.server.profile = {"displayname": "Bea (mesh)", "avatar_url": "mxc://gw.test/own"}
@@ -97,6 +105,7 @@ async def test_a_name_is_changed_once_an_hour_but_the_first_real_one_at_once(wor
     [
         (Refused("x", status=403, errcode="M_FORBIDDEN"), []),  # not asked again before the next name
         (RateLimited("x"), ["PUT displayname", "POST upload", "PUT avatar_url"]),
+        (LinkDown("500: the disk of the media is full"), ["PUT displayname", "POST upload", "PUT avatar_url"]),
     ],
 )
 async def test_without_a_name_or_picture_it_speaks_all_the_same(world: World, error: Exception, then: list[str]):

@@ -15,7 +15,6 @@ from bridges.matrix.appservice.beginning import said_since_invited
 from bridges.matrix.appservice.enrolment import Enrolment
 from bridges.matrix.appservice.ghosts import Ghosts
 from bridges.matrix.appservice.merge import merged
-from bridges.matrix.appservice.names import node_of
 from bridges.matrix.appservice.puppets import GhostPuppets
 from bridges.matrix.appservice.speech import GhostSpeech
 from bridges.matrix.appservice.transactions import Events, GhostRooms, Inbox, invited, read_events, room_of
@@ -32,7 +31,6 @@ from gateway.model import AuthFailed, BridgeContext, BridgeError, Message, Repor
 log = structlog.get_logger()
 
 _NOTHING: tuple[Message, ...] = ()
-NODES_THAT_ARE_NONE = frozenset({"!00000000", "!ffffffff"})
 
 
 class AppserviceBridge(MatrixBridge):
@@ -74,7 +72,7 @@ class AppserviceBridge(MatrixBridge):
             "ping": self._wakeup.ping,
             "last_transaction": _moment(self._transaction_ms),
         }
-        encrypted = [c.name for c in self._context.conversations if self._is_encrypted(c.name)]
+        encrypted = [c.name for c in self._rooms.conversations if self._is_encrypted(c.name)]
         out = self._speech_of_ghosts.kept_out() | dict.fromkeys(encrypted, "the room is encrypted")
         if out:
             facts["ghosts_stay_out"] = "; ".join(f"{where}: {why}" for where, why in out.items())
@@ -121,17 +119,9 @@ class AppserviceBridge(MatrixBridge):
         return not self._wakeup.refuses() and await self._inbox.take(events)
 
     async def has_user(self, user_id: str) -> bool:
-        """Whether this is the ghost of a node that can be; it is registered then."""
+        """Whether this ghost is there. The homeserver asks before it invites anybody; a ghost is made when it comes."""
         localpart = self.ghosts.localpart(user_id)
-        node = None if localpart is None else node_of(localpart)
-        if localpart is None or node is None or node in NODES_THAT_ARE_NONE:
-            return False
-        try:
-            await self.ghosts.ensure_bare(localpart)
-        except BridgeError as error:
-            log.warning("matrix_ghost_not_made", bridge=self.name, ghost=localpart, reason=str(error))
-            return False
-        return True
+        return localpart is not None and await self.ghosts.knows(localpart)
 
     @property
     def _speech_of_ghosts(self) -> GhostSpeech:

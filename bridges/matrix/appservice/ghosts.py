@@ -17,7 +17,7 @@ from bridges.matrix.appservice.registry import Record, Registry
 from bridges.matrix.client import Client, Refused
 from bridges.matrix.convert import localpart as localpart_of
 from bridges.matrix.wire import text
-from gateway.model import BridgeContext, RateLimited
+from gateway.model import AuthFailed, BridgeContext, BridgeError
 
 log = structlog.get_logger()
 
@@ -74,6 +74,17 @@ class Ghosts:
         await self._registry.read()
         record = self._registry.get(localpart)
         return await self.ensure(replace(ghost, name=record.name) if record and record.name else ghost)
+
+    async def registered(self, localpart: str) -> Client:
+        """Return a client that speaks as this ghost, of which nothing more is made; fails as `Client.post` does."""
+        if not await self.knows(localpart):
+            await register(self._client, localpart)
+        return self._client.acting_as(self.user_id(localpart))
+
+    async def knows(self, localpart: str) -> bool:
+        """Whether this ghost has spoken, or was about to."""
+        await self._registry.read()
+        return self._registry.get(localpart) is not None
 
     async def join(self, localpart: str, room_id: str) -> None:
         """Bring a ghost that is there into a room, by our invitation where it takes one; fails as `Client.post`."""
@@ -132,7 +143,9 @@ class Ghosts:
         """Whether it is no use to try that again."""
         try:
             await change
-        except (Refused, RateLimited) as error:
+        except AuthFailed:
+            raise
+        except BridgeError as error:  # also of a media repository that is down or full: words go on without
             self._context.count("matrix_ghost_profile_refused")
             log.warning("matrix_ghost_profile_refused", bridge=self._context.name, reason=str(error))
             return isinstance(error, Refused)

@@ -31,3 +31,10 @@ class GhostPuppets:
             return None
         # Without a name it keeps the one it has.
         return await (self._ghosts.ensure(ghost) if sender.name else self._ghosts.ensure_bare(ghost.localpart))
+
+    async def registered(self, user_id: str) -> Client:
+        """Return a connection that speaks as a ghost that is no more than registered. Fails as `Client.post` does."""
+        localpart = self._ghosts.localpart(user_id)
+        if localpart is None:
+            raise ValueError(user_id)
+        return await self._ghosts.registered(localpart)

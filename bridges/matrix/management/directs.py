@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -15,6 +16,7 @@ from bridges.matrix.management.company import Company
 from bridges.matrix.management.made import Made
 from bridges.matrix.management.people import is_person
 from bridges.matrix.management.puppets import NoPuppets, Puppets
+from bridges.matrix.management.throttle import Throttle
 from bridges.matrix.notices import Notices
 from bridges.matrix.plain import one_line, valid_id
 from bridges.matrix.rooms import Rooms
@@ -22,6 +24,7 @@ from gateway.model import (
     Address,
     BridgeContext,
     Declined,
+    Joined,
     JournalError,
     Level,
     Message,
@@ -62,6 +65,7 @@ class Directs:
         self._made = made
         self._company = company
         self._notices = notices
+        self._throttle = Throttle()
         self.puppets: Puppets = NoPuppets()
 
     async def dm(self, command: Command, words: str) -> tuple[str, Message | None]:
@@ -72,6 +76,7 @@ class Directs:
         self._check(command.sender)
         whom, what, far = self._whom(words)
         name = far.conversation if whom.startswith("!") else whom
+        # Whatever they call the node is the room's name, for them; its ghost keeps its own, for everybody.
         room_id, is_new = await self._open(command.sender, far, name)
         if not is_new:
             await self._invite_again(room_id, command.sender)
@@ -86,7 +91,8 @@ class Directs:
         """
         far, user = message.origin, SenderId(user_id)
         try:
-            return (await self._open(user, far, message.sender.name or far.conversation))[0]
+            said = message.sender.name
+            return (await self._open(user, far, said or far.conversation, ghosts_name=said))[0]
         except (Declined, JournalError) as error:
             room_id = self._made.room(_PURPOSE, user, str(far))
             if room_id is None:
@@ -106,22 +112,50 @@ class Directs:
         Return a connection that speaks as the ghost, if the room is its chat with them now. Done again for the
         same invitation it changes nothing. Raises LinkDown, RateLimited, AuthFailed.
         """
-        node = self.puppets.node_of(ghost)
-        puppet = await self.puppets.acting(Sender(id=SenderId(node), name="")) if node else None
-        if node is None or puppet is None:
-            self._context.count("matrix_direct_declined")
-            log.info("matrix_direct_declined", bridge=self._context.name, room=room_id, reason=f"{ghost} is no node")
+        if not self._throttle.takes(inviter, self._context.clock.monotonic()):
+            self._context.count("matrix_direct_throttled")
+            log.info("matrix_direct_throttled", bridge=self._context.name, room=room_id, by=inviter)
             return None
         try:
-            far = self._reachable(node, SenderId(inviter))
+            node, far = self._wanted(ghost, SenderId(inviter))
+        except Declined as declined:
+            # Nobody may fill the homeserver with users, names and pictures who may not even write to them.
+            await self._decline(await self.puppets.registered(ghost), room_id, declined)
+            return None
+        puppet = await self.puppets.acting(Sender(id=SenderId(node), name=""))
+        if puppet is None:
+            return None
+        try:
             await puppet.post("join", room_id, body={})
             is_chat = await self._settle_in(puppet, ghost, room_id, SenderId(inviter), far)
         except (Declined, JournalError, Refused, Unconfirmed) as error:
-            self._context.count("matrix_direct_declined")
-            log.info("matrix_direct_declined", bridge=self._context.name, room=room_id, reason=str(error))
-            await self._leave(puppet, room_id, str(error))
+            await self._decline(puppet, room_id, error)
             return None
         return puppet if is_chat else None
+
+    async def ended(self, room_id: str, chats: Sequence[Joined]) -> None:
+        """Let the ghosts of chats that are over leave the room too: nobody hears what is said to them there."""
+        for joined in chats:
+            for far in (end for end in joined.ends if joined.direct and end.bridge != self._context.name):
+                try:
+                    puppet = await self.puppets.acting(Sender(id=SenderId(far.conversation), name=""))
+                except (Refused, RateLimited, Unconfirmed):
+                    puppet = None
+                if puppet is not None:
+                    await self._leave(puppet, room_id, "this chat is over")
+
+    def _wanted(self, ghost: str, user: SenderId) -> tuple[str, Address]:
+        """Return the node that a ghost stands for, and where that is. Declined to who may not write to it."""
+        node = self.puppets.node_of(ghost)
+        self._check(user)
+        if node is None:
+            raise Declined("Only a radio's node can be written to in private.")
+        return node, self._context.desk.resolve(node)
+
+    async def _decline(self, puppet: Client, room_id: str, error: Exception) -> None:
+        self._context.count("matrix_direct_declined")
+        log.info("matrix_direct_declined", bridge=self._context.name, room=room_id, reason=str(error))
+        await self._leave(puppet, room_id, str(error))
 
     async def _settle_in(self, puppet: Client, ghost: str, room_id: str, inviter: SenderId, far: Address) -> bool:
         """Make a room that a ghost was asked into its chat; return whether it is one, and not bridged otherwise."""
@@ -136,10 +170,6 @@ class Directs:
         await self._take_over(puppet, room_id, inviter, far)
         self._context.count("matrix_direct_opened")
         return True
-
-    def _reachable(self, node: str, user: SenderId) -> Address:
-        self._check(user)
-        return self._context.desk.resolve(node)
 
     def _check(self, user: SenderId) -> None:
         if self._context.level_of(user) < Level.TRANSMIT:
@@ -167,14 +197,15 @@ class Directs:
             raise Declined(f"{far} is not one person: in a room, say `!mesh bridge {far.conversation}`.")
         return whom, what, far
 
-    async def _open(self, user: SenderId, far: Address, name: str) -> tuple[str, bool]:
+    async def _open(self, user: SenderId, far: Address, name: str, *, ghosts_name: str = "") -> tuple[str, bool]:
         """Return the room of the two, and whether it is new. Declined where it can't be joined with a route."""
         room_id = self._existing(user, far)
         is_new = room_id is None
         if room_id is None:
             if self._context.level_of(user) < Level.READ:
                 raise Declined("they have no permission here")
-            room_id = await self._create(user, far, name)
+            puppet = await self.puppets.acting(Sender(id=SenderId(far.conversation), name=ghosts_name))
+            room_id = await self._create(user, far, name, puppet)
         if is_person(far, self._context.name):
             await self._join(room_id, user, far)
         return room_id, is_new
@@ -188,8 +219,7 @@ class Directs:
                     return room_id
         return self._made.room(_PURPOSE, user, str(far))
 
-    async def _create(self, user: SenderId, far: Address, name: str) -> str:
-        puppet = await self.puppets.acting(Sender(id=SenderId(far.conversation), name=name))
+    async def _create(self, user: SenderId, far: Address, name: str, puppet: Client | None) -> str:
         bot = self._client.user_id
         wish: dict[str, Any] = {
             "preset": "trusted_private_chat",
@@ -253,7 +283,7 @@ class Directs:
     async def _leave(self, puppet: Client, room_id: str, reason: str) -> None:
         try:
             await puppet.post("rooms", room_id, "leave", body={"reason": one_line(reason, 500)})
-        except (Refused, Unconfirmed) as error:
+        except (Refused, RateLimited, Unconfirmed) as error:
             log.info("matrix_leave_failed", bridge=self._context.name, room=room_id, reason=str(error))
 
     async def _invite_again(self, room_id: str, user: SenderId) -> None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import structlog
@@ -96,8 +96,9 @@ class Linking:
             raise Declined("You may not bridge rooms here: ask who runs this gateway.")
         await self._check_power(command)
 
-    async def gone(self, room_id: str, why: str) -> None:
-        """End what was joined with a room that we are no longer in, or alone in."""
+    async def gone(self, room_id: str, why: str) -> Sequence[Joined]:
+        """End what was joined with a room that we are no longer in, or alone in; return what it was."""
+        ended: list[Joined] = []
         for spelling in self._rooms.spellings(room_id) or (room_id,):
             here = Address(self._context.name, spelling)
             try:
@@ -106,6 +107,7 @@ class Linking:
                 log.warning("matrix_unbridge_failed", bridge=self._context.name, room=spelling, reason=str(error))
                 continue
             if parted:
+                ended += parted
                 self._context.count("matrix_unbridged")
                 log.warning("matrix_unbridged", bridge=self._context.name, room=spelling, reason=why)
                 self._ended[spelling] = f"no longer bridged: {why}"
@@ -116,6 +118,7 @@ class Linking:
             self._consents.take_back(room_id)
         except Declined as error:
             log.warning("matrix_state_not_kept", bridge=self._context.name, room=room_id, reason=str(error))
+        return ended
 
     async def move(self) -> None:
         """Let routes that people made name the room that replaced theirs: a room's id is its address."""

@@ -123,7 +123,7 @@ class Office:
         for room_id in batch.left:
             # Also of one that we weren't let in again, at this start, after we had been put out.
             self._rooms.left(room_id)
-            await self._linking.gone(room_id, "we were put out of the room")
+            await self.directs.ended(room_id, await self._linking.gone(room_id, "we were put out of the room"))
             await self._end_chat(room_id)
         for news in batch.rooms:
             self._rooms.here(news.room_id)
@@ -172,7 +172,7 @@ class Office:
         try:
             if await self._company.others(room_id):
                 return
-            await self._linking.gone(room_id, "everybody else left the room")
+            await self.directs.ended(room_id, await self._linking.gone(room_id, "everybody else left the room"))
             await self._end_chat(room_id)
             if not self.is_control(room_id) and not self._rooms.spellings(room_id):
                 await self._rooms.leave(room_id)

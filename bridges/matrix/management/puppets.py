@@ -27,6 +27,13 @@ class Puppets(Protocol):
         """
         ...
 
+    async def registered(self, user_id: str) -> Client:
+        """Return a connection that speaks as a ghost, which has neither name nor picture for it: to decline.
+
+        BridgeError if the homeserver doesn't let us; ValueError if the user is no ghost of ours.
+        """
+        ...
+
 
 class NoPuppets:
     """Bot mode."""
@@ -45,3 +52,7 @@ class NoPuppets:
         """Have none."""
         del sender
         return None
+
+    async def registered(self, user_id: str) -> Client:
+        """Have none."""
+        raise ValueError(user_id)
