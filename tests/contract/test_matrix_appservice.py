@@ -3,15 +3,32 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import io
+import secrets
+import time
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import pytest_asyncio
 
-from gateway.model import AuthFailed, Edit, Listener, Reaction, Redaction
-from tests.appservice import PATIENCE_S, Registered, Village, hearing, node_says, registered, until, village, words
+from bridges.sim.synapse import LOOPBACK
+from gateway.model import Address, AuthFailed, Edit, Joined, Level, Listener, NoDesk, Reaction, Redaction, Text
+from tests.appservice import (
+    PATIENCE_S,
+    RADIO,
+    Registered,
+    Village,
+    hearing,
+    node_says,
+    registered,
+    until,
+    village,
+    words,
+)
 
 HOUR_MS = 3_600_000
 NAME_OF_GHOST = "@mesh_a1b2c301:gw.test"
@@ -29,11 +46,29 @@ async def town(home: Registered, tmp_path: Path, request: pytest.FixtureRequest)
         yield made
 
 
+class Knows(NoDesk):
+    """A desk that knows nodes, and one room that is joined with a channel."""
+
+    def __init__(self, room: Address) -> None:
+        self._route = Joined(route="town", ends=(room, RADIO), exposed_to=(RADIO,), direct=False, by=None, at_ms=None)
+
+    def resolve(self, there: str) -> Address:
+        return Address(RADIO.bridge, there)
+
+    def joined(self, here: Address) -> Sequence[Joined]:
+        return [self._route] if here in self._route.ends else []
+
+
 async def profile(town: Village, user_id: str) -> dict[str, Any]:
     answer = await town.server.request(
         "GET", f"/_matrix/client/v3/profile/{user_id}", token=town.ali.account.access_token
     )
     return dict(answer)
+
+
+async def membership(town: Village, user_id: str) -> str:
+    answer = await town.ali.client.room_get_state_event(town.room_id, "m.room.member", user_id)
+    return str(answer.content["membership"])
 
 
 async def test_a_node_speaks_under_a_name_and_picture_of_its_own(town: Village, capfd: pytest.CaptureFixture[str]):
@@ -169,6 +204,38 @@ async def test_ghosts_stay_out_of_encrypted_rooms(home: Registered, tmp_path: Pa
             assert bridge.describe()["ghosts_stay_out"] == f"{town.room_id}: the room is encrypted"
         senders = {event["sender"] for event in await town.ali.events(town.room_id)}
     assert senders == {town.ali.id, town.bot_id}
+
+
+async def test_files_and_transactions_are_served_on_one_address(town: Village):
+    url = f"http://{LOOPBACK}:{town.home.port}"
+    bridge = town.bridge(table=town.bridge()._context.table | {"files": {"url": url}})
+    data = secrets.token_bytes(1_000)
+    async with hearing(bridge) as heard, httpx.AsyncClient() as browser:
+        uploaded, _ = await town.ali.client.upload(
+            lambda *_: io.BytesIO(data), content_type="image/png", filesize=1_000
+        )
+        await town.ali.say(town.room_id, "cat.png", msgtype="m.image", url=uploaded.content_uri, info={"size": 1_000})
+        await until(lambda: heard)
+        said = heard[0].content
+        assert isinstance(said, Text)
+        fetched = await browser.get(said.link)
+        alien = await browser.post(f"{url}/_matrix/app/v1/ping")
+        facts = bridge.describe()
+    assert (fetched.status_code, fetched.content) == (200, data)
+    assert alien.status_code == 403
+    assert facts["ping"].startswith("ok")
+
+
+async def test_who_asks_ghosts_into_a_bridged_room_changes_nothing_in_it(town: Village):
+    bridge = town.bridge(level_of=lambda _: Level.TRANSMIT, desk=Knows(town.there))
+    async with hearing(bridge) as heard:
+        await town.ali.client.room_invite(town.room_id, "@mesh_0badcaf1:gw.test")
+        while await membership(town, "@mesh_0badcaf1:gw.test") != "join":
+            await asyncio.sleep(0.05)
+        await town.ali.say(town.room_id, "hello all")
+        await until(lambda: heard)
+        assert not bridge._ghost_rooms.counts(town.room_id, is_synced=True, is_routed=True, now_s=time.monotonic())
+    assert words(heard) == ["hello all"]
 
 
 async def test_two_boxes_share_ghosts_and_never_carry_each_others_words(town: Village, tmp_path: Path):

@@ -15,7 +15,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from bridges.matrix.appservice import listener
-from bridges.matrix.appservice.listener import create_app
+from bridges.matrix.appservice.listener import AT_ONCE, create_app
 from bridges.matrix.appservice.merge import merged
 from bridges.matrix.appservice.transactions import (
     HANDED_OVER_S,
@@ -64,6 +64,24 @@ async def test_a_transaction_is_answered_when_it_is_stored(door: Door):
     assert (answer.status_code, answer.json(), door.bodies) == (200, {}, [b'{"events": []}'])
     door.stores = False
     assert (await ask(door, "PUT", f"{V1}/transactions/1", content=b"{}")).status_code == 503
+
+
+async def test_more_transactions_at_once_than_a_homeserver_sends_are_not_even_read(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+):
+    let_go = asyncio.Event()
+    monkeypatch.setattr(door, "transaction", lambda _: let_go.wait())
+    transport = httpx.ASGITransport(app=create_app(door))
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with httpx.AsyncClient(transport=transport, base_url="http://gw.test", headers=headers) as client:
+        first = [asyncio.create_task(client.put(f"{V1}/transactions/1", content=b"{}")) for _ in range(AT_ONCE)]
+        await asyncio.sleep(0)
+        while (answer := await client.put(f"{V1}/transactions/2", content=b"{}")).status_code != 503:
+            pass
+        assert answer.json()["error"] == "one after the other"
+        let_go.set()
+        assert [answer.status_code for answer in await asyncio.gather(*first)] == [200] * AT_ONCE
+        assert (await client.put(f"{V1}/transactions/3", content=b"{}")).status_code == 200
 
 
 async def test_a_transaction_that_is_too_large_is_read_to_its_end_and_not_kept(

@@ -185,9 +185,12 @@ class AppserviceBridge(MatrixBridge):
         registration = self._enrolment.registration
         if localpart is None or registration is None or registration.covers(host):  # us, or another box
             return nothing
-        self._ghost_rooms.note(room_id, self._context.clock.monotonic())
+        was_in = self._rooms.is_in(room_id)
         try:
             ghost = await self._office.directs.ghost_invited(guest, room_id, host)
+            if ghost is not None or not was_in:
+                # Into a room that our sync has, somebody may ask ghosts as often as they like.
+                self._ghost_rooms.note(room_id, self._context.clock.monotonic())
             return nothing if ghost is None else await said_since_invited(ghost, room_id, host)
         except (Refused, AuthFailed) as error:
             self._context.count("matrix_ghost_invite_failed")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -16,6 +17,8 @@ from starlette.routing import BaseRoute
 V1 = "/_matrix/app/v1"
 MAX_BODY_BYTES = 32 * 1024 * 1024
 """A transaction holds at most 100 events of 64 KiB, and some receipts."""
+AT_ONCE = 3
+"""A homeserver sends one after the other, and a second one where it gave up waiting for us."""
 
 _BEARER = "Bearer "
 
@@ -41,6 +44,7 @@ def create_app(door: Door, routes: Sequence[BaseRoute] = ()) -> FastAPI:
     """Return the application; `routes`: what else is served on the same address."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, routes=list(routes))
     app.state.door = door
+    app.state.room = asyncio.Semaphore(AT_ONCE)
     app.add_api_route(f"{V1}/transactions/{{txn_id}}", _transaction, methods=["PUT"])
     app.add_api_route(f"{V1}/users/{{user_id:path}}", _user, methods=["GET"])
     app.add_api_route(f"{V1}/rooms/{{alias:path}}", _alias, methods=["GET"])
@@ -52,7 +56,11 @@ def create_app(door: Door, routes: Sequence[BaseRoute] = ()) -> FastAPI:
 async def _transaction(request: Request) -> JSONResponse:
     if (refusal := _refusal(request)) is not None:
         return refusal
-    is_stored = await _door(request).transaction(await _body(request))
+    room: asyncio.Semaphore = request.app.state.room
+    if room.locked():
+        return _error(HTTPStatus.SERVICE_UNAVAILABLE, "M_UNKNOWN", "one after the other")
+    async with room:
+        is_stored = await _door(request).transaction(await _body(request))
     # Anything but 200 makes the homeserver send the same again, and nothing else before.
     return _answer() if is_stored else _error(HTTPStatus.SERVICE_UNAVAILABLE, "M_UNKNOWN", "can't be stored now")
 
