@@ -117,9 +117,10 @@ class Office:
     async def tend(self, batch: Batch) -> bool:
         """Take in what changed around rooms; return whether we may be in more of them. Raises LinkDown, AuthFailed."""
         for room_id in batch.left:
-            if self._rooms.left(room_id):
-                await self._linking.gone(room_id, "we were put out of the room")
-                await self._end_chat(room_id)
+            # Also of one that we weren't let in again, at this start, after we had been put out.
+            self._rooms.left(room_id)
+            await self._linking.gone(room_id, "we were put out of the room")
+            await self._end_chat(room_id)
         for news in batch.rooms:
             self._rooms.here(news.room_id)
             events = (*news.state, *news.events)
