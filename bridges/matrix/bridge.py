@@ -115,7 +115,7 @@ class MatrixBridge:
         try:
             await self._credentials.authenticate(self._client)
             await self._rooms.enter()
-            self._office.open()
+            await self._office.open()
             await self._begin()
             if self._config.notice:
                 await self._notices.tell(self._rooms)

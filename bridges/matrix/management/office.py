@@ -97,8 +97,12 @@ class Office:
     def _is_ghost(self, user_id: str) -> bool:
         return self._puppets.is_ghost(user_id)
 
-    def open(self) -> None:
-        """Note that a connection begins: what rooms say of themselves is to be looked at."""
+    async def open(self) -> None:
+        """Begin a connection: know which rooms are chats with us, and look at what rooms say of themselves.
+
+        Raises LinkDown, RateLimited, AuthFailed.
+        """
+        await self._company.open()
         self._undeclared = [conversation.name for conversation in self._rooms.conversations]
 
     def reroute(self, names: list[str]) -> None:
