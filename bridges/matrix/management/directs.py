@@ -39,7 +39,7 @@ log = structlog.get_logger()
 
 MAX_ROOM_NAME_BYTES = 100
 FUNCTIONAL_MEMBERS = "io.element.functional_members"
-"""Element's (and Cinny's, SchildiChat's) list of members that are no company: the room is named for the others."""
+"""Element's list of members that are no company: the room is named for the others."""
 _PURPOSE = "direct"
 
 
