@@ -141,7 +141,7 @@ class MatrixBridge:
             await self._credentials.authenticate(self._client)
             await self._encryption.connected()
             await self._rooms.enter()
-            self._office.open()
+            await self._office.open()
             await self._begin()
             if self._config.notice:
                 await self._notices.tell(self._rooms)

@@ -124,9 +124,15 @@ class Rooms:
         """Whether we are in the room and nothing has replaced it."""
         return room_id in self._joined and self._upgrades.successor(room_id) is None
 
-    def is_encrypted(self, room_id: str) -> bool:
-        """Whether the room, which we are in, is encrypted."""
+    def seems_encrypted(self, room_id: str) -> bool:
+        """Whether the room is encrypted, as far as is known without asking."""
         return self._encrypted.get(room_id, False)
+
+    async def is_encrypted(self, room_id: str) -> bool:
+        """Whether what is said there has to be encrypted; asks where that isn't known. Fails as the homeserver does."""
+        if room_id not in self._encrypted:
+            await self._learn_encryption(room_id)
+        return self._encrypted[room_id]
 
     def is_closed(self, room_id: str) -> bool:
         """Whether the room is encrypted and neither the configuration nor its people allow that."""
@@ -146,12 +152,6 @@ class Rooms:
     def has_keys(self) -> bool:
         """Whether encrypted rooms can be read and written at all: the configuration allows some, or to ask."""
         return self._config.allow_encrypted is not False
-
-    async def needs_encryption(self, room_id: str) -> bool:
-        """Whether what is said there has to be encrypted; asks where that isn't known. Fails as the homeserver does."""
-        if room_id not in self._encrypted:
-            await self._learn_encryption(room_id)
-        return self._encrypted[room_id]
 
     def encrypted(self) -> frozenset[str]:
         """Return the encrypted rooms we are in and may speak in."""
@@ -178,13 +178,11 @@ class Rooms:
             if self.is_closed(room_id):
                 log.warning("matrix_room_encrypted", bridge=self._context.name, room=self.origin(room_id))
 
-    def left(self, room_id: str) -> bool:
-        """Note that we are out of the room; whether we were in it."""
-        was_in = room_id in self._joined
-        if was_in:
+    def left(self, room_id: str) -> None:
+        """Note that we are out of the room."""
+        if room_id in self._joined:
             self._joined.discard(room_id)
             log.warning("matrix_room_left", bridge=self._context.name, room=self.origin(room_id))
-        return was_in
 
     async def arrive(self, room_id: str) -> None:
         """Join a room and learn what matters of it; fails as `Client.post` does."""

@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 
 from bridges.sim.synapse import LOOPBACK
-from gateway.model import Address, Asked, Declined, Level, LinkDown, SenderId, Text
+from gateway.model import Address, Asked, Declined, Level, LinkDown, Text
 from gateway.model import Joined as Route
 from tests.contract.front_desk import HOME, LONG_FAST, PATIENCE_S, Box, FrontDesk, Heard, answer_to, ask
 from tests.contract.harness_matrix import Cable
@@ -306,6 +306,18 @@ async def test_a_room_that_is_encrypted_after_the_question_is_asked_about_anew(
     assert desk.routes == []
 
 
+async def test_an_encrypted_room_is_known_for_one_after_a_restart_though_no_route_names_it(
+    town: Town, box: Box, desk: FrontDesk
+) -> None:
+    async with box.start():
+        room_id = await new_room(town)
+        await town.ali.state(room_id, "m.room.encryption", {"algorithm": "m.megolm.v1.aes-sha2"})
+    async with box.start():
+        assert "asked twice" in await ask(town.ali, room_id, "!mesh bridge LongFast")
+        await ask(town.ali, room_id, CONFIRM)
+        assert desk.routes == []
+
+
 async def test_a_restart_forgets_what_waits_for_a_yes_and_says_so(town: Town, box: Box, desk: FrontDesk) -> None:
     async with box.start():
         room_id = await new_room(town)
@@ -379,6 +391,18 @@ async def test_put_out_of_a_room_it_is_no_longer_bridged_and_status_says_why(
     assert desk.filed, "what the file says is the operator's"
 
 
+async def test_put_out_of_a_room_while_it_was_away_it_is_no_longer_bridged(
+    town: Town, box: Box, desk: FrontDesk
+) -> None:
+    async with box.start():
+        room_id = await bridged(town)
+        since = box.bridge.position
+    await town.ali.client.room_kick(room_id, town.bot.user_id)
+    async with box.start(since) as heard:
+        await heard.until(lambda: desk.routes == [])
+        assert box.bridge.describe()[room_id] == "no longer bridged: we were put out of the room"
+
+
 async def test_a_room_that_everybody_left_is_left(town: Town, box: Box, desk: FrontDesk, eve: Person) -> None:
     desk.levels[eve.id] = Level.COMMANDS
     async with box.start() as heard:
@@ -409,4 +433,21 @@ async def test_a_replaced_room_takes_its_route_along(town: Town, box: Box, desk:
         await town.ali.say(new, "first words")
         await heard.until(lambda: len(heard.messages) == 1)
         assert heard.messages[0].origin == Address(HOME, new)
-    assert SenderId(town.ali.id) == desk.routes[0].by
+
+
+async def test_a_route_that_nobody_may_make_any_more_goes_on_under_the_old_rooms_name(
+    town: Town, box: Box, desk: FrontDesk
+) -> None:
+    async with box.start() as heard:
+        old = await bridged(town)
+        await town.ali.state(old, "m.room.join_rules", {"join_rule": "public"})
+        desk.levels[town.ali.id] = Level.TRANSMIT
+        path = f"/_matrix/client/v3/rooms/{old}/upgrade"
+        made = await town.server.request("POST", path, {"new_version": "12"}, token=town.ali.account.access_token)
+        new = made["replacement_room"]
+        await in_room(town.ali, new, town.bot.user_id)
+        for number in (1, 2):
+            await town.ali.say(new, f"words {number}")
+            await heard.until(lambda number=number: len(heard.messages) == number)
+        assert heard.messages[-1].origin == Address(HOME, old)
+    assert box.counts.count("matrix_move_failed") == 1

@@ -73,7 +73,7 @@ class AppserviceBridge(MatrixBridge):
             "ping": self._wakeup.ping,
             "last_transaction": _moment(self._transaction_ms),
         }
-        encrypted = [c.name for c in self._context.conversations if self._is_encrypted(c.name)]
+        encrypted = [c.name for c in self._rooms.conversations if self._is_encrypted(c.name)]
         out = self._speech_of_ghosts.kept_out() | dict.fromkeys(encrypted, "the room is encrypted")
         if out:
             facts["ghosts_stay_out"] = "; ".join(f"{where}: {why}" for where, why in out.items())
@@ -142,7 +142,7 @@ class AppserviceBridge(MatrixBridge):
 
     def _is_encrypted(self, conversation: str) -> bool:
         room_id = self._rooms.open_id(conversation)
-        return room_id is not None and self._rooms.is_encrypted(room_id)
+        return room_id is not None and self._rooms.seems_encrypted(room_id)
 
     async def _pushed(self) -> AsyncGenerator[Message | Report]:
         try:

@@ -103,7 +103,7 @@ class Wakeup:
                 log.info("matrix_status_not_said", bridge=self._context.name, room=room_id, reason=str(error))
 
     def _open_rooms(self) -> list[str]:
-        found = (self._rooms.open_id(conversation.name) for conversation in self._context.conversations)
+        found = (self._rooms.open_id(conversation.name) for conversation in self._rooms.conversations)
         return [room_id for room_id in found if room_id is not None][:3]
 
     async def _say(self, room_id: str) -> bool:

@@ -210,7 +210,7 @@ class Encryption:
         await self._complaints.tell()
 
     async def _seal(self, room_id: str, type_: str, content: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
-        if type_ in IN_CLEAR or not await self._rooms.needs_encryption(room_id):
+        if type_ in IN_CLEAR or not await self._rooms.is_encrypted(room_id):
             return type_, content
         machine = self._keyring.machine
         if machine is None or not machine.is_published or self._identity.is_foreign:
@@ -226,7 +226,7 @@ class Encryption:
     async def _is_encrypted(self, room_id: str) -> bool:
         """Also of rooms from which nothing is carried: there people may still give commands."""
         try:
-            return await self._rooms.needs_encryption(room_id)
+            return await self._rooms.is_encrypted(room_id)
         except Refused:  # we are out of it by now
             return False
 

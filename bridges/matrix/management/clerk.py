@@ -44,6 +44,7 @@ from gateway.model import (
     LinkDown,
     Message,
     NativeId,
+    NotThere,
     RateLimited,
     Rejected,
 )
@@ -199,7 +200,7 @@ class Clerk:
         key = answer_key(command, self._context.name)
         try:
             await self._client.put("rooms", command.room_id, "send", "m.room.message", key, body=content)
-        except Refused as refused:
+        except (Refused, NotThere) as refused:
             self._context.count("matrix_answer_refused")
             log.warning("matrix_answer_refused", bridge=self._context.name, room=command.room_id, reason=str(refused))
 

@@ -27,6 +27,11 @@ class Company:
         self._others: OrderedDict[str, frozenset[str]] = OrderedDict()
         self._chats: dict[str, tuple[str, ...]] | None = None
 
+    async def open(self) -> None:
+        """Read anew which rooms are chats with us; fails as `Client.get` does, but knows none where that is refused."""
+        self._chats = None
+        await self._known_chats()
+
     def learn(self, room_id: str, event: object) -> bool:
         """Take note of an event; return whether somebody else left the room by it."""
         member = mapping(event)

@@ -39,7 +39,7 @@ log = structlog.get_logger()
 
 MAX_ROOM_NAME_BYTES = 100
 FUNCTIONAL_MEMBERS = "io.element.functional_members"
-"""Element's (and Cinny's, SchildiChat's) list of members that are no company: the room is named for the others."""
+"""Element's list of members that are no company: the room is named for the others."""
 _PURPOSE = "direct"
 
 
@@ -108,6 +108,8 @@ class Directs:
         node = self.puppets.node_of(ghost)
         puppet = await self.puppets.acting(Sender(id=SenderId(node), name="")) if node else None
         if node is None or puppet is None:
+            self._context.count("matrix_direct_declined")
+            log.info("matrix_direct_declined", bridge=self._context.name, room=room_id, reason=f"{ghost} is no node")
             return
         try:
             far = self._reachable(node, SenderId(inviter))

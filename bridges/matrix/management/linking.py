@@ -19,10 +19,12 @@ from bridges.matrix.management.people import is_person
 from bridges.matrix.management.power import Powers
 from bridges.matrix.notices import Notices
 from bridges.matrix.rooms import Rooms
-from gateway.model import Address, BridgeContext, Declined, Joined, JournalError, Level, NotThere, SenderId
+from gateway.model import Address, BridgeContext, Declined, Joined, JournalError, Level, NotThere, RateLimited, SenderId
 
 log = structlog.get_logger()
 
+MOST_STUCK = 1_000
+"""Routes whose room was replaced that could not be moved; past it the oldest is tried again."""
 MOST_ENDED = 20
 """Of which status says why they are no more, until the next start."""
 
@@ -49,6 +51,7 @@ class Linking:
         self._notices = notices
         self._declarations = declarations
         self._ended: OrderedDict[str, str] = OrderedDict()
+        self._stuck: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     def here(self, room_id: str) -> Address:
         """Return the room as routes spell it."""
@@ -60,7 +63,7 @@ class Linking:
         if any(there in joined.ends for joined in self._context.desk.joined(here)):
             return f"This room is bridged to {there} already."
         await self.check(command)
-        encrypted = self._rooms.is_encrypted(command.room_id)
+        encrypted = await self._rooms.is_encrypted(command.room_id)
         if encrypted and not self._rooms.has_keys:
             raise Declined('This room is encrypted, and the gateway has no keys: it needs allow_encrypted = "ask".')
         self._confirmations.ask(
@@ -120,17 +123,33 @@ class Linking:
             old, new = conversation.name, self._rooms.room(conversation.name)
             if new is None or not old.startswith("!") or new == old:
                 continue
-            if self._consents.has(old) and self._rooms.is_encrypted(new):
-                self._consents.give(new, "moved")
-            for joined in self._context.desk.joined(Address(self._context.name, old)):
-                if joined.by is not None:
-                    await self._move(joined, old, new, joined.by)
+            made = [one for one in self._context.desk.joined(Address(self._context.name, old)) if one.by is not None]
+            if made and (old, new) not in self._stuck:
+                await self._take_consent(old, new)
+                for joined in made:
+                    await self._move(joined, old, new)
 
     def facts(self) -> Mapping[str, str]:
         """Return which rooms are no longer bridged and why, in words."""
         return dict(self._ended)
 
-    async def _move(self, joined: Joined, old: str, new: str, by: SenderId) -> None:
+    async def _take_consent(self, old: str, new: str) -> None:
+        try:
+            if self._consents.has(old) and await self._rooms.is_encrypted(new):
+                self._consents.give(new, old)
+        except (Declined, Refused, RateLimited) as error:
+            self._is_stuck(old, new, error)
+
+    def _is_stuck(self, old: str, new: str, error: Exception) -> None:
+        """Note, once, that a route goes on under the old room's name, which leads to the new one."""
+        self._stuck[old, new] = None
+        if len(self._stuck) > MOST_STUCK:
+            self._stuck.popitem(last=False)
+        self._context.count("matrix_move_failed")
+        log.warning("matrix_move_failed", bridge=self._context.name, room=old, reason=str(error))
+
+    async def _move(self, joined: Joined, old: str, new: str) -> None:
+        by = joined.by or SenderId("")
         before, after = Address(self._context.name, old), self.here(new)
         desk = self._context.desk
         after = Address(self._context.name, new) if after == before else after
@@ -143,9 +162,7 @@ class Linking:
                     await desk.join(after, there, by=by, direct=joined.direct)
                 await desk.part(before, there, by=by)
             except (Declined, JournalError) as error:
-                # The route goes on under the old room's name, which leads to the new one.
-                log.warning("matrix_move_failed", bridge=self._context.name, room=old, reason=str(error))
-                self._context.count("matrix_move_failed")
+                self._is_stuck(old, new, error)
             else:
                 log.info("matrix_moved", bridge=self._context.name, room=old, to=new)
 
@@ -159,7 +176,7 @@ class Linking:
 
     async def _bridge(self, command: Command, there: Address, *, was_encrypted: bool) -> str:
         room_id = command.room_id
-        encrypted = self._rooms.is_encrypted(room_id)
+        encrypted = await self._rooms.is_encrypted(room_id)
         if encrypted and not was_encrypted:
             raise Declined("This room was encrypted meanwhile: ask again, and you will be asked twice.")
         await self.check(command)

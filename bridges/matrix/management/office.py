@@ -97,8 +97,12 @@ class Office:
     def _is_ghost(self, user_id: str) -> bool:
         return self._puppets.is_ghost(user_id)
 
-    def open(self) -> None:
-        """Note that a connection begins: what rooms say of themselves is to be looked at."""
+    async def open(self) -> None:
+        """Begin a connection: know which rooms are chats with us, and look at what rooms say of themselves.
+
+        Raises LinkDown, RateLimited, AuthFailed.
+        """
+        await self._company.open()
         self._undeclared = [conversation.name for conversation in self._rooms.conversations]
 
     def reroute(self, names: list[str]) -> None:
@@ -117,9 +121,10 @@ class Office:
     async def tend(self, batch: Batch) -> bool:
         """Take in what changed around rooms; return whether we may be in more of them. Raises LinkDown, AuthFailed."""
         for room_id in batch.left:
-            if self._rooms.left(room_id):
-                await self._linking.gone(room_id, "we were put out of the room")
-                await self._end_chat(room_id)
+            # Also of one that we weren't let in again, at this start, after we had been put out.
+            self._rooms.left(room_id)
+            await self._linking.gone(room_id, "we were put out of the room")
+            await self._end_chat(room_id)
         for news in batch.rooms:
             self._rooms.here(news.room_id)
             events = (*news.state, *news.events)
