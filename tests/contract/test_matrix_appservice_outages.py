@@ -34,12 +34,14 @@ def ghost_comes(bridge: AppserviceBridge) -> list[tuple[str, str, str]]:
     """Let ghosts follow invitations; return who was asked where by whom."""
     asked: list[tuple[str, str, str]] = []
 
-    async def comes(localpart: str, room_id: str, inviter: str) -> None:
+    async def comes(ghost: str, room_id: str, inviter: str) -> None:
+        localpart = bridge.ghosts.localpart(ghost)
+        assert localpart is not None
         await bridge.ghosts.ensure_bare(localpart)
         await bridge.ghosts.join(localpart, room_id)
         asked.append((localpart, room_id, inviter))
 
-    bridge.ghost_invited = comes
+    bridge._office.directs.ghost_invited = comes
     return asked
 
 
