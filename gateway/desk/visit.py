@@ -10,6 +10,7 @@ from typing import Protocol
 
 from gateway.config import Settings
 from gateway.costs import Price
+from gateway.desk.positions import Positions
 from gateway.journal import DeadLetters, Journal
 from gateway.model import Address, Asked, BridgeName, Clock, DeliveryId, Joined, Level, Node, SenderId
 from gateway.redrive import Redrives
@@ -83,6 +84,10 @@ class Running(Protocol):
         """Everybody the bridges know of."""
         ...
 
+    async def where_is(self, there: Address) -> str:
+        """Ask the other end of a direct chat where they are: this may take a minute."""
+        ...
+
     async def price(self, which: DeadLetters) -> Price:
         """Reckon what sending these again would cost."""
         ...
@@ -111,6 +116,7 @@ class Visit:
     running: Running = field(repr=False)
     rulings: Rulings = field(repr=False)
     joining: Joining = field(repr=False)
+    positions: Positions = field(repr=False)
 
     @property
     def now_ms(self) -> int:

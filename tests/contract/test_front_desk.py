@@ -133,7 +133,18 @@ async def test_who_may_nothing_is_told_nothing_but_that(box):
 
 @pytest.mark.parametrize(
     "words",
-    ["dead-letters", "dead-letter x", "redrive x", "cancel x", "mute !a1b2c301", "unmute x", "mutes", "drop x"],
+    [
+        "position x",
+        "where-is x",
+        "dead-letters",
+        "dead-letter x",
+        "redrive x",
+        "cancel x",
+        "mute !a1b2c301",
+        "unmute x",
+        "mutes",
+        "drop x",
+    ],
 )
 async def test_commands_of_a_higher_level_do_not_exist_for_a_reader(box, words):
     assert "there is no command" in await box.declined(words)
