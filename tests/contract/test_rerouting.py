@@ -107,6 +107,18 @@ async def test_a_route_made_in_a_chat_holds_at_once_and_after_a_restart_with_who
         assert made.exposed_to == (Address.parse("radio/Ops"),)
 
 
+async def test_a_route_made_before_the_clock_was_set_is_as_old_as_it_is(tmp_path):
+    async with running(tmp_path) as desk:
+        clock = desk.journal._clock
+        await desk.rerouting.join(ROOM, LONGFAST, by=OPERATOR)
+        clock.adopt(10**11)
+        await desk.journal.upkeep.shift(10**11)
+        await desk.rerouting.dated_anew()
+
+        assert [one.at_ms for one in desk.made] == [clock.now_ms()]
+        assert desk.tables[-1] is desk.rerouting.table
+
+
 async def test_bridges_that_take_new_routes_are_told_all_of_theirs(tmp_path):
     async with running(tmp_path) as desk:
         await desk.rerouting.join(ROOM, KIM, by=ALI, direct=True)
