@@ -21,7 +21,7 @@ _WAITING = """FROM delivery d INDEXED BY delivery_pending
     WHERE d.bridge = ? AND d.state IN ('waiting', 'queued', 'sending') AND d.seq > ?"""
 
 NEXT: Final = 500
-"""Messages received next after a limit that are looked at: one of them was accepted in time, or ages are a little off."""
+"""Messages received next after a limit that are looked at: one of them came in at once, or ages are a little off."""
 _EARLIER = "SELECT seq FROM message WHERE received_ms <= ? ORDER BY received_ms DESC, seq DESC LIMIT 1"
 # Not those of an earlier run whose clock was ahead.
 _LATER = f"""SELECT min(seq) FROM (SELECT seq FROM message WHERE received_ms > ? AND received_ms <=
