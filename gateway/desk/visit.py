@@ -136,8 +136,22 @@ class Visit:
     @cached_property
     def here(self) -> frozenset[Address]:
         """This conversation, and those that share its messages."""
-        return frozenset({self.asked.at, *(end for one in self.joining.joined(self.asked.at) for end in one.ends)})
+        return frozenset({self.asked.at, *(end for one in self._routes for end in one.ends)})
 
-    def sees(self, *addresses: Address) -> bool:
-        """Whether the answer may be about something between these."""
-        return self.sees_all or not self.here.isdisjoint(addresses)
+    @cached_property
+    def _shared(self) -> frozenset[Address]:
+        """Those of them where many read along: who a direct chat is with may have others, which are none of ours."""
+        return frozenset(end for one in self._routes if not one.direct for end in one.ends)
+
+    @cached_property
+    def _routes(self) -> Sequence[Joined]:
+        return self.joining.joined(self.asked.at)
+
+    def sees(self, address: Address) -> bool:
+        """Whether the answer may be about what waits for this one."""
+        return self.sees_all or address in self.here
+
+    def sees_way(self, origin: Address, to: Address) -> bool:
+        """Whether the answer may be about a message on its way from one to the other."""
+        is_ours = self.asked.at == to or (self.asked.at == origin and to in self.here)
+        return self.sees_all or is_ours or to in self._shared
