@@ -180,7 +180,8 @@ class Rerouting:
         )
         if present is not None:
             return joined(present, self.table.in_clear)
-        check_room(wish, self._made.values(), is_bounded=self._rules.is_bounded(wish.by))
+        people = [end for end in ends if self._rules.person_in((end,))]
+        check_room(wish, self._made.values(), people=people, is_bounded=self._rules.is_bounded(wish.by))
         route = Route(
             name=name_of(wish, (route.name for route in self.table.routes)),
             sources=ends,

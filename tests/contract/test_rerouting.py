@@ -220,6 +220,17 @@ async def test_one_conversation_is_joined_with_so_many_and_one_person_makes_so_m
             await desk.rerouting.join(rooms[3], KIM, by=BEA, direct=True)
 
 
+async def test_nobody_takes_all_the_chats_that_one_person_may_have(tmp_path):
+    async with running(tmp_path) as desk:
+        for n in range(joining.MOST_BY_ONE_WITH_ONE):
+            await desk.rerouting.join(Address.parse(f"home/!{n}"), KIM, by=ALI, direct=True)
+        with pytest.raises(Declined, match="5 direct chats with radio/!a1b2c301 already"):
+            await desk.rerouting.join(ROOM, KIM, by=ALI, direct=True)
+        await desk.rerouting.join(ROOM, Address.parse("radio/!00000001"), by=ALI, direct=True)
+        await desk.rerouting.join(ROOM, KIM, by=BEA, direct=True)
+        await desk.rerouting.join(OTHER_ROOM, KIM, by=OPERATOR, direct=True)
+
+
 async def test_parting_ends_what_was_joined_in_chats_for_good(tmp_path):
     async with running(tmp_path) as desk:
         one = await desk.rerouting.join(ROOM, KIM, by=ALI, direct=True)
