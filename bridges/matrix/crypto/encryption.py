@@ -272,6 +272,8 @@ def _password(config: MatrixConfig) -> str | None:
 
 
 def _mend(config: MatrixConfig, context: BridgeContext) -> str:
+    if config.registration_file is not None:
+        return "by another device_id in its table"
     if config.password_file is None:
         return "with `crossband matrix login`"
     return f"by removing {context.state_dir / 'login.json'} and starting again"
