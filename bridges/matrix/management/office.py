@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import structlog
 
@@ -33,6 +34,8 @@ DECLARED_AT_ONCE = 10
 """Rooms that are asked what they say of themselves between two syncs, after a start."""
 FEW = 50
 """Members of a room, ghosts among them, that are looked at to tell whether all people have left it."""
+LATE_MS = 300_000
+"""An encrypted command whose key comes later than that isn't done: who gave it may have given up, or done without."""
 WELCOME = "This is the gateway. Everything you say here is a command; `help` tells which there are."
 
 
@@ -148,7 +151,11 @@ class Office:
 
     async def command(self, event: object, message: Message, room_id: str) -> Command | None:
         """Return the command that a message gives; None if it gives none."""
-        return command_in(event, message, room_id, all_are=await self.is_office(room_id))
+        command = command_in(event, message, room_id, all_are=await self.is_office(room_id))
+        if command is None:
+            return None
+        age_ms = self._context.clock.now_ms() - message.received_ms
+        return replace(command, is_late=abs(age_ms) > LATE_MS)
 
     async def is_office(self, room_id: str) -> bool:
         """Whether the room is for commands alone: the control room, or a direct chat that leads nowhere else."""
