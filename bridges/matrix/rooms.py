@@ -358,10 +358,11 @@ class Rooms:
 
     async def _learn_encryption(self, room_id: str) -> None:
         try:
-            state = await self._client.get("rooms", room_id, "state", "m.room.encryption", "")
+            await self._client.get("rooms", room_id, "state", "m.room.encryption", "")
         except Refused as refused:
             if refused.errcode != "M_NOT_FOUND":
                 raise
             self._encrypted.setdefault(room_id, False)
         else:
-            self._encrypted[room_id] = bool(state)
+            # Whatever is in it: emptied or taken back it says no less that clients encrypt there.
+            self._encrypted[room_id] = True
