@@ -20,7 +20,7 @@ from bridges.matrix import kind
 from bridges.matrix.bridge import MatrixBridge
 from bridges.matrix.management.consents import Consents
 from bridges.sim.synapse import LOOPBACK
-from gateway.model import Address, BridgeContext, Level, SenderId
+from gateway.model import Address, BridgeContext, Joined, Level, SenderId
 from tests.appservice import Registered, registered
 from tests.contract.encrypted_rooms import ShiftedClock, account, bodies, logging_to, pumping, radio_says, until
 from tests.contract.front_desk import HOME, LONG_FAST, FrontDesk
@@ -88,7 +88,9 @@ class Council:
 
 
 @asynccontextmanager
-async def council(home: Registered, folder: Path, mode: str = "bot", **table: Any) -> AsyncIterator[Council]:
+async def council(
+    home: Registered, folder: Path, mode: str = "bot", *, encrypted: bool = True, **table: Any
+) -> AsyncIterator[Council]:
     folder.mkdir(parents=True)
     tokens = [home.tokens["as_token"], home.tokens["hs_token"]]
     if mode == "bot":
@@ -100,7 +102,7 @@ async def council(home: Registered, folder: Path, mode: str = "bot", **table: An
         user_id = f"@crossband-{secrets.token_hex(3)}:{home.server.server_name}"
         login = {"mode": "appservice", "registration_file": str(home.file), "listen": f"{LOOPBACK}:{home.port}"}
     async with js_peer(home.server.url, await account(home.server, "ali")) as ali:
-        room_id = await ali.create_room(invite=(user_id,))
+        room_id = await ali.create_room(invite=(user_id,), encrypted=encrypted)
         desk = FrontDesk(levels={ali.user_id: Level.COMMANDS}, answers={"status": "all is well"})
         counts: list[str] = []
         clock = ShiftedClock()
@@ -214,3 +216,40 @@ async def test_a_crash_after_they_agreed_reads_nothing_of_what_was_said_before(
             await room.ali.say(room.room_id, "for everybody")
             await until(lambda: got)
     assert bodies(got) == ["for everybody"]
+
+
+async def test_a_bridged_room_that_becomes_encrypted_is_carried_on_once_they_agreed_to_that(
+    home: Registered, tmp_path: Path
+) -> None:
+    async with council(home, tmp_path / "box", encrypted=False) as room:
+        bridge = room.bridge()
+        async with pumping(bridge) as got:
+            await room.is_joined()
+            for words in ("bridge LongFast", "confirm"):
+                await room.ask(f"!mesh {words}")
+            await room.ali.state(room.room_id, "m.room.encryption", {"algorithm": "m.megolm.v1.aes-sha2"})
+            await room.ali.say(room.room_id, "between us")
+            await until(lambda: "matrix_skipped_closed" in room.counts)
+            assert "!mesh bridge" in bridge.describe()[room.room_id]
+            _, _, done = await room.agree()
+            await room.ali.say(room.room_id, "for everybody")
+            await until(lambda: got)
+    assert "carried on" in done.body
+    assert bodies(got) == ["for everybody"]
+    assert len(room.desk.routes) == 1
+
+
+async def test_people_agree_to_a_route_of_the_file_and_take_that_back(home: Registered, tmp_path: Path) -> None:
+    async with council(home, tmp_path / "box") as room:
+        room.desk.filed = (Joined(route="town", ends=(room.to, LONG_FAST)),)
+        async with pumping(room.bridge()) as got:
+            await room.is_joined()
+            await room.agree()
+            await room.ali.say(room.room_id, "for everybody")
+            await until(lambda: got)
+            answer = await room.ask("!mesh unbridge")
+            await room.ali.say(room.room_id, "between us")
+            await until(lambda: "matrix_skipped_closed" in room.counts)
+    assert answer.body.startswith("Nothing that is said here is carried any more")
+    assert bodies(got) == ["for everybody"]
+    assert room.desk.routes == []
