@@ -38,6 +38,11 @@ LATE_MS = 300_000
 """An encrypted command whose key comes later than that isn't done: who gave it may have given up, or done without."""
 WELCOME = "This is the gateway. Everything you say here is a command; `help` tells which there are."
 
+UNREADABLE = (
+    "This is the gateway. This chat is encrypted and I have no keys: nothing you say here can be read. Begin one "
+    'without encryption, or ask who runs the gateway to set allow_encrypted = "ask".'
+)
+
 
 class Office:
     """Commands, invitations, routes that people make, and what rooms say of themselves."""
@@ -137,7 +142,8 @@ class Office:
         for invite in batch.invites:
             is_ours = invite.inviter is not None and self._puppets.is_ghost(invite.inviter)
             if await self._invites.answer(invite, is_ours=is_ours):
-                await self._notices.say(invite.room_id, WELCOME, about="welcome")
+                is_shut = self._rooms.seems_encrypted(invite.room_id) and not self._rooms.has_keys
+                await self._notices.say(invite.room_id, UNREADABLE if is_shut else WELCOME, about="welcome")
         return bool(batch.invites)
 
     async def settle(self) -> None:
