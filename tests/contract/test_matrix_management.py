@@ -82,6 +82,7 @@ async def test_a_command_is_answered_once_and_not_carried(town: Town, box: Box, 
     assert (told.sender, told.words, told.private) == (town.ali.id, "status", False)
     assert told.at == Address(HOME, town.alias)
 
+    (box.folder / "since.json").unlink()
     async with box.start(before) as heard:  # as after a crash: all since then comes again
         await heard.until(lambda: len(heard.messages) == 1)
     assert len(desk.asked) == 2
@@ -183,6 +184,16 @@ async def test_all_said_in_a_direct_chat_with_the_gateway_is_a_command(
         assert heard.messages[0].remote_id == said, "with a third in the room it is talk"
     welcome = (await eve.heard(chat))[0]["content"]["body"]
     assert "everything you say here is a command" in welcome.lower()
+
+
+async def test_a_direct_chat_that_can_not_be_read_says_so(town: Town, box: Box, eve: Person) -> None:
+    encryption = {"type": "m.room.encryption", "state_key": "", "content": {"algorithm": "m.megolm.v1.aes-sha2"}}
+    async with box.start():
+        chat = await eve.create_room(invite=(town.bot.user_id,), is_direct=True, initial_state=[encryption])
+        await in_room(eve, chat, town.bot.user_id)
+        while not (heard := await eve.heard(chat)):
+            await asyncio.sleep(0.05)
+    assert "I have no keys" in heard[0]["content"]["body"]
 
 
 async def test_all_said_in_the_control_room_is_a_command(town: Town, tmp_path: Path, desk: FrontDesk) -> None:

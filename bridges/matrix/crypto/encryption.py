@@ -148,7 +148,8 @@ class Encryption:
         if not self.is_sealed(event) or not await self._is_encrypted(room_id):
             return event
         with self._needing_disk():
-            return await self._opening.open(self._keyring.machine, mapping(event), room_id)
+            is_closed = self._rooms.is_closed(room_id)
+            return await self._opening.open(self._keyring.machine, mapping(event), room_id, is_closed=is_closed)
 
     async def late(self) -> Sequence[tuple[Parked, Mapping[str, Any]]]:
         """Return what was kept and can be read now, oldest first, with what is in it."""
@@ -272,6 +273,8 @@ def _password(config: MatrixConfig) -> str | None:
 
 
 def _mend(config: MatrixConfig, context: BridgeContext) -> str:
+    if config.registration_file is not None:
+        return "by another device_id in its table"
     if config.password_file is None:
         return "with `crossband matrix login`"
     return f"by removing {context.state_dir / 'login.json'} and starting again"

@@ -214,9 +214,12 @@ class Directs:
 
     async def _is_encrypted(self, puppet: Client, room_id: str) -> bool:
         try:
-            return bool(await puppet.get("rooms", room_id, "state", "m.room.encryption", ""))
-        except Refused:
+            await puppet.get("rooms", room_id, "state", "m.room.encryption", "")
+        except Refused as refused:
+            if refused.errcode != "M_NOT_FOUND":
+                raise
             return False
+        return True
 
     async def _leave(self, puppet: Client, room_id: str, reason: str) -> None:
         try:
