@@ -75,6 +75,7 @@ class Parts:
     reflections: Reflections
     kinds: Mapping[BridgeName, BridgeKind]
     rulings: Rulings
+    rerouting: Rerouting
     desk: FrontDesk
     """To be opened when there is a gateway to ask."""
 
@@ -170,6 +171,7 @@ class Assembly:
             reflections=reflections,
             kinds=kinds,
             rulings=rulings,
+            rerouting=rerouting,
             desk=desk,
         )
 

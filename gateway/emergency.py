@@ -88,14 +88,15 @@ class Triage:
         self._count = count
         self._called: OrderedDict[SenderId, dict[MessageId, int]] = OrderedDict()
 
-    def judge(self, message: Message, level: Level) -> tuple[Message, str]:
+    def judge(self, message: Message, level: Level, now_ms: int | None = None) -> tuple[Message, str]:
         """Return the message in its lane, and why that isn't the emergency lane though it called; else ``""``.
 
-        The same message may be judged again, after a store that failed: it counts once.
+        The same message may be judged again, after a store that failed: it counts once. `now_ms`: when it comes
+        in, which may be hours after it was received (its key was late); None: at once.
         """
         if not self._rules.calls(message, level):
             return message, ""
-        if self._admits(message):
+        if self._admits(message, message.received_ms if now_ms is None else now_ms):
             return self._in(Lane.EMERGENCY, message), ""
         limit = self._rules.limit
         reason = f"not as an emergency: more than {limit} of this sender in {WINDOW_S // 60} min"
@@ -112,9 +113,8 @@ class Triage:
         elif message.lane is Lane.EMERGENCY:
             self._count(message.origin.bridge, "emergency")
 
-    def _admits(self, message: Message) -> bool:
+    def _admits(self, message: Message, now_ms: int) -> bool:
         """Whether its sender may call one more now; then it is remembered."""
-        now_ms = message.received_ms
         called = self._called.setdefault(message.sender.id, {})
         for ident, at_ms in list(called.items()):
             # Also what lies ahead by more than the window: the wall clock was set back.

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from typing import Protocol
 
@@ -72,10 +72,12 @@ class Health:
         queue_back: Callable[[], None],
         watcher: Watcher | None = None,
         stepped: Callable[[int], None] = lambda _: None,
+        dated_anew: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """`engine` names the server, and says why it is not there if it is ours and isn't.
 
-        `stepped` is told by how many milliseconds the clock was set, as that is followed.
+        `stepped` is told by how many milliseconds the clock was set, as that is followed; `dated_anew` is called
+        when the journal's times have followed too.
         """
         self.queue = QueueStatus(state=StoreState.DOWN, reason="not tried yet")
         self.journal = JournalStatus(state=StoreState.UP)
@@ -91,6 +93,7 @@ class Health:
         self._queue_back = queue_back
         self._watcher = watcher
         self._stepped = stepped
+        self._dated_anew = dated_anew
 
     async def watch_queue(self) -> None:
         """Ask the queue's server for ever; tell when it is back."""
@@ -149,6 +152,8 @@ class Health:
             self._read_back()  # what is at hand has the times of before
             await self._shift_journal(step_ms)
             self._read_back()  # so has what was being journalled
+        if self._dated_anew is not None:
+            await self._dated_anew()
 
     def _read_back(self) -> None:
         for drain in self._drains:

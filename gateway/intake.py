@@ -100,7 +100,8 @@ class Intake:
             answers = await self._answers(message)
             if self._clock is not None and self._step_ms:
                 message = as_of_now(message, self._clock.now_ms(), self._step_ms)
-            message, held = self.triage.judge(message, self._planner.level(message, choice))
+            now_ms = None if self._clock is None else self._clock.now_ms()
+            message, held = self.triage.judge(message, self._planner.level(message, choice), now_ms)
             plan = self._planner.plan(message, answers=answers, choice=choice)
             result, plan = await self._store(message, plan)
         except JournalError as error:

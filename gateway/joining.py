@@ -15,6 +15,8 @@ MOST_WITH_ONE: Final = 50
 """Routes made in chats that one conversation may be in: each message goes to all of them."""
 MOST_BY_ONE: Final = 50
 """Direct chats that somebody may have made who may not `commands`."""
+MOST_BY_ONE_WITH_ONE: Final = 5
+"""Of those, with one person: so that nobody takes all of a person's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,16 +77,21 @@ class Rules:
             raise Declined(f"there is no such conversation on {end.bridge}")
 
 
-def check_room(wish: Wish, routes: Iterable[Route], *, is_bounded: bool) -> None:
+def check_room(wish: Wish, routes: Iterable[Route], *, people: Iterable[Address], is_bounded: bool) -> None:
     """Decline what would be too much.
 
-    `routes`: those made in chats; `is_bounded`: whoever asks may make only so many direct ones.
+    `routes`: those made in chats; `people`: which ends are one person; `is_bounded`: whoever asks may make only so
+    many direct ones.
     """
     made = tuple(routes)
+    theirs = [route for route in made if route.direct and route.by == wish.by] if is_bounded else []
+    for person in people:
+        if sum(person in route.ends for route in theirs) >= MOST_BY_ONE_WITH_ONE:
+            raise Declined(f"you have made {MOST_BY_ONE_WITH_ONE} direct chats with {person} already: part one first")
     for end in (wish.here, wish.there):
         if sum(end in route.ends for route in made) >= MOST_WITH_ONE:
             raise Declined(f"{end} is joined with {MOST_WITH_ONE} others in chats already: part one first")
-    if is_bounded and sum(route.direct and route.by == wish.by for route in made) >= MOST_BY_ONE:
+    if len(theirs) >= MOST_BY_ONE:
         raise Declined(f"you have made {MOST_BY_ONE} direct chats already: part one first")
 
 

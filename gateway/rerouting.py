@@ -81,6 +81,16 @@ class Rerouting:
                 self._made[decision.key] = route
         self.table = self._tabled()
 
+    async def dated_anew(self) -> None:
+        """Read the times again: the clock was set, and the journal has followed."""
+        await self._whole(self._dated_anew)
+
+    async def _dated_anew(self) -> None:
+        at_ms = {decision.key: decision.at_ms for decision in await self._decisions.of(ROUTE)}
+        self._made = {key: replace(route, at_ms=at_ms.get(key, route.at_ms)) for key, route in self._made.items()}
+        self.table = self._tabled()
+        self._apply(self.table)
+
     def begin(self, bridges: Mapping[BridgeName, Bridge], apply: Callable[[RoutingTable], None]) -> None:
         """From now on let changes take effect: `apply` is called with each new table, then the bridges are told."""
         self._bridges, self._apply = bridges, apply
@@ -170,7 +180,8 @@ class Rerouting:
         )
         if present is not None:
             return joined(present, self.table.in_clear)
-        check_room(wish, self._made.values(), is_bounded=self._rules.is_bounded(wish.by))
+        people = [end for end in ends if self._rules.person_in((end,))]
+        check_room(wish, self._made.values(), people=people, is_bounded=self._rules.is_bounded(wish.by))
         route = Route(
             name=name_of(wish, (route.name for route in self.table.routes)),
             sources=ends,

@@ -153,24 +153,33 @@ class RoutingTable:
             routes = [route for route in self.routes if route.name == choice.route]
             return {to: self._expiry(r, to) for r in reversed(routes) for to in (*r.sources, *r.targets)}
         if message.direct:
-            to = self._of_person(message.origin, answers)
-            return {} if to is None else {to: self._expiry(None, to)}
+            return {to: self._expiry(None, to) for to in self._of_person(message, answers)}
         found = dict(self._by_source.get(message.origin, {}))
         return found if answers.origin is None else self._in_private(message.origin, found, answers)
 
-    def _of_person(self, person: Address, answers: Answers) -> Address | None:
-        """Return the one address that what somebody said in private goes to: never another's chat with them.
+    def _of_person(self, message: Message, answers: Answers) -> tuple[Address, ...]:
+        """Return where what somebody said in private goes: never another's chat with them.
 
-        Where what it is about came from; else the chat that was used last; else, without any, `direct`.
+        Where what it is about came from, or went if it was theirs; else the chat that was used last; else, without
+        any, `direct`. That one place, but for emergencies: whoever is in the chat may be asleep.
         """
+        person = message.origin
         chats, without = self.chats(person), self.direct.get(person.bridge)
         mine = {*chats, *([] if without is None else [without])}
         about = answers.bound_for if answers.origin == person else (answers.origin,)
-        if (there := next((to for to in about if to in mine), None)) is not None:
-            return there
-        if not chats:
-            return without
-        return answers.last_chat if answers.last_chat in chats else chats[-1]
+        places = [to for to in about if to is not None and to in mine]
+        if not places and chats:
+            places = [answers.last_chat if answers.last_chat in chats else chats[-1]]
+        if without is not None and (
+            not places or (message.lane is Lane.EMERGENCY and not self._is_with(without, places))
+        ):
+            places.append(without)
+        return tuple(dict.fromkeys(places))
+
+    def _is_with(self, user: Address, places: Iterable[Address]) -> bool:
+        """Whether one of these is the chat of the user whom `direct` names, made by them or for them."""
+        ends = {*places}
+        return any(route.direct and route.by == user.conversation and ends & {*route.ends} for route in self.routes)
 
     def _in_private(
         self, origin: Address, found: dict[Address, int | None], answers: Answers

@@ -70,6 +70,11 @@ class Rulings:
         await self._read_mutes()
         await self._drop_what_ended()
 
+    async def dated_anew(self) -> None:
+        """Read the times again: the clock was set, and the journal has followed."""
+        await self._read_permissions()
+        await self._read_mutes()
+
     # Who may.
 
     def level_of(self, sender: SenderId) -> Level:

@@ -154,6 +154,7 @@ class Gateway:
             queue_back=self._queue_back,
             watcher=outages,
             stepped=self._clock_stepped,
+            dated_anew=self._dated_anew,
         )
         self.operations = Operations(
             settings=assembly.settings,
@@ -250,6 +251,14 @@ class Gateway:
         self.operations.started_ms += step_ms
         for part in self._parts.by_bridge.values():
             part.link.since_ms += step_ms
+
+    async def _dated_anew(self) -> None:
+        """Keep the ages of what was decided in chats: they are for people, and right again after the next start."""
+        try:
+            await self._parts.rulings.dated_anew()
+            await self._parts.rerouting.dated_anew()
+        except GatewayError as error:
+            log.warning("decisions_not_dated_anew", reason=str(error))
 
     def _troubles(self) -> Iterator[str]:
         for name, store in (("journal", self._health.journal), ("queue", self._health.queue)):

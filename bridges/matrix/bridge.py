@@ -19,6 +19,7 @@ from bridges.matrix.config import MatrixConfig
 from bridges.matrix.content import room_for
 from bridges.matrix.convert import Reading, Skip, to_message
 from bridges.matrix.crypto.encryption import Encryption
+from bridges.matrix.crypto.parking import Parked
 from bridges.matrix.files.links import FileLinks
 from bridges.matrix.login import Credentials
 from bridges.matrix.management.consents import Consents
@@ -106,6 +107,8 @@ class MatrixBridge:
         )
         self._reflector = Reflector(self._client, context, self._rooms, self._config.shown, self._threads)
         self._since: Since | None = None
+        self._commanded = False
+        """Whether a command was taken since we last noted how far was read: what it did changes what that means."""
 
     @property
     def name(self) -> BridgeName:
@@ -184,7 +187,7 @@ class MatrixBridge:
                         held = message
                 if held is not None:
                     yield replace(held, resume=ResumePoint(batch.next_batch))
-                since.take(batch.next_batch, journalled=held is not None, now_s=self._context.clock.monotonic())
+                self._note_read(since, batch, journalled=held is not None)
                 self._encryption.taken()
                 await self._encryption.tend()
             except RateLimited as error:
@@ -247,6 +250,11 @@ class MatrixBridge:
             since.take(batch.next_batch, journalled=False, now_s=self._context.clock.monotonic())
             since.save()
 
+    def _note_read(self, since: Since, batch: Batch, *, journalled: bool) -> None:
+        # After a crash, what was said before a room was bridged must not be read as said after it.
+        at_once, self._commanded = self._commanded, False
+        since.take(batch.next_batch, journalled=journalled, now_s=self._context.clock.monotonic(), at_once=at_once)
+
     async def _next(self) -> Batch:
         clock = self._context.clock
         since = self._known_since()
@@ -289,7 +297,7 @@ class MatrixBridge:
 
     async def _messages(self, batch: Batch, since: str) -> AsyncGenerator[Message]:
         for parked, late in await self._encryption.late():
-            reading = self._reading(parked.room_id, parked.received_ms)
+            reading = self._reading(parked.room_id, parked)
             if (message := await self._read(late, parked.room_id, reading)) is not None:
                 yield message
         for news in batch.rooms:
@@ -312,8 +320,9 @@ class MatrixBridge:
     async def _read(self, event: object, room_id: str, reading: Reading) -> Message | None:
         message = to_message(event, reading)
         if isinstance(message, Message) and (command := await self._office.command(event, message, room_id)):
+            self._commanded = True
             return await self._office.carry_out(command)
-        reason = message if isinstance(message, Skip) else await self._objection(room_id, message)
+        reason = message if isinstance(message, Skip) else await self._objection(room_id, message, reading)
         if isinstance(message, Message) and not reason:
             if self._files is not None and self._rooms.is_routed(room_id):
                 message = await self._files.linked(message, event)
@@ -321,9 +330,9 @@ class MatrixBridge:
         self._context.count(f"matrix_skipped_{reason}")
         return None
 
-    async def _objection(self, room_id: str, message: Message) -> str:
+    async def _objection(self, room_id: str, message: Message, reading: Reading) -> str:
         """Return why the message isn't taken though it is well formed; empty if it is."""
-        if self._rooms.is_closed(room_id):
+        if reading.was_closed or self._rooms.is_closed(room_id):
             return "closed"
         if await self._office.is_office(room_id):
             return "office"
@@ -332,11 +341,12 @@ class MatrixBridge:
             return "foreign_edit"
         return ""
 
-    def _reading(self, room_id: str, received_ms: int | None = None) -> Reading:
+    def _reading(self, room_id: str, parked: Parked | None = None) -> Reading:
         return Reading(
             room=Address(self.name, self._rooms.origin(room_id)),
             user_id=self._config.user_id,
-            received_ms=self._context.clock.now_ms() if received_ms is None else received_ms,
+            received_ms=self._context.clock.now_ms() if parked is None else parked.received_ms,
+            was_closed=parked is not None and parked.was_closed,
             name_of=lambda user_id: self.people.name(room_id, user_id),
             on_air=lambda user_id, name: self.people.on_air(room_id, user_id, name),
         )

@@ -83,6 +83,8 @@ class Reading:
     user_id: str
     """Our own: what it said is not for others."""
     received_ms: int
+    was_closed: bool = False
+    """Whether nothing was to be carried from the room when it came, whatever people agreed to since."""
     name_of: Callable[[str], str]
     """What a user is called in this room, raw; empty if unknown."""
     on_air: Callable[[str, str], str] = field(default=lambda _, name: name)

@@ -25,6 +25,7 @@ MAX_UPGRADES = 10
 """How often one room may have been replaced."""
 
 _ENCRYPTED = "room is encrypted: set allow_encrypted = true"
+_NOT_AGREED = "room is encrypted: say `!mesh bridge CHANNEL` there, or name it in allow_encrypted"
 _FALSE = "the room was replaced by one that doesn't say so: name the right one in the route"
 
 
@@ -85,7 +86,7 @@ class Rooms:
         place = self._place(conversation)
         room_id = self._where(place) or await self._look_for(conversation, place)
         if self.is_closed(room_id):
-            raise NotThere(_ENCRYPTED, retry_after_s=LOOK_AGAIN_S)
+            raise NotThere(self._closed_because, retry_after_s=LOOK_AGAIN_S)
         return room_id
 
     def open_id(self, conversation: str) -> str | None:
@@ -124,9 +125,15 @@ class Rooms:
         """Whether we are in the room and nothing has replaced it."""
         return room_id in self._joined and self._upgrades.successor(room_id) is None
 
-    def is_encrypted(self, room_id: str) -> bool:
+    def seems_encrypted(self, room_id: str) -> bool:
         """Whether the room is encrypted, as far as is known without asking."""
         return self._encrypted.get(room_id, False)
+
+    async def is_encrypted(self, room_id: str) -> bool:
+        """Whether what is said there has to be encrypted; asks where that isn't known. Fails as the homeserver does."""
+        if room_id not in self._encrypted:
+            await self._learn_encryption(room_id)
+        return self._encrypted[room_id]
 
     def is_closed(self, room_id: str) -> bool:
         """Whether the room is encrypted and neither the configuration nor its people allow that."""
@@ -147,11 +154,9 @@ class Rooms:
         """Whether encrypted rooms can be read and written at all: the configuration allows some, or to ask."""
         return self._config.allow_encrypted is not False
 
-    async def needs_encryption(self, room_id: str) -> bool:
-        """Whether what is said there has to be encrypted; asks where that isn't known. Fails as the homeserver does."""
-        if room_id not in self._encrypted:
-            await self._learn_encryption(room_id)
-        return self._encrypted[room_id]
+    @property
+    def _closed_because(self) -> str:
+        return _NOT_AGREED if self.has_keys else _ENCRYPTED
 
     def encrypted(self) -> frozenset[str]:
         """Return the encrypted rooms we are in and may speak in."""
@@ -236,7 +241,9 @@ class Rooms:
         closed = [name for name in there if self.is_closed(self._places[name].room_id or "")]
         missing = [c.name for c in self.conversations if c.name not in there]
         facts = {"rooms": f"{len(there) - len(closed)} of {len(self.conversations)}"}
-        return facts | {name: self._places[name].trouble for name in missing} | dict.fromkeys(closed, _ENCRYPTED)
+        return (
+            facts | {name: self._places[name].trouble for name in missing} | dict.fromkeys(closed, self._closed_because)
+        )
 
     def _known(self, given: Iterable[RoutedConversation]) -> tuple[RoutedConversation, ...]:
         """Return the rooms among them (a person's is made when it is needed), with the control room."""
@@ -358,10 +365,11 @@ class Rooms:
 
     async def _learn_encryption(self, room_id: str) -> None:
         try:
-            state = await self._client.get("rooms", room_id, "state", "m.room.encryption", "")
+            await self._client.get("rooms", room_id, "state", "m.room.encryption", "")
         except Refused as refused:
             if refused.errcode != "M_NOT_FOUND":
                 raise
             self._encrypted.setdefault(room_id, False)
         else:
-            self._encrypted[room_id] = bool(state)
+            # Whatever is in it: emptied or taken back it says no less that clients encrypt there.
+            self._encrypted[room_id] = True

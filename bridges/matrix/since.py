@@ -30,12 +30,15 @@ class Since:
         self._saved = ""
         self.token = self._read() or self._follows or None
 
-    def take(self, token: str, *, journalled: bool, now_s: float) -> None:
-        """Note that everything up to `token` was taken; `journalled`: it is the journal's resume point now."""
+    def take(self, token: str, *, journalled: bool, now_s: float, at_once: bool = False) -> None:
+        """Note that everything up to `token` was taken; `journalled`: it is the journal's resume point now.
+
+        `at_once`: what was taken must not be taken again after a crash.
+        """
         self.token = token
         if journalled:
             self._follows = token
-        elif self._saved_at is None or now_s - self._saved_at >= SAVE_EVERY_S:
+        elif at_once or self._saved_at is None or now_s - self._saved_at >= SAVE_EVERY_S:
             self._saved_at = now_s
             self.save()
 

@@ -25,6 +25,8 @@ class Command:
     run: Callable[[Visit], Awaitable[str]]
     changes: bool = False
     """It changes something: the same command that comes again is not carried out again."""
+    alias: str = ""
+    """What else it is called by."""
 
     @property
     def name(self) -> str:
@@ -49,8 +51,9 @@ def commands_of(level: Level) -> Mapping[str, Command]:
 def find(name: str, level: Level) -> Command:
     """Return the command of that name; Declined, with the nearest, if there is none for this level."""
     mine = commands_of(level)
-    if name in mine:
-        return mine[name]
+    aliases = {one.alias: one for one in mine.values() if one.alias}
+    if (found := mine.get(name) or aliases.get(name)) is not None:
+        return found
     near = nearest(name, mine)
     hint = f"; did you mean {near}?" if near else "."
     raise Declined(f"there is no command {shown(name, 30)!r} for you{hint} help says what there is")
@@ -64,6 +67,13 @@ COMMANDS: Final = (
     Command(usage="nodes [SEARCH]", about="who was heard, the latest first", level=Level.READ, run=looking.nodes),
     Command(usage="queue [ADDRESS|BRIDGE]", about="what waits, how old", level=Level.READ, run=looking.queue),
     Command(usage="who", about="what you may, and who may what", level=Level.READ, run=ruling.who),
+    Command(
+        usage="position [NODE]",
+        about="ask a node where it is, over the air",
+        level=Level.COMMANDS,
+        run=looking.position,
+        alias="where-is",
+    ),
     Command(usage="dead-letters [N]", about="what failed for good", level=Level.COMMANDS, run=letters.listed),
     Command(usage="dead-letter ID", about="one of them with its story", level=Level.COMMANDS, run=letters.one_letter),
     Command(

@@ -10,6 +10,7 @@ import structlog
 
 from gateway.desk.commands import Command, find
 from gateway.desk.once import Once
+from gateway.desk.positions import Positions
 from gateway.desk.visit import Joining, Running, Visit
 from gateway.desk.words import Request, parse
 from gateway.model import Address, Asked, BridgeName, Declined, Joined, JournalError, Level, OutboxError, SenderId
@@ -34,6 +35,7 @@ class FrontDesk:
         self._running: Running | None = None
         self._once: Once
         self._changing = asyncio.Lock()
+        self._positions = Positions()
 
     def open(self, running: Running) -> None:
         """From now on there is a gateway to ask."""
@@ -69,6 +71,7 @@ class FrontDesk:
             running=running,
             rulings=self._rulings,
             joining=self._joining,
+            positions=self._positions,
         )
         return await self._do(command, request, visit)
 

@@ -13,7 +13,7 @@ from gateway.desk.visit import Visit
 from gateway.desk.words import ago, answer
 from gateway.journal import DeadLetter, DeadLetters, Kept
 from gateway.journal.overview import LAST
-from gateway.model import PENDING, Declined, DeliveryId, Level, MessageId, State, words_of
+from gateway.model import PENDING, Address, Declined, DeliveryId, Level, MessageId, State, words_of
 from gateway.redrive import PER_MINUTE, Redriving
 from gateway.wording import cost_line, shown
 
@@ -29,7 +29,7 @@ async def listed(visit: Visit) -> str:
     wanted = _number(visit.rest)
     limit = wanted + 1 if visit.sees_all else LOOKED_AT
     page = await visit.running.journal.overview.letters(DeadLetters(), before=LAST, limit=limit)
-    found = [one for one in page.letters if visit.sees(one.to, one.message.origin)]
+    found = [one for one in page.letters if _is_told(visit, one.message.origin, one.to)]
     if not found:
         return NONE if visit.sees_all else f"{NONE} of this conversation's routes"
     lines = [_line(one, visit) for one in found[:wanted]]
@@ -37,6 +37,11 @@ async def listed(visit: Visit) -> str:
         return answer(lines)
     how = f"dead-letters {MOST_SHOWN}" if wanted < MOST_SHOWN else "crossband dead-letters list shows all"
     return answer([*lines, f"there may be more: {how}"])
+
+
+def _is_told(visit: Visit, origin: Address, to: Address) -> bool:
+    """Whether one may be told of: what was said here also when its route is no more."""
+    return visit.asked.at == origin or visit.sees_way(origin, to)
 
 
 def _number(rest: Sequence[str]) -> int:
@@ -131,15 +136,22 @@ async def cancel(visit: Visit) -> str:
 async def _waiting(visit: Visit, word: str) -> list[DeliveryId]:
     journal = visit.running.journal
     if (record := await journal.message(MessageId(word))) is not None:
-        return [one.id for one in record.deliveries if one.state in PENDING and visit.sees(one.to)]
+        origin = record.message.origin
+        return [one.id for one in record.deliveries if one.state in PENDING and visit.sees_way(origin, one.to)]
     kept = await journal.delivery(DeliveryId(word))
-    return [kept.record.id] if kept is not None and kept.record.state in PENDING and visit.sees(kept.record.to) else []
+    if kept is None or kept.record.state not in PENDING or not visit.sees_way(kept.message.origin, kept.record.to):
+        return []
+    return [kept.record.id]
 
 
 async def _letter(visit: Visit) -> Kept:
     word = _one_id(visit)
     kept = await visit.running.journal.delivery(DeliveryId(word))
-    if kept is None or kept.record.state is not State.FAILED or not visit.sees(kept.record.to, kept.message.origin):
+    if (
+        kept is None
+        or kept.record.state is not State.FAILED
+        or not _is_told(visit, kept.message.origin, kept.record.to)
+    ):
         raise Declined(_no_letter(word))
     return kept
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is: the gateway at a glance, who is out there, what waits, which routes this conversation has."""
+"""What is: the gateway at a glance, who is out there and where, what waits, which routes this conversation has."""
 
 from __future__ import annotations
 
@@ -111,6 +111,18 @@ def _node(bridge: BridgeName, node: Node, now_ms: int) -> str:
         "" if node.hops is None else f"{node.hops} hop{'' if node.hops == 1 else 's'}",
     ]
     return f"{node.name or node.short_name or 'unnamed'} ({node.id}) on {bridge}: {', '.join(filter(None, facts))}"
+
+
+async def position(visit: Visit) -> str:
+    """Ask somebody where they are, by default whoever this chat is with: where people are isn't told to a room."""
+    people = {end for one in visit.joining.joined(visit.asked.at) if one.direct for end in one.ends}
+    people.discard(visit.asked.at)
+    if not visit.rest and len(people) != 1:
+        raise Declined("say whose: position NODE, as nodes shows them")
+    there = visit.joining.resolve(" ".join(visit.rest)) if visit.rest else next(iter(people))
+    if not visit.asked.private and there not in people:
+        raise Declined("where somebody is is told in private: ask there, or in a direct chat with them")
+    return answer([await visit.positions.of(there, visit.running)])
 
 
 async def queue(visit: Visit) -> str:

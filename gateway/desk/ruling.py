@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from gateway.ages import in_words
 from gateway.desk.visit import Visit
 from gateway.desk.words import ago, answer, with_duration
@@ -10,6 +12,9 @@ from gateway.model import Declined, Level, SenderId
 from gateway.permissions import is_glob
 from gateway.rulings import Mute, Ruling
 from gateway.wording import shown
+
+_SIGILS: Final = "@!~"
+"""What ids begin with, where names seldom do."""
 
 
 async def who(visit: Visit) -> str:
@@ -98,7 +103,8 @@ def _sender(visit: Visit, words: str, example: str) -> SenderId:
     folded = words.casefold()
     exact = [ident for ident in known if ident.casefold() == folded]
     named = [ident for ident, node in known.items() if folded in {node.name.casefold(), node.short_name.casefold()}]
-    found = exact or named
+    # A node may call itself by somebody's id, lest they be muted.
+    found = exact or ([] if words[0] in _SIGILS and " " not in words else named)
     if len(found) > 1:
         raise Declined(f"{len(found)} nodes are called that, say which: {', '.join(sorted(found)[:10])}")
     if found:

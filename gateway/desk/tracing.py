@@ -52,8 +52,9 @@ async def _found(visit: Visit, word: str) -> MessageRecord | None:
 
 
 def _may_know(visit: Visit, record: MessageRecord) -> bool:
-    is_own = record.message.sender.id == visit.asked.sender
-    return is_own or visit.sees(record.message.origin, *(one.to for one in record.deliveries))
+    message = record.message
+    ways = [message.origin, *(one.to for one in record.deliveries)]
+    return message.sender.id == visit.asked.sender or any(visit.sees_way(message.origin, to) for to in ways)
 
 
 def _told(record: MessageRecord, visit: Visit) -> Iterator[str]:
@@ -65,7 +66,7 @@ def _told(record: MessageRecord, visit: Visit) -> Iterator[str]:
         yield "it goes nowhere: no route holds its address"
     is_own = message.sender.id == visit.asked.sender
     for one in record.deliveries:
-        if is_own or visit.sees(one.to):
+        if is_own or visit.sees_way(message.origin, one.to):
             yield story(one, visit.now_ms)
 
 

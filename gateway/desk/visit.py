@@ -10,6 +10,7 @@ from typing import Protocol
 
 from gateway.config import Settings
 from gateway.costs import Price
+from gateway.desk.positions import Positions
 from gateway.journal import DeadLetters, Journal
 from gateway.model import Address, Asked, BridgeName, Clock, DeliveryId, Joined, Level, Node, SenderId
 from gateway.redrive import Redrives
@@ -83,6 +84,10 @@ class Running(Protocol):
         """Everybody the bridges know of."""
         ...
 
+    async def where_is(self, there: Address) -> str:
+        """Ask the other end of a direct chat where they are: this may take a minute."""
+        ...
+
     async def price(self, which: DeadLetters) -> Price:
         """Reckon what sending these again would cost."""
         ...
@@ -111,6 +116,7 @@ class Visit:
     running: Running = field(repr=False)
     rulings: Rulings = field(repr=False)
     joining: Joining = field(repr=False)
+    positions: Positions = field(repr=False)
 
     @property
     def now_ms(self) -> int:
@@ -130,8 +136,22 @@ class Visit:
     @cached_property
     def here(self) -> frozenset[Address]:
         """This conversation, and those that share its messages."""
-        return frozenset({self.asked.at, *(end for one in self.joining.joined(self.asked.at) for end in one.ends)})
+        return frozenset({self.asked.at, *(end for one in self._routes for end in one.ends)})
 
-    def sees(self, *addresses: Address) -> bool:
-        """Whether the answer may be about something between these."""
-        return self.sees_all or not self.here.isdisjoint(addresses)
+    @cached_property
+    def _shared(self) -> frozenset[Address]:
+        """Those of them where many read along: who a direct chat is with may have others, which are none of ours."""
+        return frozenset(end for one in self._routes if not one.direct for end in one.ends)
+
+    @cached_property
+    def _routes(self) -> Sequence[Joined]:
+        return self.joining.joined(self.asked.at)
+
+    def sees(self, address: Address) -> bool:
+        """Whether the answer may be about what waits for this one."""
+        return self.sees_all or address in self.here
+
+    def sees_way(self, origin: Address, to: Address) -> bool:
+        """Whether the answer may be about a message on its way from one to the other."""
+        is_ours = self.asked.at == to or (self.asked.at == origin and to in self.here)
+        return self.sees_all or is_ours or to in self._shared

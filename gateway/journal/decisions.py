@@ -12,7 +12,7 @@ from typing import Any
 from gateway.journal.reader import Reader
 from gateway.journal.store import Store
 from gateway.journal.writer import Writer
-from gateway.model import Declined, SenderId
+from gateway.model import NEVER_SET_MS, Declined, SenderId
 
 MOST = 2_000
 """Decisions of one kind that are kept; one more is declined, in words."""
@@ -48,6 +48,14 @@ class Decisions:
     async def drop(self, kind: str, key: str) -> bool:
         """Forget one; whether there was one."""
         return await self._writer.task(lambda store, _: _drop(store, kind, key), durable=True)
+
+
+def shift(connection: sqlite3.Connection, delta_ms: int, *, first_ms: int, last_ms: int) -> None:
+    """Move the times of what was decided between these two, and of what was before a clock was ever set."""
+    connection.execute(
+        "UPDATE decision SET at_ms = at_ms + :delta WHERE at_ms BETWEEN :first AND :last OR at_ms < :never_set",
+        {"delta": delta_ms, "first": first_ms, "last": last_ms, "never_set": NEVER_SET_MS},
+    )
 
 
 def _of(connection: sqlite3.Connection, kind: str) -> tuple[Decision, ...]:

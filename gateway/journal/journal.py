@@ -102,7 +102,7 @@ class Journal:
         self.overview = Overview(self._reader, lambda: self._writer.head, self._clock.monotonic)
         self.outages = OutageLog(self._writer, self._reader, self._clock)
         self.decisions = Decisions(self._writer, self._reader)
-        self.upkeep = Upkeep(self._store, self._writer, aging, opened_ms=opened_ms)
+        self.upkeep = Upkeep(self._store, self._writer, aging, self._clock, opened_ms=opened_ms)
         self.revisions = Revisions(self._writer, self._reader, self._clock, lambda: self.upkeep.era)
         return self
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from gateway.journal import outages
+from gateway.journal import decisions, outages
 from gateway.journal.records import Retention
 from gateway.journal.reserve import Reserve
 from gateway.journal.rows import shifted
@@ -130,14 +130,15 @@ class Room:
 class Shift:
     """Moves what this opening wrote after the wall clock was set, slice by slice."""
 
-    def __init__(self, store: Store, *, first: int, opened_ms: int, delta_ms: int, era: int) -> None:
-        """`first`: the head when the file was opened; `opened_ms`: when, by the clock as it was.
+    def __init__(self, store: Store, *, first: int, opened_ms: int, now_ms: int, delta_ms: int, era: int) -> None:
+        """`first`: the head when the file was opened; `opened_ms`: when, and `now_ms`: now, by the clock as it was.
 
         `era`: what is of this one or a later one has the new time already.
         """
         self._store = store
         self._first = first
         self._opened_ms = opened_ms
+        self._now_ms = now_ms
         self._delta_ms = delta_ms
         self._era = era
         self._after = 0
@@ -150,6 +151,7 @@ class Shift:
         connection = self._store.connection
         if not after:
             outages.shift(self._store, self._delta_ms)
+            decisions.shift(connection, self._delta_ms, first_ms=self._opened_ms, last_ms=self._now_ms)
         connection.execute(_SHIFT_EXPIRES, span)
         connection.execute(_SHIFT_RECEIVED, span)
         changed = connection.execute(

@@ -9,17 +9,18 @@ from gateway.journal.aging import Aging
 from gateway.journal.retention import Room, Shift
 from gateway.journal.store import Store
 from gateway.journal.writer import Writer
-from gateway.model import JournalError
+from gateway.model import Clock, JournalError
 
 
 class Upkeep:
     """A part of `Journal`; every call raises JournalError as that does."""
 
-    def __init__(self, store: Store, writer: Writer, aging: Aging, *, opened_ms: int) -> None:
+    def __init__(self, store: Store, writer: Writer, aging: Aging, clock: Clock, *, opened_ms: int) -> None:
         """`opened_ms`: when the file was opened, before anything was written to it."""
         self._store = store
         self._writer = writer
         self._aging = aging
+        self._clock = clock
         self._shifts: list[Shift] = []
         self.era = 0
         """How often the clock was set since the file was opened."""
@@ -61,6 +62,7 @@ class Upkeep:
                     self._store,
                     first=self._first,
                     opened_ms=self._opened_ms,
+                    now_ms=self._clock.now_ms() - delta_ms,
                     delta_ms=delta_ms,
                     era=self._next_era(),
                 )

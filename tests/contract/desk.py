@@ -91,6 +91,9 @@ class Desk:
         self.states = {BridgeName("home"): LinkState.UP, BridgeName("radio"): LinkState.DOWN}
         self.known: list[tuple[BridgeName, Node]] = []
         self.made: list[Route] = []
+        self.located: list[Address] = []
+        self.place: asyncio.Future[str | Exception] = asyncio.get_running_loop().create_future()
+        """What comes back from whoever is asked where they are."""
         self.rulings = Rulings(settings.permissions, journal.decisions, clock)
         self.redrives = Redrives(journal, clock, self.redrive)
         self.retried: list[tuple[BridgeName | None, tuple[DeliveryId, ...]]] = []
@@ -123,6 +126,13 @@ class Desk:
 
     def nodes(self) -> Sequence[tuple[BridgeName, Node]]:
         return self.known
+
+    async def where_is(self, there: Address) -> str:
+        self.located.append(there)
+        answer = await self.place
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     async def submit(self, message: Message, *, only: Address | None, route: str | None) -> Accepted | Seen:
         if self.journal_status.state is not StoreState.UP:

@@ -231,6 +231,14 @@ async def test_beyond_its_limit_an_emergency_goes_as_usual_and_its_story_says_wh
         assert core.counted == ["emergency", "emergency", "emergency_over_limit"]
 
 
+async def test_emergencies_whose_keys_come_hours_later_all_at_once_are_limited_all_the_same(tmp_path):
+    async with running_core(tmp_path, rules=EmergencyRules(words=("SOS",), limit=2)) as core:
+        now_ms = core.clock.now_ms()
+        for n in range(4):
+            await core.say(n, body="SOS", received_ms=now_ms - n * 3600_000)
+        assert core.counted == ["emergency", "emergency", "emergency_over_limit", "emergency_over_limit"]
+
+
 async def test_an_emergency_is_one_after_a_restart_and_never_expires(tmp_path):
     async with running_core(tmp_path, rules=EmergencyRules(words=("SOS",))) as core:
         core.link.set(LinkState.DOWN, "unplugged", 0)

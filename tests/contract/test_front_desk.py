@@ -43,14 +43,17 @@ PERMISSIONS = """
 """
 READER, CMD, OP = SenderId("@ali:x"), SenderId("@cmd:x"), SenderId("@op:x")
 TOWN, RADIO, HILL = (Address.parse(one) for one in ("home/#town", "radio/LongFast", "radio/Hill"))
+ALIS, BEAS, KIM = (Address.parse(one) for one in ("home/!ali", "home/!bea", "radio/!a1b2c301"))
 SECRET = "meet me behind the mill"
 
 
 class Routes:
-    """The file's route of the town, and nothing that can be made."""
+    """The file's route of the town, two direct chats with one node, and nothing that can be made."""
 
     def joined(self, here):
-        return [Joined(route="town", ends=(TOWN, RADIO), exposed_to=(RADIO,))] if here in {TOWN, RADIO} else []
+        town = Joined(route="town", ends=(TOWN, RADIO), exposed_to=(RADIO,))
+        chats = [Joined(route=f"chat {room}", ends=(room, KIM), direct=True) for room in (ALIS, BEAS)]
+        return [one for one in (town, *chats) if here in one.ends]
 
     def resolve(self, there):
         return Address.parse(there)
@@ -133,7 +136,18 @@ async def test_who_may_nothing_is_told_nothing_but_that(box):
 
 @pytest.mark.parametrize(
     "words",
-    ["dead-letters", "dead-letter x", "redrive x", "cancel x", "mute !a1b2c301", "unmute x", "mutes", "drop x"],
+    [
+        "position x",
+        "where-is x",
+        "dead-letters",
+        "dead-letter x",
+        "redrive x",
+        "cancel x",
+        "mute !a1b2c301",
+        "unmute x",
+        "mutes",
+        "drop x",
+    ],
 )
 async def test_commands_of_a_higher_level_do_not_exist_for_a_reader(box, words):
     assert "there is no command" in await box.declined(words)
@@ -398,10 +412,42 @@ async def test_muting_needs_one_who_is_known_or_an_id(box):
     assert await box.ask("unmute !00000001", CMD) == "what !00000001 says is carried again"
 
 
+@pytest.mark.parametrize("ident", ["@spam:x", "!0000beef", "~spam@box"])
+async def test_a_node_that_calls_itself_by_the_id_of_another_keeps_nobody_from_being_muted(box, ident):
+    box.running.known = [(BridgeName("radio"), replace(NODE, name=ident))]
+
+    assert f"nothing of {ident} until" in await box.ask(f"mute {ident}", CMD)
+    assert box.running.rulings.muted(SenderId(ident))
+
+
 async def test_who_is_muted_is_told_so(box):
     await box.ask("mute @ali:x", CMD)
 
     assert (await box.ask("who")).splitlines()[1] == "but nothing you say is carried: the sender is muted"
+
+
+# Direct chats.
+
+
+async def test_in_one_direct_chat_nothing_is_told_of_anothers_with_the_same_person(box):
+    mine, theirs = await box.dead(1, KIM, origin=ALIS), await box.dead(2, KIM, origin=BEAS)
+    said, (waits,) = await box.said(3, KIM, origin=BEAS)
+    answered, _ = await box.said(4, BEAS, origin=KIM)
+
+    assert [line[:26] for line in (await box.ask("dead-letters", CMD, at=ALIS)).splitlines()] == [mine]
+    for words in (f"dead-letter {theirs}", f"redrive {theirs}", f"where {said.id}", f"where {answered.id}"):
+        assert "no" in await box.declined(words, CMD, at=ALIS)
+    assert "nothing of" in await box.declined(f"cancel {waits.id}", CMD, at=ALIS)
+    assert f"{KIM}: waiting" in await box.ask(f"where {said.id}", CMD, at=BEAS)
+    assert mine in await box.ask("dead-letters", CMD, private=True)
+
+
+async def test_a_direct_chat_tells_of_its_own_both_ways(box):
+    said, _ = await box.said(1, KIM, origin=ALIS, by=OP)
+    answered, _ = await box.said(2, ALIS, origin=KIM, by=OP)
+
+    for one, to in ((said, KIM), (answered, ALIS)):
+        assert f"{to}: waiting" in await box.ask(f"where {one.id}", at=ALIS)
 
 
 # A command that comes twice.

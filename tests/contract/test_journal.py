@@ -750,6 +750,31 @@ async def test_what_waits_is_counted_by_age_and_an_age_that_is_a_limit_belongs_t
     }
 
 
+async def test_a_message_whose_key_came_hours_later_makes_nothing_old_that_was_accepted_before_it(journal):
+    ages_s = (3 * 3600, 50, 40, 7200, 30)  # the fourth was received two hours before it could be read
+    for n, age_s in enumerate(ages_s):
+        message = said(n, received_ms=START_MS - age_s * 1000)
+        await journal.accept(message, [bound(message)])
+
+    found = await journal.overview.ages(ROOM.bridge, limits_ms(START_MS), for_s=1)
+    latest = await journal.overview.messages(Messages(since_ms=START_MS - 60_000), limit=9)
+
+    assert found.counts[""][AGE_NAMES.index("<1m")] == 4
+    assert [record.seq for record in latest.messages] == [2, 3, 4, 5]
+
+
+async def test_what_a_clock_ahead_received_in_an_earlier_run_makes_nothing_young(journal):
+    for n, at_ms in enumerate((START_MS + DAY_MS, START_MS - 3600_000, START_MS)):
+        message = said(n, received_ms=at_ms)
+        await journal.accept(message, [bound(message)])
+    for n in range(600):
+        await journal.accept(said(100 + n, received_ms=START_MS), [])
+
+    found = await journal.overview.ages(ROOM.bridge, limits_ms(START_MS), for_s=1)
+
+    assert sum(found.counts[""]) - found.counts[""][AGE_NAMES.index("<1m")] == 2
+
+
 async def test_a_count_by_age_and_conversation_goes_step_by_step_and_stops_when_its_time_is_up(journal, monkeypatch):
     monkeypatch.setattr("gateway.journal.depth.STEP", 2)
     elsewhere = Address.parse("home/#elsewhere")

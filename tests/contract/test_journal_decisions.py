@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.clock import ManualClock
 from gateway.journal import Decision, decisions
 from gateway.model import Declined, SenderId
 from tests.contract.journal_desk import START_MS, opened
@@ -50,3 +51,23 @@ async def test_more_than_can_be_kept_are_declined_and_those_there_can_still_chan
             await journal.decisions.keep(made("c"))
         await journal.decisions.keep(made("b", direct=True))
         assert [one.key for one in await journal.decisions.of("route")] == ["a", "b"]
+
+
+@pytest.mark.parametrize(("first_ms", "step_ms"), [(60_000, START_MS), (START_MS, -86_400_000), (START_MS, 3_600_000)])
+async def test_a_clock_that_is_set_takes_along_what_was_decided_by_it_and_nothing_from_before(
+    tmp_path, first_ms, step_ms
+):
+    before = made("before", START_MS - 5 * 86_400_000)
+    async with opened(tmp_path) as journal:
+        await journal.decisions.keep(before)
+    clock = ManualClock(first_ms)
+    async with opened(tmp_path, clock=clock) as journal:
+        clock.advance(30)
+        await journal.decisions.keep(made("now", clock.now_ms()))
+        clock.advance(30)
+        clock.adopt(step_ms)
+        await journal.decisions.keep(made("after", clock.now_ms()))
+        await journal.upkeep.shift(step_ms)
+
+        kept = {one.key: one.at_ms for one in await journal.decisions.of("route")}
+        assert kept == {"before": before.at_ms, "now": clock.now_ms() - 30_000, "after": clock.now_ms()}

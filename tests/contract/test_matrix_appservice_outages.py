@@ -35,12 +35,13 @@ def ghost_comes(bridge: AppserviceBridge) -> list[tuple[str, str, str]]:
     asked: list[tuple[str, str, str]] = []
 
     async def comes(ghost: str, room_id: str, inviter: str) -> None:
-        localpart = bridge.ghosts.localpart(ghost) or ""
+        localpart = bridge.ghosts.localpart(ghost)
+        assert localpart is not None
         await bridge.ghosts.ensure_bare(localpart)
         await bridge.ghosts.join(localpart, room_id)
         asked.append((localpart, room_id, inviter))
 
-    bridge._office.directs.ghost_invited = comes  # type: ignore[method-assign]
+    bridge._office.directs.ghost_invited = comes
     return asked
 
 

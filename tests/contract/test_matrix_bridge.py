@@ -508,9 +508,10 @@ async def test_an_encrypted_room_is_refused_in_words_unless_allowed(town: Town, 
         await joined(town, other)
         with pytest.raises(NotThere, match="room is encrypted: set allow_encrypted = true"):
             await bridge.send(radio_says("no"), to, key="n.0")
+        while "matrix_skipped_closed" not in box.counts:  # the invitation is answered before what was said is read
+            await asyncio.sleep(0.02)
         waiting.cancel()
         await asyncio.wait([waiting])
-    assert "matrix_skipped_closed" in box.counts
     assert bridge.describe()[town.alias].startswith("room is encrypted")
 
     refused = box.bridge()

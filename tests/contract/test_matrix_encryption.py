@@ -351,3 +351,19 @@ async def test_a_full_disk_stops_the_bridge_before_a_key_is_lost_and_it_goes_on_
                 assert (await anext(items)).content == Text(body="while it is full")
                 await bridge.send(radio_says("sent"), box.to, key="k2.0")
                 assert (await ali.wait_for_body("sent")).shield == "none"
+
+
+async def test_a_room_whose_encryption_was_taken_back_is_not_written_to_in_clear(
+    synapse: Synapse, tmp_path: Path
+) -> None:
+    async with peer_and_box(synapse, tmp_path / "state") as (ali, box):
+        async with pumping(box.bridge()):
+            await box_send(box, "before")
+            await ali.wait_for_body("before")
+        encryption = await ali.wait_for(lambda sight: sight.type == "m.room.encryption")
+        await ali.redact(box.room_id, encryption.event_id)
+        bridge = box.bridge()  # one that asks anew what the room is
+        async with pumping(bridge):
+            with pytest.raises(NotThere, match="encrypted in a way we don't know"):
+                await bridge.send(radio_says("in clear"), box.to, key="k2.0")
+    assert not [sight for sight in ali.seen.values() if "in clear" in sight.body]

@@ -107,6 +107,18 @@ async def test_a_route_made_in_a_chat_holds_at_once_and_after_a_restart_with_who
         assert made.exposed_to == (Address.parse("radio/Ops"),)
 
 
+async def test_a_route_made_before_the_clock_was_set_is_as_old_as_it_is(tmp_path):
+    async with running(tmp_path) as desk:
+        clock = desk.journal._clock
+        await desk.rerouting.join(ROOM, LONGFAST, by=OPERATOR)
+        clock.adopt(10**11)
+        await desk.journal.upkeep.shift(10**11)
+        await desk.rerouting.dated_anew()
+
+        assert [one.at_ms for one in desk.made] == [clock.now_ms()]
+        assert desk.tables[-1] is desk.rerouting.table
+
+
 async def test_bridges_that_take_new_routes_are_told_all_of_theirs(tmp_path):
     async with running(tmp_path) as desk:
         await desk.rerouting.join(ROOM, KIM, by=ALI, direct=True)
@@ -206,6 +218,17 @@ async def test_one_conversation_is_joined_with_so_many_and_one_person_makes_so_m
         await desk.rerouting.join(rooms[2], KIM, by=OPERATOR, direct=True)
         with pytest.raises(Declined, match=r"radio/!a1b2c301 is joined with 3 others in chats already"):
             await desk.rerouting.join(rooms[3], KIM, by=BEA, direct=True)
+
+
+async def test_nobody_takes_all_the_chats_that_one_person_may_have(tmp_path):
+    async with running(tmp_path) as desk:
+        for n in range(joining.MOST_BY_ONE_WITH_ONE):
+            await desk.rerouting.join(Address.parse(f"home/!{n}"), KIM, by=ALI, direct=True)
+        with pytest.raises(Declined, match="5 direct chats with radio/!a1b2c301 already"):
+            await desk.rerouting.join(ROOM, KIM, by=ALI, direct=True)
+        await desk.rerouting.join(ROOM, Address.parse("radio/!00000001"), by=ALI, direct=True)
+        await desk.rerouting.join(ROOM, KIM, by=BEA, direct=True)
+        await desk.rerouting.join(OTHER_ROOM, KIM, by=OPERATOR, direct=True)
 
 
 async def test_parting_ends_what_was_joined_in_chats_for_good(tmp_path):

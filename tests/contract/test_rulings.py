@@ -137,6 +137,25 @@ async def test_a_clock_that_is_set_ends_no_mute_early_and_makes_none_longer(tmp_
         assert rulings.muted(SenderId("!a1b2c301")) == "the sender is muted, for another 1 min"
 
 
+async def test_when_the_journal_has_followed_a_clock_that_was_set_ages_are_right_and_mutes_as_long_as_before(tmp_path):
+    clock = ManualClock(60_000)
+    async with opened(tmp_path, clock=clock) as journal:
+        rulings = Rulings(Permissions.of(FILE), journal.decisions, clock)
+        await rulings.load()
+        await rulings.mute(ALI, for_s=3600, by=CMD)
+        await rulings.allow("@bea:x", Level.READ, by=CMD)
+        clock.advance(600)
+        clock.adopt(START_MS)
+        await journal.upkeep.shift(START_MS)
+        await rulings.dated_anew()
+
+        ages = {clock.now_ms() - one.at_ms for one in (*rulings.mutes(), rulings.rulings()[-1])}
+        assert ages == {600_000}
+        assert rulings.muted(ALI) == "the sender is muted, for another 50 min"
+    async with decided(tmp_path, clock=clock) as rulings:
+        assert rulings.muted(ALI) == "the sender is muted, for another 50 min"
+
+
 async def test_a_mute_of_a_box_whose_clock_was_not_set_yet_holds_for_its_time_from_the_next_start(tmp_path):
     async with decided(tmp_path, clock=ManualClock(5_000)) as rulings:
         await rulings.mute(ALI, for_s=3600, by=CMD)

@@ -187,6 +187,26 @@ def test_what_somebody_says_of_their_own_words_goes_where_those_went():
     assert private(origin=CHAT, direct=True, bound_for=(ALIS,), last_chat=BEAS) == {ALIS}
 
 
+def called_in_private(table=CHATS, **answers):
+    said = message(CHAT, direct=True, lane=Lane.EMERGENCY)
+    return targets(table.decide(said, Level.ADMIN, answers=Answers(**answers)))
+
+
+def test_an_emergency_in_private_goes_where_direct_says_too_and_what_is_said_of_it_follows():
+    assert called_in_private(last_chat=ALIS) == {ALIS, TOWN}
+    assert called_in_private(replace(CHATS, direct={}), last_chat=ALIS) == {ALIS}
+    assert private(origin=CHAT, direct=True, bound_for=(ALIS, TOWN), last_chat=BEAS) == {ALIS, TOWN}
+
+
+def test_an_emergency_comes_once_to_the_user_whom_direct_names():
+    user = Address.parse("home/@op:x")
+    theirs = replace(chat(ALIS, CHAT), by=SenderId("@op:x"))
+    table = replace(CHATS, routes=(theirs, chat(BEAS, CHAT)), direct={CHAT.bridge: user})
+
+    assert called_in_private(table, last_chat=ALIS) == {ALIS}
+    assert called_in_private(table, last_chat=BEAS) == {BEAS, user}
+
+
 def test_an_answer_to_a_chat_that_is_no_more_goes_to_one_that_is():
     parted = replace(CHATS, routes=(*TABLE.routes, chat(BEAS, CHAT)))
 
@@ -244,7 +264,7 @@ def test_what_is_said_in_private_reaches_one_place_at_most_and_one_that_is_meant
     reached = targets(table.decide(message(person, direct=True), Level.ADMIN, answers=about))
     chats = table.chats(person)
 
-    assert len(reached) <= 1
+    assert len(reached) <= 1 or (about.origin == person and reached <= {*about.bound_for})
     assert reached <= {*chats, direct}
     if not chats:
         assert reached == ({direct} - {None})

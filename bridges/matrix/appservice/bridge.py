@@ -133,7 +133,7 @@ class AppserviceBridge(MatrixBridge):
 
     def _is_encrypted(self, conversation: str) -> bool:
         room_id = self._rooms.open_id(conversation)
-        return room_id is not None and self._rooms.is_encrypted(room_id)
+        return room_id is not None and self._rooms.seems_encrypted(room_id)
 
     async def _pushed(self) -> AsyncGenerator[Message | Report]:
         try:

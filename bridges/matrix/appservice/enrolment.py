@@ -54,6 +54,7 @@ class Enrolment(Credentials):
             is_new = await register(client, localpart(self._config.user_id))
             device_id = await make_device(client, self._config.device_id or DEVICE)
             client.act_as(self._config.user_id, device_id)
+            client.device_id = device_id
             if is_new:
                 path = ("profile", client.user_id, "displayname")
                 await client.put(*path, body={"displayname": BOT_NAME})

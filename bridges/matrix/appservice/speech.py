@@ -86,9 +86,11 @@ class GhostSpeech(Speech):
     async def _through(self, ghost: Ghost, message: Message, to: Address, key: str) -> Receipt | None:
         """Say it as the ghost; None if the room doesn't take it from a ghost."""
         room_id = await self._room(message, to)
-        if self._rooms.is_encrypted(room_id) or self._is_kept_out(ghost, room_id):
+        if self._is_kept_out(ghost, room_id):
             return None
         try:
+            if await self._rooms.is_encrypted(room_id):
+                return None
             return await self._say(ghost, await self._of_originals(room_id, message), room_id, key)
         except Refused as refused:
             if refused.errcode == "M_DUPLICATE_ANNOTATION" and isinstance(message.content, Reaction):

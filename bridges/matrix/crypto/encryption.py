@@ -148,7 +148,8 @@ class Encryption:
         if not self.is_sealed(event) or not await self._is_encrypted(room_id):
             return event
         with self._needing_disk():
-            return await self._opening.open(self._keyring.machine, mapping(event), room_id)
+            is_closed = self._rooms.is_closed(room_id)
+            return await self._opening.open(self._keyring.machine, mapping(event), room_id, is_closed=is_closed)
 
     async def late(self) -> Sequence[tuple[Parked, Mapping[str, Any]]]:
         """Return what was kept and can be read now, oldest first, with what is in it."""
@@ -210,7 +211,7 @@ class Encryption:
         await self._complaints.tell()
 
     async def _seal(self, room_id: str, type_: str, content: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
-        if type_ in IN_CLEAR or not await self._rooms.needs_encryption(room_id):
+        if type_ in IN_CLEAR or not await self._rooms.is_encrypted(room_id):
             return type_, content
         machine = self._keyring.machine
         if machine is None or not machine.is_published or self._identity.is_foreign:
@@ -226,7 +227,7 @@ class Encryption:
     async def _is_encrypted(self, room_id: str) -> bool:
         """Also of rooms from which nothing is carried: there people may still give commands."""
         try:
-            return await self._rooms.needs_encryption(room_id)
+            return await self._rooms.is_encrypted(room_id)
         except Refused:  # we are out of it by now
             return False
 
@@ -272,6 +273,8 @@ def _password(config: MatrixConfig) -> str | None:
 
 
 def _mend(config: MatrixConfig, context: BridgeContext) -> str:
+    if config.registration_file is not None:
+        return "by another device_id in its table"
     if config.password_file is None:
         return "with `crossband matrix login`"
     return f"by removing {context.state_dir / 'login.json'} and starting again"

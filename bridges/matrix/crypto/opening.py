@@ -46,15 +46,18 @@ class Opening:
             self._keys.update(keys)
         self._senders.update(senders)
 
-    async def open(self, machine: Machine | None, event: Mapping[str, Any], room_id: str) -> Mapping[str, Any] | None:
+    async def open(
+        self, machine: Machine | None, event: Mapping[str, Any], room_id: str, *, is_closed: bool = False
+    ) -> Mapping[str, Any] | None:
         """Return the event as it was before it was encrypted; None if it can't be read yet: then it is on disk.
 
-        What makes no sense is returned as it is. Raises StoreFailed where it can't be kept.
+        What makes no sense is returned as it is. `is_closed`: nothing is to be carried from the room as it stands.
+        Raises StoreFailed where it can't be kept.
         """
         opened = None if machine is None else await self._opened(machine, event, room_id)
         if opened is None:
             try:
-                is_new = self._parking.park(event, room_id, self._context.clock.now_ms())
+                is_new = self._parking.park(event, room_id, self._context.clock.now_ms(), is_closed=is_closed)
             except RecursionError:  # nested deeper than can be written: no client's work
                 return self._bogus(event, room_id, "nested too deep")
             if is_new:

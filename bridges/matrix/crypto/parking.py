@@ -24,7 +24,7 @@ MAX_AGE_MS = 7 * 86_400_000
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS parked (
   event_id TEXT PRIMARY KEY, room_id TEXT NOT NULL, sender TEXT NOT NULL, session_id TEXT NOT NULL,
-  received_ms INTEGER NOT NULL, told INTEGER NOT NULL DEFAULT 0, event TEXT NOT NULL
+  received_ms INTEGER NOT NULL, was_closed INTEGER NOT NULL, told INTEGER NOT NULL DEFAULT 0, event TEXT NOT NULL
 ) STRICT
 """
 _OLDEST_OF_MOST = """
@@ -41,6 +41,8 @@ class Parked:
 
     room_id: str
     received_ms: int
+    was_closed: bool
+    """Whether nothing was to be carried from the room then."""
     event: Mapping[str, Any] = field(repr=False)
 
 
@@ -81,18 +83,18 @@ class Parking:
         if database is not None:
             database.close()
 
-    def park(self, event: Mapping[str, Any], room_id: str, now_ms: int) -> bool:
+    def park(self, event: Mapping[str, Any], room_id: str, now_ms: int, *, is_closed: bool = False) -> bool:
         """Keep the event; False if it is kept already. On disk when this returns.
 
         Raises StoreFailed, as all here do; RecursionError for what is nested too deep.
         """
         event_id, sender = text(event.get("event_id")), text(event.get("sender"))
         session_id = scrub(text(mapping(event.get("content")).get("session_id")))
-        row = (event_id, room_id, sender, session_id, now_ms, json.dumps(event))
+        row = (event_id, room_id, sender, session_id, now_ms, is_closed, json.dumps(event))
         with self._step() as database:
             added = database.execute(
-                "INSERT OR IGNORE INTO parked (event_id, room_id, sender, session_id, received_ms, event)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT OR IGNORE INTO parked (event_id, room_id, sender, session_id, received_ms, was_closed, event)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
                 row,
             ).rowcount
             (number,) = database.execute("SELECT count(*) FROM parked").fetchone()
@@ -104,7 +106,7 @@ class Parking:
     def waiting(self, sessions: Collection[str] | None, senders: Collection[str] = ()) -> list[Parked]:
         """Return what may be readable now that keys or devices became known, oldest first; None: all."""
         query = (
-            "SELECT room_id, received_ms, event FROM parked WHERE ?1 IS NULL"
+            "SELECT room_id, received_ms, was_closed, event FROM parked WHERE ?1 IS NULL"
             " OR session_id IN (SELECT value FROM json_each(?1))"
             " OR sender IN (SELECT value FROM json_each(?2)) ORDER BY received_ms, rowid"
         )
@@ -112,7 +114,8 @@ class Parking:
         with self._step() as database:
             rows = database.execute(query, (keys, json.dumps(list(senders)))).fetchall()
         return [
-            Parked(room_id=room, received_ms=ms, event=mapping(read_json(event.encode()))) for room, ms, event in rows
+            Parked(room_id=room, received_ms=ms, was_closed=bool(closed), event=mapping(read_json(event.encode())))
+            for room, ms, closed, event in rows
         ]
 
     def remove(self, event_ids: Sequence[str]) -> None:

@@ -58,6 +58,7 @@ MAX_TRIES = 3
 PATIENCE_S = 60.0
 _TOO_MANY = "That was too many commands: one in six seconds is taken from now on."
 _OUT_OF_TIME = "That takes longer than I wait for it: look at `status` in a while."
+_LATE = "It could be read only now, as its key came late, and is not done any more: give it again if you still want it."
 _BROKEN = "Something went wrong; the gateway's log has it."
 
 
@@ -152,6 +153,8 @@ class Clerk:
     async def _wish(self, command: Command, *, is_private: bool, is_office: bool) -> Answer:
         if is_too_long(command):
             raise Declined("That is too long for a command.")
+        if command.is_late:
+            raise Declined(_LATE)
         match wish_of(command.words):
             case Help():
                 words = f"{await self._ask(command, 'help', is_private)}\n{say.OWN_COMMANDS}"

@@ -33,6 +33,8 @@ class Command:
     """Without the prefix."""
     thread: str | None = None
     """The thread it was said in, by its first event."""
+    is_late: bool = False
+    """Whether it could be read only long after it was given: then it isn't done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

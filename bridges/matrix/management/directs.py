@@ -42,7 +42,7 @@ log = structlog.get_logger()
 
 MAX_ROOM_NAME_BYTES = 100
 FUNCTIONAL_MEMBERS = "io.element.functional_members"
-"""Element's (and Cinny's, SchildiChat's) list of members that are no company: the room is named for the others."""
+"""Element's list of members that are no company: the room is named for the others."""
 _PURPOSE = "direct"
 
 
@@ -276,9 +276,12 @@ class Directs:
 
     async def _is_encrypted(self, puppet: Client, room_id: str) -> bool:
         try:
-            return bool(await puppet.get("rooms", room_id, "state", "m.room.encryption", ""))
-        except Refused:
+            await puppet.get("rooms", room_id, "state", "m.room.encryption", "")
+        except Refused as refused:
+            if refused.errcode != "M_NOT_FOUND":
+                raise
             return False
+        return True
 
     async def _leave(self, puppet: Client, room_id: str, reason: str) -> None:
         try:

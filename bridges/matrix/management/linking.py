@@ -60,10 +60,10 @@ class Linking:
     async def bridge(self, command: Command, wished: str) -> str:
         """Ask for the confirmation that bridging takes. Declined with the reason where it can't be."""
         here, there = self.here(command.room_id), self._there(wished)
-        if any(there in joined.ends for joined in self._context.desk.joined(here)):
+        if self._joined(here, there) and not self._rooms.is_closed(command.room_id):
             return f"This room is bridged to {there} already."
         await self.check(command)
-        encrypted = await self._rooms.needs_encryption(command.room_id)
+        encrypted = await self._rooms.is_encrypted(command.room_id)
         if encrypted and not self._rooms.has_keys:
             raise Declined('This room is encrypted, and the gateway has no keys: it needs allow_encrypted = "ask".')
         self._confirmations.ask(
@@ -82,6 +82,9 @@ class Linking:
         if self._context.level_of(command.sender) < Level.ADMIN:
             await self._check_power(command)
         parted = await self._context.desk.part(here, there, by=command.sender)
+        if not parted and not wished and self._consents.has(command.room_id):
+            self._consents.take_back(command.room_id)
+            return say.CLOSED_AGAIN
         if not parted:
             left = say.standing(self._context.desk.joined(here), here)
             raise Declined(f"Nothing was bridged here in a chat. {left}".strip())
@@ -138,7 +141,7 @@ class Linking:
 
     async def _take_consent(self, old: str, new: str) -> None:
         try:
-            if self._consents.has(old) and await self._rooms.needs_encryption(new):
+            if self._consents.has(old) and await self._rooms.is_encrypted(new):
                 self._consents.give(new, old)
         except (Declined, Refused, RateLimited) as error:
             self._is_stuck(old, new, error)
@@ -179,7 +182,7 @@ class Linking:
 
     async def _bridge(self, command: Command, there: Address, *, was_encrypted: bool) -> str:
         room_id = command.room_id
-        encrypted = await self._rooms.needs_encryption(room_id)
+        encrypted = await self._rooms.is_encrypted(room_id)
         if encrypted and not was_encrypted:
             raise Declined("This room was encrypted meanwhile: ask again, and you will be asked twice.")
         await self.check(command)
@@ -188,7 +191,8 @@ class Linking:
             self._consents.give(room_id, command.sender)
         here = self.here(room_id)
         try:
-            joined = await self._context.desk.join(here, there, by=command.sender)
+            known = self._joined(here, there)
+            joined = known or await self._context.desk.join(here, there, by=command.sender)
         except BaseException:
             if is_new:
                 self._consents.take_back(room_id)
@@ -198,7 +202,10 @@ class Linking:
         words = say.bridged(joined, here, there, f"{command.sender_name} ({command.sender})")
         if await self._notices.say(room_id, words, about=f"bridged {command.event_id}"):
             self._notices.told(room_id)
-        return f"Bridged to {there}, as route {joined.route}.{said}"
+        return f"{'Bridged' if known is None else 'It is carried on'} to {there}, as route {joined.route}.{said}"
+
+    def _joined(self, here: Address, there: Address) -> Joined | None:
+        return next((joined for joined in self._context.desk.joined(here) if there in joined.ends), None)
 
     async def _settle(self, room_id: str, here: Address) -> str:
         """Be in the room under its new spelling and let it say what it is; return what it doesn't let us."""

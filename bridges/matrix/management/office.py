@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import structlog
 
@@ -33,7 +34,14 @@ DECLARED_AT_ONCE = 10
 """Rooms that are asked what they say of themselves between two syncs, after a start."""
 FEW = 50
 """Members of a room, ghosts among them, that are looked at to tell whether all people have left it."""
+LATE_MS = 300_000
+"""An encrypted command whose key comes later than that isn't done: who gave it may have given up, or done without."""
 WELCOME = "This is the gateway. Everything you say here is a command; `help` tells which there are."
+
+UNREADABLE = (
+    "This is the gateway. This chat is encrypted and I have no keys: nothing you say here can be read. Begin one "
+    'without encryption, or ask who runs the gateway to set allow_encrypted = "ask".'
+)
 
 
 class Office:
@@ -134,7 +142,8 @@ class Office:
         for invite in batch.invites:
             is_ours = invite.inviter is not None and self._puppets.is_ghost(invite.inviter)
             if await self._invites.answer(invite, is_ours=is_ours):
-                await self._notices.say(invite.room_id, WELCOME, about="welcome")
+                is_shut = self._rooms.seems_encrypted(invite.room_id) and not self._rooms.has_keys
+                await self._notices.say(invite.room_id, UNREADABLE if is_shut else WELCOME, about="welcome")
         return bool(batch.invites)
 
     async def settle(self) -> None:
@@ -148,7 +157,11 @@ class Office:
 
     async def command(self, event: object, message: Message, room_id: str) -> Command | None:
         """Return the command that a message gives; None if it gives none."""
-        return command_in(event, message, room_id, all_are=await self.is_office(room_id))
+        command = command_in(event, message, room_id, all_are=await self.is_office(room_id))
+        if command is None:
+            return None
+        age_ms = self._context.clock.now_ms() - message.received_ms
+        return replace(command, is_late=abs(age_ms) > LATE_MS)
 
     async def is_office(self, room_id: str) -> bool:
         """Whether the room is for commands alone: the control room, or a direct chat that leads nowhere else."""

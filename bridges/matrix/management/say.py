@@ -13,6 +13,7 @@ CONFIRM = f"Say `{PREFIX} confirm` within 5 minutes to do it."
 NOTHING_WAITS = (
     "Nothing of yours waits here to be confirmed: it is forgotten after 5 minutes, and when the gateway restarts."
 )
+CLOSED_AGAIN = "Nothing that is said here is carried any more: the room is encrypted, and that it may be is taken back."
 OWN_COMMANDS = f"""In a room, by those with the power to change its settings:
   {PREFIX} bridge CHANNEL      carry it to and from a channel
   {PREFIX} unbridge [CHANNEL]  end that
