@@ -356,6 +356,30 @@ async def test_a_ghost_leaves_with_us_when_a_chat_is_over(
     assert desk.routes == []
 
 
+@pytest.mark.parametrize("steps", [1, 2, 3, 4])
+async def test_opening_a_chat_that_broke_off_goes_on_where_it_was(
+    town: Town, box: Box, eve: Person, ghost: OneGhost, steps: int
+) -> None:
+    room_id = await eve.create_room(invite=(ghost.who.id,), is_direct=True, power_level_override={"state_default": 0})
+    await ghost.who.client.join(room_id)
+    if steps > 1:
+        await ghost.who.client.room_invite(room_id, town.bot.user_id)
+    if steps > 2:
+        await box.desk.join(Address(HOME, room_id), NODE, by=SenderId(eve.id), direct=True)
+    if steps > 3:
+        path = f"/_matrix/client/v3/rooms/{room_id}/join"
+        await town.server.request("POST", path, {}, token=town.bot.access_token)
+    async with box.start():
+        # The homeserver had no answer for the invitation, and brings it again.
+        assert await haunted(box, ghost).ghost_invited(ghost.who.id, room_id, eve.id) is not None
+        (route,) = box.desk.routes
+        assert await state(eve, room_id, "io.element.functional_members") == {"service_members": [town.bot.user_id]}
+        notices = [event for event in await eve.heard(room_id) if event["sender"] == town.bot.user_id]
+    assert (route.ends, route.direct) == ((Address(HOME, room_id), NODE), True)
+    assert (await state(eve, room_id, "m.room.member", town.bot.user_id) or {})["membership"] == "join"
+    assert len(notices) == 1
+
+
 async def test_a_second_ghost_declines_to_sit_unheard_in_anothers_chat(
     box: Box, desk: FrontDesk, eve: Person, ghost: OneGhost
 ) -> None:
