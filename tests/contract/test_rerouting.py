@@ -344,6 +344,17 @@ async def test_a_route_whose_bridge_is_not_configured_any_more_waits_for_it_to_c
         assert len(desk.made) == 1
 
 
+async def test_a_route_that_waits_for_its_bridge_ends_when_its_room_is_gone_meanwhile(tmp_path):
+    async with running(tmp_path) as desk:
+        await desk.rerouting.join(ROOM, SHED, by=OPERATOR)
+        await desk.rerouting.join(OTHER_ROOM, SHED, by=OPERATOR)
+    without = {name: kind for name, kind in KINDS.items() if name != SHED.bridge}
+    async with running(tmp_path, table=RoutingTable(routes=FILE.routes[:1]), kinds=without) as desk:
+        await desk.rerouting.part(ROOM)
+    async with running(tmp_path) as desk:
+        assert [route.ends for route in desk.made] == [(OTHER_ROOM, SHED)]
+
+
 @pytest.mark.parametrize(
     "value",
     [{}, {"ends": ["home/!room"], "direct": True, "name": "x"}, {"ends": ["home", "x/"], "direct": True, "name": "x"}],
