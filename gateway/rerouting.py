@@ -59,7 +59,8 @@ class Rerouting:
         self._decisions = decisions
         self._clock = clock
         is_person = {name: kind.is_direct for name, kind in kinds.items()}
-        self._rules = Rules(is_person=is_person, in_clear=configured.in_clear, level_of=level_of)
+        malformed = {name: kind.malformed for name, kind in kinds.items()}
+        self._rules = Rules(is_person=is_person, malformed=malformed, in_clear=configured.in_clear, level_of=level_of)
         self._made: dict[str, Route] = {}
         """By key, the oldest first."""
         self._left_out: dict[str, Route] = {}
