@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from gateway.fitting import Unfit
 from gateway.journal import Amendment, Original, Rewrite
-from gateway.model import Address, BridgeName, Capabilities, Delivery, Edit, Message, Redaction, Support, Text
+from gateway.model import Address, BridgeName, Capabilities, Delivery, Edit, Location, Message, Redaction, Support, Text
 
 TOO_LATE = "the correction came too late for what was sent there"
 STANDS = "what was sent there can't be taken back"
@@ -31,11 +31,11 @@ def may_change(message: Message, target: Original) -> bool:
 def too_late(
     message: Message, target: Original, capabilities: Mapping[BridgeName, Capabilities]
 ) -> Mapping[Address, str]:
-    """Return where an edit or a redaction of somebody's words can't be shown, or not any more, and why.
+    """Return where an edit or a redaction of somebody's words, or place, can't be shown, or not any more, and why.
 
     Where some of the words still wait the change is for those, however late it is. Of reactions nothing is told.
     """
-    if not isinstance(target.message.content, Text):
+    if not isinstance(target.message.content, Text | Location):
         return {}
     age_s = (message.received_ms - target.message.received_ms) / 1000
     # It may have gone to a bridge that isn't configured any more.

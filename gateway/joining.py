@@ -36,6 +36,8 @@ class Rules:
 
     is_person: Mapping[BridgeName, Callable[[str], bool]]
     """By bridge: whether a conversation is a direct chat with one person."""
+    malformed: Mapping[BridgeName, Callable[[str], str]]
+    """By bridge: why a conversation can be none of its, or nothing."""
     in_clear: frozenset[BridgeName]
     level_of: Callable[[SenderId], Level]
 
@@ -75,6 +77,8 @@ class Rules:
             raise Declined(f"there is no bridge called {end.bridge}; there is: {known}")
         if not is_speakable(end.conversation):
             raise Declined(f"there is no such conversation on {end.bridge}")
+        if reason := self.malformed[end.bridge](end.conversation):
+            raise Declined(reason)
 
 
 def check_room(wish: Wish, routes: Iterable[Route], *, people: Iterable[Address], is_bounded: bool) -> None:

@@ -98,7 +98,13 @@ class Layered:
 
     file: Permissions
     chats: Permissions = field(default_factory=Permissions)
+    _counting: Permissions = field(init=False, repr=False, compare=False)
+    """The chats' patterns but for those that are admins in the file."""
     _known: dict[SenderId, Level] = field(init=False, repr=False, compare=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        globs = tuple(glob for glob in self.chats.globs if self.may_change(glob[0]))
+        object.__setattr__(self, "_counting", Permissions(globs=globs))
 
     def level_of(self, sender: SenderId) -> Level:
         """Return what this sender may do."""
@@ -120,7 +126,7 @@ class Layered:
         exact = self.chats.exact.get(sender)
         if exact is not None:
             return Rule(pattern=sender, level=exact, in_chat=True)
-        chats = self.chats.glob_of(sender)
+        chats = self._counting.glob_of(sender)
         if chats is None or (file is not None and len(file.pattern) > len(chats.pattern)):
             return file
         return replace(chats, in_chat=True)

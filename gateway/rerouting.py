@@ -59,9 +59,12 @@ class Rerouting:
         self._decisions = decisions
         self._clock = clock
         is_person = {name: kind.is_direct for name, kind in kinds.items()}
-        self._rules = Rules(is_person=is_person, in_clear=configured.in_clear, level_of=level_of)
+        malformed = {name: kind.malformed for name, kind in kinds.items()}
+        self._rules = Rules(is_person=is_person, malformed=malformed, in_clear=configured.in_clear, level_of=level_of)
         self._made: dict[str, Route] = {}
         """By key, the oldest first."""
+        self._left_out: dict[str, Route] = {}
+        """Those of bridges that aren't configured: kept, for such a bridge may come back."""
         self._bridges: Mapping[BridgeName, Bridge] = {}
         self._apply: Callable[[RoutingTable], None] = lambda _: None
         self._one_at_a_time = asyncio.Lock()
@@ -77,6 +80,7 @@ class Rerouting:
             if route is None or any(end.bridge not in self._kinds for end in route.ends):
                 # Kept: the bridge, or the release that can read it, may come back.
                 log.warning("route_left_out", key=decision.key, reason="unreadable" if route is None else _gone(route))
+                self._left_out |= {} if route is None else {decision.key: route}
             else:
                 self._made[decision.key] = route
         self.table = self._tabled()
@@ -204,6 +208,8 @@ class Rerouting:
         mine = {key: one for key, one in self._made.items() if _has(one, here, there)}
         if by is not None:
             self._check_parting(here, there, by, mine.values())
+        else:
+            await self._forget_left_out(here, there)
         for key, route in mine.items():
             # One by one, each whole: the disk may fail between two of them.
             await self._decisions.drop(ROUTE, key)
@@ -211,6 +217,12 @@ class Rerouting:
             self._take_effect(route)
             log.info("route_ended", route=route.name, ends=list(map(str, route.ends)), by=by or "")
         return self._told(mine.values())
+
+    async def _forget_left_out(self, here: Address, there: Address | None) -> None:
+        """The conversation is gone: what waits for a bridge to come back must not lead there then."""
+        for key in [key for key, route in self._left_out.items() if _has(route, here, there)]:
+            await self._decisions.drop(ROUTE, key)
+            log.info("route_ended", route=self._left_out.pop(key).name, by="")
 
     def _check_parting(self, here: Address, there: Address | None, by: SenderId, made: Iterable[Route]) -> None:
         routes = tuple(made)

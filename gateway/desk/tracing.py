@@ -67,7 +67,13 @@ def _told(record: MessageRecord, visit: Visit) -> Iterator[str]:
     is_own = message.sender.id == visit.asked.sender
     for one in record.deliveries:
         if is_own or visit.sees_way(message.origin, one.to):
-            yield story(one, visit.now_ms)
+            yield story(one, visit.now_ms) + _gone(one, visit)
+
+
+def _gone(one: DeliveryRecord, visit: Visit) -> str:
+    bridge = one.to.bridge
+    waits_in_vain = one.state in PENDING and bridge not in visit.running.settings.bridges
+    return f"; no bridge called {bridge} is configured any more" if waits_in_vain else ""
 
 
 def story(one: DeliveryRecord, now_ms: int) -> str:

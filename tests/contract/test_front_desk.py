@@ -277,6 +277,15 @@ async def test_where_tells_a_messages_whole_story_to_its_sender(box):
     assert SECRET not in said
 
 
+async def test_what_waits_for_a_bridge_that_was_taken_out_of_the_file_is_said_to(box):
+    message, _ = await box.said(1, Address.parse("gone/LongFast"))
+    box.clock.advance(60)
+
+    told = await box.ask(f"where {message.id}")
+
+    assert told.endswith("waiting for 1 min so far; no bridge called gone is configured any more")
+
+
 async def test_where_last_is_the_askers_own_last_one_here_and_in_private_their_last_one_anywhere(box):
     first, _ = await box.said(1, RADIO)
     await box.said(2, RADIO, by=CMD)

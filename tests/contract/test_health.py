@@ -10,7 +10,9 @@ import pytest
 from gateway.clock import SystemClock
 from gateway.health import Health
 from gateway.journal import Retention
-from gateway.model import JournalError, StoreRefused, StoreUnavailable
+from gateway.model import JournalError, SenderId, StoreRefused, StoreUnavailable
+from gateway.permissions import Permissions
+from gateway.rulings import Rulings
 from gateway.status import StoreState
 from tests.contract.delivery_desk import running_core
 
@@ -34,6 +36,7 @@ async def watched(folder, monkeypatch, *, retention=None):
     wall = Wall()
     clock = SystemClock(wall_ms=wall.now_ms)
     async with running_core(folder, clock=clock, retention=retention) as core:
+        core.rulings = Rulings(Permissions.open_to_all(), core.journal.decisions, clock)
         health = Health(
             journal=core.journal,
             outbox=core.outbox,
@@ -42,6 +45,7 @@ async def watched(folder, monkeypatch, *, retention=None):
             drains=[core.drain],
             engine=lambda: ("valkey", ""),
             queue_back=core.drain.wake,
+            dated_anew=core.rulings.dated_anew,
         )
         jobs = (health.watch_clock(), health.keep_journal(), health.watch_queue())
         tasks = [asyncio.create_task(job) for job in jobs]
@@ -69,6 +73,18 @@ async def until(condition):
     async with asyncio.timeout(8):
         while not condition():
             await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("step_ms", [YEAR_MS, -YEAR_MS])
+async def test_what_was_decided_in_chats_is_no_older_and_no_younger_for_a_clock_that_is_set(
+    tmp_path, monkeypatch, step_ms
+):
+    async with watched(tmp_path, monkeypatch) as (core, _, wall):
+        await core.rulings.mute(SenderId("@ali:x"), for_s=3600, by=SenderId("@op:x"))
+        wall.offset_ms = step_ms
+
+        await until(lambda: abs(core.rulings.mutes()[0].at_ms - wall.now_ms()) < 60_000)
+        assert core.rulings.muted(SenderId("@ali:x"))
 
 
 @pytest.mark.parametrize("step_ms", [YEAR_MS, -YEAR_MS])

@@ -38,7 +38,11 @@ KINDS = {
         create=lambda _: None, check=lambda _: frozenset(), is_direct=lambda c: c.startswith("@"), acknowledges=False
     ),
     KIM.bridge: BridgeKind(
-        create=lambda _: None, check=lambda _: frozenset(), in_clear=True, is_direct=lambda c: c.startswith("!")
+        create=lambda _: None,
+        check=lambda _: frozenset(),
+        in_clear=True,
+        is_direct=lambda c: c.startswith("!"),
+        malformed=lambda c: "!ffffffff is no node" if c == "!ffffffff" else "",
     ),
     SHED.bridge: BridgeKind(create=lambda _: None, check=lambda _: frozenset(), is_direct=lambda c: c.startswith("~")),
 }
@@ -188,6 +192,7 @@ async def test_what_is_joined_with_one_person_is_a_direct_chat_however_it_was_as
         ((ROOM, ROOM), OPERATOR, False, "can't be joined to itself"),
         ((ROOM, LONGFAST), OPERATOR, True, "neither home/!room nor radio/LongFast is a chat with one person"),
         ((ROOM, Address.parse("cellar/x")), OPERATOR, False, "no bridge called cellar; there is: home, radio, lan"),
+        ((ROOM, Address.parse("radio/!ffffffff")), ALI, True, "!ffffffff is no node"),
         ((ROOM, Address.parse("lan/a\x1b[2Jb")), OPERATOR, False, "there is no such conversation on lan"),
         ((Address.parse(f"lan/{'x' * 256}"), ROOM), OPERATOR, False, "there is no such conversation on lan"),
     ],
@@ -342,6 +347,17 @@ async def test_a_route_whose_bridge_is_not_configured_any_more_waits_for_it_to_c
         assert [route.name for route in desk.rerouting.table.routes] == ["town"]
     async with running(tmp_path) as desk:
         assert len(desk.made) == 1
+
+
+async def test_a_route_that_waits_for_its_bridge_ends_when_its_room_is_gone_meanwhile(tmp_path):
+    async with running(tmp_path) as desk:
+        await desk.rerouting.join(ROOM, SHED, by=OPERATOR)
+        await desk.rerouting.join(OTHER_ROOM, SHED, by=OPERATOR)
+    without = {name: kind for name, kind in KINDS.items() if name != SHED.bridge}
+    async with running(tmp_path, table=RoutingTable(routes=FILE.routes[:1]), kinds=without) as desk:
+        await desk.rerouting.part(ROOM)
+    async with running(tmp_path) as desk:
+        assert [route.ends for route in desk.made] == [(OTHER_ROOM, SHED)]
 
 
 @pytest.mark.parametrize(

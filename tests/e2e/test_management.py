@@ -109,7 +109,7 @@ async def test_a_radios_direct_message_opens_a_chat_with_the_operator_who_answer
         config = world.box.config.read_text()
         town = json.dumps(f"home/{world.town.alias}")
         user = json.dumps(f"home/{world.person.user_id}")
-        world.box.config.write_text(config.replace(f"direct = {town}", f"direct = {user}"))
+        world.box.config.write_text(config.replace(f"direct = {town}", f'direct = {user}\npositions = "request"'))
         await world.box.start()
         await world.radio.say(NEAR, "Operator, are you there?", to=world.radio.gateway)
         while not (invites := await invited(world.person)):
@@ -122,6 +122,12 @@ async def test_a_radios_direct_message_opens_a_chat_with_the_operator_who_answer
         await world.radio.say(NEAR, "Good", to=world.radio.gateway)
         await in_room(world.person, room_id, "Good")
         assert await invited(world.person) == []
+        # Whoever chats with a node may ask it where it is; a slow mesh has said so by the second time.
+        where = await ask(world, room_id, "!mesh position")
+        while "is being asked" in where:
+            await asyncio.sleep(1)
+            where = await ask(world, room_id, "!mesh position")
+        assert ": geo 47." in where
 
 
 async def invited(who: Person) -> list[str]:

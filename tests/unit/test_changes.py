@@ -13,6 +13,7 @@ from gateway.model import (
     Capabilities,
     Delivery,
     Edit,
+    Location,
     Message,
     NativeId,
     Reaction,
@@ -141,6 +142,11 @@ def test_what_comes_too_late_for_what_was_sent_is_not_sent_and_says_why(change, 
     assert too_late(message, replace(there, waits=frozenset({RADIO})), {RADIO.bridge: capabilities}) == {}
     assert too_late(message, there, {}) == {}, "a bridge that is gone"
     assert too_late(message, original(), {RADIO.bridge: capabilities}) == {}
+
+
+def test_that_a_place_stands_where_it_was_said_is_told_too():
+    there = replace(original(Location(latitude=46.5, longitude=8.1)), is_there=frozenset({RADIO}))
+    assert too_late(said(REDACTION), there, {RADIO.bridge: Capabilities(room_for=lambda *_: 99)}) == {RADIO: STANDS}
 
 
 def test_that_a_reaction_stands_is_told_nobody():

@@ -64,9 +64,9 @@ def test_markup_becomes_its_words(markup: str, words: str) -> None:
 
 @pytest.mark.parametrize("bomb", ["<div>", "<a ", "<a a='", "<!--", "<![CDATA[", "</", "&#", "<mx-reply>", "\x00<"])
 def test_a_bomb_of_markup_takes_a_moment(bomb: str) -> None:
-    began = time.perf_counter()
+    began = time.thread_time()
     from_html(bomb * 50_000)
-    assert time.perf_counter() - began < 2
+    assert time.thread_time() - began < 2
 
 
 @given(ANY_TEXT)

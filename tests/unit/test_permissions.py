@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.model import Level, SenderId
@@ -144,6 +144,7 @@ def test_no_chat_takes_anything_from_the_files_ids_and_admins(file, chats, sende
 
 
 @given(file=TABLES, chats=TABLES, sender=IDS)
+@example(file={"??": Level.NONE, "?a": Level.ADMIN}, chats={"?a": Level.NONE}, sender="aa")
 def test_the_rule_that_is_said_to_decide_decides_and_is_not_said_to_be_overruled(file, chats, sender) -> None:
     both = layered(file, chats)
     rule = both.rule_of(SenderId(sender))
