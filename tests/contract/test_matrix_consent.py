@@ -13,15 +13,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 import pytest_asyncio
+from nio.crypto import encrypt_attachment
 
 from bridges.matrix import kind
 from bridges.matrix.bridge import MatrixBridge
 from bridges.matrix.management.consents import Consents
 from bridges.sim.synapse import LOOPBACK
-from gateway.model import Address, BridgeContext, Joined, Level, SenderId
-from tests.appservice import Registered, registered
+from gateway.model import Address, BridgeContext, Joined, Level, Redaction, RemoteId, SenderId, Text
+from tests.appservice import Registered, registered, serving
 from tests.contract.encrypted_rooms import ShiftedClock, account, bodies, logging_to, pumping, radio_says, until
 from tests.contract.front_desk import HOME, LONG_FAST, FrontDesk
 from tests.peers.js_peer import JsPeer, Sight, js_peer
@@ -253,3 +255,42 @@ async def test_people_agree_to_a_route_of_the_file_and_take_that_back(home: Regi
     assert answer.body.startswith("Nothing that is said here is carried any more")
     assert bodies(got) == ["for everybody"]
     assert room.desk.routes == []
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_file_of_an_encrypted_room_is_fetched_on_the_lan_until_it_is_taken_back(
+    home: Registered, tmp_path: Path, mode: str
+) -> None:
+    png = b"\x89PNG\r\n\x1a\n" + secrets.token_bytes(100_000)
+    stored, keys = encrypt_attachment(png)
+    at = f"{LOOPBACK}:{home.port}"
+    async with council(home, tmp_path / "box", mode, files={"url": f"http://{at}"}, listen=at) as room:
+        bridge = room.bridge()
+        async with serving(bridge), pumping(bridge) as got, aiohttp.ClientSession() as browser:
+            await room.is_joined()
+            await room.agree()
+            uri = await room.ali.upload(stored, mimetype="application/octet-stream", name="x")
+            file = {**keys, "url": uri, "v": "v2"}
+            info = {"mimetype": "image/png", "size": len(png)}
+            sent = await room.ali.say(room.room_id, "cat.png", msgtype="m.image", file=file, info=info)
+            await until(lambda: got)
+            (said,) = [message.content for message in got if isinstance(message.content, Text)]
+            async with browser.get(said.link) as answer:
+                fetched, shown = await answer.read(), answer.headers["Content-Type"]
+            await room.ali.redact(room.room_id, sent)
+            await until(lambda: len(got) == 2)
+            async with browser.get(said.link) as gone:
+                assert gone.status == 404
+    assert said.body == "[image 100 kB] cat.png"
+    assert (fetched, shown) == (png, "image/png")
+    assert got[1].content == Redaction(target=RemoteId(sent))
+
+
+async def test_a_direct_chat_with_the_gateway_may_be_encrypted(home: Registered, tmp_path: Path) -> None:
+    async with council(home, tmp_path / "box", "appservice") as room, pumping(room.bridge()) as got:
+        await room.is_joined()
+        room.room_id = await room.ali.create_room(invite=(room.gateway,), direct=True)
+        await room.ali.wait_for_body("`help` tells which there are.")
+        answer = await room.ask("status")
+    assert (answer.body, answer.shield, room.desk.asked[-1].private) == ("all is well", "none", True)
+    assert got == []
