@@ -161,8 +161,9 @@ class Encryption:
 
     def taken(self) -> None:
         """Note that all that was opened since the last time is stored."""
-        if self._keyring.machine is not None:
+        if (machine := self._keyring.machine) is not None:
             with self._needing_disk():
+                machine.rooms.keep_seen()
                 self._opening.taken()
 
     async def tend(self) -> None:
