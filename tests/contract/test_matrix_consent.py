@@ -22,7 +22,7 @@ from bridges.matrix import kind
 from bridges.matrix.bridge import MatrixBridge
 from bridges.matrix.management.consents import Consents
 from bridges.sim.synapse import LOOPBACK
-from gateway.model import Address, BridgeContext, Joined, Level, Redaction, RemoteId, SenderId, Text
+from gateway.model import Address, BridgeContext, Joined, Level, NotThere, Redaction, RemoteId, SenderId, Text
 from tests.appservice import Registered, registered, serving
 from tests.contract.encrypted_rooms import ShiftedClock, account, bodies, logging_to, pumping, radio_says, until
 from tests.contract.front_desk import HOME, LONG_FAST, FrontDesk
@@ -263,27 +263,30 @@ async def test_a_file_of_an_encrypted_room_is_fetched_on_the_lan_until_it_is_tak
 ) -> None:
     png = b"\x89PNG\r\n\x1a\n" + secrets.token_bytes(100_000)
     stored, keys = encrypt_attachment(png)
-    at = f"{LOOPBACK}:{home.port}"
-    async with council(home, tmp_path / "box", mode, files={"url": f"http://{at}"}, listen=at) as room:
-        bridge = room.bridge()
-        async with serving(bridge), pumping(bridge) as got, aiohttp.ClientSession() as browser:
-            await room.is_joined()
-            await room.agree()
-            uri = await room.ali.upload(stored, mimetype="application/octet-stream", name="x")
-            file = {**keys, "url": uri, "v": "v2"}
-            info = {"mimetype": "image/png", "size": len(png)}
-            sent = await room.ali.say(room.room_id, "cat.png", msgtype="m.image", file=file, info=info)
-            await until(lambda: got)
-            (said,) = [message.content for message in got if isinstance(message.content, Text)]
-            async with browser.get(said.link) as answer:
-                fetched, shown = await answer.read(), answer.headers["Content-Type"]
-            await room.ali.redact(room.room_id, sent)
-            await until(lambda: len(got) == 2)
-            async with browser.get(said.link) as gone:
-                assert gone.status == 404
+    at, stream = f"{LOOPBACK}:{home.port}", io.StringIO()
+    with logging_to(stream):
+        async with council(home, tmp_path / "box", mode, files={"url": f"http://{at}"}, listen=at) as room:
+            bridge = room.bridge()
+            async with serving(bridge), pumping(bridge) as got, aiohttp.ClientSession() as browser:
+                await room.is_joined()
+                await room.agree()
+                uri = await room.ali.upload(stored, mimetype="application/octet-stream", name="x")
+                file = {**keys, "url": uri, "v": "v2"}
+                info = {"mimetype": "image/png", "size": len(png)}
+                sent = await room.ali.say(room.room_id, "cat.png", msgtype="m.image", file=file, info=info)
+                await until(lambda: got)
+                (said,) = [message.content for message in got if isinstance(message.content, Text)]
+                async with browser.get(said.link) as answer:
+                    fetched, shown = await answer.read(), answer.headers["Content-Type"]
+                await room.ali.redact(room.room_id, sent)
+                await until(lambda: len(got) == 2)
+                async with browser.get(said.link) as gone:
+                    assert gone.status == 404
     assert said.body == "[image 100 kB] cat.png"
     assert (fetched, shown) == (png, "image/png")
     assert got[1].content == Redaction(target=RemoteId(sent))
+    for secret in (said.link.rpartition("/")[2], keys["key"]["k"], "cat.png"):
+        assert secret not in stream.getvalue()
 
 
 async def test_a_direct_chat_with_the_gateway_may_be_encrypted(home: Registered, tmp_path: Path) -> None:
@@ -294,3 +297,29 @@ async def test_a_direct_chat_with_the_gateway_may_be_encrypted(home: Registered,
         answer = await room.ask("status")
     assert (answer.body, answer.shield, room.desk.asked[-1].private) == ("all is well", "none", True)
     assert got == []
+
+
+async def test_a_second_box_of_one_user_has_a_device_of_its_own(home: Registered, tmp_path: Path) -> None:
+    async with council(home, tmp_path / "box", "appservice", allow_encrypted=True) as room:
+        room.desk.filed = (Joined(route="town", ends=(room.to, LONG_FAST)),)
+        first = room.bridge()
+        async with pumping(first):
+            await room.is_joined()
+            await first.send(radio_says("from the first"), room.to, key="k1.0")
+            assert (await room.ali.wait_for_body("from the first")).shield == "none"
+            assert first.describe()["ghosts_stay_out"] == f"{room.room_id}: the room is encrypted"
+
+        second = room.bridge(state_dir=tmp_path / "second")
+        async with pumping(second):
+            with pytest.raises(NotThere, match="give this box a login of its own, by another device_id in its table"):
+                await second.send(radio_says("unsaid"), room.to, key="k2.0")
+
+        seeds = (tmp_path / "box/crypto/signing.json").read_bytes()
+        (tmp_path / "second/crypto/signing.json").write_bytes(seeds)
+        second = room.bridge(state_dir=tmp_path / "second", table={**room.context.table, "device_id": "SECOND"})
+        async with pumping(second) as got:
+            await second.send(radio_says("from the second"), room.to, key="k3.0")
+            assert (await room.ali.wait_for_body("from the second")).shield == "none"
+            assert "device SECOND, cross-signed" in second.describe()["encrypted"]
+            await room.ali.say(room.room_id, "welcome")
+            await until(lambda: bodies(got) == ["welcome"])

@@ -367,3 +367,26 @@ async def test_a_room_whose_encryption_was_taken_back_is_not_written_to_in_clear
             with pytest.raises(NotThere, match="encrypted in a way we don't know"):
                 await bridge.send(radio_says("in clear"), box.to, key="k2.0")
     assert not [sight for sight in ali.seen.values() if "in clear" in sight.body]
+
+
+async def test_an_answer_to_what_is_in_an_encrypted_thread_stays_there_also_after_a_restart(
+    synapse: Synapse, tmp_path: Path
+) -> None:
+    async with peer_and_box(synapse, tmp_path / "state") as (ali, box):
+        async with pumping(box.bridge()) as got:
+            root = await ali.say(box.room_id, "who comes?")
+            fallback = {"is_falling_back": True, "m.in_reply_to": {"event_id": root}}
+            relation = {"rel_type": "m.thread", "event_id": root, **fallback}
+            inside = await ali.say(box.room_id, "I do", **{"m.relates_to": relation})
+            await until(lambda: len(got) == 2)
+            await box.last.send(radio_says("me too", reply_to=inside), box.to, key="k1.0")
+        bridge = box.bridge(resume=got[-1].resume)
+        async with pumping(bridge):
+            await bridge.send(radio_says("and me", number=2, reply_to=inside), box.to, key="k2.0")
+            answers = [await ali.wait_for_body(body) for body in ("me too", "and me")]
+    assert got[1].reply_to is None
+    for answer in answers:
+        relation = answer.wire_content["m.relates_to"]
+        assert (relation["rel_type"], relation["event_id"]) == ("m.thread", root)
+        assert relation["m.in_reply_to"] == {"event_id": inside}
+        assert answer.shield == "none"
