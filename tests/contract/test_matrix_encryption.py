@@ -11,8 +11,21 @@ from pathlib import Path
 import pytest
 
 from bridges.sim.synapse import Synapse
-from gateway.model import Edit, LinkDown, NotThere, Reaction, Redaction, Text
+from gateway.model import (
+    Edit,
+    Leg,
+    LinkDown,
+    MessageId,
+    NotThere,
+    Progress,
+    Reaction,
+    Redaction,
+    RemoteId,
+    State,
+    Text,
+)
 from tests.contract.encrypted_rooms import (
+    RADIO,
     Box,
     account,
     bodies,
@@ -390,3 +403,30 @@ async def test_an_answer_to_what_is_in_an_encrypted_thread_stays_there_also_afte
         assert (relation["rel_type"], relation["event_id"]) == ("m.thread", root)
         assert relation["m.in_reply_to"] == {"event_id": inside}
         assert answer.shield == "none"
+
+
+async def test_beepers_status_is_in_clear_as_its_clients_expect_and_a_notice_is_not(
+    synapse: Synapse, tmp_path: Path
+) -> None:
+    async with peer_and_box(synapse, tmp_path / "state", progress={"beeper": True}) as (ali, box):
+        bridge = box.bridge()
+        async with pumping(bridge) as got:
+            said = await ali.say(box.room_id, "hi")
+            await until(lambda: got)
+            failed = Leg(to=RADIO, state=State.FAILED, reason="no radio is there")
+            news = Progress(
+                message_id=MessageId("m1"),
+                at=box.to,
+                remote_id=RemoteId(said),
+                seq=1,
+                received_ms=got[0].received_ms,
+                kind="text",
+                legs=(failed,),
+            )
+            await bridge.reflect([news])
+            status = await ali.wait_for(lambda sight: sight.type == "com.beeper.message_send_status")
+            notice = await ali.wait_for_body("no radio is there")
+    assert (status.wire_type, status.content["status"]) == ("com.beeper.message_send_status", "FAIL_PERMANENT")
+    assert status.content["m.relates_to"] == {"rel_type": "m.reference", "event_id": said}
+    assert (notice.wire_type, notice.shield) == ("m.room.encrypted", "none")
+    assert notice.wire_content["m.relates_to"] == {"m.in_reply_to": {"event_id": said}}
