@@ -430,3 +430,20 @@ async def test_beepers_status_is_in_clear_as_its_clients_expect_and_a_notice_is_
     assert status.content["m.relates_to"] == {"rel_type": "m.reference", "event_id": said}
     assert (notice.wire_type, notice.shield) == ("m.room.encrypted", "none")
     assert notice.wire_content["m.relates_to"] == {"m.in_reply_to": {"event_id": said}}
+
+
+async def test_what_was_taken_back_before_its_key_came_is_not_carried(synapse: Synapse, tmp_path: Path) -> None:
+    async with peer_and_box(synapse, tmp_path / "state") as (ali, box), pumping(box.bridge()) as got:
+        await ali.say(box.room_id, "the first has its key")
+        await until(lambda: got)
+        await ali.do("forget_key", room_id=box.room_id)
+        await ali.hold_keys()
+        regretted = await ali.say(box.room_id, "regretted")
+        await ali.say(box.room_id, "meant")
+        await until(lambda: box.counts.count("matrix_parked") == 2)
+        await ali.redact(box.room_id, regretted)
+        await until(lambda: len(got) == 2)
+        await ali.give_keys()
+        await until(lambda: "meant" in bodies(got))
+    assert bodies(got) == ["the first has its key", "meant"]
+    assert Redaction(target=RemoteId(regretted)) in [message.content for message in got]
