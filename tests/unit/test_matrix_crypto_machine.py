@@ -154,6 +154,17 @@ def test_the_same_words_again_under_another_id_are_no_message(parties: tuple[Par
         bot.machine.rooms.decrypt({**event, "event_id": "$2"}, ROOM)
 
 
+def test_nobody_takes_back_anothers_words_by_a_redaction_that_no_homeserver_saw(
+    parties: tuple[Party, Party, Party],
+) -> None:
+    ali, bot, _ = parties
+    bot.machine.take(ali.key_for(bot))
+    sealed = ali.machine.rooms.encrypt(ROOM, "m.room.redaction", {"redacts": "$of-another"})
+    event = {"type": "m.room.encrypted", "event_id": "$1", "sender": ALI, "content": sealed}
+    with pytest.raises(Bogus, match="a redaction"):
+        bot.machine.rooms.decrypt(event, ROOM)
+
+
 def test_the_same_words_again_are_no_message_after_a_restart_either(
     parties: tuple[Party, Party, Party], monkeypatch: pytest.MonkeyPatch
 ) -> None:
