@@ -320,6 +320,7 @@ class MatrixBridge:
     async def _read(self, event: object, room_id: str, reading: Reading) -> Message | None:
         message = to_message(event, reading)
         if isinstance(message, Message) and (command := await self._office.command(event, message, room_id)):
+            self._known_since().save()  # of what was read before; and of this, when all of the sync is
             self._commanded = True
             return await self._office.carry_out(command)
         reason = message if isinstance(message, Skip) else await self._objection(room_id, message, reading)

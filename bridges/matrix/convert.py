@@ -112,6 +112,15 @@ def to_message(event: object, reading: Reading) -> Message | Skip:
     )
 
 
+def redacted_by(event: object) -> str:
+    """Return the event that this one takes back; empty if it takes back none."""
+    seen = mapping(event)
+    if seen.get("type") != "m.room.redaction":
+        return ""
+    # The target moved into content with room version 11.
+    return valid_id(seen.get("redacts") or mapping(seen.get("content")).get("redacts"), "$") or ""
+
+
 def localpart(user_id: str) -> str:
     """Return the user's own part of a user id."""
     return user_id[1:].partition(":")[0]
@@ -147,8 +156,9 @@ def _content(event: Mapping[str, Any], content: Mapping[str, Any]) -> Content | 
             return _spoken(content)
         case "m.reaction":
             return _reaction(content)
-        case "m.room.redaction":  # the target moved into content with room version 11
-            return _redaction(event.get("redacts") or content.get("redacts"))
+        case "m.room.redaction":
+            target = redacted_by(event)
+            return Redaction(target=RemoteId(target)) if target else Skip.MALFORMED
         case str() as other:
             return _SKIPPED.get(other) or _in_words(other, content)
         case _:
@@ -210,11 +220,6 @@ def _reaction(content: Mapping[str, Any]) -> Reaction | Skip:
         key = text(content.get("com.beeper.reaction.shortcode")) or text(content.get("shortcode"))
     emoji = one_line(key, MAX_EMOJI_BYTES)
     return Reaction(target=RemoteId(target), emoji=emoji) if emoji else Skip.EMPTY
-
-
-def _redaction(redacts: object) -> Redaction | Skip:
-    target = valid_id(redacts, "$")
-    return Skip.MALFORMED if target is None else Redaction(target=RemoteId(target))
 
 
 def _reply_to(content: Mapping[str, Any]) -> RemoteId | None:

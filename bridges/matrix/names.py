@@ -21,6 +21,9 @@ _APART = rf"[\s\-./()\u2010-\u2015\u00b7{_JOINERS}]{{0,3}}"
 _INTERNATIONAL = re.compile(rf"[+\uff0b](?:{_APART}\d){{7,20}}")
 _NATIONAL = re.compile(rf"\d(?:{_APART}\d){{8,20}}")
 _NETWORK = re.compile(r"\s*\([^()]{1,20}\)$")
+_COLONS = dict.fromkeys(map(ord, ":\u02d0\u05c3\u2236\ua789\ufe13\ufe55\uff1a"), " ")
+"""A colon, and what looks like one on a small screen: what stands before the first is who speaks."""
+_LIKE_MARKED = re.compile(r"/[^\s/]{1,4}$")
 _MODIFIERS = ("\U0001f3fb", "\U0001f3ff")
 
 
@@ -42,9 +45,15 @@ def shortened(name: str, max_bytes: int = ON_AIR_BYTES) -> str:
     return (head or cut(name, max_bytes)).strip()
 
 
+def of_their_own(name: str) -> str:
+    """Return the name without what only we put to names on air: a colon, and letters behind a stroke at the end."""
+    said = " ".join(name.translate(_COLONS).split()) or name
+    return said.replace("/", "-") if _LIKE_MARKED.search(shortened(said)) else said
+
+
 def likeness(name: str) -> str:
     """Return what two names have in common that look the same on air: compatibility forms, case and joiners aside."""
-    folded = unicodedata.normalize("NFKC", shortened(name)).casefold()
+    folded = unicodedata.normalize("NFKC", shortened(of_their_own(name))).casefold()
     return "".join(char for char in folded if char not in _JOINERS)
 
 

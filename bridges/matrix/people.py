@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bridges.matrix.members import Members
-from bridges.matrix.names import masked, told_apart
+from bridges.matrix.names import masked, of_their_own, told_apart
 from bridges.matrix.nicks import Nicks
 
 
@@ -24,6 +24,7 @@ class People:
 
     def on_air(self, room_id: str, user_id: str, name: str) -> str:
         """Return the name to say somebody's words under, `name` being what they are called."""
+        name = of_their_own(name)
         alike = {other for other in self._members.alike(room_id, name) if not self.nicks.of(other)}
         holder = self.nicks.holder(name)
         if holder and self._members.name(room_id, holder):

@@ -13,15 +13,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 import pytest_asyncio
+from nio.crypto import encrypt_attachment
 
 from bridges.matrix import kind
 from bridges.matrix.bridge import MatrixBridge
 from bridges.matrix.management.consents import Consents
 from bridges.sim.synapse import LOOPBACK
-from gateway.model import Address, BridgeContext, Joined, Level, SenderId
-from tests.appservice import Registered, registered
+from gateway.model import Address, BridgeContext, Joined, Level, NotThere, Redaction, RemoteId, SenderId, Text
+from tests.appservice import Registered, registered, serving
 from tests.contract.encrypted_rooms import ShiftedClock, account, bodies, logging_to, pumping, radio_says, until
 from tests.contract.front_desk import HOME, LONG_FAST, FrontDesk
 from tests.peers.js_peer import JsPeer, Sight, js_peer
@@ -201,21 +203,34 @@ async def test_what_was_said_before_they_agreed_and_commands_that_came_late_are_
     assert room.counts.count("matrix_skipped_closed") == 1
 
 
-async def test_a_crash_after_they_agreed_reads_nothing_of_what_was_said_before(
+async def test_a_crash_while_or_after_they_agree_reads_nothing_of_what_was_said_before(
     home: Registered, tmp_path: Path
 ) -> None:
+    file = tmp_path / "box/since.json"
     async with council(home, tmp_path / "box") as room:
+        kept: list[bytes] = []
+        join = room.desk.join
+
+        async def joining(here: Address, there: Address, *, by: SenderId) -> Joined:
+            kept.append(file.read_bytes())
+            return await join(here, there, by=by)
+
+        room.desk.join = joining  # type: ignore[method-assign,assignment]
         async with pumping(room.bridge()):
             await room.is_joined()
+            await room.ask("!mesh bridge LongFast")
+            await room.ask("!mesh confirm")
             await room.ali.say(room.room_id, "between us")
-            await room.agree()
+            await until(lambda: "matrix_skipped_closed" in room.counts)
+            await room.ask("!mesh confirm")
             await room.ask("!mesh status")
-            kept = (tmp_path / "box/since.json").read_bytes()
-        (tmp_path / "box/since.json").write_bytes(kept)  # as after a crash: nothing is saved at the end
-        async with pumping(room.bridge()) as got:
-            await room.ali.say(room.room_id, "for everybody")
-            await until(lambda: got)
-    assert bodies(got) == ["for everybody"]
+            kept.append(file.read_bytes())
+        for since in kept:
+            file.write_bytes(since)  # as after a crash then
+            async with pumping(room.bridge()) as got:
+                await room.ali.say(room.room_id, "for everybody")
+                await until(lambda: got)
+            assert "between us" not in bodies(got)
 
 
 async def test_a_bridged_room_that_becomes_encrypted_is_carried_on_once_they_agreed_to_that(
@@ -253,3 +268,71 @@ async def test_people_agree_to_a_route_of_the_file_and_take_that_back(home: Regi
     assert answer.body.startswith("Nothing that is said here is carried any more")
     assert bodies(got) == ["for everybody"]
     assert room.desk.routes == []
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_file_of_an_encrypted_room_is_fetched_on_the_lan_until_it_is_taken_back(
+    home: Registered, tmp_path: Path, mode: str
+) -> None:
+    png = b"\x89PNG\r\n\x1a\n" + secrets.token_bytes(100_000)
+    stored, keys = encrypt_attachment(png)
+    at, stream = f"{LOOPBACK}:{home.port}", io.StringIO()
+    with logging_to(stream):
+        async with council(home, tmp_path / "box", mode, files={"url": f"http://{at}"}, listen=at) as room:
+            bridge = room.bridge()
+            async with serving(bridge), pumping(bridge) as got, aiohttp.ClientSession() as browser:
+                await room.is_joined()
+                await room.agree()
+                uri = await room.ali.upload(stored, mimetype="application/octet-stream", name="x")
+                file = {**keys, "url": uri, "v": "v2"}
+                info = {"mimetype": "image/png", "size": len(png)}
+                sent = await room.ali.say(room.room_id, "cat.png", msgtype="m.image", file=file, info=info)
+                await until(lambda: got)
+                (said,) = [message.content for message in got if isinstance(message.content, Text)]
+                async with browser.get(said.link) as answer:
+                    fetched, shown = await answer.read(), answer.headers["Content-Type"]
+                await room.ali.redact(room.room_id, sent)
+                await until(lambda: len(got) == 2)
+                async with browser.get(said.link) as gone:
+                    assert gone.status == 404
+    assert said.body == "[image 100 kB] cat.png"
+    assert (fetched, shown) == (png, "image/png")
+    assert got[1].content == Redaction(target=RemoteId(sent))
+    for secret in (said.link.rpartition("/")[2], keys["key"]["k"], "cat.png"):
+        assert secret not in stream.getvalue()
+
+
+async def test_a_direct_chat_with_the_gateway_may_be_encrypted(home: Registered, tmp_path: Path) -> None:
+    async with council(home, tmp_path / "box", "appservice") as room, pumping(room.bridge()) as got:
+        await room.is_joined()
+        room.room_id = await room.ali.create_room(invite=(room.gateway,), direct=True)
+        await room.ali.wait_for_body("`help` tells which there are.")
+        answer = await room.ask("status")
+    assert (answer.body, answer.shield, room.desk.asked[-1].private) == ("all is well", "none", True)
+    assert got == []
+
+
+async def test_a_second_box_of_one_user_has_a_device_of_its_own(home: Registered, tmp_path: Path) -> None:
+    async with council(home, tmp_path / "box", "appservice", allow_encrypted=True) as room:
+        room.desk.filed = (Joined(route="town", ends=(room.to, LONG_FAST)),)
+        first = room.bridge()
+        async with pumping(first):
+            await room.is_joined()
+            await first.send(radio_says("from the first"), room.to, key="k1.0")
+            assert (await room.ali.wait_for_body("from the first")).shield == "none"
+            assert first.describe()["ghosts_stay_out"] == f"{room.room_id}: the room is encrypted"
+
+        second = room.bridge(state_dir=tmp_path / "second")
+        async with pumping(second):
+            with pytest.raises(NotThere, match="give this box a login of its own, by another device_id in its table"):
+                await second.send(radio_says("unsaid"), room.to, key="k2.0")
+
+        seeds = (tmp_path / "box/crypto/signing.json").read_bytes()
+        (tmp_path / "second/crypto/signing.json").write_bytes(seeds)
+        second = room.bridge(state_dir=tmp_path / "second", table={**room.context.table, "device_id": "SECOND"})
+        async with pumping(second) as got:
+            await second.send(radio_says("from the second"), room.to, key="k3.0")
+            assert (await room.ali.wait_for_body("from the second")).shield == "none"
+            assert "device SECOND, cross-signed" in second.describe()["encrypted"]
+            await room.ali.say(room.room_id, "welcome")
+            await until(lambda: bodies(got) == ["welcome"])

@@ -11,8 +11,21 @@ from pathlib import Path
 import pytest
 
 from bridges.sim.synapse import Synapse
-from gateway.model import Edit, LinkDown, NotThere, Reaction, Redaction, Text
+from gateway.model import (
+    Edit,
+    Leg,
+    LinkDown,
+    MessageId,
+    NotThere,
+    Progress,
+    Reaction,
+    Redaction,
+    RemoteId,
+    State,
+    Text,
+)
 from tests.contract.encrypted_rooms import (
+    RADIO,
     Box,
     account,
     bodies,
@@ -367,3 +380,70 @@ async def test_a_room_whose_encryption_was_taken_back_is_not_written_to_in_clear
             with pytest.raises(NotThere, match="encrypted in a way we don't know"):
                 await bridge.send(radio_says("in clear"), box.to, key="k2.0")
     assert not [sight for sight in ali.seen.values() if "in clear" in sight.body]
+
+
+async def test_an_answer_to_what_is_in_an_encrypted_thread_stays_there_also_after_a_restart(
+    synapse: Synapse, tmp_path: Path
+) -> None:
+    async with peer_and_box(synapse, tmp_path / "state") as (ali, box):
+        async with pumping(box.bridge()) as got:
+            root = await ali.say(box.room_id, "who comes?")
+            fallback = {"is_falling_back": True, "m.in_reply_to": {"event_id": root}}
+            relation = {"rel_type": "m.thread", "event_id": root, **fallback}
+            inside = await ali.say(box.room_id, "I do", **{"m.relates_to": relation})
+            await until(lambda: len(got) == 2)
+            await box.last.send(radio_says("me too", reply_to=inside), box.to, key="k1.0")
+        bridge = box.bridge(resume=got[-1].resume)
+        async with pumping(bridge):
+            await bridge.send(radio_says("and me", number=2, reply_to=inside), box.to, key="k2.0")
+            answers = [await ali.wait_for_body(body) for body in ("me too", "and me")]
+    assert got[1].reply_to is None
+    for answer in answers:
+        relation = answer.wire_content["m.relates_to"]
+        assert (relation["rel_type"], relation["event_id"]) == ("m.thread", root)
+        assert relation["m.in_reply_to"] == {"event_id": inside}
+        assert answer.shield == "none"
+
+
+async def test_beepers_status_is_in_clear_as_its_clients_expect_and_a_notice_is_not(
+    synapse: Synapse, tmp_path: Path
+) -> None:
+    async with peer_and_box(synapse, tmp_path / "state", progress={"beeper": True}) as (ali, box):
+        bridge = box.bridge()
+        async with pumping(bridge) as got:
+            said = await ali.say(box.room_id, "hi")
+            await until(lambda: got)
+            failed = Leg(to=RADIO, state=State.FAILED, reason="no radio is there")
+            news = Progress(
+                message_id=MessageId("m1"),
+                at=box.to,
+                remote_id=RemoteId(said),
+                seq=1,
+                received_ms=got[0].received_ms,
+                kind="text",
+                legs=(failed,),
+            )
+            await bridge.reflect([news])
+            status = await ali.wait_for(lambda sight: sight.type == "com.beeper.message_send_status")
+            notice = await ali.wait_for_body("no radio is there")
+    assert (status.wire_type, status.content["status"]) == ("com.beeper.message_send_status", "FAIL_PERMANENT")
+    assert status.content["m.relates_to"] == {"rel_type": "m.reference", "event_id": said}
+    assert (notice.wire_type, notice.shield) == ("m.room.encrypted", "none")
+    assert notice.wire_content["m.relates_to"] == {"m.in_reply_to": {"event_id": said}}
+
+
+async def test_what_was_taken_back_before_its_key_came_is_not_carried(synapse: Synapse, tmp_path: Path) -> None:
+    async with peer_and_box(synapse, tmp_path / "state") as (ali, box), pumping(box.bridge()) as got:
+        await ali.say(box.room_id, "the first has its key")
+        await until(lambda: got)
+        await ali.do("forget_key", room_id=box.room_id)
+        await ali.hold_keys()
+        regretted = await ali.say(box.room_id, "regretted")
+        await ali.say(box.room_id, "meant")
+        await until(lambda: box.counts.count("matrix_parked") == 2)
+        await ali.redact(box.room_id, regretted)
+        await until(lambda: len(got) == 2)
+        await ali.give_keys()
+        await until(lambda: "meant" in bodies(got))
+    assert bodies(got) == ["the first has its key", "meant"]
+    assert Redaction(target=RemoteId(regretted)) in [message.content for message in got]

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from bridges.matrix.crypto import room_keys
 from bridges.matrix.crypto.database import open_olm
 from bridges.matrix.crypto.errors import Bogus, KeysUnreadable, Shut, StoreFailed
 from bridges.matrix.crypto.machine import Machine, Taken
@@ -151,6 +152,39 @@ def test_the_same_words_again_under_another_id_are_no_message(parties: tuple[Par
     assert bot.machine.rooms.decrypt(event, ROOM).content == {"body": "pay ten"}
     with pytest.raises(Bogus, match="replayed"):
         bot.machine.rooms.decrypt({**event, "event_id": "$2"}, ROOM)
+
+
+def test_nobody_takes_back_anothers_words_by_a_redaction_that_no_homeserver_saw(
+    parties: tuple[Party, Party, Party],
+) -> None:
+    ali, bot, _ = parties
+    bot.machine.take(ali.key_for(bot))
+    sealed = ali.machine.rooms.encrypt(ROOM, "m.room.redaction", {"redacts": "$of-another"})
+    event = {"type": "m.room.encrypted", "event_id": "$1", "sender": ALI, "content": sealed}
+    with pytest.raises(Bogus, match="a redaction"):
+        bot.machine.rooms.decrypt(event, ROOM)
+
+
+def test_the_same_words_again_are_no_message_after_a_restart_either(
+    parties: tuple[Party, Party, Party], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ali, bot, _ = parties
+    monkeypatch.setattr(room_keys, "MAX_INDEXES", 2)
+    bot.machine.take(ali.key_for(bot))
+    events = [ali.says(f"pay {number}", event_id=f"${number}") for number in range(3)]
+    for event in events:
+        bot.machine.rooms.decrypt(event, ROOM)
+        bot.machine.rooms.keep_seen()
+    bot.machine.rooms.keep_seen()
+    bot.reload()
+    assert bot.machine.rooms.decrypt(events[2], ROOM).content == {"body": "pay 2"}, "the event itself may come again"
+    for event in events[1:]:
+        with pytest.raises(Bogus, match="replayed"):
+            bot.machine.rooms.decrypt({**event, "event_id": "$9"}, ROOM)
+    count = "SELECT count(*) FROM crossband_seen"
+    assert bot.machine._olm.store.database.execute_sql(count).fetchone() == (2,), (
+        "no more is kept than there is room for"
+    )
 
 
 def test_nonsense_from_one_device_keeps_no_other_from_being_heard(parties: tuple[Party, Party, Party]) -> None:

@@ -71,6 +71,20 @@ def test_a_name_that_misleads_is_declined(people: People, name: str, why: str) -
     assert people.nicks.of(ALI) == ""
 
 
+@pytest.mark.parametrize("name", ["Bea:", "Bea\uff1a", "Bea : ", ":Bea", "Bea\ua789"])
+def test_a_colon_in_a_name_makes_nobody_another(people: People, members: Members, name: str) -> None:
+    members.learn("!a", member("@eve:gw.test", name))
+    assert (shown(people, BEA), shown(people, "@eve:gw.test")) == ("Bea/pcmu", "Bea/5ymq")
+
+
+def test_a_name_that_ends_like_one_that_was_told_apart_is_no_such(people: People, members: Members) -> None:
+    members.learn("!a", member("@ann:gw.test", "Bea"))
+    members.learn("!a", member("@eve:gw.test", "Bea/pcmu"))
+    members.learn("!a", member("@sam:gw.test", "Sam and/or Jo"))
+    assert (shown(people, BEA), shown(people, "@eve:gw.test")) == ("Bea/pcmu", "Bea-pcmu")
+    assert shown(people, "@sam:gw.test") == "Sam and/or Jo"
+
+
 def test_a_name_of_somebody_in_another_room_is_free(people: People, members: Members) -> None:
     members.learn("!b", member("@cyd:gw.test", "Cyd"))
     assert people.nicks.set(ALI, "Cyd")

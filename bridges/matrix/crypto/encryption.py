@@ -12,6 +12,7 @@ import structlog
 
 from bridges.matrix.client import Client, Refused
 from bridges.matrix.config import MatrixConfig
+from bridges.matrix.convert import redacted_by
 from bridges.matrix.crypto.audience import MEGOLM, Audience
 from bridges.matrix.crypto.complaints import Complaints
 from bridges.matrix.crypto.devices import Devices
@@ -145,6 +146,9 @@ class Encryption:
 
         What isn't encrypted, or makes no sense, is returned as it is. Raises LinkDown where it can't be kept.
         """
+        if (target := redacted_by(event)) and self._parking.count():
+            with self._needing_disk():
+                self._opening.taken_back(target, room_id)
         if not self.is_sealed(event) or not await self._is_encrypted(room_id):
             return event
         with self._needing_disk():
@@ -161,8 +165,9 @@ class Encryption:
 
     def taken(self) -> None:
         """Note that all that was opened since the last time is stored."""
-        if self._keyring.machine is not None:
+        if (machine := self._keyring.machine) is not None:
             with self._needing_disk():
+                machine.rooms.keep_seen()
                 self._opening.taken()
 
     async def tend(self) -> None:

@@ -66,6 +66,11 @@ class Opening:
             self._taken.append(text(event.get("event_id")))
         return opened
 
+    def taken_back(self, event_id: str, room_id: str) -> None:
+        """Note that an event was redacted: if it waits for its key it is nothing to be read any more. StoreFailed."""
+        if self._parking.withdraw(event_id, room_id):
+            self._context.count("matrix_parked_taken_back")
+
     async def late(self, machine: Machine) -> list[tuple[Parked, Mapping[str, Any]]]:
         """Return what was kept and can be read now, oldest first, with what is in it."""
         late = []

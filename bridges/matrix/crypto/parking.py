@@ -118,6 +118,12 @@ class Parking:
             for room, ms, closed, event in rows
         ]
 
+    def withdraw(self, event_id: str, room_id: str) -> bool:
+        """Forget an event that was taken back in its room; whether it was kept."""
+        with self._step() as database:
+            query = "DELETE FROM parked WHERE event_id = ? AND room_id = ?"
+            return database.execute(query, (event_id, room_id)).rowcount > 0
+
     def remove(self, event_ids: Sequence[str]) -> None:
         """Forget these: they were taken."""
         if event_ids:

@@ -33,12 +33,27 @@ class Opened:
     content: Mapping[str, Any] = field(repr=False)
 
 
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS crossband_seen (
+  number INTEGER PRIMARY KEY, session TEXT NOT NULL, message INTEGER NOT NULL, event TEXT NOT NULL
+) STRICT
+"""
+_NEWEST = "SELECT session, message, event FROM crossband_seen ORDER BY number DESC LIMIT ?"
+_PRUNE = "DELETE FROM crossband_seen WHERE number <= (SELECT max(number) FROM crossband_seen) - ?"
+
+
 class RoomKeys:
     """One device's keys of rooms. Nothing here awaits, so each call is one step."""
 
     def __init__(self, olm: Olm) -> None:
         self._olm = olm
+        self._database = olm.store.database
         self._seen: OrderedDict[tuple[str, int], str] = OrderedDict()
+        self._not_kept: list[tuple[str, int, str]] = []
+        with Written(olm):
+            self._database.execute_sql(_SCHEMA)
+            rows = self._database.execute_sql(_NEWEST, (MAX_INDEXES,)).fetchall()
+        self._seen.update({(session, index): event_id for session, index, event_id in reversed(rows)})
 
     def shared_with(self, room_id: str) -> set[Device] | None:
         """Return which devices have the key that is used in the room now; None where a new one is needed."""
@@ -115,6 +130,8 @@ class RoomKeys:
             raise Bogus("no JSON") from error
         if payload.get("room_id") != room_id:
             raise Bogus("from another room")
+        if payload.get("type") == "m.room.redaction":  # who may is for the homeserver to say, and it saw none
+            raise Bogus("a redaction")
         content = dict(mapping(payload.get("content")))
         if "m.relates_to" in sealed:
             content.setdefault("m.relates_to", sealed["m.relates_to"])
@@ -125,8 +142,21 @@ class RoomKeys:
         devices = self._olm.device_store[user_id].values() if valid_id(user_id, "@") else ()
         return any(device.curve25519 == session.sender_key and device.ed25519 == session.ed25519 for device in devices)
 
+    def keep_seen(self) -> None:
+        """Remember over a restart as which events messages came: whoever runs the homeserver could give them again."""
+        if self._not_kept:
+            with Written(self._olm):
+                insert = "INSERT INTO crossband_seen (session, message, event) VALUES (?, ?, ?)"
+                for row in self._not_kept:
+                    self._database.execute_sql(insert, row)
+                self._database.execute_sql(_PRUNE, (MAX_INDEXES,))
+            self._not_kept.clear()
+
     def _is_replayed(self, index: tuple[str, int], event_id: str) -> bool:
-        before = self._seen.setdefault(index, event_id)
+        before = self._seen.get(index)
+        if before is None:
+            before = self._seen[index] = event_id
+            self._not_kept.append((*index, event_id))
         if len(self._seen) > MAX_INDEXES:
             self._seen.popitem(last=False)
         return before != event_id

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from bridges.matrix.crypto.machine import Machine
     from bridges.matrix.crypto.room_keys import Device
 
-IN_CLEAR = frozenset({"m.reaction"})
-"""As clients do it: a reaction is nothing but a relation, and those are always in clear."""
+IN_CLEAR = frozenset({"m.reaction", "com.beeper.message_send_status"})
+"""As others do it: a reaction is nothing but a relation, and those are always in clear; mautrix's bridges encrypt
+no status either. It holds none of what was said."""
 MAX_PLAIN_BYTES = 46_000
 """Encrypted it is a third longer, and the event may have 65,536 bytes."""
 AGAIN_S = 15.0
