@@ -255,9 +255,11 @@ async def talk_in_private(world: District, quarter: Quarter, who: Someone, room_
     def heard(one: Heard) -> bool:
         return (one.text, one.node) == (f"{who.name}: {words}", NEAR) and one.direct
 
-    async with asyncio.timeout(WITHIN_S):
-        while not (way := [q for q in world.quarters if any(heard(one) for one in q.radio.heard)]):
-            await asyncio.sleep(0.1)
+    for _ in range(int(WITHIN_S / 0.1)):
+        if way := [one for one in world.quarters if any(map(heard, one.radio.heard))]:
+            break
+        await asyncio.sleep(0.1)
+    assert way, [one.text for quarter in world.quarters for one in quarter.radio.heard if one.direct]
     await who.peer.wait_for(lambda sight: relates(sight).get("event_id") == said and relates(sight).get("key") == "✅")
     (their,) = way
     reply_to = next(one.id for one in their.radio.heard if heard(one))
