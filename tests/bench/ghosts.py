@@ -128,7 +128,7 @@ class Crowd:
         with suppress(OSError, TimeoutError):
             answer = await ask(self._folder / "run" / "control.sock", "GET", "/api/v1/status", timeout_s=5)
             bridges = {one["name"]: one for one in json.loads(answer.body)["bridges"]}
-            facts = bridges["home"].get("facts") or bridges["home"].get("about") or {}
+            facts = bridges["home"]["describe"]
             return all(one["state"] == "up" for one in bridges.values()) and facts["rooms"] == f"{rooms} of {rooms}"
         return False
 
