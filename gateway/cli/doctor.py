@@ -138,6 +138,8 @@ def _how_to_make(key: str, path: Path) -> str:
         return f"crossband token --write {path}"
     if key.endswith(".access_token_file"):
         return f"crossband matrix login --token-file {path}"
+    if key.endswith(".registration_file"):
+        return f"crossband matrix registration --out {path}, and name it to the homeserver: docs/matrix.md"
     return f"Write the password into {path}, for its owner alone: chmod 600"
 
 

@@ -632,6 +632,15 @@ def test_the_doctor_does_not_take_a_password_for_a_matrix_login(run: Run, tmp_pa
     assert rows["queue.password_file"]["mend"].startswith(f"Write the password into {tmp_path / 'password'}")
 
 
+def test_the_doctor_says_how_a_registration_that_is_not_there_is_made(run: Run, tmp_path: Path) -> None:
+    write_config(tmp_path, '\n[bridges.spare]\nkind = "fake"\nregistration_file = "as.yaml"\n')
+
+    rows = {row["check"]: row for row in run("doctor", "-o", "json").json}  # type: ignore[attr-defined]
+
+    mend = rows["bridges.spare.registration_file"]["mend"]
+    assert mend.startswith(f"crossband matrix registration --out {tmp_path / 'as.yaml'}")
+
+
 def test_the_doctor_sees_what_is_in_the_way_of_our_directories(run: Run, tmp_path: Path) -> None:
     path = write_config(tmp_path)
     path.write_text(path.read_text().replace("[gateway]", '[gateway]\nrun_dir = "f/r"'))
