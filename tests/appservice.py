@@ -37,7 +37,7 @@ from tests.services import Person, person, synapse_or_skip
 
 HOME = BridgeName("home")
 RADIO = Address(BridgeName("radio"), "LongFast")
-PATIENCE_S = 40
+PATIENCE_S = 80
 
 
 @dataclass(kw_only=True)
