@@ -14,8 +14,7 @@ from gateway.model import Location
 LOCATION_KEY = "org.matrix.msc3488.location"
 ASSET_KEY = "org.matrix.msc3488.asset"
 MOMENT_KEY = "org.matrix.msc3488.ts"
-TEXT_KEY = "org.matrix.msc1767.text"
-"""MSC3488 and MSC1767 by their unstable names: what clients send and read."""
+"""MSC3488 by its unstable names: what clients send and read."""
 
 MAX_URI_CHARS = 200
 
