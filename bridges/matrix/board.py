@@ -9,10 +9,10 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from pathlib import Path
 
-from bridges.matrix.login import keep
+from bridges.matrix.login import keep, read_kept
 from bridges.matrix.plain import valid_id
 from bridges.matrix.progress import Standing
-from bridges.matrix.wire import mapping, read_json, sequence, text
+from bridges.matrix.wire import mapping, sequence, text
 from gateway.model import RemoteId
 
 MOST_MARKS = 500
@@ -35,10 +35,7 @@ class Board:
         if self._is_read:
             return
         self._is_read = True
-        try:
-            kept = mapping(read_json(await asyncio.to_thread(self._file.read_bytes)))
-        except (OSError, ValueError):
-            return
+        kept = await asyncio.to_thread(read_kept, self._file)
         for target, standing in mapping(kept.get("marks")).items():
             if valid_id(target, "$") and (emoji := text(mapping(standing).get("emoji"))):
                 reaction = mapping(standing).get("reaction")

@@ -6,8 +6,10 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -82,6 +84,14 @@ def keep(file: Path, secret: str) -> None:
         log.warning("matrix_state_not_kept", file=file.name, reason=error.strerror)
 
 
+def read_kept(file: Path) -> Mapping[str, Any]:
+    """Return what `keep` or `write_secret` put into a file as JSON; nothing where it isn't there or can't be read."""
+    try:
+        return mapping(read_json(file.read_bytes()))
+    except (OSError, ValueError):
+        return {}
+
+
 class Credentials:
     """The token a bridge uses: the operator's, or one it got for a password and keeps in `state_dir`."""
 
@@ -128,10 +138,7 @@ class Credentials:
         client.token = login.access_token
 
     def _last(self) -> Login | None:
-        try:
-            login = _login(mapping(read_json(self._kept.read_bytes())))
-        except (OSError, ValueError):
-            return None
+        login = _login(read_kept(self._kept))
         return login if login and login.user_id == self._config.user_id else None
 
 

@@ -8,10 +8,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from bridges.matrix.login import write_secret
+from bridges.matrix.login import read_kept, write_secret
 from bridges.matrix.names import ON_AIR_BYTES, likeness, masked
 from bridges.matrix.plain import one_line, valid_id
-from bridges.matrix.wire import mapping, read_json
+from bridges.matrix.wire import mapping
 from gateway.model import Declined
 
 MOST_NICKS = 2_000
@@ -74,10 +74,7 @@ class Nicks:
         return self._nicks
 
     def _read(self) -> OrderedDict[str, str]:
-        try:
-            kept = mapping(mapping(read_json(self._file.read_bytes())).get("nicks"))
-        except (OSError, ValueError):
-            kept = {}
+        kept = mapping(read_kept(self._file).get("nicks"))
         good = ((user, one_line(nick)) for user, nick in kept.items() if valid_id(user, "@") and isinstance(nick, str))
         return OrderedDict([(user, nick) for user, nick in good if nick][:MOST_NICKS])
 

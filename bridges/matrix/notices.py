@@ -9,10 +9,10 @@ import structlog
 
 from bridges.matrix.client import Client, Refused
 from bridges.matrix.content import notice
-from bridges.matrix.login import keep
+from bridges.matrix.login import keep, read_kept
 from bridges.matrix.management.people import is_person
 from bridges.matrix.rooms import Rooms
-from bridges.matrix.wire import mapping, read_json
+from bridges.matrix.wire import mapping
 from gateway.model import BridgeContext, NotThere, RateLimited, Unconfirmed, short_hash
 
 log = structlog.get_logger()
@@ -82,8 +82,5 @@ class Notices:
 
     def _known(self) -> set[str]:
         if self._told is None:
-            try:
-                self._told = set(mapping(mapping(read_json(self._file.read_bytes())).get("rooms")))
-            except (OSError, ValueError):
-                self._told = set()
+            self._told = set(mapping(read_kept(self._file).get("rooms")))
         return self._told

@@ -6,8 +6,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from bridges.matrix.login import keep
-from bridges.matrix.wire import mapping, read_json, text
+from bridges.matrix.login import keep, read_kept
+from bridges.matrix.wire import text
 from gateway.model import ResumePoint
 
 SAVE_EVERY_S = 60.0
@@ -53,8 +53,5 @@ class Since:
             self._saved = self.token
 
     def _read(self) -> str:
-        try:
-            kept = mapping(read_json(self._file.read_bytes()))
-        except (OSError, ValueError):
-            return ""
+        kept = read_kept(self._file)
         return text(kept.get("token")) if kept.get("follows") == self._follows else ""

@@ -12,8 +12,8 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 
-from bridges.matrix.login import keep
-from bridges.matrix.wire import mapping, read_json, text
+from bridges.matrix.login import keep, read_kept
+from bridges.matrix.wire import mapping, text
 
 MOST_GHOSTS = 5_000
 """Of which it is remembered; one that spoke longer ago is asked about anew."""
@@ -49,10 +49,7 @@ class Registry:
         if self._is_read:
             return
         self._is_read = True
-        try:
-            kept = mapping(read_json(await asyncio.to_thread(self._file.read_bytes)))
-        except (OSError, ValueError):
-            return
+        kept = await asyncio.to_thread(read_kept, self._file)
         for localpart, record in mapping(kept.get("ghosts")).items():
             known = mapping(record)
             named_ms = known.get("named_ms")

@@ -6,8 +6,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from bridges.matrix.login import write_secret
-from bridges.matrix.wire import mapping, read_json, text
+from bridges.matrix.login import read_kept, write_secret
+from bridges.matrix.wire import mapping, text
 from gateway.model import Declined
 
 MOST = 1_000
@@ -49,9 +49,6 @@ class Consents:
 
     def _known(self) -> dict[str, str]:
         if self._given is None:
-            try:
-                kept = mapping(mapping(read_json(self._file.read_bytes())).get("encrypted"))
-            except (OSError, ValueError):
-                kept = {}
+            kept = mapping(read_kept(self._file).get("encrypted"))
             self._given = {room_id: text(by) for room_id, by in kept.items()}
         return self._given

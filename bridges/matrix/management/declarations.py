@@ -13,9 +13,9 @@ from urllib.parse import quote
 import structlog
 
 from bridges.matrix.client import Client
-from bridges.matrix.login import keep
+from bridges.matrix.login import keep, read_kept
 from bridges.matrix.management.people import is_person
-from bridges.matrix.wire import mapping, read_json
+from bridges.matrix.wire import mapping
 from gateway.model import Address, AuthFailed, BridgeContext, BridgeError, Joined, short_hash
 
 log = structlog.get_logger()
@@ -154,10 +154,7 @@ class Declarations:
 
     def _read(self) -> dict[str, Any]:
         if self._done is None:
-            try:
-                self._done = dict(mapping(read_json(self._file.read_bytes())))
-            except (OSError, ValueError):
-                self._done = {}
+            self._done = dict(read_kept(self._file))
         return self._done
 
 

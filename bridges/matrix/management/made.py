@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from bridges.matrix.client import Client, Refused
-from bridges.matrix.login import keep
+from bridges.matrix.login import keep, read_kept
 from bridges.matrix.plain import valid_id
 from bridges.matrix.rooms import Rooms
-from bridges.matrix.wire import mapping, read_json, sequence
+from bridges.matrix.wire import mapping, sequence
 from gateway.model import LinkDown, Unconfirmed, short_hash
 
 MADE_KEY = "org.crossband.made"
@@ -98,10 +98,7 @@ class Made:
 
     def _read(self) -> OrderedDict[str, str]:
         if self._known is None:
-            try:
-                kept = mapping(mapping(read_json(self._file.read_bytes())).get("made"))
-            except (OSError, ValueError):
-                kept = {}
+            kept = mapping(read_kept(self._file).get("made"))
             self._known = OrderedDict((name, room) for name, room in kept.items() if isinstance(room, str))
         return self._known
 
