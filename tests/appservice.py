@@ -19,6 +19,7 @@ from bridges.matrix import kind
 from bridges.matrix.appservice.bridge import AppserviceBridge
 from bridges.matrix.appservice.registration import as_text, new_registration
 from bridges.sim.synapse import LOOPBACK, Synapse, free_port
+from gateway.clock import SystemClock
 from gateway.model import (
     Address,
     BridgeContext,
@@ -32,7 +33,6 @@ from gateway.model import (
     SenderId,
     Text,
 )
-from tests.contract.harness_matrix import RealClock
 from tests.services import Person, person, synapse_or_skip
 
 HOME = BridgeName("home")
@@ -107,7 +107,7 @@ class Village:
             name=HOME,
             table=table,
             state_dir=self.folder,
-            clock=RealClock(),
+            clock=SystemClock(),
             random=random.Random(1),
             conversations=(RoutedConversation(name=self.room_id),),
             count=self.counts.append,
@@ -252,7 +252,7 @@ async def until(condition: Callable[[], Any], *, within_s: float = PATIENCE_S) -
 
 
 def node_says(body: str, *, number: int = 1, node: str = "!a1b2c301", name: str = "Bea", **fields: Any) -> Message:
-    given: dict[str, Any] = {"content": Text(body=body), "received_ms": RealClock().now_ms()} | fields
+    given: dict[str, Any] = {"content": Text(body=body), "received_ms": SystemClock().now_ms()} | fields
     return Message(
         native_id=NativeId(f"mt:{node[1:]}:{number}"),
         origin=RADIO,

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -14,6 +13,7 @@ from typing import Any, Self
 
 from bridges.matrix import kind
 from bridges.matrix.bridge import MatrixBridge
+from gateway.clock import SystemClock
 from gateway.model import (
     Address,
     Asked,
@@ -35,17 +35,6 @@ LONG_FAST = Address(RADIO, "LongFast")
 HIKING = Address(RADIO, "Hiking")
 NODE = Address(RADIO, "!a1b2c301")
 PATIENCE_S = 40
-
-
-class RealClock:
-    def now_ms(self) -> int:
-        return int(time.time() * 1000)
-
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
 
 
 @dataclass
@@ -144,7 +133,7 @@ class Box:
                 **table,
             },
             state_dir=folder,
-            clock=RealClock(),
+            clock=SystemClock(),
             random=random.Random(1),
             level_of=desk.level_of,
             count=self.counts.append,

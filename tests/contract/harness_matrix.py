@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -13,23 +12,13 @@ from typing import Any, Self
 
 from bridges.matrix import kind
 from bridges.sim.synapse import LOOPBACK, Synapse, free_port
+from gateway.clock import SystemClock
 from gateway.model import Address, Bridge, BridgeContext, BridgeName, RemoteId, ResumePoint, RoutedConversation
 from tests.contract.harness import Shown
 from tests.services import Town, build_town
 
 HOME = BridgeName("home")
 PROFILE = "com.beeper.per_message_profile"
-
-
-class RealClock:
-    def now_ms(self) -> int:
-        return int(time.time() * 1000)
-
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
 
 
 class Cable:
@@ -137,7 +126,7 @@ class MatrixHarness:
                 name=HOME,
                 table=table,
                 state_dir=self._folder,
-                clock=RealClock(),
+                clock=SystemClock(),
                 random=random.Random(),
                 conversations=(RoutedConversation(name=self._town.alias),),
                 resume=resume,

@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
@@ -19,6 +18,7 @@ from bridges.matrix import kind
 from bridges.matrix.bridge import MatrixBridge
 from bridges.matrix.convert import localpart
 from bridges.sim.synapse import Synapse
+from gateway.clock import SystemClock
 from gateway.model import (
     Address,
     AuthFailed,
@@ -48,17 +48,6 @@ RADIO = Address(BridgeName("radio"), "LongFast")
 PATIENCE_S = 40
 
 
-class RealClock:
-    def now_ms(self) -> int:
-        return int(time.time() * 1000)
-
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-
-
 class Box:
     """One gateway box's Matrix bridge, as the core would build and feed it."""
 
@@ -76,7 +65,7 @@ class Box:
                 **table,
             },
             state_dir=folder,
-            clock=RealClock(),
+            clock=SystemClock(),
             random=random.Random(1),
             conversations=(Routed(name=town.alias),),
             count=self.counts.append,
