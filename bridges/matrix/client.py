@@ -33,6 +33,7 @@ CLIENT_V1 = "/_matrix/client/v1"
 MEDIA = "/_matrix/media/v3"
 TIMEOUT_S = 30.0
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
+LOGIN_MEND = "run `crossband matrix login`"
 MAX_PATIENCE_S = 3600.0
 """The longest wait a server may ask of us."""
 
@@ -66,6 +67,8 @@ class Client:
         self.user_id = user_id
         self._timeout_s = timeout_s
         self.token = ""
+        self.login_mend = LOGIN_MEND
+        """What an operator does where the token is refused."""
         self.device_id = ""
         """The device of the token, where the homeserver told; empty before."""
         self.seal: Seal | None = None
@@ -160,7 +163,7 @@ class Client:
             response = await self._nio.send("GET", url, headers=headers, timeout=limits)
             async with response:
                 if response.status != HTTPStatus.OK:
-                    _verdict(response.status, response.headers, await _read(response), is_put=False)
+                    _verdict(response.status, response.headers, await _read(response), self.login_mend)
                     raise LinkDown(f"{self.homeserver} answered {response.status} where a file was asked for")
                 yield response
         except aiohttp.ClientError as error:
@@ -194,7 +197,7 @@ class Client:
         except (aiohttp.ClientError, OSError) as error:
             # It may have arrived, and the same key is used again; but it is the line that failed.
             raise LinkDown(f"{self.homeserver} broke off: {_kind(error)}") from error
-        return _verdict(status, headers, answer, is_put=method == "PUT")
+        return _verdict(status, headers, answer, self.login_mend, is_put=method == "PUT")
 
     async def _exchange(
         self, method: str, url: str, body: Mapping[str, Any] | bytes | None, timeout_s: float, kind: str
@@ -211,7 +214,12 @@ class Client:
 
 
 def error_of(
-    status: int, content: Mapping[str, Any], headers: Mapping[str, str], *, is_put: bool = False
+    status: int,
+    content: Mapping[str, Any],
+    headers: Mapping[str, str],
+    *,
+    is_put: bool = False,
+    login_mend: str = LOGIN_MEND,
 ) -> BridgeError:
     """Return what an answer that isn't a success means, by status and error code only. Pure."""
     errcode = text(content.get("errcode"))
@@ -220,7 +228,7 @@ def error_of(
         # What is put somewhere is limited per account; a join, asked by POST, per room.
         return RateLimited(reason, retry_after_s=_patience(content, headers), for_all=is_put)
     if errcode in _TOKEN_GONE:
-        return AuthFailed(f"{reason}: the login was refused or taken back; run `crossband matrix login`")
+        return AuthFailed(f"{reason}: the login was refused or taken back; {login_mend}")
     if status == _UNAUTHORIZED and "flows" in content:
         return Refused(f"{reason}: it asks for the account's owner", status=status, errcode=errcode, answer=content)
     if status == _TOO_LARGE or (errcode and status < _SERVER_ERROR):
@@ -258,14 +266,16 @@ def _of_the_user(path: tuple[str, ...], user_id: str) -> tuple[str, ...]:
     return (*path[:-1], f"{path[-1]}.{short_hash(user_id)[:8]}") if path[2] in ("send", "redact") else path
 
 
-def _verdict(status: int, headers: Mapping[str, str], answer: bytes, *, is_put: bool) -> Mapping[str, Any]:
+def _verdict(
+    status: int, headers: Mapping[str, str], answer: bytes, login_mend: str, *, is_put: bool = False
+) -> Mapping[str, Any]:
     try:
         content = read_json(answer)
     except (ValueError, RecursionError):
         content = None
     if status < _HTTP_ERROR and isinstance(content, dict):
         return content
-    raise error_of(status, mapping(content), headers, is_put=is_put)
+    raise error_of(status, mapping(content), headers, is_put=is_put, login_mend=login_mend)
 
 
 def _patience(content: Mapping[str, Any], headers: Mapping[str, str]) -> float | None:

@@ -75,3 +75,11 @@ def test_patience_is_as_long_as_asked_for_within_reason(
     error = error_of(429, content, headers)
     assert isinstance(error, RateLimited)
     assert error.retry_after_s == seconds
+
+
+def test_a_token_that_is_taken_back_comes_with_the_mend_of_whoever_shows_it() -> None:
+    of_a_bot = error_of(401, {"errcode": "M_UNKNOWN_TOKEN"}, {})
+    of_a_service = error_of(401, {"errcode": "M_UNKNOWN_TOKEN"}, {}, login_mend="name the file")
+    assert isinstance(of_a_service, AuthFailed)
+    assert str(of_a_bot).endswith("; run `crossband matrix login`")
+    assert str(of_a_service).endswith("; name the file")

@@ -20,6 +20,7 @@ log = structlog.get_logger()
 
 BOT_NAME = "Crossband"
 _OTHERS = 0o077
+_MEND = "name the file in its app_service_config_files and restart it"
 
 
 class Enrolment(Credentials):
@@ -33,6 +34,7 @@ class Enrolment(Credentials):
         """Let the client speak as our user; AuthFailed, with the mend, if the homeserver doesn't let us."""
         registration = self._read()
         client.token = registration.as_token
+        client.login_mend = f"the homeserver must know the registration: {_MEND}"
         client.act_as(self._config.user_id)
         await self._enrol(client)
         await self._check(client)
@@ -61,10 +63,7 @@ class Enrolment(Credentials):
         except Refused as refused:
             raise AuthFailed(f"{self._config.user_id} can't be used: {refused}") from refused
         except AuthFailed as error:
-            raise AuthFailed(
-                "the homeserver doesn't know the registration's as_token: name the file in its "
-                "app_service_config_files and restart it"
-            ) from error
+            raise AuthFailed(f"the homeserver doesn't know the registration's as_token: {_MEND}") from error
 
     async def _check(self, client: Client) -> None:
         user = text((await client.get("account", "whoami")).get("user_id"))
