@@ -73,12 +73,14 @@ from gateway.model.message import (
     words_of,
 )
 from gateway.model.progress import Leg, Progress, Reflects, Showing
+from gateway.model.scheduling import Airtime, Candidate, Go, Hold, Refuse, Schedules
 
 __all__ = [
     "API_ADDRESS",
     "NEVER_SET_MS",
     "PENDING",
     "Address",
+    "Airtime",
     "Asked",
     "AuthFailed",
     "Bridge",
@@ -86,6 +88,7 @@ __all__ = [
     "BridgeError",
     "BridgeKind",
     "BridgeName",
+    "Candidate",
     "Capabilities",
     "Certainty",
     "Clock",
@@ -103,6 +106,8 @@ __all__ = [
     "Foreseen",
     "Foresees",
     "GatewayError",
+    "Go",
+    "Hold",
     "Joined",
     "JournalError",
     "Lane",
@@ -130,6 +135,7 @@ __all__ = [
     "Receipt",
     "Redaction",
     "Reflects",
+    "Refuse",
     "Rejected",
     "RemoteId",
     "Report",
@@ -137,6 +143,7 @@ __all__ = [
     "Resumable",
     "ResumePoint",
     "RoutedConversation",
+    "Schedules",
     "Sender",
     "SenderId",
     "Showing",
