@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+import redis.exceptions as theirs
 import structlog
 from redis.exceptions import NoScriptError
 
@@ -47,7 +48,7 @@ from gateway.outbox.records import (
     write_outcome,
 )
 from gateway.outbox.redis_client import Client, connect
-from gateway.outbox.redis_errors import CAUGHT, outbox_error
+from gateway.outbox.redis_errors import CAUGHT, is_of_lost_connection, outbox_error
 from gateway.outbox.redis_server import Engine, vet
 from gateway.outbox.redis_url import Way, read
 from gateway.outbox.scripts import load_scripts
@@ -304,6 +305,10 @@ class RedisOutbox:
         cancelled = task.cancelling() if task else 0
         try:
             return await self._open().execute_command(*command)
+        except AttributeError as error:
+            if not is_of_lost_connection(error):
+                raise
+            raise theirs.ConnectionError("the connection was lost while it was made") from error
         finally:
             if task and task.cancelling() > cancelled:
                 # Before Python 3.12 asyncio.wait_for, with which redis-py sends, may lose a cancellation.

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 import redis.exceptions as theirs
+from redis.asyncio import connection
 from redis.asyncio.sentinel import MasterNotFoundError
 
 from gateway.model import LeaseLost, OutboxError, StoreRefused, StoreUnavailable
@@ -71,6 +72,17 @@ _BY_CODE: Mapping[str, tuple[type[OutboxError], str]] = MappingProxyType(
 
 CAUGHT = (theirs.RedisError, OSError, TimeoutError)
 """What a call through redis-py may raise when the server, or the way to it, is at fault."""
+
+
+def is_of_lost_connection(error: AttributeError) -> bool:
+    """Tell whether redis-py (8.1 and before) tried to write on a connection that was lost while it was made.
+
+    Its greeting then finds no writer any more: an AttributeError where a ConnectionError is meant.
+    """
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    return frame is not None and frame.tb_frame.f_globals.get("__name__") == connection.__name__ and error.obj is None
 
 
 def outbox_error(error: Exception) -> OutboxError:

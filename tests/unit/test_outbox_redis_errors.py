@@ -7,10 +7,11 @@ import ssl
 
 import pytest
 import redis.exceptions as theirs
+from redis.asyncio.connection import Connection
 from redis.asyncio.sentinel import MasterNotFoundError
 
 from gateway.model import LeaseLost, OutboxError, StoreRefused, StoreUnavailable
-from gateway.outbox.redis_errors import outbox_error
+from gateway.outbox.redis_errors import is_of_lost_connection, outbox_error
 
 
 def because(cause: Exception) -> Exception:
@@ -52,3 +53,12 @@ def test_each_error_gets_its_meaning(error: Exception, kind: type[OutboxError], 
     ours = outbox_error(error)
     assert type(ours) is kind
     assert reason in str(ours)
+
+
+async def test_a_connection_that_is_lost_while_it_is_made_is_told_from_a_defect_of_ours() -> None:
+    with pytest.raises(AttributeError) as lost:
+        await Connection()._send_packed_command([b"PING"])  # as redis-py does where its writer went meanwhile
+    with pytest.raises(AttributeError) as ours:
+        None.execute_command  # type: ignore[attr-defined]  # noqa: B018  # what a defect looks like
+    assert is_of_lost_connection(lost.value)
+    assert not is_of_lost_connection(ours.value)
