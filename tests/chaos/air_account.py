@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What people said on the radio, and why some of it never became the gateway's: physics, or its own window.
 
-A packet is accepted once the gateway's journal has it. One that isn't there must have been said while the
-line was bad, while its own node was out of range, when the radio lost its memory, or when the gateway was
-killed between the frame and the commit (`unjournalled`, the design's stated window). Anything else is lost.
+A packet is accepted once the gateway's journal has it. One that isn't there must have been said, or handed
+over by a radio that had kept it, while the line was bad, while its own node was out of range, when the radio
+lost its memory, or when the gateway was killed between the frame and the commit (`unjournalled`, the
+design's stated window). Anything else is lost.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ class AirAccount:
     _bad: list[tuple[float, float]] = field(default_factory=list)
     _away: list[tuple[float, float]] = field(default_factory=list)
     _kills: list[tuple[float, float]] = field(default_factory=list)
+    _alone: list[tuple[float, float]] = field(default_factory=list)
+    _alone_since_s: float | None = None
 
     @contextmanager
     def line_is_bad(self) -> Iterator[None]:
@@ -65,6 +68,14 @@ class AirAccount:
         at_s = self.now_s()
         self._kills.append((at_s - KILL_BEFORE_S, at_s + KILL_AFTER_S))
 
+    def has_client(self, present: bool) -> None:
+        """Learn whether the gateway has greeted the radio: while it hasn't, the radio keeps what it hears."""
+        if not present and self._alone_since_s is None:
+            self._alone_since_s = self.now_s()
+        elif present and self._alone_since_s is not None:
+            self._alone.append((self._alone_since_s, self.now_s()))
+            self._alone_since_s = None
+
     def rebooted(self, lost: dict[str, int]) -> None:
         """Learn what a restart of the radio cost."""
         self.unsent += lost["unsent"]
@@ -75,17 +86,22 @@ class AirAccount:
         causes: Counter[str] = Counter()
         rest: list[Offer] = []
         for offer in offers:
-            if _within(offer.at_s, self._bad):
+            if _within(offer.at_s, self._bad) or _within(self._handed_s(offer), self._bad):
                 causes["lost between radio and gateway, while the line was bad"] += 1
             elif offer.from_away and _within(offer.at_s, self._away):
                 causes["said out of range"] += 1
-            elif _within(offer.at_s, self._kills):
+            elif _within(offer.at_s, self._kills) or _within(self._handed_s(offer), self._kills):
                 causes[UNJOURNALLED] += 1
             else:
                 rest.append(offer)
         forgotten = self.overflowed + self.unfetched
         causes.update({"lost in the radio's memory": len(rest[:forgotten])} if rest[:forgotten] else {})
         return causes, rest[forgotten:]
+
+    def _handed_s(self, offer: Offer) -> float:
+        """Return when the radio put it on the line: later than it was said, if nobody was there to take it."""
+        ends = [end for begin, end in self._alone if begin - BEFORE_S <= offer.at_s <= end]
+        return max([offer.at_s, *ends])
 
     @contextmanager
     def _window(self, windows: list[tuple[float, float]], before_s: float, after_s: float) -> Iterator[None]:

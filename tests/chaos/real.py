@@ -191,7 +191,9 @@ async def _is_settled(scene: RealScene) -> bool:
 
 async def _watch_radio(stage: _Stage) -> None:
     while True:
-        stage.unfetched = (await stage.scene.order("status"))["buffered"]
+        status = await stage.scene.order("status")
+        stage.unfetched = status["buffered"]
+        stage.scene.account.has_client(status["configured"])
         await asyncio.sleep(0.1)
 
 

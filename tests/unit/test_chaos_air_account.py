@@ -47,6 +47,21 @@ def test_what_was_said_while_the_line_was_bad_is_the_lines() -> None:
     assert unexplained == 1
 
 
+def test_what_the_radio_kept_for_a_gateway_that_was_away_is_at_risk_when_it_is_handed_over() -> None:
+    desk = Desk()
+    desk.now_s = 10.0
+    desk.account.has_client(False)
+    desk.now_s = 20.0
+    desk.account.has_client(True)
+    with desk.account.line_is_bad():
+        desk.now_s = 21.0
+
+    causes, unexplained = desk.causes(11.0, 12.0, 5.0)
+
+    assert list(causes.values()) == [2]
+    assert unexplained == 1
+
+
 def test_a_node_that_is_away_explains_its_own_silence_only() -> None:
     desk = Desk()
     with desk.account.node_is_away():
