@@ -141,6 +141,7 @@ class Assembly:
             rewrite=lambda: digests.rewrite(self.clock.now_ms()),
             shared=self.shared,
             triage=triage,
+            count=self.tally.skip,
             clock=self.clock,
         )
         await doubt_what_was_cut_off(self.journal, bridges.values())

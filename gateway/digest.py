@@ -23,6 +23,7 @@ from gateway.model import (
     Sender,
     SenderId,
     Text,
+    Topic,
 )
 
 LEAST_BYTES = 24
@@ -97,7 +98,7 @@ class Digests:
             when = span(self.local(folded.first_ms), self.local(folded.last_ms), today=self.local(now_ms))
             body = words(folded, when=when, room=room, max_name_bytes=capabilities.max_name_bytes)
             speaker = Sender(id=SenderId(self.name), name=self.name)
-            said = replace(carrier.message, content=Text(body=body), sender=speaker, reply_to=None)
+            said = replace(carrier.message, content=Text(body=body), sender=speaker, reply_to=None, topic=Topic.TALK)
             return replace(carrier, message=said, part=1, parts=1)
 
         return rewritten

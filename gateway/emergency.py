@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from fnmatch import translate
 
-from gateway.model import BridgeName, Lane, Level, Location, Message, MessageId, SenderId, Text
+from gateway.model import BridgeName, Lane, Level, Location, Message, MessageId, SenderId, Text, Topic
 
 WINDOW_S = 600
 """What a sender may call in so long is limited, lest one starves all others on a kilobit."""
@@ -49,8 +49,8 @@ class EmergencyRules:
         content = message.content
         if isinstance(content, Location):
             return level >= self.level and self._is_called(content.words)  # a tracker's positions call nobody
-        if not isinstance(content, Text):
-            return False
+        if not isinstance(content, Text) or message.topic is Topic.TELEMETRY:
+            return False  # instruments call nobody
         if any(pattern.match(message.sender.id) for pattern in self._senders):
             return True
         return level >= self.level and self._is_called(content.body)

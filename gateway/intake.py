@@ -65,6 +65,7 @@ class Intake:
         works: Callable[[BridgeName], bool],
         rewrite: Callable[[], Rewrite],
         triage: Triage | None = None,
+        count: Callable[[BridgeName, str], None] = lambda _, __: None,
         clock: Clock | None = None,
         shared: bool = False,
     ) -> None:
@@ -72,8 +73,8 @@ class Intake:
 
         `changing`: none of these deliveries is sent while the context lasts, nor without a look after it.
         `works`: whether this gateway is the one that sends to a bridge now. `rewrite` words a digest anew
-        when something it names was changed. `clock`: the one messages were received by. `shared`: other
-        boxes use the queue too.
+        when something it names was changed. `count` is told of what no route carries. `clock`: the one
+        messages were received by. `shared`: other boxes use the queue too.
         """
         self._shared = shared
         self._clock = clock
@@ -86,6 +87,7 @@ class Intake:
         self._changing = changing
         self._works = works
         self._rewrite = rewrite
+        self._count = count
         self.triage = triage or Triage(EmergencyRules())
         self.trouble = ""
         """Why nothing can be accepted, in words; empty while it can."""
@@ -93,6 +95,16 @@ class Intake:
     def stepped(self, step_ms: int) -> None:
         """The clock was set by so much, after messages may have been received that come in only now."""
         self._step_ms = step_ms
+
+    def wants(self, message: Message) -> bool:
+        """Whether it is to be accepted. Not what is on a topic that no route carries from there: that is counted only.
+
+        What says where its source goes on is, for that has to be stored.
+        """
+        if message.resume is not None or self._planner.table.carries(message):
+            return True
+        self._count(message.origin.bridge, f"{message.topic}_not_carried")
+        return False
 
     async def accept(self, message: Message, *, choice: Choice | None = None) -> Accepted | Seen:
         """Journal a message with its deliveries and its source's resume point; JournalError if it can't."""

@@ -33,6 +33,7 @@ from gateway.model import (
     SenderId,
     State,
     Text,
+    Topic,
     words_of,
 )
 from gateway.outbox.outbox import Outbox
@@ -140,19 +141,24 @@ class Operations:
         """Accept a message for one address or for all of one route."""
         return await self._parts.intake.accept(message, choice=Choice(address=only, route=route))
 
-    async def dry_run(self, text: str, route: str) -> Sequence[DryPart]:
-        """Return what every address of a route would be sent; nothing is stored."""
+    async def dry_run(self, text: str, route: str, topic: Topic = Topic.TALK) -> Sequence[DryPart]:
+        """Return what every address of a route would be sent of a text on this topic; nothing is stored."""
         said = Message(
             native_id=NativeId("api:dry-run"),
             origin=API_ADDRESS,
             sender=Sender(id=SenderId(self.settings.gateway.name), name=self.settings.gateway.name),
             content=Text(body=text),
             received_ms=self.clock.now_ms(),
+            topic=topic,
         )
         said = self._parts.intake.triage.preview(said, Level.ADMIN)
         plan = self._parts.planner.plan(said, choice=Choice(route=route))
         ended = [DryPart(to=delivery.to, note=reason) for delivery, _, reason in plan.ended]
-        return [*map(_dry, plan.deliveries), *ended]
+        parts = [*map(_dry, plan.deliveries), *ended]
+        if all(one.carries(topic) for one in self.routes() if one.name == route):
+            return parts
+        note = f"this route carries no {topic}: its `also` does not list them"
+        return [DryPart(to=to, note=note) for to in dict.fromkeys(part.to for part in parts)]
 
     async def redrive(self, ids: Sequence[DeliveryId]) -> tuple[DeliveryId, ...]:
         """Send dead letters again; return those that were dead. The later parts they held back go too."""

@@ -6,11 +6,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from gateway.model import Address, BridgeName, Lane, Level, Message, SenderId
+from gateway.model import Address, BridgeName, Lane, Level, Message, SenderId, Topic
 
 HOUR_S = 3600
 CLEAR_EXPIRES_S = 6 * HOUR_S
 """Radio texts older than this are stale unless a route says otherwise; other networks keep for ever."""
+ALSO = frozenset({Topic.ALERT, Topic.POSITION, Topic.WAYPOINT})
+"""What a route carries besides talk unless it says otherwise. Positions and waypoints only come from bridges that were
+told to pass them on, so that saying it there is enough."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,12 +26,18 @@ class Route:
     expires_s: Mapping[BridgeName, int] = field(default_factory=dict)
     """Per destination bridge: how old a message may grow before it is not sent any more."""
     digest_after_s: Mapping[BridgeName, int] = field(default_factory=dict)
+    also: frozenset[Topic] = ALSO
+    """What it carries besides talk."""
     direct: bool = False
     """A direct chat: two ends, one of them a person who is spoken to in private."""
     by: SenderId | None = None
     """Who made it in a chat; None: the configuration file."""
     at_ms: int | None = None
     """When; None: the configuration file."""
+
+    def carries(self, topic: Topic) -> bool:
+        """Whether what is said on this topic goes by it."""
+        return topic is Topic.TALK or topic in self.also
 
     @property
     def ends(self) -> tuple[Address, ...]:
@@ -94,20 +103,24 @@ class RoutingTable:
     """Where direct messages to a bridge's own node or user go, of whoever has no direct chat."""
     in_clear: frozenset[BridgeName] = frozenset()
     """Bridges whose network anyone in range can read: sending there takes `transmit`."""
-    _by_source: Mapping[Address, Mapping[Address, int | None]] = field(init=False, repr=False, compare=False)
+    _by_source: Mapping[tuple[Address, Topic], Mapping[Address, int | None]] = field(
+        init=False, repr=False, compare=False
+    )
     _digest_after_s: Mapping[tuple[Address, Address], int] = field(init=False, repr=False, compare=False)
     _exposed: Mapping[Address, tuple[Address, ...]] = field(init=False, repr=False, compare=False)
     _chats: Mapping[Address, tuple[Address, ...]] = field(init=False, repr=False, compare=False)
     """By either end of direct chats: the other ends, in the order they were made."""
 
     def __post_init__(self) -> None:
-        by_source: dict[Address, dict[Address, int | None]] = {}
+        by_source: dict[tuple[Address, Topic], dict[Address, int | None]] = {}
         digest_after_s: dict[tuple[Address, Address], int] = {}
         for route in self.routes:
             for source in route.sources:
-                found = by_source.setdefault(source, {})
+                for topic in filter(route.carries, Topic):
+                    found = by_source.setdefault((source, topic), {})
+                    for to in route.targets:
+                        found.setdefault(to, self._expiry(route, to))
                 for to in route.targets:
-                    found.setdefault(to, self._expiry(route, to))
                     if to.bridge in route.digest_after_s:
                         digest_after_s.setdefault((source, to), route.digest_after_s[to.bridge])
         object.__setattr__(self, "_by_source", by_source)
@@ -122,6 +135,12 @@ class RoutingTable:
         found = self._found(message, answers or NOTHING, choice)
         found.pop(message.origin, None)
         return tuple(self._judge(to, expires_s, message, level) for to, expires_s in found.items())
+
+    def carries(self, message: Message) -> bool:
+        """Whether anything is to be done about a message: talk, and what is said in private, always has a story."""
+        if message.topic is Topic.TALK or message.direct:
+            return True
+        return not {message.origin} >= self._by_source.get((message.origin, message.topic), {}).keys()
 
     def folds(self, bridge: BridgeName) -> bool:
         """Whether anything that goes to this bridge may be folded."""
@@ -154,7 +173,7 @@ class RoutingTable:
             return {to: self._expiry(r, to) for r in reversed(routes) for to in (*r.sources, *r.targets)}
         if message.direct:
             return {to: self._expiry(None, to) for to in self._of_person(message, answers)}
-        found = dict(self._by_source.get(message.origin, {}))
+        found = dict(self._by_source.get((message.origin, message.topic), {}))
         return found if answers.origin is None else self._in_private(message.origin, found, answers)
 
     def _of_person(self, message: Message, answers: Answers) -> tuple[Address, ...]:

@@ -92,10 +92,10 @@ class Supervisor:
             await self._came_up()
             async with aclosing(bridge.receive()) as items:
                 async for item in items:
-                    if isinstance(item, Message):
-                        await self._store(item)
-                    else:
+                    if not isinstance(item, Message):
                         self._report(item)
+                    elif self._intake.wants(item):
+                        await self._store(item)
 
     async def _store(self, message: Message) -> None:
         """Return when the message is on the disk; until then the source is neither answered nor asked."""

@@ -10,7 +10,7 @@ from gateway.config import Settings
 from gateway.costs import Price
 from gateway.journal import Accepted, DeadLetters, Journal, Seen
 from gateway.metrics import Metrics
-from gateway.model import Address, BridgeName, Clock, DeliveryId, Message, Node
+from gateway.model import Address, BridgeName, Clock, DeliveryId, Message, Node, Topic
 from gateway.outbox.outbox import Outbox
 from gateway.redrive import Redrives
 from gateway.routing import Route
@@ -92,7 +92,7 @@ class GatewayView(Protocol):
         """Journal a message for exactly one address, or for all of one route. Both exist."""
         ...
 
-    async def dry_run(self, text: str, route: str) -> Sequence[DryPart]:
+    async def dry_run(self, text: str, route: str, topic: Topic = Topic.TALK) -> Sequence[DryPart]:
         """Return what would be sent, and send nothing."""
         ...
 

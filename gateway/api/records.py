@@ -29,6 +29,7 @@ def message_out(record: MessageRecord) -> MessageOut:
         text=words_of(message.content),
         location=_location(message.content) if isinstance(message.content, Location) else None,
         lane=message.lane.value,
+        topic=message.topic.value,
         direct=message.direct,
         received_ms=message.received_ms,
         deliveries=[_delivery(one) for one in record.deliveries],

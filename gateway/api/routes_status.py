@@ -11,7 +11,7 @@ from gateway.api.deps import View, known_route
 from gateway.api.gateway import GatewayView
 from gateway.api.schemas import BridgeOut, NodeOut, PartOut, RouteOut, SendingOut, StatusOut, StoreOut, TestIn
 from gateway.breaker import Look
-from gateway.model import BridgeName, JournalError, State
+from gateway.model import BridgeName, JournalError, State, Topic
 from gateway.routing import Route
 from gateway.status import BridgeStatus
 from gateway.version import version
@@ -42,7 +42,7 @@ async def routes(view: View) -> list[RouteOut]:
 async def test_route(name: str, asked: TestIn, view: View) -> list[PartOut]:
     """Return what each address would be sent, and send nothing."""
     known_route(view, name)
-    parts = await view.dry_run(asked.text, name)
+    parts = await view.dry_run(asked.text, name, asked.topic)
     return [
         PartOut(
             to=str(one.to),
@@ -136,6 +136,7 @@ def _route(route: Route) -> RouteOut:
         targets=[str(address) for address in route.targets],
         expires_s={str(bridge): limit for bridge, limit in route.expires_s.items()},
         digest_after_s={str(bridge): limit for bridge, limit in route.digest_after_s.items()},
+        also=[topic.value for topic in Topic if topic in route.also],
         direct=route.direct,
         by=route.by,
         at_ms=route.at_ms,

@@ -7,6 +7,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from gateway.model import Topic
+
 MAX_TEXT = 16_000
 
 
@@ -78,6 +80,7 @@ class RouteOut(Said):
     targets: list[str]
     expires_s: dict[str, int]
     digest_after_s: dict[str, int]
+    also: list[str] = Field(description="What it carries besides talk")
     direct: bool = Field(description="A direct chat with one person")
     by: str | None = Field(description="Who made it in a chat; null: the configuration file")
     at_ms: int | None = Field(description="When it was made in a chat")
@@ -198,6 +201,7 @@ class MessageOut(Said):
     text: str
     location: LocationOut | None = Field(description="Where `kind` is `location`; `text` says it in words")
     lane: str
+    topic: str
     direct: bool
     received_ms: int
     deliveries: list[DeliveryOut]
@@ -253,6 +257,7 @@ class TestIn(Asked):
     """A text to try a route with. Nothing is sent."""
 
     text: str = Field(min_length=1, max_length=MAX_TEXT)
+    topic: Topic = Field(default=Topic.TALK, description="What kind of thing it says")
 
 
 class PartOut(Said):

@@ -12,7 +12,7 @@ from gateway.ages import in_words
 from gateway.cli import context
 from gateway.cli.output import Form, Output, Row, histories, say, show, show_one, when
 from gateway.control import Control, Refused, segment
-from gateway.model import State
+from gateway.model import State, Topic
 from gateway.model.units import seconds
 from gateway.wording import gateway_line, rulings_line, shown, store_line
 
@@ -94,6 +94,7 @@ def routes(ctx: typer.Context, output: Output = Form.TABLE) -> None:
         "to": _both_ways,
         "expires": lambda row: _limits(row["expires_s"]),
         "digest": lambda row: _limits(row["digest_after_s"]),
+        "also": lambda row: ", ".join(row["also"]),
         "made by": lambda row: row["by"] or "the file",
         "made": lambda row: "" if row["at_ms"] is None else when(row["at_ms"]),
     }
@@ -110,6 +111,7 @@ def try_route(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(help="The route's name.")],
     text: Annotated[str, typer.Argument(help="What to try it with.")] = "This is a test.",
+    topic: Annotated[Topic, typer.Option(help="Try it as what radios say besides texts.")] = Topic.TALK,
     output: Output = Form.TABLE,
 ) -> None:
     """Show what each address of a route would be sent, and send nothing."""
@@ -120,7 +122,7 @@ def try_route(
         "says": lambda row: row["body"],
         "note": lambda row: row["note"],
     }
-    found = context.of(ctx).control().post(f"/routes/{segment(name)}/test", {"text": text})
+    found = context.of(ctx).control().post(f"/routes/{segment(name)}/test", {"text": text, "topic": topic})
     show(found, columns, output, empty="it would go nowhere")
 
 

@@ -15,7 +15,7 @@ from gateway.config.tables import Document, RouteTable
 from gateway.model import Address, BridgeKind, BridgeName, ConfigError, units
 from gateway.outbox import redis_url
 from gateway.registry import Registry
-from gateway.routing import Route
+from gateway.routing import ALSO, Route
 
 
 def read_bridges(
@@ -158,6 +158,7 @@ def _route(table: RouteTable) -> Route:
         targets=table.join or table.targets,
         expires_s={BridgeName(bridge): limit for bridge, limit in table.expires.items()},
         digest_after_s={BridgeName(bridge): limit for bridge, limit in table.digest_after.items()},
+        also=ALSO if table.also is None else frozenset(table.also),
     )
 
 

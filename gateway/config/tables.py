@@ -12,11 +12,14 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from gateway.config.problems import bad
 from gateway.emergency import MOST_WORD
-from gateway.model import Address, Level, units
+from gateway.model import Address, Level, Topic, units
 from gateway.outbox import redis_url
 
 RESERVED_BRIDGES = frozenset({"api"})
 """Bridge names the core uses itself: `api` is where messages posted to the API come from."""
+
+OTHER_TOPICS = tuple(topic.value for topic in Topic if topic is not Topic.TALK)
+"""What a route may carry by choice."""
 
 _BRIDGE_NAME = re.compile(r"[a-z](?:_?[a-z0-9-]){0,31}")
 _BOX_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,31}")
@@ -64,6 +67,13 @@ def _level(value: Any) -> Level:
         msg = f"{value!r} is not a permission; write one of {', '.join(names)}"
         raise ValueError(msg)
     return Level[value.upper()]
+
+
+def _topic(value: Any) -> Topic:
+    if value not in OTHER_TOPICS:
+        msg = f"{value!r} is nothing a route can carry besides talk; write any of {', '.join(OTHER_TOPICS)}"
+        raise ValueError(msg)
+    return Topic(value)
 
 
 def _word(value: Any) -> str:
@@ -178,6 +188,9 @@ class RouteTable(Table):
     targets: tuple[AddressText, ...] = Field(default=(), alias="to", description="List addresses to carry to")
     expires: dict[str, Duration] = Field(default={}, description='Write bridge = duration: { radio = "6h" }')
     digest_after: dict[str, Duration] = Field(default={}, description='Write bridge = duration: { radio = "10m" }')
+    also: tuple[Annotated[Topic, _checked(_topic)], ...] | None = Field(
+        default=None, description=f"List what it carries besides talk: {', '.join(OTHER_TOPICS)}"
+    )
 
 
 class EmergencyTable(Table):

@@ -64,6 +64,23 @@ class Lane(StrEnum):
     GUEST = "guest"
 
 
+class Topic(StrEnum):
+    """What kind of thing is said: which of them go where is each route's choice, by these words."""
+
+    TALK = "talk"
+    """What people say to each other; every route carries it."""
+    POSITION = "positions"
+    """Where somebody is, as their device tells on its own; a place that somebody shows others is talk."""
+    WAYPOINT = "waypoints"
+    """A place that somebody marked on the map for all."""
+    ALERT = "alerts"
+    """A call for help by a device's own means."""
+    SENSOR = "sensors"
+    """What a sensor has detected."""
+    TELEMETRY = "telemetry"
+    """What instruments measure, in summary: the least of all."""
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """Where people talk on one network, written ``bridge/conversation``."""
@@ -173,6 +190,7 @@ class Message:
     """Its id at the origin: what replies to it will name."""
     reply_to: RemoteId | None = None
     lane: Lane = Lane.NORMAL
+    topic: Topic = Topic.TALK
     direct: bool = False
     """Said to the gateway itself: `origin` is a direct chat, routed by the bridge's ``direct``."""
     resume: ResumePoint | None = None

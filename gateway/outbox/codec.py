@@ -26,9 +26,13 @@ from gateway.model import (
     Sender,
     SenderId,
     Text,
+    Topic,
 )
 
-VERSION = 1
+PLAIN = 1
+"""The version of talk, which is nearly everything: a release that knows no topics reads it."""
+VERSION = 2
+"""With a topic at the end."""
 
 _to_json = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
 _address = lru_cache(maxsize=4096)(Address.parse)  # there are few, and each is in many envelopes
@@ -44,7 +48,7 @@ class UnreadableEnvelope(ValueError):
 
 def encode_message(message: Message) -> bytes:
     """Return the envelope of a message; `resume` isn't part of it."""
-    return _dump([VERSION, *_message_fields(message)])
+    return _dump(_with_topic([*_message_fields(message)], message.topic))
 
 
 def decode_message(data: bytes) -> Message:
@@ -60,7 +64,7 @@ def encode(delivery: Delivery) -> bytes:
     if delivery.envelope is not None:
         return delivery.envelope
     head = [str(delivery.to), delivery.part, delivery.parts, delivery.expires_ms, int(delivery.direct)]
-    envelope = _dump([VERSION, *head, *_message_fields(delivery.message)[:-1]])
+    envelope = _dump(_with_topic([*head, *_message_fields(delivery.message)[:-1], None], delivery.message.topic))
     object.__setattr__(delivery, "envelope", envelope)
     return envelope
 
@@ -81,6 +85,10 @@ def decode(data: bytes) -> Delivery:
         raise UnreadableEnvelope("not a delivery's envelope") from error
 
 
+def _with_topic(fields: list[Any], topic: Topic) -> list[Any]:
+    return [PLAIN, *fields] if topic is Topic.TALK else [VERSION, *fields, topic.value]
+
+
 def _dump(fields: list[Any]) -> bytes:
     while fields[-1] is None:
         fields.pop()
@@ -90,8 +98,8 @@ def _dump(fields: list[Any]) -> bytes:
 def _load(data: bytes) -> list[Any]:
     fields: list[Any]
     version, *fields = json.loads(data)
-    if version != VERSION:
-        raise UnreadableEnvelope(f"an envelope of version {version}, this release reads {VERSION}")
+    if version not in {PLAIN, VERSION}:
+        raise UnreadableEnvelope(f"an envelope of version {version}, this release reads {PLAIN} and {VERSION}")
     return fields
 
 
@@ -137,13 +145,14 @@ _LANES = {lane.value[0]: lane for lane in Lane}
 
 def _message(fields: list[Any]) -> Message:
     native, origin, sender, name, received_ms, lane, direct, kind, body, *optional = fields
-    target, reply_to, remote_id = (*optional, None, None, None)[:3]
+    target, reply_to, remote_id, topic = (*optional, None, None, None, None)[:4]
     return Message(
         native_id=NativeId(native),
         origin=_address(origin),
         sender=Sender(id=SenderId(sender), name=name),
         received_ms=received_ms,
         lane=_LANES[lane],
+        topic=Topic.TALK if topic is None else Topic(topic),
         direct=bool(direct),
         content=_content(kind, body, target),
         reply_to=reply_to,

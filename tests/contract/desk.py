@@ -32,6 +32,7 @@ from gateway.model import (
     Node,
     SenderId,
     State,
+    Topic,
 )
 from gateway.outbox.memory import MemoryOutbox
 from gateway.redrive import Redrives
@@ -147,7 +148,7 @@ class Desk:
     def _route(self, name: str) -> Route:
         return next(route for route in self.routes() if route.name == name)
 
-    async def dry_run(self, text: str, route: str) -> Sequence[DryPart]:
+    async def dry_run(self, text: str, route: str, topic: Topic = Topic.TALK) -> Sequence[DryPart]:
         return [DryPart(to=to, body=text) for to in self._route(route).targets]
 
     async def price(self, which: DeadLetters) -> Price:

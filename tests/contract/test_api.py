@@ -112,6 +112,7 @@ async def test_bridges_routes_and_nodes_are_listed(api: httpx.AsyncClient, desk:
         "targets": ["home/#town", "radio/LongFast"],
         "expires_s": {"radio": 21600},
         "digest_after_s": {"radio": 600},
+        "also": ["positions", "waypoints", "alerts"],
         "direct": False,
         "by": None,
         "at_ms": None,

@@ -466,6 +466,12 @@ async def test_routes_say_what_expires_and_what_is_folded(ask: Ask) -> None:
     assert [line for line in shown.splitlines() if "radio after 6 h" in line and "radio after 10 min" in line]
 
 
+async def test_routes_say_what_they_carry_besides_talk(ask: Ask) -> None:
+    shown = (await ask("routes")).out
+
+    assert [line for line in shown.splitlines() if "town" in line and "positions, waypoints, alerts" in line]
+
+
 async def test_routes_say_who_made_them_in_a_chat(ask: Ask, desk: Desk) -> None:
     desk.made.append(in_chat("chat-1f"))
 

@@ -3,6 +3,7 @@
 
 import asyncio
 import random
+from dataclasses import replace
 
 from gateway.clock import ManualClock, SystemClock
 from gateway.link import Link, LinkState
@@ -20,6 +21,7 @@ from gateway.model import (
     Sender,
     SenderId,
     Text,
+    Topic,
 )
 from gateway.supervisor import Supervisor
 from gateway.turn import Turn
@@ -71,6 +73,9 @@ class Store:
         self.fails = fails
         self.bridge = None
         self.asked_before_stored = []
+
+    def wants(self, message):
+        return message.topic is not Topic.TELEMETRY
 
     async def accept(self, message):
         if self.fails:
@@ -130,6 +135,14 @@ async def test_a_disk_without_space_holds_the_source_and_loses_nothing():
     await run.until(lambda: len(run.store.stored) == 2)
 
     assert [message.content.body for message in run.store.stored] == ["text 1", "text 2"]
+
+
+async def test_what_nobody_wants_costs_the_disk_nothing_and_holds_nothing_up():
+    run = Run(ScriptedBridge([replace(said(1), topic=Topic.TELEMETRY), said(2)]))
+
+    await run.until(lambda: len(run.store.stored) == 1)
+
+    assert run.store.stored[0].content.body == "text 2"
 
 
 async def test_a_lost_link_is_connected_again_and_what_waited_is_due():

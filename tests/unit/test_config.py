@@ -11,7 +11,7 @@ import pytest
 
 from gateway.config import InvalidConfig, Settings, control_socket, find, load
 from gateway.emergency import EmergencyRules
-from gateway.model import Address, BridgeKind, BridgeName, ConfigError, Level, SenderId
+from gateway.model import Address, BridgeKind, BridgeName, ConfigError, Level, SenderId, Topic
 from gateway.registry import Registry
 
 GOOD = """\
@@ -168,6 +168,13 @@ def test_a_data_dir_too_deep_for_sockets_gets_a_short_run_dir(read: Load) -> Non
         ('"radio/LongFast"]\nexp', '"LongFast"]\nexp', ":17: routes[0].join[1]: 'LongFast' is not an address. Write "),
         ('radio = "6h"', 'radio = "6 hours"', ":18: routes[0].expires.radio: '6 hours' is not a duration. Write 30s"),
         ('radio = "6h"', 'lan = "6h"', ":18: routes[0].expires.lan: this route doesn't go there. Bridges it goes to: "),
+        ('to = ["radio', 'also = ["sensor"]\nto = ["radio', ":24: routes[1].also[0]: 'sensor' is nothing a route can "),
+        (
+            'to = ["radio',
+            'also = ["talk"]\nto = ["radio',
+            ":24: routes[1].also[0]: 'talk' is nothing a route can carry",
+        ),
+        ('to = ["radio', 'also = true\nto = ["radio', ":24: routes[1].also: "),
         ('name = "warnings"', 'name = "town"', ":22: routes[1].name: there is another route called 'town'. "),
         ('to = ["radio/LongFast"]', "", ":21: routes[1].to: is missing. A one-way route has both from and to"),
         ('to = ["radio', 'join = ["radio', ":24: routes[1].join: a route has either join or from and to"),
@@ -226,6 +233,17 @@ def test_what_is_wrong_is_told_with_line_key_and_mend(read: Load, old: str, new:
     told = _told(read, GOOD.replace(old, new, 1))
 
     assert [one for one in told if one.startswith(line)], told
+
+
+def test_a_route_carries_alerts_and_places_besides_talk_or_what_it_lists(read: Load) -> None:
+    given = GOOD.replace('name = "warnings"', 'name = "warnings"\nalso = ["sensors", "telemetry"]')
+
+    town, warnings = read(given).routes
+    silent = read(given.replace('["sensors", "telemetry"]', "[]")).routes[1]
+
+    assert town.also == {Topic.ALERT, Topic.POSITION, Topic.WAYPOINT}
+    assert warnings.also == {Topic.SENSOR, Topic.TELEMETRY}
+    assert silent.also == frozenset()
 
 
 def test_what_is_an_emergency_is_configured_or_nothing_but_a_radios_alert(read: Load) -> None:

@@ -9,7 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.emergency import MOST_SENDERS, WINDOW_S, EmergencyRules, Triage
-from gateway.model import Address, Edit, Lane, Level, Location, Message, NativeId, RemoteId, Sender, SenderId, Text
+from gateway.model import (
+    Address,
+    Edit,
+    Lane,
+    Level,
+    Location,
+    Message,
+    NativeId,
+    RemoteId,
+    Sender,
+    SenderId,
+    Text,
+    Topic,
+)
 
 RULES = EmergencyRules(
     words=("SOS", "Help me", "помощь", "救命", "ช่วยด้วย", "Straße"), senders=("!a1b2c301", "@warden:*"), limit=3
@@ -74,6 +87,12 @@ def test_the_words_are_for_those_whose_level_allows_them():
 def test_every_text_of_a_sender_that_is_named_is_an_emergency(sender):
     assert RULES.calls(said("good morning", sender=sender), Level.READ)
     assert not RULES.calls(replace(said(sender=sender), content=Edit(target=RemoteId("$1"), body="SOS")), Level.READ)
+
+
+def test_instruments_call_nobody_but_sensors_and_alerts_of_a_sender_that_is_named_do():
+    topics = [topic for topic in Topic if RULES.calls(said("hi", sender="!a1b2c301", topic=topic), Level.READ)]
+    assert Topic.TELEMETRY not in topics
+    assert {Topic.TALK, Topic.ALERT, Topic.SENSOR} <= {*topics}
 
 
 def test_without_a_configuration_only_a_radios_own_alert_is_one():

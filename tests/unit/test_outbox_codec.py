@@ -27,6 +27,7 @@ from gateway.model import (
     Sender,
     SenderId,
     Text,
+    Topic,
 )
 from gateway.outbox.codec import UnreadableEnvelope, decode, decode_message, encode, encode_message
 
@@ -60,6 +61,7 @@ messages = st.builds(
     remote_id=st.none() | remote_ids,
     reply_to=st.none() | remote_ids,
     lane=st.sampled_from(Lane),
+    topic=st.sampled_from(Topic),
     direct=st.booleans(),
     resume=st.none(),
 )
@@ -101,7 +103,9 @@ json_values = st.recursive(
 )
 
 
-@given(st.lists(json_values, max_size=18).map(lambda rest: json.dumps([1, *rest]).encode()))
+@given(
+    st.tuples(st.integers(1, 2), st.lists(json_values, max_size=18)).map(lambda x: json.dumps([x[0], *x[1]]).encode())
+)
 def test_json_of_another_shape_is_refused_or_well_typed(data: bytes) -> None:
     with suppress(UnreadableEnvelope):
         assert isinstance(decode(data), Delivery)
@@ -133,6 +137,30 @@ def test_an_envelope_of_version_one_stays_readable() -> None:
     given = decode(stored.encode())
     assert (given.to.conversation, given.parts, given.message.content) == ("#town:example.org", 2, Text(body="hé"))
     assert given.message.reply_to == "42"
+    assert given.message.topic is Topic.TALK
+
+
+def test_talk_is_written_as_a_release_without_topics_reads_it() -> None:
+    assert encode(example()).startswith(b"[1,")
+    assert encode_message(example().message).startswith(b"[1,")
+
+
+def test_an_envelope_of_version_two_stays_readable() -> None:
+    head = '"mt:!a1b2c301:7","radio/LongFast","!a1b2c301","Ali",1700000000000,"n",0,"t","Motion detected",null'
+    message = decode_message(f'[2,{head},null,"00000007","sensors"]'.encode())
+    assert (message.topic, message.remote_id, message.content) == (
+        Topic.SENSOR,
+        "00000007",
+        Text(body="Motion detected"),
+    )
+    delivery = decode(f'[2,"home/#town:example.org",1,1,null,0,{head},"42",null,"telemetry"]'.encode())
+    assert (delivery.message.topic, delivery.message.reply_to) == (Topic.TELEMETRY, "42")
+
+
+def test_a_topic_of_a_later_release_is_refused() -> None:
+    data = encode_message(replace(example().message, topic=Topic.ALERT)).replace(b'"alerts"', b'"smells"')
+    with pytest.raises(UnreadableEnvelope):
+        decode_message(data)
 
 
 def test_what_this_release_first_wrote_of_places_and_links_stays_readable() -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.model import Address, BridgeName, Lane, Level, Message, NativeId, Sender, SenderId, Text
+from gateway.model import Address, BridgeName, Lane, Level, Message, NativeId, Sender, SenderId, Text, Topic
 from gateway.routing import Answers, Bound, Choice, Refused, Route, RoutingTable
 
 TOWN = Address.parse("home/#town:example.org")
@@ -49,6 +49,36 @@ def test_an_address_in_two_routes_gets_a_message_once():
     both = RoutingTable(routes=(*TABLE.routes, Route(name="again", sources=(TOWN,), targets=(RADIO, LAN))))
 
     assert len(both.decide(message(), Level.ADMIN)) == 2
+
+
+def test_what_a_route_does_not_list_has_no_delivery_by_it():
+    quiet = replace(TABLE.routes[0], also=frozenset({Topic.SENSOR}))
+    table = replace(TABLE, routes=(quiet, Route(name="map", sources=(RADIO,), targets=(WARNINGS,))))
+
+    def reached(topic):
+        said = message(RADIO, topic=topic)
+        found = targets(table.decide(said, Level.ADMIN))
+        assert table.carries(said) == bool(found)
+        return found
+
+    assert reached(Topic.TALK) == {TOWN, LAN, WARNINGS}
+    assert reached(Topic.SENSOR) == {TOWN, LAN}
+    assert reached(Topic.POSITION) == reached(Topic.WAYPOINT) == reached(Topic.ALERT) == {WARNINGS}
+    assert reached(Topic.TELEMETRY) == set()
+
+
+def test_what_is_said_in_private_or_asked_for_by_name_is_no_routes_choice():
+    private = message(CHAT, topic=Topic.SENSOR, direct=True)
+
+    assert TABLE.carries(private)
+    assert targets(TABLE.decide(private, Level.ADMIN)) == {TOWN}
+    assert TABLE.carries(message(Address.parse("home/#nowhere:example.org")))
+
+
+def test_a_route_that_leads_nowhere_but_back_carries_no_telemetry():
+    loop = Route(name="loop", sources=(RADIO,), targets=(RADIO,), also=frozenset(Topic))
+
+    assert not RoutingTable(routes=(loop,)).carries(message(RADIO, topic=Topic.TELEMETRY))
 
 
 def test_routes_are_not_transitive():
