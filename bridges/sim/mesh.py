@@ -16,6 +16,7 @@ from meshtastic.protobuf.mesh_pb2 import MeshPacket
 from bridges.sim.agenda import Agenda
 from bridges.sim.air import Air
 from bridges.sim.airtime import PRESETS
+from bridges.sim.devices import replay_of
 from bridges.sim.identity import FAR_NODES, GATEWAY, Identity, Settings
 from bridges.sim.node import Firmware
 from bridges.sim.packets import sender_of
@@ -116,13 +117,31 @@ class SimMesh:
         """Bring a node back into everybody's range."""
         self._link_to_all(name, 0.0)
 
-    def replay(self, sender: str | int, id: int, *, after_s: float = 0.0, to: str | int | None = None) -> None:
+    def replay(
+        self,
+        sender: str | int,
+        id: int,
+        *,
+        after_s: float = 0.0,
+        to: str | int | None = None,
+        via_mqtt: bool = False,
+    ) -> None:
         """Have a packet that was once on the air come in again at a node (the gateway), past its memory.
 
-        This is what Store & Forward and far echoes do. KeyError if it is not among the last 2000.
+        This is what far echoes do, and with `via_mqtt` those over the internet. KeyError if it is not among the
+        last 2000.
         """
-        packet = self._sent[self[sender].number, id]
+        packet = MeshPacket()
+        packet.CopyFrom(self._sent[self[sender].number, id])
+        packet.via_mqtt = via_mqtt
         self.inject(packet, after_s=after_s, to=to)
+
+    def store_and_forward(
+        self, sender: str | int, id: int, *, after_s: float = 0.0, to: str | int | None = None
+    ) -> None:
+        """Have a Store & Forward node say a packet's text again to a node (the gateway). Otherwise as `replay`."""
+        node = self.gateway if to is None else self[to]
+        self.inject(replay_of(self._sent[self[sender].number, id], to=node.number), after_s=after_s, to=to)
 
     def inject(self, packet: MeshPacket, *, after_s: float = 0.0, to: str | int | None = None) -> None:
         """Have any packet come in at a node (the gateway), as it is, past everything that could stop it."""

@@ -13,7 +13,7 @@ from typing import Any
 from meshtastic.protobuf.mesh_pb2 import Data
 
 from bridges.sim.control import LINE_BYTES
-from bridges.sim.identity import BROADCAST
+from bridges.sim.device_orders import DeviceOrders
 from bridges.sim.mesh import SimMesh
 from bridges.sim.people import Heard, SimNode
 from bridges.sim.ports import Port, PtyPort, TcpPort
@@ -23,7 +23,7 @@ Order = Callable[[Mapping[str, Any]], Awaitable[Any]]
 _HEARD_AT_ONCE = 5000
 
 
-class Orders:
+class Orders(DeviceOrders):
     """Carries out orders on a mesh and its ports.
 
     An order is an object with ``do`` and arguments; the answer is ``{"result": ...}`` or ``{"error": "..."}``.
@@ -31,7 +31,7 @@ class Orders:
     """
 
     def __init__(self, mesh: SimMesh, pty: PtyPort, tcp: TcpPort | None) -> None:
-        self._mesh = mesh
+        super().__init__(mesh)
         self._pty = pty
         self._tcp = tcp
 
@@ -58,23 +58,6 @@ class Orders:
         data = Data(portnum=order["portnum"], payload=bytes.fromhex(order.get("hex", "")))
         known = {key: order[key] for key in ("channel", "want_ack") if key in order}
         return self._mesh[order["node"]].send(data, to=self._destination(order), **known)
-
-    async def do_position(self, order: Mapping[str, Any]) -> int:
-        """Take node [precision]: the node broadcasts where it is; the packet id."""
-        place = self._mesh[order["node"]].place
-        place.precision_bits = int(order.get("precision", place.precision_bits))
-        return place.tell()
-
-    async def do_waypoint(self, order: Mapping[str, Any]) -> int:
-        """Take node, name, latitude, longitude [description expire]: the node sends a waypoint; the packet id."""
-        known = {key: order[key] for key in ("description", "expire") if key in order}
-        return self._mesh[order["node"]].place.put_waypoint(
-            order["name"], order["latitude"], order["longitude"], **known
-        )
-
-    async def do_replay(self, order: Mapping[str, Any]) -> None:
-        """Take node, id [after_s]: a packet that node once sent comes in at the gateway's node again."""
-        self._mesh.replay(order["node"], order["id"], after_s=order.get("after_s", 0.0))
 
     async def do_heard(self, order: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Take node [after]: what the node heard, at most 5000, oldest first."""
@@ -185,10 +168,6 @@ class Orders:
             msg = "there is no TCP port"
             raise ValueError(msg)
         return self._tcp
-
-    def _destination(self, order: Mapping[str, Any]) -> int:
-        to = order.get("to", BROADCAST)
-        return BROADCAST if to == BROADCAST else self._mesh[to].number
 
 
 def as_json(heard: Heard) -> dict[str, Any]:

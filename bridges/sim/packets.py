@@ -95,9 +95,18 @@ def position_data(
     return Data(portnum=POSITION, payload=payload, request_id=request_id, want_response=want_response)
 
 
-def waypoint_data(latitude: float, longitude: float, name: str, *, description: str = "", expire: int = 0) -> Data:
-    """Return a waypoint; one that is deleted has `expire` in the past."""
-    waypoint = Waypoint(id=1, name=name, description=description, expire=expire)
+def waypoint_data(
+    latitude: float,
+    longitude: float,
+    name: str,
+    *,
+    description: str = "",
+    expire: int = 0,
+    icon: str = "",
+    id: int = 1,
+) -> Data:
+    """Return a waypoint; one that is deleted is the same with `expire` in the past. `icon`: one character."""
+    waypoint = Waypoint(id=id, name=name, description=description, expire=expire, icon=ord(icon) if icon else 0)
     waypoint.latitude_i, waypoint.longitude_i = round(latitude * 1e7), round(longitude * 1e7)
     return Data(portnum=PortNum.WAYPOINT_APP, payload=waypoint.SerializeToString())
 

@@ -7,6 +7,7 @@ import asyncio
 import json
 
 import pytest
+from meshtastic.protobuf.portnums_pb2 import PortNum
 
 from bridges.sim import RemoteMesh, SimProcess
 from bridges.sim.control import RefusedError
@@ -60,10 +61,32 @@ async def test_a_watcher_is_told_what_every_node_hears(sim):
     await events.aclose()
 
 
+async def test_devices_say_what_they_are_told_to(sim):
+    orders = {
+        PortNum.DETECTION_SENSOR_APP: {"do": "detect", "name": "Door", "state": True},
+        PortNum.ALERT_APP: {"do": "alert"},
+        PortNum.TELEMETRY_APP: {"do": "measure", "figures": {"temperature": 21.5}},
+        PortNum.RANGE_TEST_APP: {"do": "range_test", "number": 7},
+        PortNum.WAYPOINT_APP: {"do": "waypoint", "name": "hut", "latitude": 47.0, "longitude": 8.0, "icon": "x"},
+    }
+    packets = {port: await sim.call(node="RDGE", **order) for port, order in orders.items()}
+    await sim.say("RDGE", "after")
+    await sim.wait_text("MRKT", "after")
+
+    heard = {one["id"]: one for one in await sim.heard("MRKT")}
+    assert {port: heard[packet]["portnum"] for port, packet in packets.items()} == {port: port for port in orders}
+    texts = [heard[packets[port]]["text"] for port in (PortNum.DETECTION_SENSOR_APP, PortNum.RANGE_TEST_APP)]
+    assert texts == ["Door state: 1", "seq 7"]
+    for order in ({"do": "replay", "via_mqtt": True}, {"do": "store_and_forward"}):
+        await sim.call(node="RDGE", id=packets[PortNum.ALERT_APP], **order)
+
+
 @pytest.mark.parametrize(
     "order",
     [
         {"do": "dance"},
+        {"do": "store_and_forward", "node": "RDGE", "id": 4},
+        {"do": "measure", "node": "RDGE", "figures": {"smell": 1}},
         {"do": "say", "node": "nobody", "text": "x"},
         {"do": "say", "node": "RDGE"},
         {"do": "say", "node": "RDGE", "text": 5},
