@@ -17,20 +17,29 @@ from google.protobuf.message import DecodeError
 from meshtastic.protobuf.mesh_pb2 import MeshPacket
 from meshtastic.protobuf.portnums_pb2 import PortNum
 
-from bridges.meshtastic import places
+from bridges.meshtastic import places, replays
 from bridges.meshtastic.airtime import message_ms
 from bridges.meshtastic.config import MeshtasticConfig, SerialAuto, SerialPath
-from bridges.meshtastic.convert import Ear, Transmission, native_id, packet_id, remote_id, to_message, to_packet
+from bridges.meshtastic.convert import (
+    Ear,
+    Transmission,
+    native_id,
+    packet_id,
+    remote_id,
+    to_message,
+    to_packet,
+    why_not,
+)
 from bridges.meshtastic.courtesy import Courtesy, answer
 from bridges.meshtastic.inbox import Inbox
 from bridges.meshtastic.link import Link
 from bridges.meshtastic.locating import Locator
 from bridges.meshtastic.nodes import NodeBook
 from bridges.meshtastic.port import Port, candidates, connect
-from bridges.meshtastic.positions import PORTS
 from bridges.meshtastic.session import Arrived, Event, Lost, Met, Noticed, Queued, Restarted, Session
 from bridges.meshtastic.station import Station
 from bridges.meshtastic.tapbacks import Tapbacks
+from bridges.meshtastic.traffic import Traffic
 from bridges.meshtastic.transmitter import Transmitter
 from gateway.model import (
     Address,
@@ -85,6 +94,12 @@ class MeshtasticBridge:
             station=self._station,
             transmitter=self._transmitter,
             random=context.random,
+            count=self._count,
+        )
+        self._traffic = Traffic(
+            telemetry_every_s=self._config.telemetry_every_s,
+            locator=self._locator,
+            clock=context.clock,
             count=self._count,
         )
         self._tapbacks = Tapbacks()
@@ -291,7 +306,10 @@ class MeshtasticBridge:
 
     def _on_packet(self, packet: MeshPacket) -> None:
         now_ms = self._context.clock.now_ms()
-        self._nodes.hear(packet, now_ms)
+        replayed = replays.as_said(packet)
+        if replayed is None:
+            self._nodes.hear(packet, now_ms)
+        packet = replayed or packet
         if packet.decoded.portnum == PortNum.ROUTING_APP:
             self._locator.on_routing(packet)
             try:
@@ -299,10 +317,12 @@ class MeshtasticBridge:
             except DecodeError:
                 self._count("routing_unparsable")
             return
-        place = self._locator.take(packet) if packet.decoded.portnum in PORTS else None
-        if place is None and packet.decoded.portnum in PORTS:
-            return
-        message = to_message(packet, self._ear(), now_ms, place)
+        other = None
+        if self._traffic.reads(packet) and not why_not(packet, self._station.number):
+            other = self._traffic.take(packet)
+            if other is None:
+                return
+        message = to_message(packet, self._ear(), now_ms, other, is_replay=replayed is not None)
         if message is None:
             return
         self._inbox.put(message)

@@ -22,6 +22,7 @@ _KEYS = frozenset({"kind", "connection", "direct", "hop_limit", "answer_direct",
     "positions",
     "positions_every",
     "correct_within_s",
+    "telemetry_every",
 }
 _SPELLINGS = 'write "serial:auto", "serial:/dev/serial/by-id/..." or "tcp:HOST[:4403]"'
 
@@ -88,6 +89,8 @@ class MeshtasticConfig:
     positions: Positions = Positions.OFF
     positions_every_s: int = 600
     """Of one node, one position in so long is passed on."""
+    telemetry_every_s: int = 3600
+    """Of one node's instruments, one line in so long is passed on."""
     correct_within_s: float = 300.0
     """How old what was sent may be for a correction of it to be said."""
 
@@ -106,7 +109,8 @@ class MeshtasticConfig:
             pace_s=_seconds(table, "pace_s", 2.3, SHORTEST_PACE_S, LONGEST_PACE_S),
             max_parts=_whole(table, "max_parts", 4, 1, MOST_PARTS),
             positions=_positions(table.get("positions", Positions.OFF)),
-            positions_every_s=_every(table.get("positions_every", "10m")),
+            positions_every_s=_every(table, "positions_every", "10m"),
+            telemetry_every_s=_every(table, "telemetry_every", "1h"),
             correct_within_s=_seconds(table, "correct_within_s", 300.0, 0.0, LONGEST_CORRECTION_S),
         )
 
@@ -159,11 +163,12 @@ def _positions(value: object) -> Positions:
         raise ConfigError(f"{value!r} is not what can be done with positions", key="positions", mend=mend) from None
 
 
-def _every(value: object) -> int:
+def _every(table: Mapping[str, Any], key: str, default: str) -> int:
+    value = table.get(key, default)
     try:
         return seconds(value if isinstance(value, str) else "")
     except ValueError as error:
-        raise ConfigError(str(error), key="positions_every", mend='positions_every = "10m"') from error
+        raise ConfigError(str(error), key=key, mend=f'{key} = "{default}"') from error
 
 
 def _text(table: Mapping[str, Any], key: str) -> str:

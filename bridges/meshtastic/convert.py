@@ -17,7 +17,6 @@ from gateway.model import (
     BridgeName,
     Content,
     Lane,
-    Location,
     Message,
     NativeId,
     Reaction,
@@ -26,12 +25,18 @@ from gateway.model import (
     Sender,
     SenderId,
     Text,
+    Topic,
     short_hash,
 )
 
 _TEXT_PORTS = frozenset({PortNum.TEXT_MESSAGE_APP, PortNum.ALERT_APP})
 _REMOTE_ID = re.compile(r"[0-9a-f]{8}\Z")
 _BLANK = " \t\r\n\0"
+_BELL = "\a"
+WORDLESS_ALERT = "(alert)"
+"""What an alert without words says: a board's button may send nothing but a bell, and it is a call for help."""
+SAID_EARLIER = " (said earlier)"
+"""Behind a text that is replayed and was not known: the mesh doesn't say how much earlier."""
 MAX_EMOJI_BYTES = 64
 """A tapback is an emoji: what is longer, or has more words than one, is an answer in words whatever its flag says."""
 
@@ -48,6 +53,14 @@ class Ear:
     """Conversations as the configuration's routes spell them."""
     name_of: Callable[[int], str]
     count: Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Other:
+    """What a packet says that is no text."""
+
+    content: Content
+    topic: Topic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,23 +92,27 @@ def sender_of(packet: MeshPacket) -> int:
     return int(getattr(packet, "from"))
 
 
-def to_message(packet: MeshPacket, ear: Ear, received_ms: int, place: Location | None = None) -> Message | None:
+def to_message(
+    packet: MeshPacket, ear: Ear, received_ms: int, other: Other | None = None, *, is_replay: bool = False
+) -> Message | None:
     """Return what somebody said, or None, counted by kind, if the packet is nothing to pass on.
 
-    `received_ms` is by the gateway's clock: a node's own may be at 0. `place`: what the packet says, where
-    it is a position that is passed on.
+    `received_ms` is by the gateway's clock: a node's own may be at 0. `other`: what the packet says, where
+    it is no text. `is_replay`: it was said earlier.
     """
-    kind = _why_not(packet, ear.own, is_text=place is None)
+    kind = why_not(packet, ear.own) or ("" if other else _why_no_text(packet))
     if kind:
         ear.count(kind)
         return None
-    content = place or _content(packet.decoded, ear.count)
+    is_alert = packet.decoded.portnum == PortNum.ALERT_APP
+    content = other.content if other else _words(packet.decoded, ear.count, is_alert=is_alert)
     if content is None:
         return None
+    if is_replay and isinstance(content, Text):
+        content = Text(body=f"{content.body}{SAID_EARLIER}")
     sender = sender_of(packet)
     is_direct = packet.to == ear.own
     conversation = node_id(sender) if is_direct else spelling(packet.channel, ear.channels, ear.routed)
-    is_alert = packet.decoded.portnum == PortNum.ALERT_APP
     return Message(
         native_id=_native_id(packet, received_ms),
         origin=Address(ear.bridge, conversation),
@@ -105,6 +122,7 @@ def to_message(packet: MeshPacket, ear: Ear, received_ms: int, place: Location |
         remote_id=remote_id(packet.id) if packet.id else None,
         reply_to=_reply_to(packet.decoded, content),
         lane=Lane.EMERGENCY if is_alert else Lane.NORMAL,
+        topic=other.topic if other else Topic.ALERT if is_alert else Topic.TALK,
         direct=is_direct,
     )
 
@@ -146,19 +164,33 @@ def _number(remote: RemoteId | None) -> int:
     return int(remote, 16) if remote and _REMOTE_ID.match(remote) else 0
 
 
-def _why_not(packet: MeshPacket, own: int, *, is_text: bool) -> str:
-    """Return the kind of thing this is instead of words for us; empty if it is words for us."""
+def why_not(packet: MeshPacket, own: int) -> str:
+    """Return the kind of thing this is instead of something for us; empty if it is for us."""
     if packet.WhichOneof("payload_variant") == "encrypted":
         return "packet_encrypted"
     if sender_of(packet) in (0, own):
         return "own_echo"
-    if is_text and packet.decoded.portnum not in _TEXT_PORTS:
-        known = packet.decoded.portnum in PortNum.values()
-        return "packet_not_text" if known else "packet_of_unknown_port"
     if packet.to not in (own, BROADCAST):
         # Between two others, on a key we have: not ours to pass on.
         return "packet_for_others"
     return ""
+
+
+def _why_no_text(packet: MeshPacket) -> str:
+    """Return the kind of thing this is instead of a text, by its port: ``packet_range_test``."""
+    port = packet.decoded.portnum
+    if port in _TEXT_PORTS:
+        return ""
+    if port not in PortNum.values():
+        return "packet_of_unknown_port"
+    return f"packet_{PortNum.Name(port).removesuffix('_APP').lower()}"
+
+
+def _words(data: Data, count: Callable[[str], None], *, is_alert: bool) -> Content | None:
+    if not is_alert:
+        return _content(data, count)
+    body = data.payload.decode(errors="replace").replace(_BELL, " ").strip(_BLANK)
+    return Text(body=body or WORDLESS_ALERT)
 
 
 def _content(data: Data, count: Callable[[str], None]) -> Content | None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which positions are passed on, and asking a node for its own."""
+"""Which positions and waypoints are passed on, and asking a node for its own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 from google.protobuf.message import DecodeError
 from meshtastic.protobuf.mesh_pb2 import MeshPacket, Routing
-from meshtastic.protobuf.portnums_pb2 import PortNum
 
 from bridges.meshtastic.attempt import within
 from bridges.meshtastic.config import MeshtasticConfig, Positions
@@ -19,7 +18,8 @@ from bridges.meshtastic.places import BROADCAST
 from bridges.meshtastic.positions import NoPlace, Rhythm, request, to_place
 from bridges.meshtastic.station import Station
 from bridges.meshtastic.transmitter import Transmitter
-from gateway.model import BridgeError, Clock, Declined, Location
+from bridges.meshtastic.waypoints import Waypoints
+from gateway.model import BridgeError, Clock, Declined, Location, Redaction
 
 ANSWER_WITHIN_S = 60.0
 """There and back over some relays, with three tries each; a node that was asked less than 3 min ago says nothing."""
@@ -47,26 +47,36 @@ class Locator:
         self._random = random
         self._count = count
         self._rhythm = Rhythm(config.positions_every_s)
+        self._waypoints = Waypoints()
         self._asked: tuple[int, int, asyncio.Future[Location]] | None = None
         """The packet that asks, whom, and what waits for the answer."""
         self._next_at = clock.monotonic()
 
     def take(self, packet: MeshPacket) -> Location | None:
-        """Take a position or waypoint; return the place to pass on. None, counted, if there is none."""
-        place = to_place(packet.decoded, self._clock.now_ms() / 1000)
+        """Take a position; return the place to pass on. None, counted, if there is none."""
+        place = to_place(packet.decoded)
         if self._is_answer(packet):
             self._answer(place)
             return None
-        if self._config.positions is not Positions.ON:
-            self._count("packet_not_text")
+        if not self._passes_on("position_not_asked_for"):
             return None
         if isinstance(place, NoPlace):
             self._count(place)
             return None
-        if packet.decoded.portnum == PortNum.POSITION_APP and not self._is_due(packet):
+        if not self._is_due(packet):
             self._count("position_not_passed_on")
             return None
         return place
+
+    def mark(self, packet: MeshPacket) -> Location | Redaction | None:
+        """Take a waypoint; return the place, or what takes one back. None, counted, if there is neither."""
+        if not self._passes_on("waypoint_not_asked_for"):
+            return None
+        found = self._waypoints.take(packet, self._clock.now_ms() / 1000)
+        if isinstance(found, NoPlace):
+            self._count(found)
+            return None
+        return found
 
     def on_routing(self, packet: MeshPacket) -> None:
         """Take what a routing packet says of our question: from our own node or the one that was asked."""
@@ -112,12 +122,18 @@ class Locator:
         if wait_s > 0:
             raise Declined(f"a radio can ask once in {ASK_EVERY_S:g} s: try again in {wait_s:.0f} s")
 
+    def _passes_on(self, kind: str) -> bool:
+        if self._config.positions is not Positions.ON:
+            self._count(kind)
+            return False
+        return True
+
     def _is_due(self, packet: MeshPacket) -> bool:
         return packet.to == BROADCAST and self._rhythm.is_due(sender_of(packet), self._clock.monotonic())
 
     def _is_answer(self, packet: MeshPacket) -> bool:
         asked = self._asked
-        is_ours = packet.to == self._station.number and packet.decoded.portnum == PortNum.POSITION_APP
+        is_ours = packet.to == self._station.number
         return asked is not None and is_ours and (packet.decoded.request_id, sender_of(packet)) == asked[:2]
 
     def _answer(self, place: Location | NoPlace) -> None:

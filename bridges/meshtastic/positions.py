@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Positions and waypoints in packets, and how often one node's are passed on. Pure."""
+"""Positions in packets, and how often one node's are passed on. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from meshtastic.protobuf.portnums_pb2 import PortNum
 
 from gateway.model import Location
 
-PORTS = frozenset({PortNum.POSITION_APP, PortNum.WAYPOINT_APP})
 MOST_NODES = 500
 """Whose last position is remembered; past it the one passed on longest ago may be passed on anew."""
 MOST_WORDS = 200
@@ -29,6 +28,7 @@ class NoPlace(StrEnum):
     UNPARSABLE = "position_unparsable"
     NO_FIX = "position_without_fix"
     OVER = "waypoint_over"
+    AGAIN = "waypoint_unchanged"
 
 
 class Rhythm:
@@ -51,14 +51,9 @@ class Rhythm:
         return True
 
 
-def to_place(data: Data, now_s: float) -> Location | NoPlace:
-    """Return the place that a position or a waypoint says, or why it says none.
-
-    `now_s`: Unix time, by which a waypoint may be over.
-    """
+def to_place(data: Data) -> Location | NoPlace:
+    """Return the place that a position says, or why it says none."""
     try:
-        if data.portnum == PortNum.WAYPOINT_APP:
-            return _waypoint(Waypoint.FromString(data.payload), now_s)
         return _position(Position.FromString(data.payload))
     except DecodeError:
         return NoPlace.UNPARSABLE
@@ -88,20 +83,13 @@ def accuracy_m(precision_bits: int) -> float | None:
 
 def _position(position: Position) -> Location | NoPlace:
     altitude = position.altitude if position.HasField("altitude") else None
-    return _place(position, altitude_m=altitude, accuracy_m=accuracy_m(position.precision_bits))
+    return place_of(position, altitude_m=altitude, accuracy_m=accuracy_m(position.precision_bits))
 
 
-def _waypoint(waypoint: Waypoint, now_s: float) -> Location | NoPlace:
-    # One that is deleted is sent again with a time that is over.
-    if 0 < waypoint.expire <= now_s:
-        return NoPlace.OVER
-    words = ": ".join(filter(None, (_line(waypoint.name), _line(waypoint.description))))
-    return _place(waypoint, words=words or "waypoint")
-
-
-def _place(
+def place_of(
     said: Position | Waypoint, *, altitude_m: float | None = None, accuracy_m: float | None = None, words: str = ""
 ) -> Location | NoPlace:
+    """Return the place with these coordinates, or that there are none."""
     if not (said.latitude_i or said.longitude_i):
         return NoPlace.NO_FIX
     try:
@@ -116,6 +104,7 @@ def _place(
         return NoPlace.NO_FIX
 
 
-def _line(words: str) -> str:
+def on_one_line(words: str) -> str:
+    """Return what somebody wrote on one line, without control characters (a bell), and no longer than it can be."""
     printable = "".join(character if character.isprintable() else " " for character in words)
     return " ".join(printable.split())[:MOST_WORDS]

@@ -410,7 +410,7 @@ async def test_bad_input_is_counted_and_does_not_stop_the_rest(tmp_path: Path):
 
     assert reader.bodies == ["caf\ufffd", "fine"]
     assert all(message.received_ms > 1_600_000_000_000 for message in reader.messages)
-    assert {"text_empty", "text_invalid_utf8", "packet_not_text", "frame_unparsable"} <= set(network.counts)
+    assert {"text_empty", "text_invalid_utf8", "packet_nodeinfo", "frame_unparsable"} <= set(network.counts)
     assert facts["notice"] == "Duty cycle"
 
 

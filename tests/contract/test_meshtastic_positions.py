@@ -33,7 +33,7 @@ async def test_positions_are_nobodys_business_unless_it_is_said(tmp_path: Path):
                 await bridge.locate(RIDGE)
 
     assert reader.bodies == ["after"]
-    assert network.counts["packet_not_text"] == 2
+    assert network.counts["position_not_asked_for"] == network.counts["waypoint_not_asked_for"] == 1
 
 
 @pytest.mark.parametrize("tcp", [False, True])

@@ -38,6 +38,7 @@ def test_a_connection_is_read_and_written_back(text: str, expected: object):
         ({"connection": "serial:auto", "positions": "yes"}, "positions"),
         ({"connection": "serial:auto", "positions": True}, "positions"),
         ({"connection": "serial:auto", "positions_every": 10}, "positions_every"),
+        ({"connection": "serial:auto", "telemetry_every": "often"}, "telemetry_every"),
         ({"connection": 7}, "connection"),
         ({"connection": "serial"}, "connection"),
         ({"connection": "serial:ttyUSB0"}, "connection"),

@@ -12,7 +12,9 @@ from meshtastic.protobuf.portnums_pb2 import PortNum
 
 from bridges.meshtastic.convert import (
     MAX_EMOJI_BYTES,
+    WORDLESS_ALERT,
     Ear,
+    Other,
     Transmission,
     packet_id,
     remote_id,
@@ -27,6 +29,7 @@ from gateway.model import (
     Content,
     Edit,
     Lane,
+    Location,
     Message,
     NativeId,
     Reaction,
@@ -35,6 +38,7 @@ from gateway.model import (
     Sender,
     SenderId,
     Text,
+    Topic,
 )
 
 RADIO = BridgeName("radio")
@@ -53,15 +57,18 @@ def packet(payload: bytes = b"hello", *, sender: int = FAR, to: int = BROADCAST,
 
 def heard(raw: MeshPacket) -> tuple[Message | None, Counter[str]]:
     counts: Counter[str] = Counter()
-    ear = Ear(
+    return to_message(raw, ear(counts), NOW_MS), counts
+
+
+def ear(counts: Counter[str] | None = None) -> Ear:
+    return Ear(
         bridge=RADIO,
         own=OWN,
         channels=CHANNELS,
         routed=[],
         name_of=lambda number: {FAR: "Ridge relay"}.get(number, f"!{number:08x}"),
-        count=lambda kind: counts.update([kind]),
+        count=lambda kind: None if counts is None else counts.update([kind]),
     )
-    return to_message(raw, ear, NOW_MS), counts
 
 
 def said(content: Content, *, reply_to: str | None = None) -> Message:
@@ -101,8 +108,11 @@ def test_a_text_becomes_a_message_with_the_meshs_own_names():
         (packet(b""), "text_empty"),
         (packet(b" \r\n\0"), "text_empty"),
         (packet(to=0xDEADBEEF), "packet_for_others"),
-        (packet(portnum=PortNum.POSITION_APP), "packet_not_text"),
-        (packet(portnum=PortNum.DETECTION_SENSOR_APP), "packet_not_text"),
+        (packet(portnum=PortNum.RANGE_TEST_APP), "packet_range_test"),
+        (packet(portnum=PortNum.STORE_FORWARD_APP), "packet_store_forward"),
+        (packet(portnum=PortNum.NEIGHBORINFO_APP), "packet_neighborinfo"),
+        (packet(portnum=PortNum.ATAK_PLUGIN), "packet_atak_plugin"),
+        (packet(portnum=PortNum.RANGE_TEST_APP, to=0xDEADBEEF), "packet_for_others"),
         (packet(portnum=300), "packet_of_unknown_port"),
         (MeshPacket(encrypted=b"secret", id=3), "packet_encrypted"),
     ],
@@ -135,6 +145,42 @@ def test_an_alert_is_an_emergency():
 
     assert message is not None
     assert message.lane is Lane.EMERGENCY
+
+
+@pytest.mark.parametrize(("payload", "body"), [(b"help\a", "help"), (b"\a", WORDLESS_ALERT), (b"", WORDLESS_ALERT)])
+def test_an_alert_without_words_still_is_one(payload: bytes, body: str):
+    message, counts = heard(packet(payload, portnum=PortNum.ALERT_APP))
+
+    assert message is not None
+    assert (message.content, message.topic, message.lane) == (Text(body=body), Topic.ALERT, Lane.EMERGENCY)
+    assert not counts
+
+
+def test_what_is_no_text_is_said_with_its_topic():
+    place = Location(latitude=46.5, longitude=8.1)
+    message = to_message(
+        packet(portnum=PortNum.POSITION_APP), ear(), NOW_MS, Other(content=place, topic=Topic.POSITION)
+    )
+
+    assert message is not None
+    assert (message.content, message.topic, message.origin) == (place, Topic.POSITION, LONG_FAST)
+
+
+def test_a_replay_has_its_originals_id_and_says_that_it_is_late():
+    once, again = to_message(packet(), ear(), NOW_MS), to_message(packet(), ear(), NOW_MS, is_replay=True)
+
+    assert once is not None
+    assert again is not None
+    assert (again.id, again.native_id, again.remote_id) == (once.id, once.native_id, once.remote_id)
+    assert again.content == Text(body="hello (said earlier)")
+
+
+def test_a_replayed_tapback_is_a_tapback():
+    raw = packet("👍".encode(), reply_id=5, emoji=1)
+    message = to_message(raw, ear(), NOW_MS, is_replay=True)
+
+    assert message is not None
+    assert message.content == Reaction(target=RemoteId("00000005"), emoji="👍")
 
 
 def test_a_channel_we_do_not_know_goes_by_its_index():

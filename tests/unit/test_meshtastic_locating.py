@@ -96,7 +96,7 @@ async def test_the_answer_to_our_question_is_the_askers_and_nothing_else_is() ->
     for other in (desk.answer(sender=MARKET), desk.answer(request_id=7), desk.answer(to=MARKET)):
         assert desk.locator.take(other) is None
     assert not asking.done()
-    assert desk.counts == ["packet_not_text"] * 3
+    assert desk.counts == ["position_not_asked_for"] * 3
 
     assert desk.locator.take(desk.answer()) is None
     assert desk.locator.take(desk.answer()) is None  # twice, over two relays

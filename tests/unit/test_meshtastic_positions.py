@@ -6,26 +6,20 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from meshtastic.protobuf.mesh_pb2 import Data, Position, Waypoint
+from meshtastic.protobuf.mesh_pb2 import Data, Position
 from meshtastic.protobuf.portnums_pb2 import PortNum
 
 from bridges.meshtastic.convert import sender_of
 from bridges.meshtastic.positions import NoPlace, Rhythm, accuracy_m, request, to_place
 from gateway.model import Location
 
-NOW_S = 1_795_701_720.0
-
 
 def position(**fields: int) -> Data:
     return Data(portnum=PortNum.POSITION_APP, payload=Position(**fields).SerializeToString())
 
 
-def waypoint(**fields: int | str) -> Data:
-    return Data(portnum=PortNum.WAYPOINT_APP, payload=Waypoint(**fields).SerializeToString())
-
-
 def place_of(data: Data) -> Location:
-    place = to_place(data, NOW_S)
+    place = to_place(data)
     assert isinstance(place, Location)
     return place
 
@@ -50,25 +44,16 @@ def test_a_position_that_was_cut_says_how_exact_it_is_left(bits: int, metres: in
         (position(latitude_i=0, longitude_i=0, time=5), NoPlace.NO_FIX),
         (position(latitude_i=910000000, longitude_i=1), NoPlace.NO_FIX),
         (position(latitude_i=1, longitude_i=1810000000), NoPlace.NO_FIX),
-        (waypoint(name="hut"), NoPlace.NO_FIX),
-        (waypoint(name="hut", latitude_i=1, longitude_i=1, expire=1), NoPlace.OVER),
-        (waypoint(name="hut", latitude_i=1, longitude_i=1, expire=int(NOW_S)), NoPlace.OVER),
         (Data(portnum=PortNum.POSITION_APP, payload=b"\xff"), NoPlace.UNPARSABLE),
     ],
 )
-def test_without_a_fix_or_after_its_time_there_is_no_place(data: Data, why: NoPlace) -> None:
-    assert to_place(data, NOW_S) is why
+def test_without_a_fix_there_is_no_place(data: Data, why: NoPlace) -> None:
+    assert to_place(data) is why
 
 
-def test_a_waypoint_is_a_place_with_its_words() -> None:
-    assert place_of(waypoint(name=" the\nhut\0", latitude_i=465000000, longitude_i=1)).words == "the hut"
-    assert place_of(waypoint(name="hut", description="open", latitude_i=1, expire=int(NOW_S) + 1)).words == "hut: open"
-    assert place_of(waypoint(latitude_i=1)).words == "waypoint"
-
-
-@given(st.binary(max_size=60), st.sampled_from([PortNum.POSITION_APP, PortNum.WAYPOINT_APP]))
-def test_no_payload_makes_it_fail(payload: bytes, port: int) -> None:
-    assert isinstance(to_place(Data(portnum=port, payload=payload), NOW_S), Location | NoPlace)
+@given(st.binary(max_size=60))
+def test_no_payload_makes_it_fail(payload: bytes) -> None:
+    assert isinstance(to_place(Data(portnum=PortNum.POSITION_APP, payload=payload)), Location | NoPlace)
 
 
 def test_of_one_node_one_position_in_a_while_is_passed_on() -> None:

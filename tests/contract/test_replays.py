@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Replays and echoes through the assembled core, with a radio on a simulated mesh: nothing shows twice."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from bridges.meshtastic import kind
+from gateway.assembly import Assembly
+from gateway.config import load
+from gateway.journal import Journal, MessageRecord, Retention
+from gateway.metrics import Metrics
+from gateway.model import BridgeContext, BridgeKind, BridgeName, Capabilities, Text
+from gateway.outbox.memory import MemoryOutbox
+from gateway.registry import Registry
+from gateway.status import EventHub
+from gateway.tally import Tally
+from tests.contract.harness_meshtastic import Air, ScaledClock, air
+
+CONFIG = """
+[gateway]
+name = "hilltop"
+data_dir = "data"
+[bridges.home]
+kind = "quiet"
+[bridges.radio]
+kind = "meshtastic"
+connection = "{connection}"
+[[routes]]
+name = "town"
+join = ["home/#town", "radio/LongFast"]
+"""
+RADIO = BridgeName("radio")
+
+
+class Quiet:
+    """A bridge that does nothing."""
+
+    def __init__(self, context: BridgeContext) -> None:
+        self.name = context.name
+        self.capabilities = Capabilities(room_for=lambda *_: 200)
+
+
+@asynccontextmanager
+async def gateway(network: Air, folder: Path) -> AsyncIterator[Journal]:
+    """A gateway put together as always, whose radio is received from."""
+    kinds = {"quiet": lambda: BridgeKind(create=Quiet, check=lambda _: frozenset()), "meshtastic": lambda: kind}  # type: ignore[arg-type,return-value]
+    (folder / "crossband.toml").write_text(CONFIG.format(connection=network.connection))
+    settings = load(folder / "crossband.toml", {}, registry=Registry(kinds))  # type: ignore[arg-type]
+    settings.gateway.data_dir.mkdir(exist_ok=True)
+    clock = ScaledClock()
+    async with Journal(settings.gateway.data_dir / "journal.db", clock=clock, retention=Retention()) as journal:
+        assembly = Assembly(
+            settings=settings,
+            registry=Registry(kinds),  # type: ignore[arg-type]
+            journal=journal,
+            outbox=MemoryOutbox(),
+            clock=clock,
+            random=random.Random(1),
+            tally=Tally(EventHub(), Metrics()),
+        )
+        parts = await assembly.build()
+        task = asyncio.create_task(parts.by_bridge[RADIO].supervisor.run())
+        try:
+            await network.port.wait_client()
+            yield journal
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def until_said(journal: Journal, body: str) -> list[str]:
+    """Wait until these words are journalled; return all that is, in order."""
+    async with asyncio.timeout(15):
+        while body not in (said := [_words(one) for one in await _all(journal)]):
+            await asyncio.sleep(0.02)
+    return said
+
+
+async def _all(journal: Journal) -> list[MessageRecord]:
+    found = list(await journal.messages(after=0, limit=100))
+    return sorted(found, key=lambda one: one.seq)
+
+
+def _words(record: MessageRecord) -> str:
+    assert isinstance(record.message.content, Text)
+    return record.message.content.body
+
+
+async def test_what_was_heard_shows_once_however_it_comes_again_and_after_a_restart(tmp_path: Path):
+    async with air(tmp_path) as network:
+        mesh = network.mesh
+        async with gateway(network, tmp_path) as journal:
+            number = mesh["RDGE"].say("the ford is open")
+            await until_said(journal, "the ford is open")
+            mesh.store_and_forward("RDGE", number)
+            mesh.replay("RDGE", number, via_mqtt=True)
+            mesh.replay("RDGE", number)
+            mesh["RDGE"].say("one")
+            assert await until_said(journal, "one") == ["the ford is open", "one"]
+        async with gateway(network, tmp_path) as journal:
+            mesh.store_and_forward("RDGE", number)
+            mesh.replay("RDGE", number, via_mqtt=True)
+            mesh["RDGE"].say("two")
+            assert await until_said(journal, "two") == ["the ford is open", "one", "two"]
+            assert [len(one.deliveries) for one in await _all(journal)] == [1, 1, 1]
+
+
+async def test_what_was_said_before_the_gateway_ran_shows_once_and_says_that_it_is_late(tmp_path: Path):
+    async with air(tmp_path) as network:
+        mesh = network.mesh
+        number = mesh["RDGE"].say("the bridge is out")
+        await mesh["MRKT"].wait_text("the bridge is out")
+        network.port.reboot()  # its node forgets what it kept for a client
+        async with gateway(network, tmp_path) as journal:
+            await until_up(network)
+            for _ in range(3):
+                mesh.store_and_forward("RDGE", number)
+            mesh.replay("RDGE", number, via_mqtt=True)
+            mesh["RDGE"].say("after")
+            assert await until_said(journal, "after") == ["the bridge is out (said earlier)", "after"]
+
+
+async def until_up(network: Air) -> None:
+    async with asyncio.timeout(15):
+        while not network.port.firmware.has_client:
+            await asyncio.sleep(0.02)
