@@ -62,6 +62,7 @@ def find(name: str, level: Level) -> Command:
 COMMANDS: Final = (
     Command(usage="help [COMMAND]", about="what you may ask", level=Level.READ, run=helped),
     Command(usage="status", about="the gateway at a glance", level=Level.READ, run=looking.status),
+    Command(usage="brief", about="the same in one line", level=Level.READ, run=looking.brief),
     Command(usage="where ID|last", about="what became of a message", level=Level.READ, run=tracing.where),
     Command(usage="routes", about="what shares its messages with this", level=Level.READ, run=looking.routes),
     Command(usage="nodes [SEARCH]", about="who was heard, the latest first", level=Level.READ, run=looking.nodes),

@@ -10,7 +10,7 @@ from gateway.backlog import MOST_CONVERSATIONS, Shape, backlogs, shapes
 from gateway.desk.visit import Visit
 from gateway.desk.words import ago, answer
 from gateway.model import Address, BridgeName, Declined, Joined, JournalError, Node
-from gateway.status import BridgeStatus
+from gateway.status import BridgeStatus, StoreState
 from gateway.version import version
 from gateway.wording import gateway_line, rulings_line, store_line
 
@@ -35,6 +35,26 @@ async def status(visit: Visit) -> str:
             *_routes(visit),
         ]
     )
+
+
+async def brief(visit: Visit) -> str:
+    """Say in one line how the gateway is, for where each byte is dear: no reasons, and of the stores what is amiss."""
+    running = visit.running
+    stores = {"journal": running.journal_state().state, "queue": running.queue_state().state}
+    facts = [
+        ", ".join(f"{one.name} {one.state.value}" for one in running.bridges()),
+        *(f"{name} {state.value}" for name, state in stores.items() if state is not StoreState.UP),
+        await _waiting_in_all(visit),
+    ]
+    return answer([f"{running.settings.gateway.name}: {'; '.join(filter(None, facts))}"])
+
+
+async def _waiting_in_all(visit: Visit) -> str:
+    try:
+        rows = await backlogs(visit.running, await visit.running.journal.tally())
+    except JournalError:
+        return ""
+    return f"{sum(one.waiting for one in rows):,} waiting"
 
 
 async def _waiting(visit: Visit) -> Mapping[BridgeName, str]:

@@ -160,7 +160,7 @@ async def test_what_is_for_admins_is_not_for_those_with_commands(box, words):
 
 async def test_help_shows_what_the_asker_may_and_no_more(box):
     assert {line.split(":")[0].split()[0] for line in (await box.ask("help")).splitlines()} == {
-        "help", "status", "where", "routes", "nodes", "queue", "who",
+        "help", "status", "brief", "where", "routes", "nodes", "queue", "who",
     }  # fmt: skip
     assert "allow PATTERN LEVEL" in await box.ask("", OP)
     assert await box.ask("help nodes") == "nodes [SEARCH]: who was heard, the latest first"
@@ -191,6 +191,18 @@ async def test_status_is_everything_at_one_glance(box):
         "radio (fake): down for 2 min; the cable is out; 1 waiting, 1 dead letters",
         "shared with radio/LongFast (in clear, for everyone in range) by the route town",
     ]
+
+
+async def test_brief_is_one_line_that_says_of_the_stores_only_what_is_amiss(box, monkeypatch):
+    await box.said(1, RADIO)
+    assert await box.ask("brief") == "hilltop: home up, radio down; 1 waiting"
+
+    async def away():
+        raise JournalError("the disk is full")
+
+    box.running.queue_status = QueueStatus(state=StoreState.DOWN, reason="connection refused")
+    monkeypatch.setattr(box.journal, "tally", away)
+    assert await box.ask("brief") == "hilltop: home up, radio down; queue down"
 
 
 async def test_status_says_what_is_down_and_that_no_route_is_here(box):

@@ -63,7 +63,7 @@ def test_each_level_may_what_the_one_before_it_may_and_more():
     assert counts == sorted(counts)
     assert counts[Level.NONE] == 0
     assert counts[Level.ADMIN] == len(COMMANDS) == len({one.name for one in COMMANDS})
-    assert set(commands_of(Level.READ)) == {"help", "status", "where", "routes", "nodes", "queue", "who"}
+    assert set(commands_of(Level.READ)) == {"help", "status", "brief", "where", "routes", "nodes", "queue", "who"}
 
 
 def test_what_changes_something_takes_commands_at_least():
