@@ -18,7 +18,8 @@ from meshtastic.protobuf.mesh_pb2 import MeshPacket
 from meshtastic.protobuf.portnums_pb2 import PortNum
 
 from bridges.meshtastic import places, replays
-from bridges.meshtastic.airtime import message_ms
+from bridges.meshtastic.airtime import airtime_s, message_ms
+from bridges.meshtastic.answering import Answering
 from bridges.meshtastic.config import MeshtasticConfig, SerialAuto, SerialPath
 from bridges.meshtastic.convert import (
     Ear,
@@ -57,6 +58,7 @@ from gateway.model import (
     Receipt,
     Report,
     RoutedConversation,
+    Schedules,
     SenderId,
     Text,
 )
@@ -64,6 +66,8 @@ from gateway.model import (
 log = structlog.get_logger()
 
 MOST_ANSWERS = 16
+ANSWER_BYTES = 120
+"""Of an answer on the air, as airtime is reckoned before it is worded, with what goes around it."""
 
 
 class MeshtasticBridge:
@@ -102,6 +106,16 @@ class MeshtasticBridge:
             clock=context.clock,
             count=self._count,
         )
+        self._answering = Answering(
+            self._config.answers,
+            context=context,
+            nodes=self.nodes,
+            own=lambda: places.node_id(self._station.number),
+            cost_s=lambda: airtime_s(self._station.modem, ANSWER_BYTES),
+            held=lambda: self.airtime().held if isinstance(self, Schedules) else "",
+            say=self._say,
+            count=self._count,
+        )
         self._tapbacks = Tapbacks()
         self._link: Link | None = None
         self._proven: SerialPath | None = None
@@ -131,7 +145,8 @@ class MeshtasticBridge:
             self._inbox.fail(link.failure)
         self._tasks = (
             asyncio.create_task(link.keep(), name=f"{self.name}: radio's time"),
-            asyncio.create_task(self._answer(link), name=f"{self.name}: answers on air"),
+            asyncio.create_task(self._answer(link), name=f"{self.name}: thanks on air"),
+            asyncio.create_task(self._answering.answer(link), name=f"{self.name}: answers on air"),
         )
         for task in self._tasks:
             task.add_done_callback(self._ended)
@@ -323,7 +338,7 @@ class MeshtasticBridge:
             if other is None:
                 return
         message = to_message(packet, self._ear(), now_ms, other, is_replay=replayed is not None)
-        if message is None:
+        if message is None or self._answering.take(message, packet, is_replay=replayed is not None):
             return
         self._inbox.put(message)
         if self._inbox.is_full and self._link is not None:
@@ -349,20 +364,26 @@ class MeshtasticBridge:
     async def _answer(self, link: Link) -> None:
         while True:
             asked = await self._answers.get()
-            number = self._context.random.getrandbits(32) or 1
-            said = Message(
-                native_id=asked.native_id,
-                origin=asked.origin,
-                sender=asked.sender,
-                content=Text(body=answer(self._config.direct)),
-                received_ms=asked.received_ms,
-                reply_to=asked.remote_id,
-            )
             try:
-                await self._transmitter.transmit(link, self._packet(said, asked.origin, number), key=None)
+                await self._say(link, asked, asked.origin, answer(self._config.direct), wants_ack=True)
             except BridgeError as error:
                 self._count("answer_failed")
                 self._log.info("radio_answer_failed", reason=str(error))
+
+    async def _say(self, link: Link, asked: Message, to: Address, words: str, *, wants_ack: bool = False) -> None:
+        """Say something of our own in reply. Without an acknowledgement it goes out once: who misses it asks again."""
+        number = self._context.random.getrandbits(32) or 1
+        said = Message(
+            native_id=asked.native_id,
+            origin=asked.origin,
+            sender=asked.sender,
+            content=Text(body=words),
+            received_ms=asked.received_ms,
+            reply_to=asked.remote_id,
+        )
+        packet = self._packet(said, to, number)
+        packet.want_ack = packet.want_ack and wants_ack
+        await self._transmitter.transmit(link, packet, key=None)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:

@@ -23,6 +23,7 @@ _KEYS = frozenset({"kind", "connection", "direct", "hop_limit", "answer_direct",
     "positions_every",
     "correct_within_s",
     "telemetry_every",
+    "answers",
 }
 _SPELLINGS = 'write "serial:auto", "serial:/dev/serial/by-id/..." or "tcp:HOST[:4403]"'
 
@@ -71,6 +72,17 @@ class Positions(StrEnum):
     """Those that nodes broadcast, and waypoints, are messages too."""
 
 
+class Question(StrEnum):
+    """What can be asked of the gateway on the air, with a ``!`` before it."""
+
+    PING = "ping"
+    """How our node hears the asker."""
+    NODES = "nodes"
+    """Who was heard lately."""
+    GW = "gw"
+    """How the gateway is."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeshtasticConfig:
     """What an operator may set of a radio bridge."""
@@ -91,6 +103,8 @@ class MeshtasticConfig:
     """Of one node, one position in so long is passed on."""
     telemetry_every_s: int = 3600
     """Of one node's instruments, one line in so long is passed on."""
+    answers: frozenset[Question] = frozenset()
+    """Which questions are answered on the air."""
     correct_within_s: float = 300.0
     """How old what was sent may be for a correction of it to be said."""
 
@@ -111,6 +125,7 @@ class MeshtasticConfig:
             positions=_positions(table.get("positions", Positions.OFF)),
             positions_every_s=_every(table, "positions_every", "10m"),
             telemetry_every_s=_every(table, "telemetry_every", "1h"),
+            answers=_answers(table.get("answers", [])),
             correct_within_s=_seconds(table, "correct_within_s", 300.0, 0.0, LONGEST_CORRECTION_S),
         )
 
@@ -161,6 +176,15 @@ def _positions(value: object) -> Positions:
     except ValueError:
         mend = 'positions = "off"  # off | request | on'
         raise ConfigError(f"{value!r} is not what can be done with positions", key="positions", mend=mend) from None
+
+
+def _answers(value: object) -> frozenset[Question]:
+    known = [each.value for each in Question]
+    if not isinstance(value, list) or not all(each in known for each in value):
+        raise ConfigError(
+            f"{value!r} is not a list of questions to answer", key="answers", mend=f"list any of {', '.join(known)}"
+        )
+    return frozenset(map(Question, value))
 
 
 def _every(table: Mapping[str, Any], key: str, default: str) -> int:

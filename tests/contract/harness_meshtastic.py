@@ -23,8 +23,11 @@ from gateway.model import (
     Address,
     BridgeContext,
     BridgeName,
+    Desk,
+    Level,
     Message,
     NativeId,
+    NoDesk,
     RemoteId,
     Report,
     ResumePoint,
@@ -91,6 +94,8 @@ def bridge_on(
     routed: tuple[str, ...] = (),
     boards: Sequence[Path] = (),
     name: BridgeName = RADIO,
+    desk: Desk | None = None,
+    level: Level = Level.TRANSMIT,
     **table: Any,
 ) -> MeshtasticBridge:
     """Build a bridge as the core would."""
@@ -104,6 +109,8 @@ def bridge_on(
         random=random.Random(),
         conversations=tuple(RoutedConversation(name=name) for name in routed),
         count=lambda what: network.counts.update([what]),
+        level_of=lambda _: level,
+        desk=desk or NoDesk(),
     )
     found = [SerialPath(str(path)) for path in boards]
     bridge = MeshtasticBridge(context, boards=lambda: list(found)) if found else kind.create(context)
