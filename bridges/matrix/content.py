@@ -15,7 +15,7 @@ from bridges.matrix.emoji import as_key
 from bridges.matrix.geo import place_keys, place_uri
 from bridges.matrix.lateness import said_at
 from bridges.matrix.plain import clean, cut, one_line
-from gateway.model import Address, Content, Edit, Location, Message, Reaction, Redaction, RemoteId, Text
+from gateway.model import Address, Content, Edit, Location, Message, Reaction, Redaction, RemoteId, Text, Topic
 
 MAX_CONTENT_BYTES = 60_000
 """Of the 65,536 an event may have: the rest is for what the homeserver adds."""
@@ -97,7 +97,7 @@ def marked(key: str, origin: str) -> dict[str, Any]:
 
 def _text(message: Message, said: Text, late: str, around: Around) -> dict[str, Any]:
     body = f"[{late}] {clean(said.body)}" if late else clean(said.body)
-    content = _under_name(message, body, "m.emote" if said.emote else "m.text")
+    content = _under_name(message, body, _msgtype(message, said))
     if around.mentions:
         content["m.mentions"] = {"user_ids": list(around.mentions)}
     if message.reply_to is not None:
@@ -105,6 +105,12 @@ def _text(message: Message, said: Text, late: str, around: Around) -> dict[str, 
     if late:
         content[SAID_KEY] = message.received_ms
     return _fitting(content)
+
+
+def _msgtype(message: Message, said: Text) -> str:
+    if message.topic is Topic.TELEMETRY:
+        return "m.notice"  # from no person: it wakes nobody, and other gateways in the room leave it alone
+    return "m.emote" if said.emote else "m.text"
 
 
 def _place(message: Message, place: Location, late: str) -> dict[str, Any]:

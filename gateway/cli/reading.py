@@ -195,7 +195,8 @@ def _tell_message(found: Row, now_ms: int | None) -> None:
     sender = f"{shown(found['sender'])} ({shown(found['sender_id'])})"
     typer.echo(f"{found['id']} from {sender} in {shown(found['origin'], most=500)}")
     lane = "" if found["lane"] == "normal" else f", in the {found['lane']} lane"
-    typer.echo(f"received {when(found['received_ms'])}{lane}")
+    topic = "" if found["topic"] == "talk" else f", of {found['topic']}"
+    typer.echo(f"received {when(found['received_ms'])}{lane}{topic}")
     typer.echo(shown(found["text"], most=10_000))
     histories(found["deliveries"], now_ms)
 

@@ -149,7 +149,8 @@ class Desk:
         return next(route for route in self.routes() if route.name == name)
 
     async def dry_run(self, text: str, route: str, topic: Topic = Topic.TALK) -> Sequence[DryPart]:
-        return [DryPart(to=to, body=text) for to in self._route(route).targets]
+        said = text if topic is Topic.TALK else f"{text}, of {topic}"
+        return [DryPart(to=to, body=said) for to in self._route(route).targets]
 
     async def price(self, which: DeadLetters) -> Price:
         bridges = {BridgeName("home"): object(), BridgeName("radio"): SlowBridge()}

@@ -487,6 +487,11 @@ async def test_a_route_is_tested_without_sending(ask: Ask, desk: Desk) -> None:
     assert await desk.journal.messages(latest=True) == ()
 
 
+async def test_a_route_is_tested_with_what_radios_say_besides_texts(ask: Ask) -> None:
+    assert "21 °C, of telemetry" in (await ask("route", "test", "town", "21 °C", "--topic", "telemetry")).out
+    assert (await ask("route", "test", "town", "21 °C", "--topic", "smells")).code == 2
+
+
 async def test_text_cannot_steer_the_terminal(ask: Ask) -> None:
     await ask("send", "radio/LongFast", "a\x1b]0;owned\x07b\u202ec")
 

@@ -20,6 +20,7 @@ from gateway.model import (
     Node,
     RoutedConversation,
     SenderId,
+    Topic,
 )
 from gateway.permissions import Permissions
 from gateway.rerouting import Rerouting
@@ -109,6 +110,14 @@ async def test_a_route_made_in_a_chat_holds_at_once_and_after_a_restart_with_who
         assert desk.rerouting.joined(ROOM) == before == (made,)
         assert (made.by, made.at_ms, made.direct) == (OPERATOR, START_MS, False)
         assert made.exposed_to == (Address.parse("radio/Ops"),)
+
+
+async def test_a_route_made_in_a_chat_carries_alerts_and_places_besides_talk_after_a_restart_too(tmp_path):
+    async with running(tmp_path) as desk:
+        await desk.rerouting.join(ROOM, Address.parse("radio/Ops"), by=OPERATOR)
+    async with running(tmp_path) as desk:
+        (made,) = [route for route in desk.rerouting.table.routes if route.by == OPERATOR]
+    assert {topic for topic in Topic if made.carries(topic)} == {*Topic} - {Topic.SENSOR, Topic.TELEMETRY}
 
 
 async def test_a_route_made_before_the_clock_was_set_is_as_old_as_it_is(tmp_path):

@@ -26,6 +26,7 @@ from gateway.model import (
     Sender,
     SenderId,
     Text,
+    Topic,
 )
 
 NOW = 1_795_701_720_000
@@ -48,6 +49,13 @@ def message(
 
 def size(content: dict[str, Any]) -> int:
     return len(json.dumps(content, ensure_ascii=False).encode())
+
+
+def test_telemetry_is_a_notice_that_no_bridge_carries_on() -> None:
+    measured = replace(message(Text(body="21.5 °C")), topic=Topic.TELEMETRY)
+    assert from_message(measured, "key.0", NOW).content["msgtype"] == "m.notice"
+    detected = replace(measured, topic=Topic.SENSOR)
+    assert from_message(detected, "key.0", NOW).content["msgtype"] == "m.text"
 
 
 def test_text_shows_its_sender_and_can_be_told_for_ours() -> None:
