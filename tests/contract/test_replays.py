@@ -14,7 +14,17 @@ from gateway.assembly import Assembly
 from gateway.config import load
 from gateway.journal import Journal, MessageRecord, Retention
 from gateway.metrics import Metrics
-from gateway.model import BridgeContext, BridgeKind, BridgeName, Capabilities, Text
+from gateway.model import (
+    Address,
+    BridgeContext,
+    BridgeKind,
+    BridgeName,
+    Capabilities,
+    Location,
+    Redaction,
+    Topic,
+    words_of,
+)
 from gateway.outbox.memory import MemoryOutbox
 from gateway.registry import Registry
 from gateway.status import EventHub
@@ -30,11 +40,12 @@ kind = "quiet"
 [bridges.radio]
 kind = "meshtastic"
 connection = "{connection}"
+positions = "on"
 [[routes]]
 name = "town"
 join = ["home/#town", "radio/LongFast"]
 """
-RADIO = BridgeName("radio")
+RADIO, TOWN = BridgeName("radio"), Address(BridgeName("home"), "#town")
 
 
 class Quiet:
@@ -87,8 +98,7 @@ async def _all(journal: Journal) -> list[MessageRecord]:
 
 
 def _words(record: MessageRecord) -> str:
-    assert isinstance(record.message.content, Text)
-    return record.message.content.body
+    return words_of(record.message.content)
 
 
 async def test_what_was_heard_shows_once_however_it_comes_again_and_after_a_restart(tmp_path: Path):
@@ -123,6 +133,24 @@ async def test_what_was_said_before_the_gateway_ran_shows_once_and_says_that_it_
             mesh.replay("RDGE", number, via_mqtt=True)
             mesh["RDGE"].say("after")
             assert await until_said(journal, "after") == ["the bridge is out (said earlier)", "after"]
+
+
+async def test_a_waypoint_that_is_deleted_takes_back_what_went_where_it_went(tmp_path: Path):
+    async with air(tmp_path) as network:
+        place = network.mesh["RDGE"].place
+        async with gateway(network, tmp_path) as journal:
+            place.put_waypoint("hut", 47.0, 8.0)
+            place.put_waypoint("hut", 47.0, 8.0, expire=1)
+            network.mesh["RDGE"].say("after")
+            await until_said(journal, "after")
+            put, deleted, _ = await _all(journal)
+            assert isinstance(deleted.message.content, Redaction)
+            target = await journal.find(deleted.message.origin, deleted.message.content.target)
+
+    assert isinstance(put.message.content, Location)
+    assert [put.message.topic, deleted.message.topic] == [Topic.WAYPOINT] * 2
+    assert target is not None
+    assert target.bound_for == (TOWN,) == tuple(one.to for one in deleted.deliveries)
 
 
 async def until_up(network: Air) -> None:
