@@ -20,6 +20,7 @@ from gateway.model import (
     DeliveryId,
     Edit,
     JournalError,
+    Lane,
     Message,
     OutboxError,
     Reaction,
@@ -104,6 +105,8 @@ class Intake:
         if message.resume is not None or self._planner.table.carries(message):
             return True
         self._count(message.origin.bridge, f"{message.topic}_not_carried")
+        if message.lane is Lane.EMERGENCY:
+            log.warning("emergency_not_carried", origin=str(message.origin), sender=message.sender.id)
         return False
 
     async def accept(self, message: Message, *, choice: Choice | None = None) -> Accepted | Seen:

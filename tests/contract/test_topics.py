@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.assembly import Assembly, Parts
 from gateway.clock import ManualClock
@@ -164,6 +165,14 @@ async def test_what_no_route_carries_is_counted_and_costs_the_journal_nothing(co
 
     assert core.skipped == {"positions_not_carried": 3, "telemetry_not_carried": 1}
     assert await core.assembly.journal.message(heard(1).id) is None
+
+
+async def test_an_emergency_that_no_route_carries_is_in_the_log(core: Core) -> None:
+    with capture_logs() as lines:
+        assert await core.take(replace(heard(1, Topic.ALERT, at=ADMIN), lane=Lane.EMERGENCY)) is None
+
+    assert core.skipped == {"alerts_not_carried": 1}
+    assert [(line["event"], line["origin"]) for line in lines] == [("emergency_not_carried", "radio/Admin")]
 
 
 async def test_what_says_where_its_source_goes_on_is_journalled_whoever_carries_it(core: Core) -> None:
