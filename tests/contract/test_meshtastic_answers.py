@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from meshtastic.protobuf.mesh_pb2 import MeshPacket
 
+from bridges.sim.packets import sender_of
 from bridges.sim.people import Heard, SimNode
 from gateway.model import Asked, Declined, Level, NoDesk
 from tests.contract.harness import Reader
@@ -33,6 +35,22 @@ class Desk(NoDesk):
 
 def from_gateway(node: SimNode, network: Air) -> list[Heard]:
     return [heard for heard in node.heard if heard.sender == network.mesh.gateway.number and heard.text]
+
+
+def watched(network: Air) -> list[MeshPacket]:
+    """Return all that goes on the air from now on, as it does."""
+    found: list[MeshPacket] = []
+    remember = network.mesh.air.watch
+    assert remember is not None
+
+    def watch(sender: int, packet: MeshPacket, now: float) -> None:
+        copy = MeshPacket()
+        copy.CopyFrom(packet)
+        found.append(copy)
+        remember(sender, packet, now)
+
+    network.mesh.air.watch = watch
+    return found
 
 
 async def counted(network: Air, kind: str, number: int = 1) -> None:
@@ -150,6 +168,7 @@ async def test_a_node_whose_key_our_radio_does_not_know_is_answered_where_it_ask
 async def test_a_question_is_answered_and_not_thanked_for_and_other_words_are_thanked_for(tmp_path: Path):
     async with air(tmp_path) as network:
         market, own = network.mesh["MRKT"], network.mesh.gateway.number
+        on_air = watched(network)
         bridge = bridge_on(network, tmp_path, answers=ALL, direct="home/#town:example.org", answer_direct=True)
         async with bridge, Reader(bridge) as reader:
             market.say("!ping", to=own)
@@ -158,3 +177,5 @@ async def test_a_question_is_answered_and_not_thanked_for_and_other_words_are_th
             await market.wait_heard(lambda heard: heard.text.startswith("Got it"))
 
     assert [(message.origin, message.direct) for message in reader.messages] == [(MARKET, True)]
+    ours = {packet.decoded.payload[:4]: packet.want_ack for packet in on_air if sender_of(packet) == own}
+    assert (ours[b"pong"], ours[b"Got "]) == (False, True)
