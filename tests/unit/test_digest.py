@@ -24,6 +24,7 @@ from gateway.model import (
     Sender,
     SenderId,
     Text,
+    Topic,
 )
 
 ROOM, OTHER, THIRD = (Address.parse(text) for text in ("home/#town", "home/#hill", "lan/town"))
@@ -155,13 +156,14 @@ def test_the_box_itself_is_who_speaks_in_one_part_and_its_own_time():
         capabilities=capabilities,
         local=lambda ms: datetime.fromtimestamp(ms / 1000, UTC) + timedelta(hours=3),
     )
-    carrier = Delivery(message=said("part", reply_to=RemoteId("$0")), to=RADIO, part=2, parts=3, expires_ms=7)
+    last = said("part", reply_to=RemoteId("$0"), topic=Topic.TELEMETRY)
+    carrier = Delivery(message=last, to=RADIO, part=2, parts=3, expires_ms=7)
     told = Folded(count=1, first_ms=NOW_MS, last_ms=NOW_MS, origins=(ROOM,), latest=(said("hi"),))
 
     made = east.rewrite(NOW_MS)(carrier, told)
 
     assert made.message.content == Text(body="1 earlier from #town 01:13: Ali: hi")
-    assert (made.message.sender.name, made.message.reply_to) == ("hilltop", None)
+    assert (made.message.sender.name, made.message.reply_to, made.message.topic) == ("hilltop", None, Topic.TALK)
     assert (made.part, made.parts, made.expires_ms, made.message.id) == (1, 1, 7, carrier.message.id)
 
 
