@@ -72,9 +72,7 @@ class Station:
     @property
     def preset(self) -> str:
         """The modem preset as the apps show it; ``Custom`` for settings of one's own."""
-        if not self._lora.use_preset:
-            return "Custom"
-        return _PRESET_NAMES.get(self._lora.modem_preset, "Custom")
+        return preset_name(self._lora)
 
     @property
     def modem(self) -> Modem:
@@ -137,3 +135,8 @@ class Station:
             for index, slot in sorted(self._slots.items())
             if slot.role != RawChannel.Role.DISABLED
         }
+
+
+def preset_name(lora: Config.LoRaConfig) -> str:
+    """Return the modem preset as the apps show it; ``Custom`` for settings of one's own."""
+    return _PRESET_NAMES.get(lora.modem_preset, "Custom") if lora.use_preset else "Custom"
