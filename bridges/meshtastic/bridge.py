@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import structlog
 from google.protobuf.message import DecodeError
@@ -20,7 +20,7 @@ from meshtastic.protobuf.portnums_pb2 import PortNum
 from bridges.meshtastic import places, replays
 from bridges.meshtastic.airtime import airtime_s, message_ms
 from bridges.meshtastic.answering import Answering
-from bridges.meshtastic.config import MeshtasticConfig, SerialAuto, SerialPath
+from bridges.meshtastic.config import MeshtasticConfig, SerialAuto, SerialPath, Udp
 from bridges.meshtastic.convert import (
     Ear,
     Transmission,
@@ -33,10 +33,11 @@ from bridges.meshtastic.convert import (
 )
 from bridges.meshtastic.courtesy import Courtesy, answer
 from bridges.meshtastic.inbox import Inbox
+from bridges.meshtastic.line import Line
 from bridges.meshtastic.link import Link
 from bridges.meshtastic.locating import Locator
 from bridges.meshtastic.nodes import NodeBook
-from bridges.meshtastic.port import Port, candidates, connect
+from bridges.meshtastic.port import candidates, connect
 from bridges.meshtastic.session import Arrived, Event, Lost, Met, Noticed, Queued, Restarted, Session
 from bridges.meshtastic.station import Station
 from bridges.meshtastic.tapbacks import Tapbacks
@@ -62,6 +63,9 @@ from gateway.model import (
     SenderId,
     Text,
 )
+
+if TYPE_CHECKING:
+    from bridges.meshtastic.node.own import OwnNode
 
 log = structlog.get_logger()
 
@@ -119,6 +123,7 @@ class MeshtasticBridge:
         self._tapbacks = Tapbacks()
         self._link: Link | None = None
         self._proven: SerialPath | None = None
+        self._own_node: OwnNode | None = None
         self._tasks: tuple[asyncio.Task[None], ...] = ()
 
     @property
@@ -256,6 +261,8 @@ class MeshtasticBridge:
 
     async def _connect(self) -> Link:
         where = self._config.connection
+        if isinstance(where, Udp):
+            return await self._greeted(self._node_on(where).connect(), is_certain=True)
         if not isinstance(where, SerialAuto):
             return await self._greeted(await connect(where), is_certain=True)
         found = self._boards()
@@ -272,7 +279,19 @@ class MeshtasticBridge:
             return link
         raise LinkDown("; ".join(failures) or "no USB board that may be a radio is plugged in")
 
-    async def _greeted(self, port: Port, *, is_certain: bool) -> Link:
+    def _node_on(self, where: Udp) -> OwnNode:
+        """Return the node that stands in for a radio; it outlives its connections."""
+        if self._own_node is None:
+            # With a radio, nobody pays for the cryptography.
+            from bridges.meshtastic.node.own import OwnNode  # noqa: PLC0415
+
+            config = self._config
+            self._own_node = OwnNode(
+                where.interfaces, config.node, self._context, hop_limit=config.hop_limit, count=self._count
+            )
+        return self._own_node
+
+    async def _greeted(self, port: Line, *, is_certain: bool) -> Link:
         context = self._context
         session = Session(
             station=self._station, random=context.random, count=self._count, now=context.clock.monotonic()

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Self
 
+from bridges.meshtastic.node import setup as own
 from gateway.model import ConfigError
 from gateway.model.units import seconds
 
@@ -24,8 +26,11 @@ _KEYS = frozenset({"kind", "connection", "direct", "hop_limit", "answer_direct",
     "correct_within_s",
     "telemetry_every",
     "answers",
+    *own.KEYS,
 }
-_SPELLINGS = 'write "serial:auto", "serial:/dev/serial/by-id/..." or "tcp:HOST[:4403]"'
+_SPELLINGS = 'write "serial:auto", "serial:/dev/serial/by-id/...", "tcp:HOST[:4403]" or "udp:INTERFACE"'
+_INTERFACE = re.compile(r"(?!\.{1,2}\Z)[!-+\--.0-9;-~]{1,15}\Z")
+"""What the kernel takes for a name, without ``,`` and ``:``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,17 @@ class Tcp:
         return f"tcp:{host}:{self.port}"
 
 
-Connection = SerialAuto | SerialPath | Tcp
+@dataclass(frozen=True, slots=True)
+class Udp:
+    """No radio: a node of our own on the LAN mesh, on these network interfaces."""
+
+    interfaces: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"udp:{','.join(self.interfaces)}"
+
+
+Connection = SerialAuto | SerialPath | Tcp | Udp
 
 
 class Positions(StrEnum):
@@ -107,6 +122,8 @@ class MeshtasticConfig:
     """Which questions are answered on the air."""
     correct_within_s: float = 300.0
     """How old what was sent may be for a correction of it to be said."""
+    node: own.NodeSetup = field(default_factory=own.NodeSetup)
+    """How our own node is set, where there is no radio."""
 
     @classmethod
     def parse(cls, table: Mapping[str, Any]) -> Self:
@@ -114,8 +131,12 @@ class MeshtasticConfig:
         for key in table:
             if key not in _KEYS:
                 raise ConfigError(f"unknown key {key!r}", key=key, mend=f"known are {', '.join(sorted(_KEYS))}")
+        connection = parse_connection(table.get("connection"))
+        if not isinstance(connection, Udp):
+            own.refuse(table)
         return cls(
-            connection=parse_connection(table.get("connection")),
+            connection=connection,
+            node=own.NodeSetup.parse(table),
             direct=_text(table, "direct"),
             hop_limit=_whole(table, "hop_limit", 3, 0, MOST_HOPS),
             answer_direct=_flag(table, "answer_direct", default=False),
@@ -132,7 +153,11 @@ class MeshtasticConfig:
 
 def check(table: Mapping[str, Any]) -> frozenset[str]:
     """Validate the raw table; return the port it will hold alone (a node takes one client)."""
-    return frozenset({str(MeshtasticConfig.parse(table).connection)})
+    connection = MeshtasticConfig.parse(table).connection
+    if isinstance(connection, Udp):
+        # Two nodes on one LAN would say everything twice; one has up to 8 channels.
+        return frozenset(str(Udp((name,))) for name in connection.interfaces)
+    return frozenset({str(connection)})
 
 
 def parse_connection(text: object) -> Connection:
@@ -149,6 +174,8 @@ def parse_connection(text: object) -> Connection:
             raise ConfigError(f"{rest!r} is not a device", key="connection", mend=_SPELLINGS)
         case "tcp":
             return _parse_tcp(rest)
+        case "udp":
+            return _parse_udp(rest)
         case _:
             raise ConfigError(f"{text!r} is not a connection to a radio", key="connection", mend=_SPELLINGS)
 
@@ -168,6 +195,17 @@ def _parse_tcp(rest: str) -> Tcp:
     if not (port.isascii() and port.isdecimal() and 0 < int(port) <= _HIGHEST_PORT):
         raise ConfigError(f"{port!r} is not a port", key="connection", mend=f"a number from 1 to {_HIGHEST_PORT}")
     return Tcp(host, int(port))
+
+
+def _parse_udp(rest: str) -> Udp:
+    names = tuple(name.strip() for name in rest.split(","))
+    for name in names:
+        if not _INTERFACE.match(name):
+            mend = 'connection = "udp:eth0" or "udp:eth0,wlan0"; `ip link` lists them'
+            raise ConfigError(f"{name!r} is not a network interface", key="connection", mend=mend)
+    if len(set(names)) < len(names):
+        raise ConfigError(f"{rest!r} names an interface twice", key="connection", mend="name each once")
+    return Udp(names)
 
 
 def _positions(value: object) -> Positions:

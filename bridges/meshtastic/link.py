@@ -10,7 +10,7 @@ import structlog
 from meshtastic.protobuf.mesh_pb2 import FromRadio, MeshPacket
 
 from bridges.meshtastic.framing import WAKE, Deframer, frame
-from bridges.meshtastic.port import Port
+from bridges.meshtastic.line import Line
 from bridges.meshtastic.session import Event, Lost, Queued, Ready, Restarted, Session, is_plain, parse
 from gateway.model import Clock, LinkDown
 
@@ -32,7 +32,7 @@ class Link:
 
     def __init__(
         self,
-        port: Port,
+        port: Line,
         session: Session,
         clock: Clock,
         *,

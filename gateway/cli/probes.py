@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The doctor's checks outside this box: serial ports, radios on TCP, homeservers.
+"""The doctor's checks outside this box: serial ports, radios on TCP or the LAN, homeservers.
 
 They go by keys of the bridges' tables (`connection`, `homeserver`), because the core knows no network.
 """
@@ -85,6 +85,18 @@ def tcp_radios(settings: Settings) -> Iterator[Finding]:
                 yield ok(check, f"{host}:{port} answers")
         except OSError as error:
             yield bad(check, f"{host}:{port}: {error}", "Check the radio's power, Wi-Fi and address")
+
+
+def lan_radios(settings: Settings) -> Iterator[Finding]:
+    """Check that the network interfaces of a node without a radio are there."""
+    for bridge, connection in _connections(settings, "udp:"):
+        check = f"bridges.{bridge.name}.connection"
+        there = {name for _, name in socket.if_nameindex()}
+        for name in connection.split(","):
+            if name.strip() in there:
+                yield ok(check, f"{name} is there")
+            else:
+                yield bad(check, f"no network interface {name}", f"One of {', '.join(sorted(there))}")
 
 
 def homeservers(settings: Settings) -> Iterator[Finding]:

@@ -39,7 +39,9 @@ def init(
     homeserver: Annotated[str | None, typer.Option(help="https://matrix.example.org; empty: no Matrix.")] = None,
     user_id: Annotated[str | None, typer.Option(help="The gateway's own Matrix user.")] = None,
     room: Annotated[str | None, typer.Option(help="#town:example.org")] = None,
-    radio: Annotated[str | None, typer.Option(help="serial:auto, serial:/dev/..., tcp:HOST; empty: no radio.")] = None,
+    radio: Annotated[
+        str | None, typer.Option(help="serial:auto, serial:/dev/..., tcp:HOST, udp:IFACE; empty: none.")
+    ] = None,
     channel: Annotated[str | None, typer.Option(help="The radio channel's name, as phones show it.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="What must survive a reboot goes here.")] = None,
 ) -> None:

@@ -49,7 +49,7 @@ def complete(given: Mapping[str, str | None], ask: Ask | None) -> Answers:
     homeserver = want("homeserver", "Matrix homeserver's URL (- for none)", "-" if ask else "")
     user_id = need("user_id", "The gateway's own Matrix user, as @crossband:example.org") if homeserver else ""
     room = need("room", "The Matrix room to carry, as #town:example.org") if homeserver else ""
-    radio = want("radio", "The radio: serial:auto, serial:/dev/..., tcp:HOST (- for none)", "serial:auto")
+    radio = want("radio", "The radio: serial:auto, serial:/dev/..., tcp:HOST, udp:IFACE (- for none)", "serial:auto")
     channel = want("channel", "The radio's channel, as the phone apps show it", "LongFast") if radio else ""
     return Answers(
         name=name,

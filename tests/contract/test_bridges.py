@@ -33,10 +33,13 @@ from gateway.model import (
     TransientError,
 )
 from tests.contract.harness import PATIENCE_S, Harness, Reader, Shown, bodies
+from tests.contract.harness_lan import no_radio
 from tests.contract.harness_matrix import room_on_a_cable, room_on_a_mortal_server
 from tests.contract.harness_meshtastic import radio
 
-EVERY_KIND = ["matrix", "radio on a serial line", "radio on TCP"]
+EVERY_FAR_END = ["matrix", "radio on a serial line", "radio on TCP"]
+"""Those with somebody at the far end of the link, who may be mute, and who keeps what is said meanwhile."""
+EVERY_KIND = [*EVERY_FAR_END, "no radio, on the LAN"]
 EVERY_LOSS = [*EVERY_KIND, "matrix whose homeserver is killed"]
 
 
@@ -64,7 +67,13 @@ async def tcp_radio(tmp_path: Path) -> AsyncIterator[Harness]:
         yield harness
 
 
-FIXTURES = dict(zip(EVERY_LOSS, ["matrix", "serial_radio", "tcp_radio", "mortal_matrix"], strict=True))
+@pytest.fixture
+async def lan_mesh(tmp_path: Path) -> AsyncIterator[Harness]:
+    async with no_radio(tmp_path) as harness:
+        yield harness
+
+
+FIXTURES = dict(zip(EVERY_LOSS, ["matrix", "serial_radio", "tcp_radio", "lan_mesh", "mortal_matrix"], strict=True))
 
 
 @pytest.fixture(params=EVERY_KIND)
@@ -240,6 +249,7 @@ async def test_the_same_key_shows_once_across_a_reconnect_and_a_restart(harness:
     assert shown == ["once", "end"]
 
 
+@pytest.mark.parametrize("harness", EVERY_FAR_END, indirect=True)
 @pytest.mark.parametrize("restarted", [False, True], ids=["the same bridge", "after a restart"])
 async def test_a_key_whose_answer_was_lost_with_the_link_shows_once(harness: Harness, restarted: bool):
     bridge = harness.bridge()
@@ -329,7 +339,7 @@ async def test_a_lost_link_ends_receiving_and_sending_as_what_it_is(harness: Har
     assert reader.bodies == ["before"]
 
 
-@pytest.mark.parametrize("harness", EVERY_LOSS, indirect=True)
+@pytest.mark.parametrize("harness", [*EVERY_FAR_END, "matrix whose homeserver is killed"], indirect=True)
 async def test_entered_again_it_goes_on_where_it_was_and_nothing_said_meanwhile_is_lost(harness: Harness):
     bridge = harness.bridge()
     met: list[Message] = []
@@ -357,6 +367,7 @@ async def test_entered_again_it_goes_on_where_it_was_and_nothing_said_meanwhile_
     assert shown == ["here 0", "here 1", "here 2", "end"]
 
 
+@pytest.mark.parametrize("harness", EVERY_FAR_END, indirect=True)
 async def test_said_while_the_link_is_cut_comes_in_order_when_it_is_back(harness: Harness):
     bridge = harness.bridge()
     async with bridge, Reader(bridge) as reader:
@@ -409,6 +420,7 @@ async def test_over_a_link_that_comes_and_goes_each_is_shown_once_and_in_order(h
     assert [shown.body for shown in await harness.shown()] == words
 
 
+@pytest.mark.parametrize("harness", EVERY_FAR_END, indirect=True)
 async def test_all_who_wait_to_send_are_told_of_the_loss_and_lose_nothing(harness: Harness):
     words = [f"words {number}" for number in range(4)]
     bridge = harness.bridge()
@@ -443,6 +455,7 @@ async def test_a_link_that_is_lost_while_nobody_receives_is_told_to_who_does_nex
         await reader.until(lambda r: r.messages)
 
 
+@pytest.mark.parametrize("harness", EVERY_FAR_END, indirect=True)
 async def test_a_send_that_waits_when_the_bridge_is_left_ends(harness: Harness):
     bridge = harness.bridge()
     async with bridge, Reader(bridge):
@@ -544,6 +557,7 @@ async def test_entering_while_the_network_is_away_is_link_down_and_leaves_nothin
         assert await shown_until(harness, bridge, "there at last") == ["there at last"]
 
 
+@pytest.mark.parametrize("harness", EVERY_FAR_END, indirect=True)
 async def test_entering_that_is_called_off_leaves_nothing_open(harness: Harness):
     bridge = harness.bridge()
     before = opened()
@@ -561,6 +575,7 @@ async def test_entering_that_is_called_off_leaves_nothing_open(harness: Harness)
         assert await shown_until(harness, bridge, "there at last") == ["there at last"]
 
 
+@pytest.mark.parametrize("harness", EVERY_FAR_END, indirect=True)
 async def test_entering_where_something_else_answers_is_link_down_and_leaves_nothing_open(harness: Harness):
     bridge = harness.bridge()
     before = opened()
@@ -574,6 +589,7 @@ async def test_entering_where_something_else_answers_is_link_down_and_leaves_not
         assert await shown_until(harness, bridge, "there at last") == ["there at last"]
 
 
+@pytest.mark.parametrize("harness", EVERY_FAR_END, indirect=True)
 async def test_a_link_that_is_lost_while_entering_is_link_down_and_leaves_nothing_open(harness: Harness):
     bridge = harness.bridge()
     before = opened()
@@ -667,6 +683,7 @@ async def test_what_is_sent_in_order_shows_in_order_and_does_not_come_back(harne
 # Calling off.
 
 
+@pytest.mark.parametrize("harness", EVERY_FAR_END, indirect=True)
 async def test_a_send_that_is_called_off_leaves_the_bridge_usable(harness: Harness):
     """At any await: before anything was written, and after it was, with the answer still to come."""
     bridge = harness.bridge()

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridges.meshtastic import kind
-from bridges.meshtastic.config import MeshtasticConfig, SerialAuto, SerialPath, Tcp, parse_connection
+from bridges.meshtastic.airtime import PRESETS
+from bridges.meshtastic.config import MeshtasticConfig, SerialAuto, SerialPath, Tcp, Udp, parse_connection
 from gateway.model import ConfigError
 
 
@@ -20,6 +21,8 @@ from gateway.model import ConfigError
     [
         ("serial:auto", SerialAuto()),
         ("serial:/dev/serial/by-id/usb-1", SerialPath("/dev/serial/by-id/usb-1")),
+        ("udp:eth0", Udp(("eth0",))),
+        ("udp:eth0,wlan0.7", Udp(("eth0", "wlan0.7"))),
         ("tcp:radio.local", Tcp("radio.local", 4403)),
         ("tcp:10.0.0.7:5000", Tcp("10.0.0.7", 5000)),
         ("tcp:[fd00::7]", Tcp("fd00::7", 4403)),
@@ -46,7 +49,23 @@ def test_a_connection_is_read_and_written_back(text: str, expected: object):
         ({"connection": "serial"}, "connection"),
         ({"connection": "serial:ttyUSB0"}, "connection"),
         ({"connection": "usb:1"}, "connection"),
-        ({"connection": "udp:eth0"}, "connection"),
+        ({"connection": "udp:"}, "connection"),
+        ({"connection": "udp:eth0,"}, "connection"),
+        ({"connection": "udp:eth 0"}, "connection"),
+        ({"connection": "udp:eth0/24"}, "connection"),
+        ({"connection": "udp:eth0:1"}, "connection"),
+        ({"connection": "udp:.."}, "connection"),
+        ({"connection": "udp:an-interface-16b"}, "connection"),
+        ({"connection": "udp:eth0,eth0"}, "connection"),
+        ({"connection": "udp:eth0", "preset": "LONGFAST"}, "preset"),
+        ({"connection": "udp:eth0", "preset": "MEDIUM_TURBO"}, "preset"),
+        ({"connection": "udp:eth0", "region": "Europe"}, "region"),
+        ({"connection": "udp:eth0", "long_name": "x" * 40}, "long_name"),
+        ({"connection": "udp:eth0", "short_name": "HILLS"}, "short_name"),
+        ({"connection": "udp:eth0", "short_name": "A\nB"}, "short_name"),
+        ({"connection": "udp:eth0", "channels_file": 1}, "channels_file"),
+        ({"connection": "serial:auto", "region": "EU_868"}, "region"),
+        ({"connection": "tcp:host", "channels_file": "x"}, "channels_file"),
         ({"connection": "tcp:"}, "connection"),
         ({"connection": "tcp:host:"}, "connection"),
         ({"connection": "tcp:host:0"}, "connection"),
@@ -100,7 +119,8 @@ def test_a_port_is_held_alone():
 def test_checking_a_configuration_loads_no_protobufs():
     code = (
         "import sys; from bridges.meshtastic import kind; kind.check({'connection': 'serial:auto'});"
-        "sys.exit(any(m.split('.')[0] in ('meshtastic', 'google', 'serial') for m in sys.modules))"
+        "kind.check({'connection': 'udp:eth0', 'region': 'EU_868'});"
+        "sys.exit(any(m.split('.')[0] in ('meshtastic', 'google', 'serial', 'cryptography') for m in sys.modules))"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
@@ -112,3 +132,18 @@ def test_checking_a_configuration_loads_no_protobufs():
 def test_a_direct_chat_is_known_by_its_spelling(conversation: str, expected: bool):
     assert kind.is_direct(conversation) is expected
     assert kind.in_clear
+
+
+def test_two_nodes_of_ours_on_one_interface_are_found():
+    assert kind.check({"connection": "udp:eth0,wlan0"}) == {"udp:eth0", "udp:wlan0"}
+
+
+def test_every_preset_that_a_node_of_ours_may_have_is_one_that_radios_know():
+    from meshtastic.protobuf.config_pb2 import Config
+
+    known = set(Config.LoRaConfig.ModemPreset.keys())
+    for name in PRESETS:
+        table = {"connection": "udp:eth0", "preset": name}
+        with contextlib.suppress(ConfigError):
+            kind.check(table)
+            assert name in known
