@@ -92,11 +92,11 @@ class Destination:
         leased: list[Entry] = []
         wide = -(-limit // run)
         for lane in SERVED:
-            for queue in self._due(lane, now, limit - len(leased)):
+            for queue in self.due_in(lane, now)[: max(limit - len(leased), 0)]:
                 most = min(run, limit - len(leased))
                 if most <= 0 or wide <= 0 or len(self.gone) >= EXPIRED_PER_CLAIM:
                     break
-                taken = self._take(queue, now, most)
+                taken = self.look(queue, now, most)
                 leased += taken
                 if taken:
                     wide -= 1
@@ -105,12 +105,14 @@ class Destination:
         self.seen = now
         return leased
 
-    def _due(self, lane: int, now: int, limit: int) -> list[Queue]:
+    def due_in(self, lane: int, now: int) -> list[Queue]:
+        """Return the conversations of a lane that are due, the one due longest first."""
         ready = [(at, queue) for queue, at in self.due.items() if queue[0] == lane and at <= now]
         ready.sort(key=lambda item: (item[0], item[1][1].encode("utf-8", "replace")))
-        return [queue for _, queue in ready[: max(limit, 0)]]
+        return [queue for _, queue in ready]
 
-    def _take(self, queue: Queue, now: int, most: int) -> list[Entry]:
+    def look(self, queue: Queue, now: int, most: int) -> list[Entry]:
+        """Return the first of a conversation that can be sent; what has expired goes to `gone`."""
         taken: list[Entry] = []
         while len(taken) < most and len(self.queues.get(queue, ())) > len(taken):
             entry = self.entries[self.queues[queue][len(taken)]]

@@ -11,6 +11,7 @@ from typing import Self
 
 from gateway.model import BridgeName, Delivery, DeliveryId, LeaseLost, ResumePoint, State
 from gateway.outbox.lanes import EMERGENCY, Destination, Entry, delivery_of, entry_of
+from gateway.outbox.looking import heads, take
 from gateway.outbox.outbox import (
     NONE_AT_HAND,
     Claimed,
@@ -19,6 +20,8 @@ from gateway.outbox.outbox import (
     Fence,
     Full,
     Gap,
+    Head,
+    Heads,
     Holder,
     Lease,
     Outcome,
@@ -159,6 +162,27 @@ class MemoryOutbox:
             next_ms=min(here.due.values()) + skew if here.due else None,
         )
 
+    async def heads(self, fence: Fence, *, now_ms: int, limit: int, turn: int = 0) -> Heads:
+        """See `Outbox.heads`."""
+        here, skew = self._held(fence), self._skew
+        here.confirm(self._expired.pop(fence, ()), here.gone)
+        due, found = heads(here, now_ms - skew, limit, turn)
+        self._expired[fence] = list(here.gone)
+        later = [at for at in here.due.values() if at > now_ms - skew]
+        return Heads(
+            heads=tuple(_head(entry, skew) for entry in found),
+            due=due,
+            expired=tuple(delivery_of(here.entries[id_], skew) for id_ in here.gone),
+            next_ms=min(later) + skew if later else None,
+        )
+
+    async def take(self, fence: Fence, head: Head, *, now_ms: int, visible_ms: int) -> Lease | None:
+        """See `Outbox.take`."""
+        here, skew = self._held(fence), self._skew
+        queue = (head.queue, head.delivery.to.conversation)
+        entry = take(here, queue, head.id, now_ms - skew, visible_ms)
+        return None if entry is None else _lease(entry, skew, now_ms + visible_ms)
+
     async def settle(self, fence: Fence, outcomes: Sequence[Outcome], *, now_ms: int) -> None:
         """See `Outbox.settle`."""
         if outcomes:
@@ -256,3 +280,8 @@ def _lease(entry: Entry, skew: int, until_ms: int) -> Lease:
         generation=entry.generation,
         until_ms=until_ms,
     )
+
+
+def _head(entry: Entry, skew: int) -> Head:
+    lane, _ = entry.queue
+    return Head(id=entry.id, delivery=delivery_of(entry, skew), attempt=entry.attempts + 1, queue=lane)

@@ -94,6 +94,32 @@ class Claimed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """What waits first in one conversation and lane, and is due. It is leased by nobody."""
+
+    id: DeliveryId
+    delivery: Delivery
+    """As a lease's."""
+    attempt: int
+    """Which one the next would be."""
+    queue: int
+    """Which of the queue's own lanes it waits in: for `take`, opaque to others."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heads:
+    """What may be taken next, emergency lane first, and what fell out on the way, as of a claim."""
+
+    heads: tuple[Head, ...] = ()
+    due: int = 0
+    """In how many conversations something is due; more than `heads` where there was no room for all."""
+    expired: tuple[Delivery, ...] = ()
+    unreadable: int = 0
+    next_ms: int | None = None
+    """When (caller's clock) the next conversation becomes due besides; None: none is scheduled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
     """Give a lease back, to be tried again not before `at_ms`; what follows in its conversation waits."""
 
@@ -251,6 +277,22 @@ class Outbox(Protocol):
         deliveries never expire. After StoreUnavailable `acquire` anew: what this call may have leased
         is then due at once.
         """
+        ...
+
+    async def heads(self, fence: Fence, *, now_ms: int, limit: int, turn: int = 0) -> Heads:
+        """Show what waits first in each due conversation, in the order `claim` would take it; lease nothing.
+
+        What has expired or can't be read is taken off, told and confirmed as by `claim`; so a conversation
+        may show nothing until the next look.
+
+        With more than `limit` due, each lane that needs them has an eighth of the places, the earlier lanes
+        the rest. Of a lane that still has too few, half go to those due longest and half to the others in
+        turn: `turn` counts up from look to look, and so comes by all of them.
+        """
+        ...
+
+    async def take(self, fence: Fence, head: Head, *, now_ms: int, visible_ms: int) -> Lease | None:
+        """Lease exactly this one. None: it is not what is due first there any more, or leased; look again."""
         ...
 
     async def settle(self, fence: Fence, outcomes: Sequence[Outcome], *, now_ms: int) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from gateway.model import BridgeName, Delivery, DeliveryId, Lane, State
 from gateway.outbox.codec import UnreadableEnvelope, decode, encode
-from gateway.outbox.outbox import Buried, Depth, Done, Fate, Lease, Outcome, Retry
+from gateway.outbox.outbox import Buried, Depth, Done, Fate, Head, Lease, Outcome, Retry
 
 LANES = (Lane.EMERGENCY, Lane.NORMAL, Lane.GUEST, Lane.NORMAL, Lane.GUEST)
 """By their digit in the store. The last two are direct chats': new digits, so that older queues stay valid."""
@@ -121,6 +121,30 @@ def read_leases(
             continue
         leases.append(Lease(id=id_, delivery=delivery, attempt=attempts + 1, generation=generation, until_ms=until_ms))
     return tuple(leases), unreadable
+
+
+Place = tuple[int, bytes, DeliveryId]
+"""A lane, by its digit, a conversation, and what waits first there: what `take.lua` is told."""
+
+
+def read_heads(flat: Sequence[bytes | int], skew: int) -> tuple[tuple[Head, ...], list[Place]]:
+    """Read lane, conversation, id, tries, body; and again. Return also the places of those that can't be read."""
+    heads, unreadable = [], []
+    rows = iter(flat)
+    for lane, conversation, raw, tries, body in zip(rows, rows, rows, rows, rows, strict=True):
+        found, bad = read_leases([_bytes(raw), _bytes(tries), _bytes(body)], skew, 0, {})
+        heads += [Head(id=one.id, delivery=one.delivery, attempt=one.attempt, queue=int(lane)) for one in found]
+        unreadable += [(int(lane), _bytes(conversation), ident) for ident in bad]
+    return tuple(heads), unreadable
+
+
+def place_of(head: Head) -> Place:
+    """Return where it waits."""
+    return head.queue, head.delivery.to.conversation.encode("utf-8", "replace"), head.id
+
+
+def _bytes(value: bytes | int) -> bytes:
+    return value if isinstance(value, bytes) else b"%d" % value
 
 
 def write_outcome(outcome: Outcome, skew: int) -> str:

@@ -30,7 +30,10 @@ from gateway.outbox.outbox import (
     Fence,
     Full,
     Gap,
+    Head,
+    Heads,
     Holder,
+    Lease,
     Outcome,
     Quota,
     Stored,
@@ -39,8 +42,11 @@ from gateway.outbox.queue_keys import QueueKeys
 from gateway.outbox.queue_time import QueueTime
 from gateway.outbox.records import (
     LETTERS,
+    Place,
+    place_of,
     read_depths,
     read_fates,
+    read_heads,
     read_ids,
     read_leases,
     read_pairs,
@@ -204,6 +210,37 @@ class RedisOutbox:
         return Claimed(
             leases=leases, expired=readable, unreadable=spoilt, next_ms=None if next_due is None else next_due + skew
         )
+
+    async def heads(self, fence: Fence, *, now_ms: int, limit: int, turn: int = 0) -> Heads:
+        """See `Outbox.heads`."""
+        got = self._expired.get(fence, [])
+        now = now_ms - self._time.skew
+        answer = await self._fenced("heads", fence, now, limit, turn, EXPIRED_PER_CLAIM, *got)
+        skew, next_due, lost, due, flat, gone = answer
+        skew += self._time.skew
+        heads, unreadable = read_heads(flat, skew)
+        expired = list(read_pairs(gone, skew))
+        self._expired[fence] = [id_ for id_, _ in expired]
+        readable = tuple(delivery for _, delivery in expired if delivery is not None)
+        self._say_unreadable(fence.destination, lost + len(unreadable) + len(expired) - len(readable))
+        for place in unreadable:
+            if await self._take(fence, place, now, 0):
+                await self._settle(fence, [f"l;{place[2]}"], now_ms)
+        next_ms = None if next_due is None else next_due + skew
+        spoilt = lost + len(unreadable)
+        return Heads(heads=heads, due=due, expired=readable, unreadable=spoilt, next_ms=next_ms)
+
+    async def take(self, fence: Fence, head: Head, *, now_ms: int, visible_ms: int) -> Lease | None:
+        """See `Outbox.take`."""
+        answer = await self._take(fence, place_of(head), now_ms - self._time.skew, visible_ms)
+        if answer is None:
+            return None
+        skew, *flat = answer
+        leases, _ = read_leases(flat, skew + self._time.skew, now_ms + visible_ms, NONE_AT_HAND)
+        return leases[0] if leases else None
+
+    async def _take(self, fence: Fence, place: Place, now: int, visible_ms: int) -> Any:
+        return await self._fenced("take", fence, now, visible_ms, *place)
 
     async def settle(self, fence: Fence, outcomes: Sequence[Outcome], *, now_ms: int) -> None:
         """See `Outbox.settle`."""

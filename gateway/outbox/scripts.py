@@ -17,6 +17,7 @@ NAMES = (
     "drop",
     "due_now",
     "fates",
+    "heads",
     "holder",
     "mark",
     "overdue",
@@ -27,7 +28,10 @@ NAMES = (
     "requeue",
     "resign",
     "settle",
+    "take",
 )
+_TAKING = {"claim", "heads"}
+"""They share one more piece: how they look at what waits first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +46,17 @@ def load_scripts() -> Mapping[str, Script]:
     """Read every script from the package."""
     folder = files(__package__)
     common = folder.joinpath("common.lua").read_bytes()
-    return {name: _assemble(folder.joinpath(f"{name}.lua").read_bytes(), common) for name in NAMES}
+    taking = folder.joinpath("taking.lua").read_bytes()
+    return {
+        name: _assemble(
+            folder.joinpath(f"{name}.lua").read_bytes(), *((common, taking) if name in _TAKING else (common,))
+        )
+        for name in NAMES
+    }
 
 
-def _assemble(own: bytes, common: bytes) -> Script:
+def _assemble(own: bytes, *shared: bytes) -> Script:
     # The shebang carries the script's flags and must be the first line of the whole.
     shebang, _, body = own.partition(b"\n")
-    text = b"\n".join((shebang, common, body))
+    text = b"\n".join((shebang, *shared, body))
     return Script(text, hashlib.sha1(text, usedforsecurity=False).hexdigest())

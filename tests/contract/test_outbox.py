@@ -41,6 +41,8 @@ from gateway.outbox.outbox import (
     Fence,
     Full,
     Gap,
+    Head,
+    Heads,
     Holder,
     Lease,
     Outbox,
@@ -97,6 +99,12 @@ class Harness:
 
     async def claimed(self, fence: Fence, now_ms: int = START, **rest: int) -> list[int]:
         return numbers(await self.claim(fence, now_ms, **rest))
+
+    async def heads(self, fence: Fence, now_ms: int = START, limit: int = 256, turn: int = 0) -> Heads:
+        return await self.outbox.heads(fence, now_ms=now_ms, limit=limit, turn=turn)
+
+    async def take(self, fence: Fence, head: Head, now_ms: int = START) -> Lease | None:
+        return await self.outbox.take(fence, head, now_ms=now_ms, visible_ms=60_000)
 
     async def settle(self, fence: Fence, *outcomes: Outcome, now_ms: int = START) -> None:
         await self.outbox.settle(fence, outcomes, now_ms=now_ms)
@@ -157,6 +165,10 @@ async def queue(url: str | None) -> AsyncIterator[Harness]:
         return
     async with RedisOutbox(url, community=uuid.uuid4().hex, quota=QUOTA) as outbox:
         yield Harness(outbox, QUOTA)
+
+
+def shown(heads: Heads) -> list[int]:
+    return [number(head.delivery) for head in heads.heads]
 
 
 # --- order -----------------------------------------------------------------------------------------
@@ -1094,3 +1106,168 @@ async def test_it_tells_what_it_has_wherever_that_is(queue: Harness) -> None:
 
     assert await queue.outbox.has(RADIO, everyone) == frozenset(everyone[1:5])
     assert await queue.outbox.has(RADIO, []) == frozenset()
+
+
+# --- looking, and taking one -----------------------------------------------------------------------
+
+
+async def test_a_look_shows_the_head_of_each_due_conversation_as_a_claim_would_take_them(queue: Harness) -> None:
+    fence = await queue.hold()
+    await queue.put(
+        *(delivery(n, "town") for n in (0, 1)),
+        delivery(2, "guests", Lane.GUEST),
+        delivery(3, "!a1b2c301", direct=True),
+        delivery(4, "hill", Lane.EMERGENCY),
+        delivery(5, "hill", received_ms=START - 5000),
+    )
+    found = await queue.heads(fence)
+    assert (shown(found), found.due, found.next_ms) == ([4, 3, 5, 0, 2], 5, None)
+    assert found == await queue.heads(fence), "a look leases nothing"
+    assert await queue.claimed(fence) == [4, 3, 5, 0, 2]
+    assert shown(later := await queue.heads(fence)) == []
+    assert later.next_ms == START + 60_000
+
+
+async def test_the_one_that_is_taken_is_leased_and_no_other(queue: Harness) -> None:
+    fence = await queue.hold()
+    await queue.put(*(delivery(n, "ab"[n % 2]) for n in range(4)))
+    first, second = (await queue.heads(fence)).heads
+    lease = await queue.take(fence, second)
+    assert lease is not None
+    assert (number(lease.delivery), lease.attempt, lease.until_ms) == (1, 1, START + 60_000)
+    assert shown(await queue.heads(fence)) == [0]
+    assert await queue.take(fence, second) is None, "it is leased"
+    await queue.settle(fence, Done(id=lease.id))
+    assert shown(await queue.heads(fence)) == [0, 3]
+    assert await queue.claimed(fence) == [0, 3]
+    assert await queue.take(fence, first) is None
+
+
+async def test_what_is_no_longer_first_can_not_be_taken(queue: Harness) -> None:
+    fence = await queue.hold()
+    await queue.put(delivery(0), delivery(1), delivery(2, "hill", expires_ms=START + 10))
+    town, hill = (await queue.heads(fence)).heads
+    await queue.outbox.cancel(RADIO, [town.id])
+    assert await queue.take(fence, town) is None
+    assert await queue.take(fence, hill, now_ms=START + 10) is None
+    assert shown(await queue.heads(fence)) == [1, 2]
+
+
+async def test_what_backs_off_is_neither_shown_nor_taken_before_it_is_due(queue: Harness) -> None:
+    fence = await queue.hold()
+    await queue.put(delivery(0), delivery(1, "hill"))
+    (town, _) = (await queue.heads(fence)).heads
+    lease = await queue.take(fence, town)
+    assert lease is not None
+    await queue.settle(fence, Retry(id=lease.id, at_ms=START + 500, fresh_key=True))
+    found = await queue.heads(fence)
+    assert (shown(found), found.next_ms) == ([1], START + 500)
+    assert await queue.take(fence, town) is None
+    assert [(number(head.delivery), head.attempt) for head in (await queue.heads(fence, START + 500)).heads] == [
+        (1, 1),
+        (0, 2),
+    ]
+    again = await queue.take(fence, town, now_ms=START + 500)
+    assert again is not None
+    assert (again.attempt, again.generation) == (2, 1)
+
+
+async def test_leases_that_were_taken_come_back_when_their_time_is_over(queue: Harness) -> None:
+    fence = await queue.hold()
+    await queue.put(delivery(0))
+    (head,) = (await queue.heads(fence)).heads
+    await queue.take(fence, head)
+    assert shown(await queue.heads(fence, START + 59_999)) == []
+    assert shown(await queue.heads(fence, START + 60_000)) == [0]
+    assert await queue.take(fence, head, now_ms=START + 60_000) is not None
+
+
+async def test_a_look_takes_expired_ones_off_and_tells_until_its_holder_goes_on(queue: Harness) -> None:
+    fence = await queue.hold()
+    await queue.put(delivery(0, expires_ms=START), delivery(1), delivery(2, lane=Lane.EMERGENCY, expires_ms=START))
+    found = await queue.heads(fence)
+    assert (shown(found), gone(*found.expired)) == ([2, 1], [0])
+    assert await queue.waiting() == 2
+    fence = await queue.hold("two", START + 20_000)
+    assert gone(*(await queue.heads(fence, START + 20_000)).expired) == [0]
+    assert (await queue.claim(fence, START + 20_000)).expired == ()
+
+
+async def test_a_look_at_very_many_expired_ones_takes_five_hundred_off(queue: Harness) -> None:
+    fence = await queue.hold()
+    await queue.put(*(delivery(n, expires_ms=START) for n in range(520)))
+    assert len((await queue.heads(fence)).expired) == 500
+    found = await queue.heads(fence)
+    assert (len(found.expired), shown(found), await queue.waiting()) == (20, [], 0)
+
+
+async def test_with_more_due_than_there_is_room_for_every_lane_and_conversation_has_its_turn(queue: Harness) -> None:
+    fence = await queue.hold()
+    await queue.put(*(delivery(n, f"channel {n:02}") for n in range(40)))
+    await queue.put(*(delivery(n, f"guest {n}", Lane.GUEST) for n in range(40, 44)))
+    await queue.put(delivery(44, "help", Lane.EMERGENCY))
+    first = await queue.heads(fence, limit=16)
+    assert (len(first.heads), first.due) == (16, 45)
+    assert shown(first)[:1] == [44], "emergencies first"
+    assert shown(first)[1:8] == list(range(7)), "half of the rest are those due longest"
+    assert len([n for n in shown(first) if 40 <= n < 44]) == 2, "an eighth for each lane that needs it"
+    seen: set[int] = set()
+    for turn in range(8):
+        seen |= set(shown(await queue.heads(fence, limit=16, turn=turn)))
+    assert seen == set(range(45))
+
+
+async def test_a_stale_fence_neither_looks_nor_takes(queue: Harness) -> None:
+    old = await queue.hold()
+    await queue.put(delivery(0))
+    (head,) = (await queue.heads(old)).heads
+    fence = await queue.hold("two", START + 15_000)
+    with pytest.raises(LeaseLost):
+        await queue.heads(old)
+    with pytest.raises(LeaseLost):
+        await queue.take(old, head)
+    assert await queue.take(fence, head, now_ms=START + 15_000) is not None
+
+
+@pytest.mark.parametrize("step", [-1_000_000_000, 1_000_000_000])
+async def test_what_is_shown_and_taken_follows_a_stepped_clock(queue: Harness, step: int) -> None:
+    fence = await queue.hold()
+    await queue.put(delivery(0, expires_ms=START + 5000))
+    queue.outbox.shift(step)
+    found = await queue.heads(fence, START + step)
+    (head,) = found.heads
+    assert (head.delivery.expires_ms, head.delivery.message.received_ms) == (START + step + 5000, START + step - 1000)
+    lease = await queue.take(fence, head, now_ms=START + step)
+    assert lease is not None
+    assert lease.delivery == head.delivery
+    assert (await queue.heads(fence, START + step)).next_ms == START + step + 60_000
+
+
+async def test_an_unreadable_entry_holds_nothing_back_from_a_look(server: Harness) -> None:
+    fence = await server.hold()
+    await server.put(delivery(0), delivery(1), delivery(2, "hill"), delivery(3, "hill"))
+    redis = server.outbox
+    assert isinstance(redis, RedisOutbox)
+    body = redis._keys.of(RADIO).body
+    header, _, _ = write_body(delivery(0), 0).partition(b"[")
+    await redis._command("HSET", body, delivery(0).id, header + b"[99]")
+    await redis._command("HSET", body, delivery(2, "hill").id, b"rubbish")
+    found = await server.heads(fence)
+    assert (shown(found), found.unreadable) == ([3], 2)
+    assert shown(await server.heads(fence)) == [3, 1]
+    assert (await server.waiting(), await server.put(delivery(0))) == (2, Stored(new=1, known=0))
+
+
+async def test_a_direct_chat_that_an_older_release_queued_among_channels_is_taken_there(server: Harness) -> None:
+    fence = await server.hold()
+    redis = server.outbox
+    assert isinstance(redis, RedisOutbox)
+    await server.put(delivery(0, "!a1b2c301"))
+    await server.put(delivery(1, "!a1b2c301", direct=True))
+    (head,) = (await server.heads(fence)).heads
+    lease = await server.take(fence, head)
+    assert lease is not None
+    await server.settle(fence, Done(id=lease.id))
+    (head,) = (await server.heads(fence)).heads
+    assert (number(head.delivery), head.delivery.direct, head.queue) == (1, True, 1)
+    assert await server.take(fence, head) is not None

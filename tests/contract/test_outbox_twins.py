@@ -60,6 +60,8 @@ outcomes = st.lists(st.tuples(st.integers(0, 5), st.sampled_from("dddwrrcx"), so
 steps = st.one_of(
     st.tuples(st.just("put"), st.lists(st.integers(0, 24), max_size=6), st.integers(-1, 1)),
     st.tuples(st.just("claim"), st.integers(1, 6), st.integers(1, 4)),
+    st.tuples(st.just("heads"), st.integers(1, 9), st.integers(0, 5)),
+    st.tuples(st.just("take"), st.integers(0, 8)),
     st.tuples(st.just("settle"), outcomes),
     st.tuples(st.just("wait"), soon),
     st.tuples(st.just("acquire"), st.sampled_from(["one", "two"]), st.sampled_from([50, 50, 0])),
@@ -84,6 +86,7 @@ class Driver:
         self.now = START
         self.fence = Fence(destination=RADIO, owner="nobody", epoch=0)
         self.leased: list[Any] = []
+        self.heads: tuple[Any, ...] = ()
         self.history: list[Any] = []
 
     async def play(self, story: list[tuple[Any, ...]]) -> list[Any]:
@@ -110,6 +113,18 @@ class Driver:
         claimed = await self.outbox.claim(self.fence, now_ms=self.now, visible_ms=30, limit=limit, run=run)
         self.leased += [lease.id for lease in claimed.leases]
         return claimed.leases, claimed.next_ms, sorted(claimed.expired, key=lambda given: given.id)
+
+    async def do_heads(self, limit: int, turn: int) -> Any:
+        found = await self.outbox.heads(self.fence, now_ms=self.now, limit=limit, turn=turn)
+        self.heads = found.heads
+        return found.heads, found.due, found.next_ms, sorted(found.expired, key=lambda given: given.id)
+
+    async def do_take(self, number: int) -> Any:
+        if number >= len(self.heads):
+            return None
+        lease = await self.outbox.take(self.fence, self.heads[number], now_ms=self.now, visible_ms=30)
+        self.leased += [] if lease is None else [lease.id]
+        return lease
 
     async def do_settle(self, outcomes: list[tuple[int, str, int]]) -> None:
         chosen = [(self.leased[-1 - back], kind, at) for back, kind, at in outcomes if back < len(self.leased)]
