@@ -14,12 +14,13 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from gateway.choosing import POLL_S
 from gateway.holding import LEASE_MS
 from gateway.lookup import Known
 from gateway.model import Bridge, Edit, JournalError, Lane, LeaseLost, Message, OutboxError, Reaction, Redaction
 from gateway.outbox.outbox import Buried, Done, Fence, Lease, Retry
 from gateway.outcomes import Settled
-from gateway.sender import JOURNAL_AGAIN_S, POLL_S, Sender
+from gateway.sender import JOURNAL_AGAIN_S, Sender
 
 log = structlog.get_logger()
 
@@ -96,8 +97,10 @@ class Shift:
                 if room <= 0:
                     await self._sender.rest(POLL_S)
                     continue
+                if self._sender.choosing is not None:
+                    await self._all_flushed()  # or what follows what was just sent would not be among the choices
                 puts = self._sender.put_count
-                leases, rest_s = await self._sender.claim(
+                leases, rest_s = await self._sender.next(
                     self.fence, room, run=1 if is_probe else run_of(self._sender.bridge)
                 )
                 known = await self._sender.lookup.claimed(leases)
@@ -166,12 +169,14 @@ class Shift:
         if delivery.message.id in broken:
             self._put_by(Settled(outcome=Done(id=lease.id), change=self._sender.outcomes.cancelled(lease.id)))
             return True
-        if must_end(lease):
-            self._put_by(self._sender.outcomes.give_back(lease))
-            return False
-        self._sender.begin([lease])
-        self._sender.reports.begin(lease.id)
-        settled = await self._sender.send(lease)
+        settled = self._sender.refused(lease)
+        if settled is None:
+            if must_end(lease):
+                self._put_by(self._sender.outcomes.give_back(lease))
+                return False
+            self._sender.begin([lease])
+            self._sender.reports.begin(lease.id)
+            settled = await self._sender.send(lease)
         self._put_by(settled)
         if isinstance(settled.outcome, Buried) and delivery.part < delivery.parts:
             broken.add(delivery.message.id)

@@ -33,6 +33,10 @@ class Fresh:
         self._ids.update(delivery.id for delivery in deliveries)
         self._at_hand.update((delivery.id, delivery) for delivery in deliveries if _is_short(delivery))
 
+    def has(self, ident: DeliveryId) -> bool:
+        """Whether the journal knows nothing of it but that it was accepted."""
+        return ident in self._ids
+
     def unknown(self, leases: Sequence[Lease]) -> list[DeliveryId]:
         """Return those the journal must be asked about, and forget the others: they are fresh but once."""
         asked = [lease.id for lease in leases if lease.id not in self._ids or lease.attempt > 1]

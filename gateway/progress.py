@@ -26,17 +26,21 @@ _WORST_FIRST = (
 
 
 def progress_of(
-    record: MessageRecord, *, is_direct: Callable[[Address], bool], trouble: Callable[[BridgeName], str]
+    record: MessageRecord,
+    *,
+    is_direct: Callable[[Address], bool],
+    trouble: Callable[[BridgeName], str],
+    held: Callable[[BridgeName], str] = lambda _: "",
 ) -> Progress | None:
     """Return what became of a message; None if its network has no name for it, so nothing can be shown at it.
 
-    `trouble`: why a bridge can't send now, in words; empty if it can.
+    `trouble`: why a bridge can't send now, in words; empty if it can. `held`: why it lets nothing out, though it could.
     """
     message = record.message
     if message.remote_id is None:
         return None
     by_address = groupby(sorted(record.deliveries, key=_address), key=_address)
-    legs = [_leg(list(parts), is_direct, trouble) for _, parts in by_address]
+    legs = [_leg(list(parts), is_direct, trouble, held) for _, parts in by_address]
     content = message.content
     return Progress(
         message_id=message.id,
@@ -65,11 +69,16 @@ def _address(delivery: DeliveryRecord) -> tuple[str, str]:
 
 
 def _leg(
-    parts: Sequence[DeliveryRecord], is_direct: Callable[[Address], bool], trouble: Callable[[BridgeName], str]
+    parts: Sequence[DeliveryRecord],
+    is_direct: Callable[[Address], bool],
+    trouble: Callable[[BridgeName], str],
+    held: Callable[[BridgeName], str],
 ) -> Leg:
     worst = min(parts, key=lambda part: _WORST_FIRST.index(part.state))
     to = worst.to
     reason = worst.reason
     if worst.state.is_pending:
-        reason = trouble(to.bridge) or reason
+        # One that waits for its conversation is not among those that are held back.
+        held_back = "" if worst.state is State.WAITING and reason else held(to.bridge)
+        reason = trouble(to.bridge) or held_back or reason
     return Leg(to=to, state=worst.state, reason=reason, direct=is_direct(to))

@@ -13,6 +13,7 @@ from functools import partial
 import structlog
 
 from gateway.backoff import Policy, TryAgain
+from gateway.choosing import POLL_S, Choosing
 from gateway.counterparts import AboutFolded, Formerly, nowhere_else, resolve
 from gateway.elsewhere import Bookmark, adopt
 from gateway.folding import Folding
@@ -36,12 +37,13 @@ from gateway.model import (
     Message,
     OutboxError,
     Rejected,
+    Schedules,
     State,
     Unconfirmed,
     key_of,
     message_id,
 )
-from gateway.outbox.outbox import Fence, Lease, Outbox
+from gateway.outbox.outbox import Claimed, Fence, Lease, Outbox
 from gateway.outcomes import Outcomes, Settled
 from gateway.recollection import Recollection
 from gateway.reports import Reports
@@ -53,7 +55,6 @@ log = structlog.get_logger()
 VISIBLE_MS = 10 * 60_000
 """Longer than a run may take; a dead holder's leases are due at once when its fence is taken over."""
 SEND_TIMEOUT_S = 120.0
-POLL_S = 1.0
 EXPIRE_LIMIT = 256
 JOURNAL_AGAIN_S = 2.0
 DIRECT_ATTEMPTS = 3
@@ -98,6 +99,20 @@ class Sender:
         self.lookup = Lookup(
             journal, self.fresh, learn=self._recollection.learn, adopt=partial(adopt, journal) if shared else None
         )
+        self.choosing: Choosing | None = None
+        """None: the bridge doesn't say what goes next."""
+        if isinstance(bridge, Schedules):
+            self.choosing = Choosing(
+                bridge.name,
+                bridge,
+                link,
+                outbox,
+                journal,
+                clock=clock,
+                fresh=self.fresh,
+                visible_ms=VISIBLE_MS,
+                shared=shared,
+            )
         self.folding: Folding | None = None
         """None: nothing that goes there is ever folded."""
         self.queue_lost_entries: Callable[[], None] = lambda: None
@@ -194,6 +209,8 @@ class Sender:
         self.fresh.forget(ids)
         self._recollection.forget(ids)
         self.reports.end(ids)
+        if self.choosing is not None:
+            self.choosing.end(ids)
 
     def end_all(self) -> None:
         """Note that whatever was in hand isn't ours any more."""
@@ -202,6 +219,13 @@ class Sender:
         self._recollection.forget_all()
         self.gate.end_all()
         self.reports.end_all()
+        if self.choosing is not None:
+            self.choosing.end_all()
+
+    @property
+    def held(self) -> str:
+        """Why its bridge lets nothing out just now, in words; empty while it does, or we are not who asks it."""
+        return self.choosing.held if self.choosing is not None and self.holds else ""
 
     async def may_claim(self, fence: Fence) -> None:
         """Wait until the link is up and the breaker lets something out; raises what `claim` does."""
@@ -219,10 +243,25 @@ class Sender:
 
     async def rest(self, seconds: float) -> None:
         """Wait for something to do, or so long."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._woken.wait()
+        if self.choosing is not None:
+            await self._rest_by_clock(seconds)  # a bridge's wishes are in its clock's seconds
+        else:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._woken.wait()
         self._woken.clear()
+
+    async def _rest_by_clock(self, seconds: float) -> None:
+        def over(sleeping: asyncio.Task[None]) -> None:
+            if not sleeping.cancelled():
+                self._woken.set()
+
+        sleeping = asyncio.create_task(self._clock.sleep(seconds), name=f"rest {self.bridge.name}")
+        sleeping.add_done_callback(over)
+        try:
+            await self._woken.wait()
+        finally:
+            sleeping.cancel()
 
     # What a shift needs of its sender.
 
@@ -235,6 +274,15 @@ class Sender:
         except JournalError as error:
             log.warning("fold_skipped", destination=self.bridge.name, reason=str(error))
 
+    async def next(self, fence: Fence, room: int, *, run: int) -> tuple[Sequence[Lease], float]:
+        """Lease what goes next, as the bridge has it where it chooses, else as `claim` does."""
+        if self.choosing is None:
+            return await self.claim(fence, room, run=run)
+        self.is_hurried = False  # an emergency is among what it is shown now
+        claimed, rest_s = await self.choosing.claim(fence)
+        await self._fell_out(claimed, self._clock.now_ms())
+        return claimed.leases, rest_s
+
     async def claim(self, fence: Fence, room: int, *, run: int) -> tuple[Sequence[Lease], float]:
         """Lease what is due for up to `room` conversations; return also seconds until more is due."""
         self.is_hurried = False  # an emergency comes first in what is claimed now
@@ -242,12 +290,15 @@ class Sender:
         claimed = await self._outbox.claim(
             fence, now_ms=now_ms, visible_ms=VISIBLE_MS, limit=room * run, run=run, at_hand=self.fresh.at_hand
         )
+        await self._fell_out(claimed, now_ms)
+        rest_s = POLL_S if claimed.next_ms is None else min(POLL_S, max(0.01, (claimed.next_ms - now_ms) / 1000))
+        return claimed.leases, rest_s
+
+    async def _fell_out(self, claimed: Claimed, now_ms: int) -> None:
         if claimed.unreadable:
             self.queue_lost_entries()
         if claimed.expired:
             await self._expire(claimed.expired, now_ms)
-        rest_s = POLL_S if claimed.next_ms is None else min(POLL_S, max(0.01, (claimed.next_ms - now_ms) / 1000))
-        return claimed.leases, rest_s
 
     async def _expire(self, deliveries: Sequence[Delivery], now_ms: int) -> None:
         reason = "too old for this network"
@@ -275,6 +326,15 @@ class Sender:
         foreseen = self._foresees.foresee(key_of(lease.id, lease.generation))
         also = None if foreseen.native_id is None else message_id(foreseen.native_id)
         return replace(begun, remote_id=foreseen.remote_id, also=also)
+
+    def refused(self, lease: Lease) -> Settled | None:
+        """Return what becomes of one that the bridge won't carry; None if it is to be sent."""
+        reason = None if self.choosing is None else self.choosing.refusal(lease.id)
+        if self.choosing is None or reason is None:
+            return None
+        self.choosing.refused += 1
+        log.info("delivery_refused", destination=self.bridge.name, delivery=lease.id, reason=reason)
+        return self.outcomes.buried(lease, reason)
 
     async def send(self, lease: Lease) -> Settled:
         """Send one lease and say what became of it; never raises BridgeError."""

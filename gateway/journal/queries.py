@@ -68,7 +68,17 @@ def standings(connection: sqlite3.Connection, ids: Sequence[DeliveryId]) -> dict
     """Return where these deliveries are; unknown ones are left out."""
     rows = packed(
         connection,
-        ("d.id", "a.bridge", "a.conversation", "d.state", "d.remote_id", "d.generation", _IF_TRIED, *_REVISED),
+        (
+            "d.id",
+            "a.bridge",
+            "a.conversation",
+            "d.state",
+            "d.remote_id",
+            "d.generation",
+            _IF_TRIED,
+            "d.digest",
+            *_REVISED,
+        ),
         "FROM json_each(?) j CROSS JOIN delivery d ON d.id = j.value JOIN address a ON a.no = d.address"
         " LEFT JOIN message m ON d.revision > 0 AND m.seq = d.no >> 12",
         (json.dumps(ids),),
@@ -81,8 +91,21 @@ def standings(connection: sqlite3.Connection, ids: Sequence[DeliveryId]) -> dict
             generation=generation,
             tried_ms=tried_ms(history),
             revised=None if body is None else delivery_of(body, expires_ms, received_ms),
+            is_digest=digest is not None,
         )
-        for ident, bridge, conversation, state, remote_id, generation, history, body, expires_ms, received_ms in rows
+        for (
+            ident,
+            bridge,
+            conversation,
+            state,
+            remote_id,
+            generation,
+            history,
+            digest,
+            body,
+            expires_ms,
+            received_ms,
+        ) in rows
     }
 
 

@@ -76,6 +76,8 @@ class Standing:
     """Since when a network may have it: its first try, or earlier where its history is too long to tell."""
     revised: Delivery | None = None
     """What to send instead of the queue's copy, if it was changed after it was queued."""
+    is_digest: bool = False
+    """It carries a digest, or has gone into one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,8 +15,13 @@ class Candidate:
     """The first that waits of one conversation in one lane, and is due."""
 
     delivery: Delivery
+    """As it would be sent now: with the words of an edit that came meanwhile. `lane`, `direct`, its message's
+    sender, content and (any but None: it is a reply) `reply_to` are what classes go by; ids in it are the
+    origin's still."""
     attempt: int = 1
     """1 for the first try."""
+    is_digest: bool = False
+    """It stands for a stale backlog: its sender is the box, its words are of all that was folded into it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
