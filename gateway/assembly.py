@@ -150,7 +150,12 @@ class Assembly:
             part.sender.formerly = rerouting.formerly
         drains += [part.drain for part in parts.values()]
         reflections = Reflections(
-            self.journal, self.clock, rerouting.table, is_direct=planner.is_direct, count=self.tally.skip
+            self.journal,
+            self.clock,
+            rerouting.table,
+            is_direct=planner.is_direct,
+            count=self.tally.skip,
+            held=lambda name: parts[name].sender.held,
         )
         reflections.follow(bridges, {name: part.link for name, part in parts.items()})
 

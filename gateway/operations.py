@@ -37,6 +37,7 @@ from gateway.model import (
     words_of,
 )
 from gateway.outbox.outbox import Outbox
+from gateway.outlook import Outlook, outlooks
 from gateway.redrive import Redrives
 from gateway.routing import Choice, Route
 from gateway.rulings import Rulings
@@ -92,6 +93,8 @@ class Operations:
     def _bridge(self, name: BridgeName, part: Part) -> BridgeStatus:
         described: Mapping[str, str] = part.bridge.describe() if isinstance(part.bridge, Describes) else {}
         notes = {"held": part.drain.trouble} if part.drain.trouble else {}
+        choosing = part.sender.choosing
+        defects = {"schedule_defect": choosing.defects} if choosing is not None and choosing.defects else {}
         return BridgeStatus(
             name=name,
             kind=part.settings.kind,
@@ -99,10 +102,15 @@ class Operations:
             reason=part.link.reason,
             since_ms=part.link.since_ms,
             describe={**described, **notes},
-            counters=dict(self._tally.skipped.get(name, {})),
+            counters=self._tally.skipped.get(name, {}) | defects,
             sending=part.sender.gate.breaker.look(self.clock.monotonic()),
             held_back=part.sender.gate.breaker.opened,
+            schedule=None if choosing is None else choosing.look(),
         )
+
+    async def outlooks(self) -> Mapping[BridgeName, Outlook]:
+        """Return how long what waits will take, of each bridge that schedules; JournalError."""
+        return await outlooks({name: part.bridge for name, part in self._parts.by_bridge.items()}, self.journal)
 
     def queue_state(self) -> QueueStatus:
         """Return whether the queue's server can be used, and why not."""

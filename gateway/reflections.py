@@ -59,8 +59,13 @@ class Reflections:
         *,
         is_direct: Callable[[Address], bool],
         count: Callable[[BridgeName, str], None],
+        held: Callable[[BridgeName], str] = lambda _: "",
     ) -> None:
-        """`count`: one more of a kind of thing that a bridge's reflections dropped."""
+        """`count`: one more of a kind of thing that a bridge's reflections dropped.
+
+        `held`: why a bridge lets nothing out just now, though it is connected; empty while it does.
+        """
+        self._held = held
         self._journal = journal
         self._clock = clock
         self._table = table
@@ -162,7 +167,7 @@ class Reflections:
 
     def _give(self, record: MessageRecord) -> None:
         mirror = self._mirrors.get(record.message.origin.bridge)
-        progress = progress_of(record, is_direct=self._is_direct, trouble=self._trouble)
+        progress = progress_of(record, is_direct=self._is_direct, trouble=self._trouble, held=self._held)
         if mirror is not None and progress is not None:
             mirror.add(progress)
 

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from gateway.breaker import Look
+from gateway.choosing import Schedule
 from gateway.link import LinkState
 from gateway.model import Address, BridgeName, GatewayError
 
@@ -36,6 +37,17 @@ class BridgeStatus:
     """Whether messages are sent there, as its circuit breaker has it."""
     held_back: int = 0
     """How often sending was held back since the start."""
+    schedule: Schedule | None = None
+    """Where it says itself what goes next: its airtime, and what it holds back."""
+
+    @property
+    def keeps(self) -> str:
+        """Why what waits for it is not sent just now, in words; empty where nothing keeps it but its turn."""
+        if not self.state.is_well:
+            return self.reason
+        if self.sending is not None and self.sending.holds_back:
+            return self.sending.words
+        return "" if self.schedule is None else self.schedule.airtime.held
 
 
 class StoreState(StrEnum):

@@ -70,6 +70,7 @@ def _bridges(status: StatusOut) -> Html:
             in_words((status.now_ms - one.since_ms) / 1000),
             one.reason
             or (one.sending and one.sending.words)
+            or (one.airtime and one.airtime.words)
             or ", ".join(f"{key} {value}" for key, value in one.describe.items()),
         ]
         for one in status.bridges

@@ -12,6 +12,7 @@ from gateway.journal import Accepted, DeadLetters, Journal, Seen
 from gateway.metrics import Metrics
 from gateway.model import Address, BridgeName, Clock, DeliveryId, Message, Node, Topic
 from gateway.outbox.outbox import Outbox
+from gateway.outlook import Outlook
 from gateway.redrive import Redrives
 from gateway.routing import Route
 from gateway.rulings import Rulings
@@ -66,6 +67,10 @@ class GatewayView(Protocol):
 
     def bridges(self) -> Sequence[BridgeStatus]:
         """Every configured bridge, in the order of the file."""
+        ...
+
+    async def outlooks(self) -> Mapping[BridgeName, Outlook]:
+        """How long what waits will take, of each bridge that schedules."""
         ...
 
     def queue_state(self) -> QueueStatus:

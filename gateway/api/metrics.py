@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -16,6 +17,7 @@ from gateway.api.gateway import GatewayView
 from gateway.backlog import Backlog, backlogs
 from gateway.journal import Outage
 from gateway.model import BridgeName, JournalError, State
+from gateway.outlook import Outlook
 from gateway.status import StoreState
 from gateway.version import version
 
@@ -31,11 +33,21 @@ async def exposition(view: GatewayView) -> bytes:
         tally = await view.journal.tally()
         rows = await backlogs(view, tally)
         outages = await view.journal.outages.latest()
+        outlooks = await view.outlooks()
     except JournalError:
-        tally, rows, outages = {}, (), ()
+        tally, rows, outages, outlooks = {}, (), (), {}
     moment = CollectorRegistry()
     moment.register(
-        _Moment([*_states(view), *_deliveries(tally), *_backlog(view, rows), *_outages(view, outages), _redrive(view)])
+        _Moment(
+            [
+                *_states(view),
+                *_deliveries(tally),
+                *_backlog(view, rows),
+                *_outages(view, outages),
+                *_airtime(view, outlooks),
+                _redrive(view),
+            ]
+        )
     )
     return generate_latest(view.metrics.registry) + generate_latest(moment)
 
@@ -120,6 +132,36 @@ def _outages(view: GatewayView, latest: tuple[Outage, ...]) -> list[Metric]:
         _gauge("outage_open", "Whether the latest outage is not over.", is_open, labels),
         _gauge("outage_seconds", "How long the latest outage lasted, or has so far.", lasted, labels),
         _gauge("outage_deliveries", "What had to wait for it, by what became.", became, (*labels, "became")),
+    ]
+
+
+def _airtime(view: GatewayView, outlooks: Mapping[BridgeName, Outlook]) -> list[Metric]:
+    """Of bridges that schedule; nothing where there is none."""
+    found = {(one.name,): one.schedule for one in view.bridges() if one.schedule is not None}
+    if not found:
+        return []
+    labels = ("bridge",)
+    held = CounterMetricFamily(
+        "crossband_airtime_held_seconds", "How long all that waited was held back.", labels=labels
+    )
+    refused = CounterMetricFamily("crossband_airtime_refused", "Deliveries a bridge would not carry.", labels=labels)
+    for name, one in found.items():
+        held.add_metric(name, one.held_s)
+        refused.add_metric(name, one.refused)
+    air = {name: one.airtime for name, one in found.items()}
+    used = {name: one.used_ms / 1000 for name, one in air.items()}
+    allowed = {name: one.allowed_ms / 1000 for name, one in air.items()}
+    busy = {name: one.busy_percent / 100 for name, one in air.items() if one.busy_percent is not None}
+    holds = {name: float(bool(one.held)) for name, one in air.items()}
+    drain = {(name,): math.inf if one.drain_s is None else one.drain_s for name, one in outlooks.items()}
+    return [
+        _gauge("airtime_used_seconds", "Sent in the window that ends now.", used, labels),
+        _gauge("airtime_allowed_seconds", "What may be sent in one window.", allowed, labels),
+        _gauge("channel_busy_ratio", "How much of the time anybody transmits, as last told.", busy, labels),
+        _gauge("airtime_held", "Whether all that waits is held back.", holds, labels),
+        _gauge("airtime_drain_seconds", "How long until what waits will have gone out.", drain, labels),
+        held,
+        refused,
     ]
 
 

@@ -3,19 +3,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from fastapi import HTTPException
 
 from gateway.ages import AGE_NAMES
-from gateway.api.schemas import ChangeOut, DeliveryOut, IdsOut, LocationOut, MessageOut, ShapeOut, WaitingOut
+from gateway.api.schemas import (
+    AirtimeOut,
+    ChangeOut,
+    DeliveryOut,
+    IdsOut,
+    LocationOut,
+    MessageOut,
+    ShapeOut,
+    WaitingOut,
+)
 from gateway.api.schemas_letters import DeadLetterOut
 from gateway.backlog import Shape, total
 from gateway.journal import DeadLetter, DeliveryRecord, MessageRecord
-from gateway.model import Delivery, DeliveryId, Location, words_of
+from gateway.model import BridgeName, Delivery, DeliveryId, Location, State, words_of
+from gateway.outlook import Outlook, in_words
+from gateway.status import BridgeStatus
+
+Keeps = Mapping[BridgeName, str]
+"""What keeps all that waits for a bridge just now."""
 
 
-def message_out(record: MessageRecord) -> MessageOut:
+def keeps_of(bridges: Sequence[BridgeStatus]) -> Keeps:
+    """Return it for those that something keeps."""
+    return {one.name: one.keeps for one in bridges if one.keeps}
+
+
+def message_out(record: MessageRecord, keeps: Keeps) -> MessageOut:
     """Write a message and what became of it."""
     message = record.message
     return MessageOut(
@@ -32,11 +51,11 @@ def message_out(record: MessageRecord) -> MessageOut:
         topic=message.topic.value,
         direct=message.direct,
         received_ms=message.received_ms,
-        deliveries=[_delivery(one) for one in record.deliveries],
+        deliveries=[_delivery(one, keeps) for one in record.deliveries],
     )
 
 
-def waiting_out(delivery: Delivery, state: str) -> WaitingOut:
+def waiting_out(delivery: Delivery, state: str, keeps: Keeps) -> WaitingOut:
     """Write a delivery that waits."""
     message = delivery.message
     return WaitingOut(
@@ -51,6 +70,28 @@ def waiting_out(delivery: Delivery, state: str) -> WaitingOut:
         text=words_of(message.content),
         received_ms=message.received_ms,
         expires_ms=delivery.expires_ms,
+        waits_for="" if state == State.SENDING else keeps.get(delivery.to.bridge, ""),
+    )
+
+
+def airtime_out(one: BridgeStatus, outlook: Outlook | None) -> AirtimeOut | None:
+    """Write how a bridge that schedules fares; None for others."""
+    if one.schedule is None:
+        return None
+    air = one.schedule.airtime
+    return AirtimeOut(
+        used_ms=air.used_ms,
+        allowed_ms=air.allowed_ms,
+        window_s=air.window_s,
+        busy_percent=air.busy_percent,
+        held=air.held,
+        held_for_s=one.schedule.held_for_s,
+        refused=one.schedule.refused,
+        waiting=None if outlook is None else outlook.waiting,
+        priced=None if outlook is None else outlook.priced,
+        cost_ms=None if outlook is None else outlook.cost_ms,
+        drain_s=None if outlook is None else outlook.drain_s,
+        words=in_words(one.schedule, outlook),
     )
 
 
@@ -72,7 +113,7 @@ def dead_letter_out(letter: DeadLetter) -> DeadLetterOut:
     )
 
 
-def shape_out(shape: Shape, now_ms: int) -> ShapeOut:
+def shape_out(shape: Shape, now_ms: int, *, waits_for: str = "", airtime: AirtimeOut | None = None) -> ShapeOut:
     """Write one destination's row."""
     return ShapeOut(
         destination=shape.backlog.destination,
@@ -82,6 +123,8 @@ def shape_out(shape: Shape, now_ms: int) -> ShapeOut:
         younger=shape.younger,
         oldest_age_s=age_s(shape.backlog.oldest_ms, now_ms),
         dead=shape.backlog.dead,
+        waits_for=waits_for,
+        airtime=airtime,
     )
 
 
@@ -136,7 +179,7 @@ def _location(place: Location) -> LocationOut:
     )
 
 
-def _delivery(record: DeliveryRecord) -> DeliveryOut:
+def _delivery(record: DeliveryRecord, keeps: Keeps) -> DeliveryOut:
     return DeliveryOut(
         id=record.id,
         to=str(record.to),
@@ -147,6 +190,7 @@ def _delivery(record: DeliveryRecord) -> DeliveryOut:
         changed_ms=record.changed_ms,
         remote_id=record.remote_id,
         history=history_out(record),
+        waits_for=keeps.get(record.to.bridge, "") if record.state in {State.WAITING, State.QUEUED} else "",
     )
 
 

@@ -9,7 +9,17 @@ from fastapi import APIRouter, HTTPException
 
 from gateway.api.deps import After, Limit, View, known_bridge
 from gateway.api.gateway import GatewayView
-from gateway.api.records import age_s, conversations_out, done, message_out, shape_out, total_out, waiting_out
+from gateway.api.records import (
+    age_s,
+    airtime_out,
+    conversations_out,
+    done,
+    keeps_of,
+    message_out,
+    shape_out,
+    total_out,
+    waiting_out,
+)
 from gateway.api.schemas import (
     IdsOut,
     LaneOut,
@@ -42,10 +52,17 @@ async def queue(view: View, by: By = By.DESTINATION) -> QueueOut:
     state = view.queue_state()
     now_ms = view.clock.now_ms()
     rows = await shapes(view, by_conversation=by is By.CONVERSATION)
+    bridges = view.bridges()
+    keeps, outlooks = keeps_of(bridges), await view.outlooks()
+    airtimes = {one.name: airtime_out(one, outlooks.get(one.name)) for one in bridges}
     return QueueOut(
         queue=StoreOut(state=state.state.value, reason=state.reason, engine=state.engine),
         total=total_out(rows, now_ms),
-        destinations=[shape_out(one, now_ms) for one in rows],
+        destinations=[
+            shape_out(one, now_ms, waits_for=keeps.get(name, ""), airtime=airtimes.get(name))
+            for one in rows
+            for name in (one.backlog.destination,)
+        ],
         conversations=[row for one in rows for row in conversations_out(one)],
         lanes=await _lanes(view, now_ms),
     )
@@ -57,8 +74,9 @@ async def deliveries(view: View, destination: str, after: After = None, limit: L
     name = known_bridge(view, destination)
     batch = await view.journal.pending(name, after=after or 0, limit=limit)
     standings = await view.journal.standings([one.id for one in batch.deliveries])
+    keeps = keeps_of(view.bridges())
     found = [
-        waiting_out(one, standings[one.id].state.value if one.id in standings else "waiting")
+        waiting_out(one, standings[one.id].state.value if one.id in standings else "waiting", keeps)
         for one in batch.deliveries
     ]
     return WaitingPage(deliveries=found, next_after=batch.upto if len(found) >= limit else None)
@@ -78,7 +96,9 @@ async def delivery(id: str, view: View) -> MessageOut:
     kept = await view.journal.delivery(DeliveryId(id))
     if kept is None:
         raise HTTPException(404, f"there is no delivery {id!r}, or no more")
-    return message_out(MessageRecord(message=kept.message, seq=kept.seq, deliveries=(kept.record,)))
+    return message_out(
+        MessageRecord(message=kept.message, seq=kept.seq, deliveries=(kept.record,)), keeps_of(view.bridges())
+    )
 
 
 @router.post("/deliveries/{id}/cancel")

@@ -9,9 +9,11 @@ from fastapi import APIRouter
 
 from gateway.api.deps import View, known_route
 from gateway.api.gateway import GatewayView
+from gateway.api.records import airtime_out
 from gateway.api.schemas import BridgeOut, NodeOut, PartOut, RouteOut, SendingOut, StatusOut, StoreOut, TestIn
 from gateway.breaker import Look
 from gateway.model import BridgeName, JournalError, State, Topic
+from gateway.outlook import Outlook
 from gateway.routing import Route
 from gateway.status import BridgeStatus
 from gateway.version import version
@@ -29,7 +31,8 @@ async def status(view: View) -> StatusOut:
 async def bridges(view: View) -> list[BridgeOut]:
     """Return every bridge: is it up, since when, and why not."""
     now_ms = view.clock.now_ms()
-    return [_bridge(one, now_ms) for one in view.bridges()]
+    outlooks = await _outlooks(view)
+    return [_bridge(one, now_ms, outlooks.get(one.name)) for one in view.bridges()]
 
 
 @router.get("/routes")
@@ -83,6 +86,7 @@ async def status_of(view: GatewayView) -> StatusOut:
         tally = await view.journal.tally()
     except JournalError:
         tally = {}
+    outlooks = await _outlooks(view)
     return StatusOut(
         name=view.settings.gateway.name,
         version=version(),
@@ -91,11 +95,18 @@ async def status_of(view: GatewayView) -> StatusOut:
         ready=journal.state.is_usable,
         journal=StoreOut(state=journal.state.value, reason=journal.reason),
         queue=StoreOut(state=queue.state.value, reason=queue.reason, engine=queue.engine),
-        bridges=[_bridge(one, view.clock.now_ms()) for one in view.bridges()],
+        bridges=[_bridge(one, view.clock.now_ms(), outlooks.get(one.name)) for one in view.bridges()],
         deliveries=_by_destination(tally),
         chat_permissions=view.rulings.made_in_chats,
         muted=len(view.rulings.mutes()),
     )
+
+
+async def _outlooks(view: GatewayView) -> Mapping[BridgeName, Outlook]:
+    try:
+        return await view.outlooks()
+    except JournalError:
+        return {}
 
 
 def _by_destination(tally: Mapping[tuple[BridgeName, State], int]) -> dict[str, dict[str, int]]:
@@ -105,7 +116,7 @@ def _by_destination(tally: Mapping[tuple[BridgeName, State], int]) -> dict[str, 
     return found
 
 
-def _bridge(one: BridgeStatus, now_ms: int) -> BridgeOut:
+def _bridge(one: BridgeStatus, now_ms: int, outlook: Outlook | None) -> BridgeOut:
     return BridgeOut(
         name=one.name,
         kind=one.kind,
@@ -115,6 +126,7 @@ def _bridge(one: BridgeStatus, now_ms: int) -> BridgeOut:
         describe=dict(one.describe),
         counters=dict(one.counters),
         sending=None if one.sending is None else _sending(one.sending, one.held_back, now_ms),
+        airtime=airtime_out(one, outlook),
     )
 
 

@@ -43,6 +43,23 @@ class SendingOut(Said):
     words: str = Field(description="The same for people; empty while nothing is held back")
 
 
+class AirtimeOut(Said):
+    """What a bridge that schedules uses of the channel it shares, and what waits for it."""
+
+    used_ms: int = Field(description="In the window that ends now")
+    allowed_ms: int = Field(description="In one window")
+    window_s: int
+    busy_percent: float | None = Field(description="How much of the time anybody transmits; null: not told")
+    held: str = Field(description="Why nothing that waits is sent just now; empty while it is")
+    held_for_s: float | None = Field(description="How long that has been so")
+    refused: int = Field(description="Deliveries it would not carry, since the start")
+    waiting: int | None = Field(description="Deliveries that wait; null, as what follows, while the journal is away")
+    priced: int | None = Field(description="How many of these, the oldest, were reckoned one by one; the rest by them")
+    cost_ms: int | None = Field(description="How long they all are on the air, each sent once")
+    drain_s: float | None = Field(description="How long until they will have gone out; null: not by these rules")
+    words: str = Field(description="The same for people")
+
+
 class BridgeOut(Said):
     """One bridge."""
 
@@ -54,6 +71,7 @@ class BridgeOut(Said):
     describe: dict[str, str]
     counters: dict[str, int] = Field(description="Things skipped or noticed, a kind each")
     sending: SendingOut | None = None
+    airtime: AirtimeOut | None = Field(default=None, description="Of a bridge that keeps to a share of its channel")
 
 
 class StatusOut(Said):
@@ -111,6 +129,12 @@ class ShapeOut(Said):
     younger: int = Field(description="More there are, each younger: counting them all would take too long")
     oldest_age_s: float | None = Field(description="Of the oldest that waits; null if none does, or not looked up")
     dead: int
+    waits_for: str = Field(
+        default="", description="Of a destination: what keeps all of it just now; empty: nothing known"
+    )
+    airtime: AirtimeOut | None = Field(
+        default=None, description="Of a destination that keeps to a share of its channel"
+    )
 
 
 class LaneOut(Said):
@@ -147,6 +171,7 @@ class WaitingOut(Said):
     text: str
     received_ms: int
     expires_ms: int | None
+    waits_for: str = Field(default="", description="What keeps it just now; empty: its turn, or nothing known")
 
 
 class WaitingPage(Said):
@@ -176,6 +201,9 @@ class DeliveryOut(Said):
     changed_ms: int
     remote_id: str | None
     history: list[ChangeOut]
+    waits_for: str = Field(
+        default="", description="What keeps one that waits just now; empty: its turn, or nothing known"
+    )
 
 
 class LocationOut(Said):

@@ -50,8 +50,18 @@ def shape(
     if found["queue"]["state"] != "up":
         say(f"the queue is {found['queue']['state']}: {found['queue']['reason']}")
     show([found["total"], *_with_conversations(found)], _columns(by), output, empty="no bridge is configured")
+    if output is Form.TABLE:
+        _tell_what_keeps(found["destinations"])
     if output is Form.TABLE and found["total"]["younger"]:
         say(f"at least: {found['total']['younger']} younger ones are in T only, for counting all would take too long")
+
+
+def _tell_what_keeps(destinations: list[Row]) -> None:
+    for one in destinations:
+        airtime = one.get("airtime") or {}
+        why = airtime.get("words") or (one["waiting"] and one.get("waits_for"))
+        if why:
+            say(f"{one['destination']}: {shown(why, most=500)}")
 
 
 def _with_conversations(found: Row) -> Iterator[Row]:
@@ -103,6 +113,7 @@ def list_waiting(
         "expires": lambda row: when(row["expires_ms"]),
         "sender": lambda row: row["sender"],
         "text": lambda row: shown(row["text"]),
+        "waits for": lambda row: row.get("waits_for", ""),
     }
     show(rows, columns, output, empty="nothing waits")
 

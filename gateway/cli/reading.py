@@ -57,6 +57,9 @@ def _tell_status(found: Row) -> None:
         ),
     }
     show(rows, columns, Form.TABLE, empty="no bridge is configured")
+    for one in found["bridges"]:
+        if one.get("airtime"):
+            typer.echo(f"{one['name']}: {shown(one['airtime']['words'], most=500)}")
 
 
 def _held_back(bridge: Row) -> str:
@@ -199,6 +202,9 @@ def _tell_message(found: Row, now_ms: int | None) -> None:
     typer.echo(f"received {when(found['received_ms'])}{lane}{topic}")
     typer.echo(shown(found["text"], most=10_000))
     histories(found["deliveries"], now_ms)
+    for one in found["deliveries"]:
+        if one.get("waits_for"):
+            typer.echo(f"{one['id']} waits: {shown(one['waits_for'], most=500)}")
 
 
 def _limits(limits: dict[str, int]) -> str:

@@ -10,6 +10,8 @@ from gateway.backlog import MOST_CONVERSATIONS, Shape, backlogs, shapes
 from gateway.desk.visit import Visit
 from gateway.desk.words import ago, answer
 from gateway.model import Address, BridgeName, Declined, Joined, JournalError, Node
+from gateway.outlook import Outlook
+from gateway.outlook import in_words as airtime_in_words
 from gateway.status import BridgeStatus, StoreState
 from gateway.version import version
 from gateway.wording import gateway_line, rulings_line, store_line
@@ -18,19 +20,27 @@ COUNT_FOR_S = 0.5
 """How long one look at what waits may take, for each destination."""
 MOST_NODES = 20
 
+Keeps = Mapping[BridgeName, str]
+"""What keeps all that waits for a bridge just now."""
+
 
 async def status(visit: Visit) -> str:
     """Say how the gateway is; it answers whatever is down."""
     running = visit.running
     journal, queue = running.journal_state(), running.queue_state()
     running_s = (visit.now_ms - running.started_ms) / 1000
-    waiting = await _waiting(visit)
+    waiting, outlooks, bridges = await _waiting(visit), await _outlooks(visit), running.bridges()
     return answer(
         [
             gateway_line(running.settings.gateway.name, version(), running_s=running_s),
             store_line("journal", journal.state.value, reason=journal.reason),
             store_line("queue", queue.state.value, engine=queue.engine, reason=queue.reason),
-            *(_bridge(one, waiting.get(one.name, ""), visit.now_ms) for one in running.bridges()),
+            *(_bridge(one, waiting.get(one.name, ""), visit.now_ms) for one in bridges),
+            *(
+                f"{one.name}: {airtime_in_words(one.schedule, outlooks.get(one.name))}"
+                for one in bridges
+                if one.schedule
+            ),
             *_rulings(visit),
             *_routes(visit),
         ]
@@ -63,6 +73,13 @@ async def _waiting(visit: Visit) -> Mapping[BridgeName, str]:
     except JournalError:
         return {}
     return {one.destination: _depth(one.waiting, one.dead) for one in rows}
+
+
+async def _outlooks(visit: Visit) -> Mapping[BridgeName, Outlook]:
+    try:
+        return await visit.running.outlooks()
+    except JournalError:
+        return {}
 
 
 def _depth(waiting: int, dead: int) -> str:
@@ -149,15 +166,16 @@ async def queue(visit: Visit) -> str:
     """Say how much waits and how old it is: for each destination, or for what is named."""
     name = " ".join(visit.rest)
     rows = await shapes(visit.running, by_conversation=True, for_s=COUNT_FOR_S)
+    keeps: Keeps = {one.name: one.keeps for one in visit.running.bridges()}
     whole = {str(one.backlog.destination): one for one in rows}
     if name and name not in whole:
-        return answer([_of(whole, _named(visit, name))])
+        return answer([_of(whole, keeps, _named(visit, name))])
     chosen = [one for one in rows if name in {"", one.backlog.destination}]
     if visit.sees_all:
-        lines = [line for one in chosen for line in _destination(one, visit.now_ms, in_full=bool(name))]
+        lines = [line for one in chosen for line in _destination(one, keeps, visit.now_ms, in_full=bool(name))]
         return answer(lines or ["no bridge is configured"])
     ends = sorted((end for end in visit.here if name in {"", end.bridge}), key=str)
-    return answer([_of(whole, end) for end in ends] or [f"no route of this conversation goes to {name}"])
+    return answer([_of(whole, keeps, end) for end in ends] or [f"no route of this conversation goes to {name}"])
 
 
 def _named(visit: Visit, name: str) -> Address:
@@ -167,18 +185,26 @@ def _named(visit: Visit, name: str) -> Address:
     return address
 
 
-def _destination(one: Shape, now_ms: int, *, in_full: bool) -> Iterator[str]:
+def _destination(one: Shape, keeps: Keeps, now_ms: int, *, in_full: bool) -> Iterator[str]:
     backlog = one.backlog
     oldest = "" if backlog.oldest_ms is None else f", the oldest for {in_words((now_ms - backlog.oldest_ms) / 1000)}"
-    yield f"{backlog.destination}: {_depth(backlog.waiting, backlog.dead)}{oldest}"
+    why = _why(keeps, backlog.destination, backlog.waiting)
+    yield f"{backlog.destination}: {_depth(backlog.waiting, backlog.dead)}{oldest}{why}"
     if in_full:
         for conversation in one.conversations:
             yield _conversation(one, Address(backlog.destination, conversation))
 
 
-def _of(whole: Mapping[str, Shape], address: Address) -> str:
+def _why(keeps: Keeps, bridge: BridgeName, waiting: int) -> str:
+    return f"; {keeps[bridge]}" if waiting and keeps.get(bridge) else ""
+
+
+def _of(whole: Mapping[str, Shape], keeps: Keeps, address: Address) -> str:
     shape = whole.get(address.bridge)
-    return f"{address}: there is no bridge {address.bridge}" if shape is None else _conversation(shape, address)
+    if shape is None:
+        return f"{address}: there is no bridge {address.bridge}"
+    waiting = sum(shape.conversations.get(address.conversation, ()))
+    return _conversation(shape, address) + _why(keeps, address.bridge, waiting)
 
 
 def _conversation(shape: Shape, address: Address) -> str:

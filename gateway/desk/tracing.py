@@ -67,13 +67,21 @@ def _told(record: MessageRecord, visit: Visit) -> Iterator[str]:
     is_own = message.sender.id == visit.asked.sender
     for one in record.deliveries:
         if is_own or visit.sees_way(message.origin, one.to):
-            yield story(one, visit.now_ms) + _gone(one, visit)
+            yield story(one, visit.now_ms) + _gone(one, visit) + _kept(one, visit)
 
 
 def _gone(one: DeliveryRecord, visit: Visit) -> str:
     bridge = one.to.bridge
     waits_in_vain = one.state in PENDING and bridge not in visit.running.settings.bridges
     return f"; no bridge called {bridge} is configured any more" if waits_in_vain else ""
+
+
+def _kept(one: DeliveryRecord, visit: Visit) -> str:
+    """Say what keeps one that waits, where that isn't the reason of its state."""
+    if one.state not in {State.WAITING, State.QUEUED}:
+        return ""
+    keeps = next((bridge.keeps for bridge in visit.running.bridges() if bridge.name == one.to.bridge), "")
+    return f"; it waits for: {keeps}" if keeps and keeps != one.reason else ""
 
 
 def story(one: DeliveryRecord, now_ms: int) -> str:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
@@ -13,6 +13,7 @@ from gateway.costs import Price
 from gateway.desk.positions import Positions
 from gateway.journal import DeadLetters, Journal
 from gateway.model import Address, Asked, BridgeName, Clock, DeliveryId, Joined, Level, Node, SenderId
+from gateway.outlook import Outlook
 from gateway.redrive import Redrives
 from gateway.rulings import Rulings
 from gateway.status import BridgeStatus, JournalStatus, QueueStatus
@@ -70,6 +71,10 @@ class Running(Protocol):
 
     def bridges(self) -> Sequence[BridgeStatus]:
         """Every bridge with its state and why."""
+        ...
+
+    async def outlooks(self) -> Mapping[BridgeName, Outlook]:
+        """How long what waits will take, of each bridge that schedules."""
         ...
 
     def queue_state(self) -> QueueStatus:

@@ -15,6 +15,7 @@ from pathlib import Path
 import uvicorn
 
 from gateway.api import create_app
+from gateway.choosing import Schedule
 from gateway.clock import ManualClock
 from gateway.config import Settings, load
 from gateway.costs import Price, price
@@ -23,6 +24,7 @@ from gateway.link import LinkState
 from gateway.metrics import Metrics
 from gateway.model import (
     Address,
+    Bridge,
     BridgeKind,
     BridgeName,
     Delivery,
@@ -35,6 +37,7 @@ from gateway.model import (
     Topic,
 )
 from gateway.outbox.memory import MemoryOutbox
+from gateway.outlook import Outlook, outlooks
 from gateway.redrive import Redrives
 from gateway.registry import Registry
 from gateway.routing import Route
@@ -90,6 +93,10 @@ class Desk:
         self.journal_status = JournalStatus(state=StoreState.UP)
         self.queue_status = QueueStatus(state=StoreState.UP, engine="memory")
         self.states = {BridgeName("home"): LinkState.UP, BridgeName("radio"): LinkState.DOWN}
+        self.schedules: dict[BridgeName, Schedule] = {}
+        """How those fare that schedule."""
+        self.narrow: dict[BridgeName, Bridge] = {}
+        """And they themselves."""
         self.known: list[tuple[BridgeName, Node]] = []
         self.made: list[Route] = []
         self.located: list[Address] = []
@@ -109,9 +116,13 @@ class Desk:
                 since_ms=self.started_ms,
                 describe={"firmware": "2.7"},
                 counters={"frame_oversized": 3},
+                schedule=self.schedules.get(name),
             )
             for name, state in self.states.items()
         ]
+
+    async def outlooks(self) -> Mapping[BridgeName, Outlook]:
+        return await outlooks(self.narrow, self.journal)
 
     def queue_state(self) -> QueueStatus:
         return self.queue_status

@@ -13,9 +13,11 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.api.metrics import exposition
+from gateway.choosing import Schedule
 from gateway.journal import OutageKind
-from gateway.model import BridgeName
+from gateway.model import Airtime, BridgeName
 from tests.contract.desk import open_desk
+from tests.contract.scheduling import SchedulingBridge
 
 FILE = Path(__file__).parents[2] / "deploy/prometheus/crossband-alerts.yaml"
 GROUPS = yaml.safe_load(FILE.read_text())["groups"]
@@ -45,6 +47,9 @@ async def known(tmp_path: Path) -> dict[str, set[str]]:
     async with open_desk(tmp_path) as desk:
         desk.metrics.outage("bridge", "radio")
         await desk.journal.outages.begin(OutageKind.BRIDGE, BridgeName("radio"), 0, "away")
+        radio, air = BridgeName("radio"), Airtime(used_ms=1, allowed_ms=2, window_s=3, busy_percent=4.0)
+        desk.narrow[radio] = SchedulingBridge()
+        desk.schedules[radio] = Schedule(airtime=air, held_for_s=None, held_s=0.0, refused=0)
         text = (await exposition(desk)).decode()
     found = {
         sample.name: set(sample.labels) | {"instance", "job"}

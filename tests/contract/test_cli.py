@@ -245,7 +245,8 @@ async def test_a_history_says_when_for_how_long_and_why(ask: Ask, desk: Desk) ->
     alone = (await ask("messages", "show", second, "-o", "json")).json
     nothing = await ask("messages", "show", "nothing")
 
-    rows = table[-3:]
+    rows = table[-4:-1]
+    assert table[-1] == [second, "waits:", "the", "cable", "is", "out"]
     assert (rows[0][0], rows[0][-3:]) == (first, ["waiting", "2.500", "s"])
     assert rows[1][-3:] == ["failed", "nobody", "there"]
     assert (rows[2][0], rows[2][-5:]) == (second, ["waiting", "3", "min", "so", "far"])
@@ -328,7 +329,7 @@ async def test_a_count_that_takes_too_long_says_at_least(ask: Ask, monkeypatch: 
 
     ended = await ask("queue")
 
-    assert ended.err.startswith("at least: 1 younger ones")
+    assert ended.err.startswith("radio: the cable is out\nat least: 1 younger ones")
     assert next(line.split() for line in ended.out.splitlines() if "radio" in line)[1:3] == ["3", "2"]
 
 

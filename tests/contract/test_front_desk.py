@@ -8,12 +8,14 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.choosing import Schedule
 from gateway.desk import FrontDesk
 from gateway.desk.once import MOST
 from gateway.journal import Change
 from gateway.link import LinkState
 from gateway.model import (
     Address,
+    Airtime,
     Asked,
     BridgeName,
     Declined,
@@ -32,6 +34,7 @@ from gateway.model import (
 )
 from gateway.status import QueueStatus, StoreState
 from tests.contract.desk import NODE, START_MS, open_desk
+from tests.contract.scheduling import SchedulingBridge
 
 PERMISSIONS = """
 [permissions]
@@ -253,16 +256,34 @@ async def test_the_queue_is_told_of_this_conversations_routes_and_in_private_of_
 
     assert (await box.ask("queue")).splitlines() == [
         "home/#town: 0 waiting",
-        "radio/LongFast: 2 waiting, the oldest <5m",
+        "radio/LongFast: 2 waiting, the oldest <5m; the cable is out",
     ]
     assert await box.ask("queue", CMD) == await box.ask("queue", private=True) == await box.ask("queue")
     assert (await box.ask("queue", CMD, private=True)).splitlines() == [
         "home: 0 waiting",
-        "radio: 3 waiting, the oldest for 1 min",
+        "radio: 3 waiting, the oldest for 1 min; the cable is out",
     ]
-    assert await box.ask("queue radio") == "radio/LongFast: 2 waiting, the oldest <5m"
+    assert await box.ask("queue radio") == "radio/LongFast: 2 waiting, the oldest <5m; the cable is out"
     assert "ask in private" in await box.declined("queue radio/Hill")
-    assert await box.ask("queue radio/Hill", CMD, private=True) == "radio/Hill: 1 waiting, the oldest <5m"
+    assert (
+        await box.ask("queue radio/Hill", CMD, private=True)
+        == "radio/Hill: 1 waiting, the oldest <5m; the cable is out"
+    )
+
+
+async def test_what_a_radio_holds_back_is_told_with_why_in_status_queue_and_where(box):
+    air = Airtime(used_ms=9000, allowed_ms=180_000, window_s=3600, held="the channel is busy: 31 %")
+    box.running.states[BridgeName("radio")] = LinkState.UP
+    box.running.schedules[BridgeName("radio")] = Schedule(airtime=air, held_for_s=42.0, held_s=42.0, refused=0)
+    box.running.narrow[BridgeName("radio")] = SchedulingBridge()
+    message, _ = await box.said(1, RADIO)
+
+    assert (
+        "radio: 9.0 of 180.0 s airtime used in the last 1 h 0 min; held back for 42 s: the channel is busy: 31 %; "
+        "what waits takes about 20 s" in (await box.ask("status")).splitlines()
+    )
+    assert "radio/LongFast: 1 waiting, the oldest <1m; the channel is busy: 31 %" in await box.ask("queue")
+    assert (await box.ask(f"where {message.id}")).endswith("; it waits for: the channel is busy: 31 %")
 
 
 # What became of a message.
