@@ -155,7 +155,7 @@ class Assembly:
             rerouting.table,
             is_direct=planner.is_direct,
             count=self.tally.skip,
-            held=lambda name: parts[name].sender.held,
+            held=partial(held, parts),
         )
         reflections.follow(bridges, {name: part.link for name, part in parts.items()})
 
@@ -280,6 +280,11 @@ def appeared(parts: Mapping[BridgeName, Part], name: BridgeName, conversation: s
     """Let what waits for a conversation of this bridge be tried: it is there now."""
     if name in parts:
         parts[name].sender.appeared(conversation)
+
+
+def held(parts: Mapping[BridgeName, Part], name: BridgeName) -> str:
+    """Return why a bridge lets nothing out just now; empty while it does, or it isn't configured any more."""
+    return parts[name].sender.held if name in parts else ""
 
 
 async def doubt_what_was_cut_off(journal: Journal, bridges: Iterable[Bridge]) -> None:

@@ -14,6 +14,7 @@ from gateway.changes import STANDS
 from gateway.link import Link, LinkState
 from gateway.model import (
     Certainty,
+    Hold,
     JournalError,
     LinkDown,
     NotThere,
@@ -28,6 +29,7 @@ from gateway.model import (
 )
 from gateway.reflections import Reflections
 from tests.contract.delivery_desk import CHANNEL, ROOM, TABLE, ScriptedBridge, running_core
+from tests.contract.scheduling import SchedulingBridge
 
 PATIENCE_S = 8.0
 
@@ -69,6 +71,7 @@ class Reflecting:
             TABLE,
             is_direct=core.planner.is_direct,
             count=lambda _, kind: self.counts.update([kind]),
+            held=lambda bridge: core.sender.held if bridge == CHANNEL.bridge else "",
         )
         bridges = {ROOM.bridge: room, CHANNEL.bridge: core.bridge}
         self.reflections.follow(bridges, {ROOM.bridge: self.link, CHANNEL.bridge: core.link})
@@ -292,3 +295,12 @@ async def test_past_its_bounds_it_drops_and_counts(tmp_path, monkeypatch):
         await asyncio.wait(tasks)
         assert world.counts["progress_not_shown"] == 1
         assert [name for name, _, _ in world.room.shown] == ["$1", "$2"]
+
+
+async def test_who_waits_for_a_radio_that_holds_back_is_told_why(tmp_path):
+    async with running_core(tmp_path, SchedulingBridge()) as core, running(core, Room(waiting_after_s=0.3)) as world:
+        core.bridge.rule = lambda _: Hold(for_s=3600, reason="the channel is busy: 31 %")
+        (ident,) = await core.say(1)
+        await core.until(ident, "queued")
+
+        await world.is_shown(("$1", "queued", "the channel is busy: 31 %"))

@@ -61,11 +61,12 @@ def record(*deliveries, message=SAID):
     return MessageRecord(message=message, seq=3, deliveries=tuple(one for some in deliveries for one in some))
 
 
-def legs_of(*deliveries, trouble=""):
+def legs_of(*deliveries, trouble="", held=""):
     made = progress_of(
         record(*deliveries),
         is_direct=lambda to: to == CHAT,
         trouble=lambda bridge: trouble if bridge == "radio" else "",
+        held=lambda bridge: held if bridge == "radio" else "",
     )
     return made.legs
 
@@ -144,3 +145,17 @@ def test_a_change_that_came_too_late_says_where_and_about_what():
     made = progress_of(record(*cancelled, message=edit), is_direct=lambda _: False, trouble=lambda _: "")
     assert made.late == (Leg(to=RADIO, state=State.CANCELLED, reason=TOO_LATE),)
     assert (made.legs, made.about) == ((Leg(to=CHAT, state=State.SENT),), "$0")
+
+
+def test_what_a_bridge_holds_back_says_why_unless_its_conversation_or_its_link_is_what_keeps_it():
+    held = "the channel is busy: 31 %"
+
+    assert [leg.reason for leg in legs_of(delivered(RADIO, State.QUEUED, reason="429"), held=held)] == [held]
+    assert [leg.reason for leg in legs_of(delivered(RADIO, State.WAITING), held=held)] == [held]
+    assert [leg.reason for leg in legs_of(delivered(RADIO, State.WAITING, reason="no such channel"), held=held)] == [
+        "no such channel"
+    ]
+    assert [leg.reason for leg in legs_of(delivered(RADIO, State.QUEUED), held=held, trouble="unplugged")] == [
+        "unplugged"
+    ]
+    assert [leg.reason for leg in legs_of(delivered(RADIO, State.FAILED, reason="too big"), held=held)] == ["too big"]
