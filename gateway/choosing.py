@@ -135,6 +135,7 @@ class Choosing:
         self._let_go()
         head = next(one for one in found.heads if one.id == answer.id)
         lease = await self._outbox.take(fence, head, now_ms=now_ms, visible_ms=self._visible_ms)
+        self._refusals.pop(head.id, None)  # of an earlier answer, whose lease was lost
         if lease is not None and isinstance(answer, Refuse):
             self._refusals[lease.id] = answer.reason
         return lease, AGAIN_S if lease is None else 0.0

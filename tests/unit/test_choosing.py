@@ -172,6 +172,17 @@ async def test_why_one_is_refused_is_known_until_it_is_settled():
     assert desk.choosing.refusal(one.id) is None
 
 
+async def test_a_refusal_is_forgotten_where_its_lease_was_lost_and_the_bridge_would_send_it_by_then():
+    desk = Desk()
+    fence = await desk.put(one := delivery(1, "town"))
+    desk.bridge.answer = Refuse(id=one.id, reason="no guests")
+    await desk.choosing.claim(fence)
+    fence = await desk.put()  # acquired anew
+    desk.bridge.answer = Go(id=one.id)
+    await desk.choosing.claim(fence)
+    assert desk.choosing.refusal(one.id) is None
+
+
 async def test_what_is_over_is_leased_without_asking():
     desk = Desk(known=Known(State.CANCELLED))
     fence = await desk.put(one := delivery(1, "town"))
