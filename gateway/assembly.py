@@ -249,7 +249,7 @@ class Assembly:
             urgent=sender.hurry,
             was_cut_off=self.journal.was_cut_off and not self.shared,
         )
-        sender.queue_lost_entries = lambda: drain.read_back(all_of_it=True)
+        sender.claims.lost_entries = lambda: drain.read_back(all_of_it=True)
         sender.lookup.read_back = drain.read_back
         supervisor = Supervisor(
             bridge=bridge,

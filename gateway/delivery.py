@@ -100,7 +100,7 @@ class Shift:
                 if self._sender.choosing is not None:
                     await self._all_flushed()  # or what follows what was just sent would not be among the choices
                 puts = self._sender.put_count
-                leases, rest_s = await self._sender.next(
+                leases, rest_s = await self._sender.claims.next(
                     self.fence, room, run=1 if is_probe else run_of(self._sender.bridge)
                 )
                 known = await self._sender.lookup.claimed(leases)
@@ -149,7 +149,9 @@ class Shift:
 
     def _must_end(self, lease: Lease, run: Sequence[Lease], ends_at: float) -> bool:
         """Whether the rest of a run goes back unsent: it took too long, an emergency waits, the network is down."""
-        gives_way = self._sender.is_hurried and lease.delivery.lane is not Lane.EMERGENCY and lease.id != run[0].id
+        gives_way = (
+            self._sender.claims.is_hurried and lease.delivery.lane is not Lane.EMERGENCY and lease.id != run[0].id
+        )
         return gives_way or self._sender.monotonic() > ends_at or not self._sender.gate.admit(lease)
 
     async def _send_one(

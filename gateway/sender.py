@@ -13,7 +13,8 @@ from functools import partial
 import structlog
 
 from gateway.backoff import Policy, TryAgain
-from gateway.choosing import POLL_S, Choosing
+from gateway.choosing import Choosing
+from gateway.claims import VISIBLE_MS, Claims
 from gateway.counterparts import AboutFolded, Formerly, nowhere_else, resolve
 from gateway.elsewhere import Bookmark, adopt
 from gateway.folding import Folding
@@ -25,12 +26,10 @@ from gateway.journal import Change, Journal
 from gateway.link import Link
 from gateway.lookup import Lookup
 from gateway.model import (
-    PENDING,
     Address,
     Bridge,
     BridgeError,
     Clock,
-    Delivery,
     DeliveryId,
     Foresees,
     JournalError,
@@ -43,7 +42,7 @@ from gateway.model import (
     key_of,
     message_id,
 )
-from gateway.outbox.outbox import Claimed, Fence, Lease, Outbox
+from gateway.outbox.outbox import Fence, Lease, Outbox
 from gateway.outcomes import Outcomes, Settled
 from gateway.recollection import Recollection
 from gateway.reports import Reports
@@ -52,8 +51,6 @@ from gateway.unanswered import Unanswered
 
 log = structlog.get_logger()
 
-VISIBLE_MS = 10 * 60_000
-"""Longer than a run may take; a dead holder's leases are due at once when its fence is taken over."""
 SEND_TIMEOUT_S = 120.0
 EXPIRE_LIMIT = 256
 JOURNAL_AGAIN_S = 2.0
@@ -87,8 +84,6 @@ class Sender:
         """What is leased by us and not settled yet: it may be on its way."""
         self.put_count = 0
         """How often something new was queued."""
-        self.is_hurried = False
-        """Whether an emergency was queued since the last claim: runs give way, so that it is claimed."""
         self._foresees = bridge if isinstance(bridge, Foresees) else None
         self._recollection = Recollection(bridge, clock)
         self._journal = journal
@@ -99,23 +94,13 @@ class Sender:
         self.lookup = Lookup(
             journal, self.fresh, learn=self._recollection.learn, adopt=partial(adopt, journal) if shared else None
         )
-        self.choosing: Choosing | None = None
+        self.choosing = _choosing(bridge, link, outbox, journal, clock=clock, fresh=self.fresh, shared=shared)
         """None: the bridge doesn't say what goes next."""
-        if isinstance(bridge, Schedules):
-            self.choosing = Choosing(
-                bridge.name,
-                bridge,
-                link,
-                outbox,
-                journal,
-                clock=clock,
-                fresh=self.fresh,
-                visible_ms=VISIBLE_MS,
-                shared=shared,
-            )
+        self.claims = Claims(
+            bridge.name, outbox, journal, clock=clock, observer=observer, fresh=self.fresh, choosing=self.choosing
+        )
         self.folding: Folding | None = None
         """None: nothing that goes there is ever folded."""
-        self.queue_lost_entries: Callable[[], None] = lambda: None
         self.formerly: Formerly = nowhere_else
         self.bookmark: Bookmark | None = None
         self._woken = asyncio.Event()
@@ -165,7 +150,7 @@ class Sender:
 
     def hurry(self) -> None:
         """Say that an emergency is queued: no run of another conversation holds it up."""
-        self.is_hurried = True
+        self.claims.is_hurried = True
         self.wake()
 
     def look_again(self) -> None:
@@ -235,7 +220,7 @@ class Sender:
                     await self.gate.wait_open()
             except TimeoutError:
                 # Meanwhile let expire what does.
-                leases, _ = await self.claim(fence, EXPIRE_LIMIT, run=1)
+                leases, _ = await self.claims.claim(fence, EXPIRE_LIMIT, run=1)
                 await self.settling.settle(fence, [self.outcomes.give_back(lease).outcome for lease in leases])
                 continue
             await self._tell_due()
@@ -273,43 +258,6 @@ class Sender:
             await self.folding.fold(run)
         except JournalError as error:
             log.warning("fold_skipped", destination=self.bridge.name, reason=str(error))
-
-    async def next(self, fence: Fence, room: int, *, run: int) -> tuple[Sequence[Lease], float]:
-        """Lease what goes next, as the bridge has it where it chooses, else as `claim` does."""
-        if self.choosing is None:
-            return await self.claim(fence, room, run=run)
-        self.is_hurried = False  # an emergency is among what it is shown now
-        claimed, rest_s = await self.choosing.claim(fence)
-        await self._fell_out(claimed, self._clock.now_ms())
-        return claimed.leases, rest_s
-
-    async def claim(self, fence: Fence, room: int, *, run: int) -> tuple[Sequence[Lease], float]:
-        """Lease what is due for up to `room` conversations; return also seconds until more is due."""
-        self.is_hurried = False  # an emergency comes first in what is claimed now
-        now_ms = self._clock.now_ms()
-        claimed = await self._outbox.claim(
-            fence, now_ms=now_ms, visible_ms=VISIBLE_MS, limit=room * run, run=run, at_hand=self.fresh.at_hand
-        )
-        await self._fell_out(claimed, now_ms)
-        rest_s = POLL_S if claimed.next_ms is None else min(POLL_S, max(0.01, (claimed.next_ms - now_ms) / 1000))
-        return claimed.leases, rest_s
-
-    async def _fell_out(self, claimed: Claimed, now_ms: int) -> None:
-        if claimed.unreadable:
-            self.queue_lost_entries()
-        if claimed.expired:
-            await self._expire(claimed.expired, now_ms)
-
-    async def _expire(self, deliveries: Sequence[Delivery], now_ms: int) -> None:
-        reason = "too old for this network"
-        # A queue that lost its tail, or kept what was folded, gives out what the journal knows the end of.
-        changes = [
-            Change(id=one.id, state=State.EXPIRED, reason=reason, at_ms=now_ms, only_from=PENDING) for one in deliveries
-        ]
-        made = frozenset(await self._journal.apply(changes))
-        for change in changes:
-            if change.id in made:
-                self._observer.changed(self.bridge.name, change)
 
     def begin(self, leases: Sequence[Lease]) -> None:
         """Note that these are about to be sent, and under which ids, where the network takes ours."""
@@ -371,3 +319,13 @@ class Sender:
             )
         self.gate.answered(lease)
         return self.outcomes.sent(lease, receipt)
+
+
+def _choosing(
+    bridge: Bridge, link: Link, outbox: Outbox, journal: Journal, *, clock: Clock, fresh: Fresh, shared: bool
+) -> Choosing | None:
+    if not isinstance(bridge, Schedules):
+        return None
+    return Choosing(
+        bridge.name, bridge, link, outbox, journal, clock=clock, fresh=fresh, visible_ms=VISIBLE_MS, shared=shared
+    )

@@ -155,7 +155,7 @@ class Core:
             urgent=self.sender.hurry,
             was_cut_off=journal.was_cut_off and not shared,
         )
-        self.sender.queue_lost_entries = lambda: self.drain.read_back(all_of_it=True)
+        self.sender.claims.lost_entries = lambda: self.drain.read_back(all_of_it=True)
         self.sender.lookup.read_back = self.drain.read_back
         self.digests = Digests(
             name="hilltop", capabilities=capabilities, local=lambda ms: datetime.fromtimestamp(ms / 1000, UTC)
