@@ -26,6 +26,8 @@ POLL_S = 1.0
 """How long a rest is at most while there may be news that nobody tells us of: another box's, or past `LOOK_AT`."""
 LONGEST_HOLD_S = 10.0
 """After so long it is asked anew, whatever it said: what was sent before may have come back meanwhile."""
+SAID_AFTER_S = 30.0
+"""A hold that has lasted so long is worth a line in the log; pacing from one message to the next is not."""
 AGAIN_S = 0.05
 """What was chosen was gone by then."""
 
@@ -48,6 +50,8 @@ class Schedule:
 class _Held:
     reason: str
     since_s: float
+    is_said: bool
+    """Whether the log has it."""
 
 
 class Choosing:
@@ -182,9 +186,11 @@ class Choosing:
 
     def _hold(self, hold: Hold, found: Heads, now_ms: int) -> float:
         now_s = self._clock.monotonic()
-        if self._held is None:
+        before = self._held or _Held(reason="", since_s=now_s, is_said=False)
+        is_due = now_s - before.since_s >= SAID_AFTER_S
+        if is_due and not before.is_said:
             log.info("sending_held", destination=self._name, reason=hold.reason)
-        self._held = _Held(reason=hold.reason, since_s=now_s if self._held is None else self._held.since_s)
+        self._held = _Held(reason=hold.reason, since_s=before.since_s, is_said=is_due)
         most_s = POLL_S if found.due > len(found.heads) else self._longest_s
         wish_s = hold.for_s if math.isfinite(hold.for_s) else most_s
         rest_s = max(AGAIN_S, min(wish_s, _until_next(found, now_ms, most_s=most_s)))
@@ -192,10 +198,9 @@ class Choosing:
         return rest_s
 
     def _let_go(self) -> None:
-        if self._held is not None:
-            log.info(
-                "sending_goes_on", destination=self._name, held_s=round(self._clock.monotonic() - self._held.since_s)
-            )
+        if self._held is not None and self._held.is_said:
+            held_s = round(self._clock.monotonic() - self._held.since_s)
+            log.info("sending_goes_on", destination=self._name, held_s=held_s)
         self._held = None
 
     def _count_rest(self) -> None:

@@ -161,6 +161,23 @@ async def test_held_time_counts_while_it_rests_and_no_longer_than_it_meant_to():
     assert (look.held_s, look.held_for_s, look.airtime.held) == (4 + LONGEST_HOLD_S, None, "")
 
 
+async def test_the_log_says_once_what_is_held_for_long_and_nothing_of_a_pause(capsys):
+    desk = Desk()
+    fence = await desk.put(one := delivery(1, "town"))
+    hold, go = desk.bridge.answer, Go(id=one.id)
+    for rests in (2, 5):
+        desk.bridge.answer = hold
+        for _ in range(rests):
+            await desk.rest_s(fence)
+            desk.clock.advance(LONGEST_HOLD_S)
+        desk.bridge.answer = go
+        claimed, _ = await desk.choosing.claim(fence)
+        now_ms = desk.clock.now_ms()
+        await desk.outbox.settle(fence, [Retry(id=claimed.leases[0].id, at_ms=now_ms)], now_ms=now_ms)
+    said = [line.split()[4] for line in capsys.readouterr().out.splitlines()]
+    assert said == ["sending_held", "sending_goes_on"]
+
+
 async def test_why_one_is_refused_is_known_until_it_is_settled():
     desk = Desk()
     fence = await desk.put(one := delivery(1, "town"))
