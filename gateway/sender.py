@@ -209,8 +209,8 @@ class Sender:
 
     @property
     def held(self) -> str:
-        """Why its bridge lets nothing out just now, in words; empty while it does, or we are not who asks it."""
-        return self.choosing.held if self.choosing is not None and self.holds else ""
+        """Why its bridge lets nothing out just now, in words; empty while it does, or nobody asks it."""
+        return self.choosing.held if self.choosing is not None else ""
 
     async def may_claim(self, fence: Fence) -> None:
         """Wait until the link is up and the breaker lets something out; raises what `claim` does."""

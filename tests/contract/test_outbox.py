@@ -1153,6 +1153,16 @@ async def test_what_is_no_longer_first_can_not_be_taken(queue: Harness) -> None:
     assert shown(await queue.heads(fence)) == [1, 2]
 
 
+async def test_what_came_back_to_the_head_meanwhile_is_not_overtaken(queue: Harness) -> None:
+    fence = await queue.hold()
+    await queue.put(delivery(0), delivery(1))
+    (sent,) = await awaiting(queue, fence, 0)
+    (head,) = (await queue.heads(fence)).heads
+    assert await queue.outbox.requeue(fence, sent, at_ms=START, fresh_key=True)
+    assert await queue.take(fence, head) is None
+    assert shown(await queue.heads(fence)) == [0]
+
+
 async def test_what_backs_off_is_neither_shown_nor_taken_before_it_is_due(queue: Harness) -> None:
     fence = await queue.hold()
     await queue.put(delivery(0), delivery(1, "hill"))
