@@ -16,8 +16,8 @@ class Candidate:
 
     delivery: Delivery
     """As it would be sent now: with the words of an edit that came meanwhile. `lane`, `direct`, its message's
-    sender, content and (any but None: it is a reply) `reply_to` are what classes go by; ids in it are the
-    origin's still."""
+    sender, topic, content and (any but None: it is a reply) `reply_to` are what classes go by; ids in it are
+    the origin's still."""
     attempt: int = 1
     """1 for the first try."""
     is_digest: bool = False
