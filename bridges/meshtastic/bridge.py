@@ -93,6 +93,7 @@ class MeshtasticBridge:
             clock=context.clock,
             station=self._station,
             pace_s=self._config.pace_s,
+            state_dir=context.state_dir,
             on_report=self._inbox.put,
             count=self._count,
         )
@@ -143,6 +144,7 @@ class MeshtasticBridge:
 
     async def __aenter__(self) -> Self:
         """Open the port and greet the radio; LinkDown, with nothing left open, if there is none."""
+        self._transmitter.load()
         link = await self._connect()
         self._link = link
         self._inbox.open()
@@ -199,7 +201,8 @@ class MeshtasticBridge:
             self._count("tapback_stands")
             return Receipt(remote_id=remote_id(packet))
         await link.wait_ready()
-        receipt = await self._transmitter.transmit(link, self._packet(message, to, packet), key=key)
+        said = self._packet(message, to, packet)
+        receipt = await self._transmitter.transmit(link, said, key=key)
         self._tapbacks.sent(message, to)
         return receipt
 
@@ -328,6 +331,7 @@ class MeshtasticBridge:
             case Restarted():
                 self._log.warning("radio_restarted")
                 self._lost(LinkDown("the radio restarted"))
+                self._transmitter.restarted()
             case Lost(reason=reason):
                 self._lost(LinkDown(reason))
                 self._inbox.fail(LinkDown(reason))

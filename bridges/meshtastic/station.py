@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from meshtastic.protobuf.channel_pb2 import Channel as RawChannel
 from meshtastic.protobuf.config_pb2 import Config
-from meshtastic.protobuf.mesh_pb2 import FromRadio
+from meshtastic.protobuf.mesh_pb2 import FromRadio, User
 
 from bridges.meshtastic.airtime import DEFAULT, PRESETS, Modem, custom
 from bridges.meshtastic.places import Channel
@@ -28,11 +28,6 @@ _PRESET_NAMES = {
     _LoRa.LONG_TURBO: "LongTurbo",
 }
 
-LEAST_VERDICT_S = 60.0
-# How long the node may try on air before it says that nobody heard it: three transmissions, measured
-# 22 s (idle) to 46 s (busy) on LONG_FAST, 140 s (idle) on LONG_SLOW; the rest by airtime.
-_VERDICT_S = {_LoRa.LONG_MODERATE: 180.0, _LoRa.LONG_SLOW: 300.0, _LoRa.VERY_LONG_SLOW: 600.0}
-
 
 class Station:
     """What our node told of itself; kept from one connection to the next until it tells again."""
@@ -47,6 +42,9 @@ class Station:
         """Free places in its transmit queue, when it last said."""
         self.notice = ""
         """Its last word to people (a client notification)."""
+        self.user: User | None = None
+        """How it introduces itself, its public key included; None while that isn't known."""
+        self._queue_depth = 0
         self._lora = Config.LoRaConfig()
         self._knows_lora = False
         self._slots: dict[int, RawChannel] = {}
@@ -106,9 +104,9 @@ class Station:
             return str(self._lora.region)
 
     @property
-    def verdict_within_s(self) -> float:
-        """How long an acknowledgement, or the word that none came, may take."""
-        return _VERDICT_S.get(self._lora.modem_preset, LEAST_VERDICT_S)
+    def queue_ahead(self) -> int:
+        """How many packets waited in its transmit queue, when it last said."""
+        return max(0, self._queue_depth - self.queue_free) if self.queue_free is not None else 0
 
     def learn(self, said: FromRadio) -> None:
         """Take what tells of the node itself: the handshake's pieces, its queue's state."""
@@ -125,6 +123,9 @@ class Station:
                 self.has_told_lora = self._knows_lora = True
             case "queueStatus":
                 self.queue_free = said.queueStatus.free
+                self._queue_depth = said.queueStatus.maxlen
+            case "node_info" if said.node_info.num == self.number and said.node_info.HasField("user"):
+                self.user = said.node_info.user
             case _:
                 pass
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 
 from meshtastic.protobuf.mesh_pb2 import MeshPacket, QueueStatus, Routing
 
+from bridges.meshtastic import verdicts
 from bridges.meshtastic.attempt import Attempt, within
+from bridges.meshtastic.awaited import Awaited, Waiting
 from bridges.meshtastic.convert import remote_id, sender_of
 from bridges.meshtastic.link import Link
 from bridges.meshtastic.places import BROADCAST
-from bridges.meshtastic.refusals import BUSY_S, of_status
-from bridges.meshtastic.sends import Send, Sends
+from bridges.meshtastic.refusals import BUSY_S, Refusal, of_status
+from bridges.meshtastic.sends import MOST_SENDS, Send, Sends, Verdict
 from bridges.meshtastic.station import Station
 from gateway.model import (
     Certainty,
@@ -34,6 +37,8 @@ NAK_WITHIN_S = 0.3
 """The limiter's no comes as a packet, after a status that looks like a yes."""
 SILENT_TRIES = 3
 """Times a living radio may pass over one id in silence before we believe that it has it."""
+AGAIN_WITHIN_S = 300.0
+"""What a radio that restarted may have lost is sent again under its id: nodes know that for old so long."""
 
 
 class Transmitter:
@@ -45,18 +50,35 @@ class Transmitter:
         clock: Clock,
         station: Station,
         pace_s: float,
+        state_dir: Path,
         on_report: Callable[[Report], None],
         count: Callable[[str], None],
+        judge: Callable[[int, Refusal], Refusal] = lambda _, refusal: refusal,
     ) -> None:
+        """`judge` says what a refusal of a packet to a node comes to."""
+        self._judge = judge
         self._clock = clock
         self._station = station
         self._pace_s = pace_s
         self._on_report = on_report
         self._count = count
-        self._sends = Sends()
+        self._sends = Sends(changed=self._note)
+        self._awaited = Awaited(state_dir, limit=MOST_SENDS, count=count)
+        self._has_loaded = False
         self._turn = asyncio.Lock()
         self._next_at = clock.monotonic()
         self._attempt: Attempt | None = None
+
+    def load(self) -> None:
+        """Learn, once, which packets of an earlier run of the gateway may still be answered."""
+        if self._has_loaded:
+            return
+        self._has_loaded = True
+        for each in self._awaited.load():
+            send = Send(id=each.id, key=each.key, node=each.node, known=each.known, within_s=each.within_s)
+            if each.known is not None:
+                send.receipt = _receipt(send, each.known)
+            self._sends.restore(send)
 
     def receipt(self, id: int, key: str) -> Receipt | None:
         """Return what was answered to this key before, if it was and still holds."""
@@ -71,9 +93,10 @@ class Transmitter:
         async with self._turn:
             await self._wait_turn(link)
             send = self._sends.begin(packet.id, key, packet.to)
+            send.within_s = self._verdict_within_s(packet)
             if send.refusal is not None:
                 # It came while nobody asked, and the id is used up.
-                raise send.refusal
+                raise self._judge(send.node, send.refusal)
             if send.receipt is not None:
                 return send.receipt
             if send.known is not None:
@@ -85,6 +108,14 @@ class Transmitter:
         """Say that the link, or the radio's memory, is gone: whoever waits tries again under the same key."""
         if self._attempt is not None:
             self._attempt.take(LinkDown(str(error)))
+
+    def restarted(self) -> None:
+        """Say that the radio lost its memory: what it had taken and said nothing of is to be sent again, as it was."""
+        lost = TransientError("the radio restarted before it said what became of it")
+        for send in self._sends.take_back(self._clock.monotonic() - AGAIN_WITHIN_S):
+            self._count("sent_again_after_restart")
+            if send.key is not None:
+                self._on_report(Report(key=send.key, outcome=lost))
 
     def on_status(self, status: QueueStatus) -> None:
         """Take what the radio's transmit queue says."""
@@ -108,7 +139,13 @@ class Transmitter:
         elif self._attempt is not None and self._attempt.id == request:
             self._attempt.take(verdict.outcome)
         elif verdict.send.receipt is not None and verdict.send.key is not None:
-            self._on_report(Report(key=verdict.send.key, outcome=verdict.outcome, reason=verdict.reason))
+            self._on_report(self._report(verdict.send.key, verdict))
+
+    def _report(self, key: str, verdict: Verdict) -> Report:
+        outcome = verdict.outcome
+        if not isinstance(outcome, Certainty):
+            outcome = self._judge(verdict.send.node, outcome)
+        return Report(key=key, outcome=outcome, reason=verdict.reason)
 
     async def _wait_turn(self, link: Link) -> None:
         wait_s = self._next_at - self._clock.monotonic()
@@ -138,7 +175,7 @@ class Transmitter:
             raise
         except (TransientError, PermanentError) as refusal:
             send.refusal = refusal
-            raise
+            raise self._judge(send.node, refusal) from None
         finally:
             self._attempt = None
         return attempt.certainty
@@ -160,13 +197,26 @@ class Transmitter:
 
     def _receipt(self, send: Send, certainty: Certainty) -> Receipt:
         send.known = max(send.known or certainty, certainty, key=_WEIGHT.index)
-        is_final = send.known is Certainty.DELIVERED or (send.known is Certainty.HEARD and send.node == BROADCAST)
-        send.receipt = Receipt(
-            remote_id=remote_id(send.id),
-            certainty=send.known,
-            more_within_s=None if is_final else self._station.verdict_within_s,
+        return self._sends.settle(send, _receipt(send, send.known), self._clock.monotonic())
+
+    def _verdict_within_s(self, packet: MeshPacket) -> float:
+        station = self._station
+        on_air_s = verdicts.packet_s(station.modem, packet)
+        is_direct = packet.to != BROADCAST
+        ahead_s = station.queue_ahead * on_air_s
+        return verdicts.within_s(
+            station.modem, on_air_s, hops=packet.hop_limit or 1, is_direct=is_direct, ahead_s=ahead_s
         )
-        return send.receipt
+
+    def _note(self, send: Send) -> None:
+        if send.key is not None:
+            known = None if send.refusal is not None else send.known
+            self._awaited.keep(Waiting(id=send.id, key=send.key, node=send.node, known=known, within_s=send.within_s))
+
+
+def _receipt(send: Send, known: Certainty) -> Receipt:
+    is_final = known is Certainty.DELIVERED or (known is Certainty.HEARD and send.node == BROADCAST)
+    return Receipt(remote_id=remote_id(send.id), certainty=known, more_within_s=None if is_final else send.within_s)
 
 
 _WEIGHT = (Certainty.SENT, Certainty.HEARD, Certainty.DELIVERED)

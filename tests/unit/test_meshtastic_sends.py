@@ -5,9 +5,9 @@ import pytest
 from meshtastic.protobuf.mesh_pb2 import Routing
 
 from bridges.meshtastic.places import BROADCAST
-from bridges.meshtastic.refusals import of_routing, of_status
-from bridges.meshtastic.sends import Sends, Verdict
-from gateway.model import Certainty, NotThere, RateLimited, Rejected, TransientError
+from bridges.meshtastic.refusals import NoKey, of_routing, of_status
+from bridges.meshtastic.sends import Send, Sends, Verdict
+from gateway.model import Certainty, NotThere, RateLimited, Receipt, Rejected, RemoteId, TransientError
 
 OWN, FAR, OTHER = 1, 2, 3
 
@@ -116,24 +116,120 @@ def test_the_oldest_are_forgotten():
     assert [number for number in range(5) if sends.get(number)] == [2, 3, 4]
 
 
-@pytest.mark.parametrize(
-    ("error", "kind"),
-    [
-        (Routing.RATE_LIMIT_EXCEEDED, RateLimited),
-        (Routing.DUTY_CYCLE_LIMIT, RateLimited),
-        (Routing.NO_CHANNEL, NotThere),
-        (Routing.TOO_LARGE, Rejected),
-        (Routing.PKI_SEND_FAIL_PUBLIC_KEY, TransientError),
-        (Routing.PKI_UNKNOWN_PUBKEY, TransientError),
-        (Routing.BAD_REQUEST, TransientError),
-        (499, TransientError),
-    ],
-)
-def test_a_refusal_is_an_error_of_its_kind_with_a_reason(error: int, kind: type[Exception]):
-    refusal = of_routing(error)
+NAMED = {name: number for name, number in Routing.Error.items() if number != Routing.NONE}
+OURS = {
+    "NO_ROUTE": (TransientError, "acknowledge"),
+    "GOT_NAK": (TransientError, "acknowledge"),
+    "TIMEOUT": (TransientError, "acknowledge"),
+    "NO_INTERFACE": (RateLimited, "LoRa part"),
+    "MAX_RETRANSMIT": (TransientError, "acknowledge"),
+    "NO_CHANNEL": (NotThere, "no such channel"),
+    "TOO_LARGE": (Rejected, "too large"),
+    "NO_RESPONSE": (Rejected, "nothing there"),
+    "DUTY_CYCLE_LIMIT": (RateLimited, "duty cycle"),
+    "BAD_REQUEST": (Rejected, "malformed"),
+    "NOT_AUTHORIZED": (Rejected, "administrator"),
+    "PKI_FAILED": (Rejected, "new key"),
+    "PKI_UNKNOWN_PUBKEY": (NoKey, "does not know our radio's key"),
+    "ADMIN_BAD_SESSION_KEY": (Rejected, "administrator"),
+    "ADMIN_PUBLIC_KEY_UNAUTHORIZED": (Rejected, "administrator"),
+    "RATE_LIMIT_EXCEEDED": (RateLimited, "one text in 2 s"),
+    "PKI_SEND_FAIL_PUBLIC_KEY": (NoKey, "does not know that node's key"),
+}
+THEIRS = {
+    "MAX_RETRANSMIT": (TransientError, "acknowledge"),
+    "NO_CHANNEL": (Rejected, "could not read it"),
+    "NO_RESPONSE": (Rejected, "nothing there"),
+    "PKI_FAILED": (Rejected, "could not read it"),
+    "PKI_UNKNOWN_PUBKEY": (NoKey, "does not know our radio's key"),
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize("sender", [OWN, FAR])
+def test_each_error_of_the_protobufs_means_what_whoever_says_it_can_know(name: str, sender: int):
+    kind, words = (OURS if sender == OWN else THEIRS).get(name, (TransientError, f"that node refused it ({name})"))
+    refusal = outcome(FAR, NAMED[name], sender=sender)
+
     assert type(refusal) is kind
-    assert str(refusal)
+    assert words in str(refusal)
     assert isinstance(refusal, Rejected) or refusal.fresh_key
+
+
+def test_our_own_table_leaves_out_no_error_there_is():
+    assert OURS.keys() == NAMED.keys()
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_nothing_that_a_far_node_says_holds_up_what_is_bound_for_others(name: str):
+    assert not isinstance(outcome(FAR, NAMED[name], sender=FAR), RateLimited)
+
+
+@pytest.mark.parametrize(("is_own", "who"), [(True, "the mesh"), (False, "that node")])
+def test_an_error_of_newer_firmware_is_told_by_its_number_and_tried_again(is_own: bool, who: str):
+    refusal = of_routing(499, is_own=is_own)
+
+    assert type(refusal) is TransientError
+    assert refusal.fresh_key
+    assert str(refusal) == f"{who} refused it (499)"
+
+
+def test_an_acknowledgement_that_came_before_the_send_was_known_again_counts():
+    """Killed between the radio's yes and its record, the gateway sends it again, which must not show twice."""
+    sends = Sends()
+    judged(sends, Routing.NONE, sender=FAR)
+    judged(sends, Routing.NONE, sender=OTHER)
+
+    assert sends.begin(7, "k.0", FAR).known is Certainty.DELIVERED
+
+
+def test_what_strangers_say_of_unknown_sends_displaces_nothing_that_our_node_said():
+    sends = Sends(limit=3)
+    judged(sends, Routing.RATE_LIMIT_EXCEEDED)
+    for number in range(100, 200):
+        sends.judge(request=number, error=Routing.NONE, sender=OTHER, own=OWN)
+
+    assert sends.begin(7, "k.0", FAR).refusal is not None
+
+
+def taken(sends: Sends, id: int, *, node: int = BROADCAST, at: float = 0.0) -> Send:
+    send = sends.begin(id, f"k{id}.0", node)
+    send.known = Certainty.SENT
+    sends.settle(send, Receipt(remote_id=RemoteId(str(id))), at)
+    return send
+
+
+def test_after_a_restart_of_the_radio_only_what_it_may_have_lost_is_sent_again():
+    sends = Sends()
+    taken(sends, 1, at=10.0)  # too long ago: nodes may have forgotten its id, and show it twice
+    heard, unrelayed, refused = (taken(sends, number, at=200.0) for number in (2, 3, 4))
+    for send, error in ((heard, Routing.NONE), (unrelayed, Routing.MAX_RETRANSMIT), (refused, Routing.NO_CHANNEL)):
+        sends.judge(request=send.id, error=error, sender=OWN, own=OWN)
+    taken(sends, 5, at=200.0)
+    sends.begin(6, "k6.0", BROADCAST)  # nobody was told that this one went
+
+    assert [send.id for send in sends.take_back(100.0)] == [5]
+    assert sends.begin(5, "k5.0", BROADCAST).receipt is None
+
+
+def test_no_more_is_sent_again_than_a_radios_queue_holds():
+    sends = Sends()
+    for number in range(30):
+        taken(sends, number, at=5.0)
+
+    assert [send.id for send in sends.take_back(0.0)] == [*range(14, 30)]
+
+
+def test_who_keeps_them_is_told_of_receipts_and_of_what_was_said_after_them():
+    told: list[tuple[int, Certainty | None, bool]] = []
+    sends = Sends(changed=lambda send: told.append((send.id, send.known, send.refusal is not None)))
+    sends.begin(6, "k6.0", FAR)
+    sends.judge(request=6, error=Routing.NONE, sender=OWN, own=OWN)
+    taken(sends, 7, node=FAR)
+    judged(sends, Routing.NONE)
+    judged(sends, Routing.PKI_UNKNOWN_PUBKEY, sender=FAR)
+
+    assert told == [(7, Certainty.SENT, False), (7, Certainty.HEARD, False), (7, Certainty.HEARD, True)]
 
 
 @pytest.mark.parametrize(
@@ -145,6 +241,7 @@ def test_a_refusal_is_an_error_of_its_kind_with_a_reason(error: int, kind: type[
         (6, NotThere),
         (7, Rejected),
         (9, RateLimited),
+        (39, NoKey),
         (99, TransientError),
     ],
 )
