@@ -33,6 +33,7 @@ from bridges.meshtastic.convert import (
 )
 from bridges.meshtastic.courtesy import Courtesy, answer
 from bridges.meshtastic.inbox import Inbox
+from bridges.meshtastic.keys import Keys
 from bridges.meshtastic.line import Line
 from bridges.meshtastic.link import Link
 from bridges.meshtastic.locating import Locator
@@ -89,6 +90,15 @@ class MeshtasticBridge:
         self._station = Station()
         self._courtesy = Courtesy()
         self._answers: asyncio.Queue[Message] = asyncio.Queue(MOST_ANSWERS)
+        self._keys = Keys(
+            clock=context.clock,
+            station=self._station,
+            random=context.random,
+            hop_limit=self._config.hop_limit,
+            channel_of=self._nodes.channel,
+            appeared=context.appeared,
+            count=self._count,
+        )
         self._transmitter = Transmitter(
             clock=context.clock,
             station=self._station,
@@ -96,6 +106,7 @@ class MeshtasticBridge:
             state_dir=context.state_dir,
             on_report=self._inbox.put,
             count=self._count,
+            judge=self._keys.judge,
         )
         self._locator = Locator(
             self._config,
@@ -154,6 +165,7 @@ class MeshtasticBridge:
             asyncio.create_task(link.keep(), name=f"{self.name}: radio's time"),
             asyncio.create_task(self._answer(link), name=f"{self.name}: thanks on air"),
             asyncio.create_task(self._answering.answer(link), name=f"{self.name}: answers on air"),
+            asyncio.create_task(self._keys.run(link, self._transmitter), name=f"{self.name}: introductions"),
         )
         for task in self._tasks:
             task.add_done_callback(self._ended)
@@ -202,6 +214,7 @@ class MeshtasticBridge:
             return Receipt(remote_id=remote_id(packet))
         await link.wait_ready()
         said = self._packet(message, to, packet)
+        self._keys.check(said.to)
         receipt = await self._transmitter.transmit(link, said, key=key)
         self._tapbacks.sent(message, to)
         return receipt
@@ -347,9 +360,11 @@ class MeshtasticBridge:
         replayed = replays.as_said(packet)
         if replayed is None:
             self._nodes.hear(packet, now_ms)
+            self._keys.hear(packet)
         packet = replayed or packet
         if packet.decoded.portnum == PortNum.ROUTING_APP:
             self._locator.on_routing(packet)
+            self._keys.on_routing(packet)
             try:
                 self._transmitter.on_routing(packet)
             except DecodeError:

@@ -11,8 +11,8 @@ from typing import Protocol
 
 from meshtastic.protobuf.mesh_pb2 import Data, MeshPacket
 
-from bridges.sim.handshake import user
 from bridges.sim.identity import BROADCAST, Identity, Settings
+from bridges.sim.introductions import Introductions
 from bridges.sim.node import Firmware
 from bridges.sim.packets import (
     ADMIN,
@@ -100,6 +100,7 @@ class SimNode:
         self._waiting: list[tuple[Callable[[Heard], bool], asyncio.Future[Heard]]] = []
         self.on_heard: list[Callable[[SimNode, Heard], None]] = []
         self.place = Whereabouts(radio, self.send)
+        self.introductions = Introductions(radio, self.send)
         radio.listeners.append(self)
 
     @property
@@ -151,8 +152,7 @@ class SimNode:
 
     def introduce(self) -> int:
         """Broadcast the node's name, as nodes do now and then."""
-        payload = user(self.identity).SerializeToString()
-        return self.send(Data(portnum="NODEINFO_APP", payload=payload))
+        return self.introductions.tell(self._world.now)
 
     async def wait_heard(self, predicate: Callable[[Heard], bool], timeout_s: float = 10.0) -> Heard:
         """Return the first packet, heard already or within `timeout_s` real seconds, that fits; else TimeoutError."""
@@ -195,6 +195,7 @@ class SimNode:
         )
         self.heard.append(heard)
         self.place.hear(packet, now)
+        self.introductions.hear(packet, now)
         self._tell(heard)
 
     def settled(self, id: int, error: int, now: float) -> None:  # noqa: ARG002 - part of the interface

@@ -71,6 +71,8 @@ class Air:
     port: PtyPort | TcpPort
     connection: str
     counts: Counter[str] = field(default_factory=Counter)
+    appeared: list[str] = field(default_factory=list)
+    """Conversations that the bridge said are there now."""
 
 
 @asynccontextmanager
@@ -111,6 +113,7 @@ def bridge_on(
         count=lambda what: network.counts.update([what]),
         level_of=lambda _: level,
         desk=desk or NoDesk(),
+        appeared=network.appeared.append,
     )
     found = [SerialPath(str(path)) for path in boards]
     bridge = MeshtasticBridge(context, boards=lambda: list(found)) if found else kind.create(context)
