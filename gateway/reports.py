@@ -116,6 +116,8 @@ class Reports:
         if standing is None:
             log.info("report_unknown", destination=self._destination, delivery=ident)
             return
+        if standing.state is State.DELIVERED and report.outcome is not Certainty.DELIVERED:
+            return  # never taken back: what comes then is about another try
         match report.outcome:
             case Certainty() as certainty:
                 await self._record(ident, State(certainty.value), report.reason)

@@ -143,12 +143,14 @@ def _keep(kept: OrderedDict[K, T], id: K, value: T, limit: int) -> None:
 
 
 def _judge(send: Send, error: int, *, is_own: bool) -> Verdict | None:
-    if send.known is Certainty.DELIVERED or send.refusal is not None:
+    has_arrived = error == Routing.NONE and not is_own
+    if send.known is Certainty.DELIVERED or (send.refusal is not None and not has_arrived):
         return None
     if error == Routing.NONE and is_own and send.known is Certainty.HEARD:
         return None
     if error == Routing.NONE:
-        send.known = Certainty.HEARD if is_own else Certainty.DELIVERED
+        # Also when our node had given it up: only the acknowledgement was late.
+        send.known, send.refusal = Certainty.HEARD if is_own else Certainty.DELIVERED, None
         return Verdict(send=send, outcome=send.known)
     if error == Routing.MAX_RETRANSMIT and send.node == BROADCAST:
         return _unrelayed(send)

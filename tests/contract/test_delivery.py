@@ -466,6 +466,35 @@ async def test_a_direct_message_nobody_acknowledges_fails_but_an_acknowledged_on
         assert (await core.history(quiet))[-1][1] == "the node itself did not acknowledge in time"
 
 
+async def test_an_acknowledgement_that_comes_after_it_failed_makes_it_delivered_for_good(tmp_path):
+    async with running_core(tmp_path, ScriptedBridge(more_within_s=0.1)) as core:
+        (late,) = await core.say(1, origin=CHAT_ROOM)
+        await core.until(late, "failed", timeout_s=12)
+        core.sender.reports.take(Report(key=f"{late}.0", outcome=Certainty.DELIVERED))
+        await core.until(late, "delivered")
+        for outcome in (TransientError("nobody heard it", fresh_key=True), Certainty.HEARD, Rejected("no")):
+            core.sender.reports.take(Report(key=f"{late}.1", outcome=outcome))
+        await asyncio.sleep(0.5)
+
+        assert await core.state(late) == "delivered"
+        assert core.bridge.keys == [f"{late}.0"]
+
+
+async def test_what_is_acknowledged_while_it_waits_to_be_tried_again_is_not_sent_again(tmp_path):
+    async with running_core(tmp_path, ScriptedBridge(more_within_s=60)) as core:
+        (ident,) = await core.say(1, origin=CHAT_ROOM)
+        await core.until(ident, "sent")
+        refused = TransientError("that node did not acknowledge it", fresh_key=True, retry_after_s=1.0)
+        core.sender.reports.take(Report(key=f"{ident}.0", outcome=refused))
+        await core.until(ident, "queued")
+        core.sender.reports.take(Report(key=f"{ident}.0", outcome=Certainty.DELIVERED))
+        await core.until(ident, "delivered")
+        await asyncio.sleep(1.5)
+
+        assert core.bridge.keys == [f"{ident}.0"]
+        assert await core.state(ident) == "delivered"
+
+
 async def test_what_grows_too_old_while_its_bridge_is_away_expires_all_the_same(tmp_path, monkeypatch):
     monkeypatch.setattr("gateway.sender.EXPIRE_EVERY_S", 0.1)
     async with running_core(tmp_path) as core:

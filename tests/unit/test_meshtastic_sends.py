@@ -55,6 +55,18 @@ def test_delivered_is_never_taken_back():
     assert judged(sends, Routing.MAX_RETRANSMIT) is None
 
 
+def test_an_acknowledgement_that_our_node_no_longer_waited_for_counts_all_the_same():
+    sends = Sends()
+    sends.begin(7, "k.0", FAR)
+    judged(sends, Routing.MAX_RETRANSMIT)
+    late = judged(sends, Routing.NONE, sender=FAR)
+
+    assert late is not None
+    assert late.outcome is Certainty.DELIVERED
+    assert sends.begin(7, "k.0", FAR).refusal is None
+    assert judged(sends, Routing.MAX_RETRANSMIT) is None
+
+
 def test_a_heard_broadcast_stays_heard():
     sends = Sends()
     sends.begin(7, "k.0", BROADCAST)
