@@ -112,6 +112,9 @@ def to_message(
         content = Text(body=f"{content.body}{SAID_EARLIER}")
     sender = sender_of(packet)
     is_direct = packet.to == ear.own
+    if is_direct and not packet.pki_encrypted:
+        # Who has the channel's key could read it, and could have written it under any number.
+        ear.count("direct_on_channel_key")
     conversation = node_id(sender) if is_direct else spelling(packet.channel, ear.channels, ear.routed)
     return Message(
         native_id=_native_id(packet, received_ms),

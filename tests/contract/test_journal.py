@@ -589,6 +589,21 @@ async def test_counterparts_lead_from_each_network_to_each_other(journal):
     assert await journal.counterpart(LAN, RemoteId("$0"), ROOM) is None
 
 
+async def test_a_tapback_to_any_part_of_ours_also_as_it_was_sent_before_finds_what_was_said(journal):
+    message = said(1)
+    parts = parts_of(message, OTHER_RADIO, 3)
+    await journal.accept(message, parts)
+    for n, part in enumerate(parts):
+        await journal.record([moved(part, "sending", remote_id=RemoteId(f"first try {n}"))])
+        await journal.record([moved(part, "sent", remote_id=RemoteId(f"second try {n}"), generation=1)])
+
+    names = [f"{order} try {n}" for order in ("first", "second") for n in range(3)]
+    found = [await journal.find(OTHER_RADIO, RemoteId(name)) for name in names]
+    assert [origin.message_id for origin in found] == [message.id] * 6
+    assert await journal.counterpart(OTHER_RADIO, RemoteId("first try 2"), RADIO) == "packet-1"
+    assert await journal.counterpart(RADIO, RemoteId("packet-1"), OTHER_RADIO) == "second try 0"
+
+
 async def test_a_copy_gives_a_message_its_name_there_too(journal):
     message = said(1)
     await journal.accept(message, [bound(message)])

@@ -132,6 +132,16 @@ def test_invalid_utf8_is_counted_and_passed_on_as_far_as_it_goes():
     assert counts == {"text_invalid_utf8": 1}
 
 
+@pytest.mark.parametrize(("is_private", "to", "count"), [(False, OWN, 1), (True, OWN, 0), (False, BROADCAST, 0)])
+def test_what_is_said_to_us_alone_in_a_way_that_others_can_read_or_forge_is_counted(is_private, to, count):
+    raw = packet(to=to)
+    raw.pki_encrypted = is_private
+    message, counts = heard(raw)
+
+    assert message is not None
+    assert counts["direct_on_channel_key"] == count
+
+
 def test_a_text_to_our_own_node_is_direct():
     message, _ = heard(packet(to=OWN, channel=1))
 
