@@ -24,6 +24,7 @@ from gateway.model import (
     SenderId,
     Text,
     Topic,
+    as_said,
 )
 
 LEAST_BYTES = 24
@@ -96,7 +97,8 @@ class Digests:
             capabilities = self.capabilities[carrier.to.bridge]
             room = capabilities.room_for(Text(body=""), carrier.to, False)
             when = span(self.local(folded.first_ms), self.local(folded.last_ms), today=self.local(now_ms))
-            body = words(folded, when=when, room=room, max_name_bytes=capabilities.max_name_bytes)
+            most = capabilities.max_name_bytes
+            body = words(folded, when=when, room=room, max_name_bytes=most, shorten=capabilities.shorten)
             speaker = Sender(id=SenderId(self.name), name=self.name)
             said = replace(carrier.message, content=Text(body=body), sender=speaker, reply_to=None, topic=Topic.TALK)
             return replace(carrier, message=said, part=1, parts=1)
@@ -117,14 +119,14 @@ def _on_its_day(moment: datetime) -> str:
     return f"{moment.day} {moment:%b %H:%M}"
 
 
-def words(folded: Folded, *, when: str, room: int, max_name_bytes: int) -> str:
+def words(folded: Folded, *, when: str, room: int, max_name_bytes: int, shorten: Callable[[str], str] = as_said) -> str:
     """Return what a digest says, in at most `room` bytes.
 
     How many messages, from where, from when; then as many of the latest as have room for a few words,
     shortened fairly, in order.
     """
     head = _head(folded, when, room)
-    said = [_one_line(message, max_name_bytes) for message in folded.latest]
+    said = [_one_line(message, max_name_bytes, shorten) for message in folded.latest]
     for shown in range(len(said), 0, -1):
         lead = f"{head}: " if shown == folded.count else f"{head}: {LEFT_OUT}{BETWEEN}"
         left = room - _size(lead) - _size(BETWEEN) * (shown - 1)
@@ -149,12 +151,12 @@ def _where(origins: Sequence[Address]) -> str:
     return ", ".join(names)
 
 
-def _one_line(message: Message, max_name_bytes: int) -> str:
+def _one_line(message: Message, max_name_bytes: int, shorten: Callable[[str], str]) -> str:
     name = short_name(message.sender, max_name_bytes)
     content = message.content
     if not isinstance(content, Text | Location):
         return f"{name}: {LEFT_OUT}"
-    body = " ".join((content.body if isinstance(content, Text) else str(content)).split())
+    body = " ".join(shorten(content.body if isinstance(content, Text) else str(content)).split())
     # What stands between two of them is nobody's to write: with it, one could put words into another's mouth.
     return (f"* {name} {body}" if isinstance(content, Text) and content.emote else f"{name}: {body}").replace(
         BETWEEN.strip(), "/"

@@ -34,6 +34,10 @@ EMERGENCY_MARK = "\U0001f6a8"
 """A police car's light leads the text of an emergency, on every network."""
 ZERO_WIDTH_JOINER = "\u200d"
 MOST_PARTS = 9
+_VIRAMA = 9
+"""Its combining class."""
+_EXTENDING = frozenset("\u200c\u0e33\u0eb3")
+"""A non-joiner, and the Thai and Lao vowels that are letters to Unicode; Hangul's vowels and finals are a range."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +111,7 @@ def _fit_text(message: Message, to: Address, capabilities: Capabilities) -> tupl
     content = message.content
     if not isinstance(content, Text):
         raise TypeError(content)
-    body = content.body.strip()
+    body = capabilities.shorten(content.body).strip()
     if not body:
         return Unfit(reason="there is no text in it")
     reply_to = None if capabilities.replies is Support.DROP else message.reply_to
@@ -233,6 +237,8 @@ def _continues(text: str, start: int, index: int) -> bool:
         return True
     if _is_regional(char) and _is_regional(before):
         return (index - start) % 2 == 1
+    if unicodedata.combining(before) == _VIRAMA and unicodedata.category(char) == "Lo":
+        return True  # it joins two consonants to one shape
     return unicodedata.category(char) in {"Mn", "Me", "Mc"} or _modifies(char)
 
 
@@ -241,5 +247,6 @@ def _is_regional(char: str) -> bool:
 
 
 def _modifies(char: str) -> bool:
-    """Variation selectors are marks already; skin tones and tag characters are not."""
-    return "\U0001f3fb" <= char <= "\U0001f3ff" or "\U000e0020" <= char <= "\U000e007f"
+    """Variation selectors are marks already; skin tones, tag characters and some letters are not."""
+    is_emojis = "\U0001f3fb" <= char <= "\U0001f3ff" or "\U000e0020" <= char <= "\U000e007f"
+    return is_emojis or char in _EXTENDING or "\u1160" <= char <= "\u11ff"

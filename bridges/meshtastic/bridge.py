@@ -40,6 +40,7 @@ from bridges.meshtastic.locating import Locator
 from bridges.meshtastic.nodes import NodeBook
 from bridges.meshtastic.port import candidates, connect
 from bridges.meshtastic.session import Arrived, Event, Lost, Met, Noticed, Queued, Restarted, Session
+from bridges.meshtastic.shorten import shorter
 from bridges.meshtastic.station import Station
 from bridges.meshtastic.tapbacks import Tapbacks
 from bridges.meshtastic.traffic import Traffic
@@ -151,7 +152,8 @@ class MeshtasticBridge:
     @property
     def capabilities(self) -> Capabilities:
         """What a radio can carry."""
-        return places.capabilities(self._config.max_parts, self._config.correct_within_s)
+        config = self._config
+        return places.capabilities(config.max_parts, config.correct_within_s, shorter(config.shorten))
 
     async def __aenter__(self) -> Self:
         """Open the port and greet the radio; LinkDown, with nothing left open, if there is none."""

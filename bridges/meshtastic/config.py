@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from bridges.meshtastic.node import setup as own
+from bridges.meshtastic.shorten import Shorten
 from gateway.model import ConfigError
 from gateway.model.units import seconds
 
@@ -27,6 +28,7 @@ _KEYS = frozenset({"kind", "connection", "direct", "hop_limit", "answer_direct",
     "telemetry_every",
     "answers",
     *own.KEYS,
+    "shorten",
 }
 _SPELLINGS = 'write "serial:auto", "serial:/dev/serial/by-id/...", "tcp:HOST[:4403]" or "udp:INTERFACE"'
 _INTERFACE = re.compile(r"(?!\.{1,2}\Z)[!-+\--.0-9;-~]{1,15}\Z")
@@ -124,6 +126,8 @@ class MeshtasticConfig:
     """How old what was sent may be for a correction of it to be said."""
     node: own.NodeSetup = field(default_factory=own.NodeSetup)
     """How our own node is set, where there is no radio."""
+    shorten: frozenset[Shorten] = frozenset()
+    """How texts may be said in fewer bytes."""
 
     @classmethod
     def parse(cls, table: Mapping[str, Any]) -> Self:
@@ -148,6 +152,7 @@ class MeshtasticConfig:
             telemetry_every_s=_every(table, "telemetry_every", "1h"),
             answers=_answers(table.get("answers", [])),
             correct_within_s=_seconds(table, "correct_within_s", 300.0, 0.0, LONGEST_CORRECTION_S),
+            shorten=_shorten(table.get("shorten", [])),
         )
 
 
@@ -223,6 +228,15 @@ def _answers(value: object) -> frozenset[Question]:
             f"{value!r} is not a list of questions to answer", key="answers", mend=f"list any of {', '.join(known)}"
         )
     return frozenset(map(Question, value))
+
+
+def _shorten(value: object) -> frozenset[Shorten]:
+    known = ", ".join(Shorten)
+    try:
+        return frozenset(Shorten(str(each)) for each in (value if isinstance(value, list) else [value]))
+    except ValueError:
+        mend = f'shorten = ["spaces", "homoglyphs"]  # any of {known}'
+        raise ConfigError(f"{value!r} is not how texts can be shortened", key="shorten", mend=mend) from None
 
 
 def _every(table: Mapping[str, Any], key: str, default: str) -> int:

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from gateway.model import Address, Capabilities, Content, NotThere, Reaction, Support
+from gateway.model import Address, Capabilities, Content, NotThere, Reaction, Support, as_said
 
 BROADCAST = 0xFFFFFFFF
 
@@ -107,9 +107,12 @@ def room_for(content: Content, to: Address, is_reply: bool) -> int:
     return (ROOM_REPLY_BYTES if is_reply else ROOM_BYTES) - taken
 
 
-def capabilities(max_parts: int, correct_within_s: float = 300.0) -> Capabilities:
+def capabilities(
+    max_parts: int, correct_within_s: float = 300.0, shorten: Callable[[str], str] = as_said
+) -> Capabilities:
     """Return what a radio can carry."""
     return Capabilities(
+        shorten=shorten,
         room_for=room_for,
         names=Support.TEXT,
         replies=Support.NATIVE,

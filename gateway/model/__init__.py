@@ -26,6 +26,7 @@ from gateway.model.bridge import (
     Resumable,
     RoutedConversation,
     Support,
+    as_said,
 )
 from gateway.model.delivery import PENDING, Delivery, DeliveryId, State, delivery_id, key_of, parse_key
 from gateway.model.desk import Asked, Desk, Joined, NoDesk
@@ -156,6 +157,7 @@ __all__ = [
     "Topic",
     "TransientError",
     "Unconfirmed",
+    "as_said",
     "delivery_id",
     "key_of",
     "message_id",

@@ -48,6 +48,11 @@ class Certainty(StrEnum):
     """The far end itself acknowledged."""
 
 
+def as_said(text: str) -> str:
+    """Return a text as it is."""
+    return text
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
     """What a bridge can carry: known before it connects, read by `fitting` and `delivery`."""
@@ -64,6 +69,8 @@ class Capabilities:
     """Where `edits` is TEXT: how old what was sent there may be for a correction of it to be said."""
     redactions: Support = Support.DROP
     locations: Support = Support.TEXT
+    shorten: Callable[[str], str] = as_said
+    """Says people's words in fewer bytes before they are measured; what they are about, and who spoke, stays. Pure."""
     max_parts: int = 1
     """More parts than this and the message is refused with a reason, not flooded."""
     max_name_bytes: int = 12

@@ -66,6 +66,12 @@ def test_a_digest_says_how_many_from_where_from_when_and_what():
     )
 
 
+def test_a_digest_shortens_what_people_said_as_their_texts_are():
+    both = folded(said("LOUD"), said("QUIET", name="BEA", n=2))
+    text = words(both, when="14:02", room=200, max_name_bytes=12, shorten=str.lower)
+    assert text.endswith(": Ali: loud | BEA: quiet")
+
+
 def test_a_place_is_named_in_words():
     one = folded(said(content=Location(latitude=46.5, longitude=8.1, words="hut")), said("here", name="Bea"), count=2)
 

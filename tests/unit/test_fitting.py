@@ -4,10 +4,11 @@
 import re
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.fitting import EMERGENCY_MARK, Unfit, fit, short_name, split
+from gateway.fitting import EMERGENCY_MARK, Unfit, fit, short_name, split, take
 from gateway.model import (
     Address,
     Capabilities,
@@ -104,6 +105,30 @@ def test_a_flag_is_not_cut_into_letters():
     parts = split("\U0001f1e9\U0001f1ea" * 6, lead="", first=30, later=30, most=3)
 
     assert all(len(part.removesuffix(part[-6:])) % 2 == 0 for part in parts)
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        "e\u0301",  # a letter and its accent
+        "\u270c\U0001f3fd",  # skin tone
+        "\u2764\ufe0f\u200d\U0001f525",  # a heart on fire: selector and joiner
+        "1\ufe0f\u20e3",  # keycap
+        "\U0001f468\U0001f3fb\u200d\U0001f91d\u200d\U0001f468\U0001f3ff",  # two people, each with a tone
+        "\U0001f3f4\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f",  # a flag made of tags
+        "\U0001f1e8\U0001f1ed",  # a flag made of letters
+        "\u0915\u094d\u0937\u093f",  # a conjunct of Devanagari
+        "\u1112\u1161\u11ab",  # a syllable of Hangul in pieces
+        "\u0e01\u0e33",  # Thai
+        "\u0646\u200c",  # a letter and its non-joiner
+        "\r\n",
+    ],
+)
+def test_what_people_see_as_one_character_is_never_cut(shown: str):
+    for room in range(len(shown.encode()), 4 * len(shown.encode())):
+        head, rest = take(shown * 5, room)
+        assert head == shown * (room // len(shown.encode()))
+        assert head + rest == shown * 5
 
 
 def test_relations_are_native_in_words_or_refused_as_the_network_can():
