@@ -25,8 +25,8 @@ _QUEUE_FULL = 32
 _NO_INTERFACE = 33
 _DISABLED = 34
 
-TOLD_WITHIN_S = 20.0
-"""A node that did not know our key has been told by then, if it is in range."""
+TOLD_WITHIN_S = 5.0
+"""A node in range that did not know our key has been told by then, as a rule; else the message goes when it was."""
 OPERATOR_S = 60.0
 """How long to wait for what only people can mend."""
 DUTY_CYCLE_S = 60.0

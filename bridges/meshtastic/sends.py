@@ -21,6 +21,8 @@ MOST_SENDS = 256
 MOST_IN_RADIO = 16
 """So many packets a node's transmit queue holds."""
 
+UNHEARD = frozenset({Routing.NO_ROUTE, Routing.GOT_NAK, Routing.TIMEOUT, Routing.MAX_RETRANSMIT})
+"""It was on the air: sent again under another id, a broadcast would show twice."""
 _UNRELAYED = "no neighbour was heard to relay it"
 
 
@@ -152,7 +154,7 @@ def _judge(send: Send, error: int, *, is_own: bool) -> Verdict | None:
         # Also when our node had given it up: only the acknowledgement was late.
         send.known, send.refusal = Certainty.HEARD if is_own else Certainty.DELIVERED, None
         return Verdict(send=send, outcome=send.known)
-    if error == Routing.MAX_RETRANSMIT and send.node == BROADCAST:
+    if send.node == BROADCAST and (error in UNHEARD or send.known is Certainty.HEARD):
         return _unrelayed(send)
     send.refusal = of_routing(error, is_own=is_own)
     return Verdict(send=send, outcome=send.refusal)

@@ -37,6 +37,8 @@ NAK_WITHIN_S = 0.3
 """The limiter's no comes as a packet, after a status that looks like a yes."""
 SILENT_TRIES = 3
 """Times a living radio may pass over one id in silence before we believe that it has it."""
+DEFAULT_HOPS = 3
+"""What the firmware takes for no hops where an acknowledgement is wanted."""
 AGAIN_WITHIN_S = 300.0
 """What a radio that restarted may have lost is sent again under its id: nodes know that for old so long."""
 
@@ -205,7 +207,7 @@ class Transmitter:
         is_direct = packet.to != BROADCAST
         ahead_s = station.queue_ahead * on_air_s
         return verdicts.within_s(
-            station.modem, on_air_s, hops=packet.hop_limit or 1, is_direct=is_direct, ahead_s=ahead_s
+            station.modem, on_air_s, hops=packet.hop_limit or DEFAULT_HOPS, is_direct=is_direct, ahead_s=ahead_s
         )
 
     def _note(self, send: Send) -> None:

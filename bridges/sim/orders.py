@@ -122,6 +122,18 @@ class Orders(DeviceOrders):
         """Take node: back in everybody's range."""
         self._mesh.rejoin(order["node"])
 
+    async def do_forget(self, order: Mapping[str, Any]) -> None:
+        """Take node, other: the node forgets the other one's public key, until it hears it again."""
+        self._mesh[order["node"]].radio.strangers.add(self._mesh[order["other"]].number)
+
+    async def do_introduce(self, order: Mapping[str, Any]) -> None:
+        """Take node [answers has_key]: whether it tells who asks who it is, and whether with a key; tells all, else."""
+        introductions = self._mesh[order["node"]].introductions
+        for name in ("answers", "has_key") & order.keys():
+            setattr(introductions, name, bool(order[name]))
+        if not {"answers", "has_key"} & order.keys():
+            self._mesh[order["node"]].introduce()
+
     async def do_clock(self, order: Mapping[str, Any]) -> None:
         """Take known: whether the nodes know the time."""
         self._mesh.knows_time = bool(order["known"])

@@ -48,6 +48,20 @@ async def test_a_restart_tells_what_was_lost_with_the_nodes_memory(sim):
     assert (await sim.call("status"))["buffered"] == 0
 
 
+async def test_a_node_forgets_a_key_until_it_is_told_it_again(sim):
+    one, other = (node["number"] for node in (await sim.call("nodes"))[1:3])
+    await sim.call("forget", node=other, other=one)
+    first = await sim.say("RDGE", "for you alone", to=other)
+    async with asyncio.timeout(10):
+        while [other, 35] not in await sim.call("outcome", node="RDGE", id=first):
+            await asyncio.sleep(0.05)
+    await sim.call("introduce", node="RDGE")
+    await sim.say("RDGE", "now you know me", to=other)
+    await sim.wait_text("MRKT", "now you know me")
+
+    assert "for you alone" not in [heard["text"] for heard in await sim.heard("MRKT")]
+
+
 async def test_a_watcher_is_told_what_every_node_hears(sim):
     events = sim.watch()
     first = asyncio.ensure_future(anext(events))

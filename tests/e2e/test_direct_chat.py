@@ -58,3 +58,22 @@ async def test_what_a_room_says_to_a_node_it_alone_hears_and_the_room_sees_when_
     assert heard.direct
     assert "And only you" not in world.all_seen()
     assert "Baker: Only you" not in world.all_heard(node=LISTENER)
+
+
+async def test_what_a_node_lacks_our_key_for_waits_in_words_and_arrives_once_it_was_told(world: World) -> None:
+    room = await private_room(world)
+    await world.radio.call("forget", node=NEAR, other=world.radio.gateway)
+    said = await world.person.say("Once you know me", room_id=room)
+    heard = await world.heard("Baker: Once you know me", node=NEAR)
+
+    async def is_acknowledged() -> bool:
+        return ("✅", said) in await relations(world, room, "m.reaction")
+
+    await world.box.wait_until(is_acknowledged)
+    page = (await world.box.ask("GET", "/api/v1/messages?limit=50")).json()["messages"]
+    (one,) = [each["deliveries"] for each in page if each["text"] == "Once you know me"]
+    states = [(change["state"], change["reason"]) for change in one[0]["history"]]
+
+    assert heard.direct
+    assert ("queued", "that node does not know our radio's key yet: it is being told") in states
+    assert states[-1][0] == "delivered"

@@ -46,6 +46,20 @@ def test_nobody_hearing_is_a_failure_of_a_direct_message_only():
     assert outcome(BROADCAST, Routing.MAX_RETRANSMIT) is Certainty.SENT
 
 
+@pytest.mark.parametrize("error", [Routing.NO_ROUTE, Routing.GOT_NAK, Routing.TIMEOUT, Routing.MAX_RETRANSMIT])
+def test_a_broadcast_that_was_on_the_air_is_never_sent_again(error: int):
+    assert outcome(BROADCAST, error) is Certainty.SENT
+
+
+@pytest.mark.parametrize("error", [number for number in Routing.Error.values() if number])
+def test_a_broadcast_that_was_heard_is_refused_by_nothing(error: int):
+    sends = Sends()
+    sends.begin(7, "k.0", BROADCAST)
+    judged(sends, Routing.NONE)
+
+    assert judged(sends, error) is None
+
+
 def test_delivered_is_never_taken_back():
     sends = Sends()
     sends.begin(7, "k.0", FAR)
