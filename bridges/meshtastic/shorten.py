@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from enum import StrEnum
-from functools import partial
+from functools import cache, partial
 
 
 class Shorten(StrEnum):
@@ -54,8 +54,9 @@ _MEANT = re.compile(r"\d|[@#\\/]|[^\W_][.:][^\W_]|[!~][^\W_]|_")
 _COMMAND = re.compile(r"\s*[!/]")
 
 
+@cache
 def shorter(wanted: frozenset[Shorten]) -> Callable[[str], str]:
-    """Return what shortens a text in these ways. Doing it twice changes nothing more."""
+    """Return what shortens a text in these ways, the same each time. Doing it twice changes nothing more."""
     return partial(_shorten, wanted)
 
 

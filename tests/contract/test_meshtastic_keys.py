@@ -15,6 +15,9 @@ from gateway.model import BridgeError, Certainty, LinkDown, NotThere, Receipt, R
 from tests.contract.harness import Reader
 from tests.contract.harness_meshtastic import MARKET, Air, air, bridge_on, said
 
+PACE_S = 30.0
+"""Where minutes pass in a second: a busy machine must not come too soon for the radio's limit of 2 s."""
+
 
 class Writer:
     """Does what the core does with one direct message: tries again as the bridge wants it, under a key of its own."""
@@ -133,7 +136,7 @@ async def test_a_node_that_described_itself_to_others_lately_answers_the_next_ti
         network.mesh.isolate("HILL")
         market.introduce()
         own.radio.strangers.add(market.number)
-        bridge = bridge_on(network, tmp_path, scale=200)
+        bridge = bridge_on(network, tmp_path, scale=200, pace_s=PACE_S)
         async with bridge, Reader(bridge) as reader:
             await bridge._context.clock.sleep(20)
             network.mesh.rejoin("HILL")
@@ -149,7 +152,7 @@ async def test_a_node_that_never_tells_its_key_fails_the_message_in_words_after_
         own, market = nodes(network)
         own.radio.strangers.add(market.number)
         market.introductions.answers = False
-        bridge = bridge_on(network, tmp_path, scale=300)
+        bridge = bridge_on(network, tmp_path, scale=300, pace_s=PACE_S)
         async with bridge, Reader(bridge) as reader:
             writer = Writer(network, bridge, reader)
             over = await writer.until_over("psst", every_s=120)
@@ -187,7 +190,7 @@ async def test_many_nodes_without_keys_are_asked_half_a_minute_apart(tmp_path: P
     async with air(tmp_path, scale=100) as network:
         own, _ = nodes(network)
         far = [network.mesh[name] for name in ("RDGE", "MRKT", "RIVR")]
-        bridge = bridge_on(network, tmp_path, scale=100)
+        bridge = bridge_on(network, tmp_path, scale=100, pace_s=10.0)
         asked_at: list[float] = []
         for node in far:
             own.radio.strangers.add(node.number)
