@@ -59,6 +59,7 @@ from gateway.model import (
     Node,
     NotThere,
     Receipt,
+    Rejected,
     Report,
     RoutedConversation,
     Schedules,
@@ -216,6 +217,8 @@ class MeshtasticBridge:
             return Receipt(remote_id=remote_id(packet))
         await link.wait_ready()
         said = self._packet(message, to, packet)
+        if said.to == self._station.number:
+            raise Rejected(f"{to.conversation} is this radio's own node")
         self._keys.check(said.to)
         receipt = await self._transmitter.transmit(link, said, key=key)
         self._tapbacks.sent(message, to)

@@ -107,6 +107,17 @@ async def test_a_direct_message_is_delivered_when_its_destination_says_so(tmp_pa
     assert heard.is_direct
 
 
+async def test_a_direct_message_to_the_radios_own_node_is_refused_in_words(tmp_path: Path):
+    """It would never be on the air, and be acknowledged by our node as if it had been relayed."""
+    async with air(tmp_path) as network:
+        bridge = bridge_on(network, tmp_path)
+        async with bridge:
+            with pytest.raises(Rejected, match="own node"):
+                await bridge.send(said("psst"), Address(RADIO, network.mesh["HILL"].identity.id), key="d1.0")
+
+    assert network.port.firmware.counts["sent"] == 0
+
+
 async def test_a_direct_message_into_the_void_asks_for_a_fresh_key(tmp_path: Path):
     async with air(tmp_path, scale=60) as network:
         network.mesh.isolate("HILL")
