@@ -18,6 +18,7 @@ UNANSWERED_S = 15 * 60.0
 UNANSWERED_EVERY_S = 60.0
 UNANSWERED_LIMIT = 256
 UNACKNOWLEDGED = "the node itself did not acknowledge in time"
+RELAYED_ONLY = f"a neighbour relayed it, but {UNACKNOWLEDGED}"
 
 
 class Unanswered:
@@ -59,7 +60,8 @@ class Unanswered:
                 await self._outbox.drop(self._bridge.name, [delivery.id])
                 await self._journal.requeue([standing.revised or delivery])
             elif delivery.direct and standing.state in {State.SENT, State.HEARD}:
-                await self._give_up(delivery.id, UNACKNOWLEDGED)
+                reason = RELAYED_ONLY if standing.state is State.HEARD else UNACKNOWLEDGED
+                await self._give_up(delivery.id, reason)
 
     async def watch(self) -> None:
         """Give up, now and then, what has waited for a last word longer than any network takes."""

@@ -123,6 +123,7 @@ def capabilities(
         max_parts=max_parts,
         max_name_bytes=12,
         in_flight=1,
+        awaiting=128,  # at a text in 2 s, those of 4 min: longer than any verdict takes that such a channel carries
         reconnect_within_s=3.0,
     )
 

@@ -37,7 +37,7 @@ from gateway.model import (
 )
 from gateway.outbox.memory import MemoryOutbox
 from gateway.outbox.outbox import Claimed, Done, Quota
-from gateway.unanswered import UNACKNOWLEDGED, UNANSWERED_S
+from gateway.unanswered import RELAYED_ONLY, UNACKNOWLEDGED, UNANSWERED_S
 from tests.contract.delivery_desk import CHANNEL, CHAT, HILL, POLICY, ROOM, ScriptedBridge, running_core
 
 CHAT_ROOM = Address(BridgeName("home"), "#chat")
@@ -464,6 +464,16 @@ async def test_a_direct_message_nobody_acknowledges_fails_but_an_acknowledged_on
         await asyncio.sleep(0.5)
         assert await core.state(answered) == "delivered"
         assert (await core.history(quiet))[-1][1] == "the node itself did not acknowledge in time"
+
+
+async def test_a_direct_message_that_was_relayed_and_not_acknowledged_fails_and_says_both(tmp_path):
+    async with running_core(tmp_path, ScriptedBridge(more_within_s=1.0)) as core:
+        (relayed,) = await core.say(1, origin=CHAT_ROOM)
+        await core.until(relayed, "sent")
+        core.sender.reports.take(Report(key=f"{relayed}.0", outcome=Certainty.HEARD))
+        await core.until(relayed, "failed", timeout_s=12)
+
+        assert (await core.history(relayed))[-1][1] == RELAYED_ONLY
 
 
 async def test_an_acknowledgement_that_comes_after_it_failed_makes_it_delivered_for_good(tmp_path):
