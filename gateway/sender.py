@@ -287,7 +287,8 @@ class Sender:
     async def send(self, lease: Lease) -> Settled:
         """Send one lease and say what became of it; never raises BridgeError."""
         delivery = lease.delivery
-        if delivery.direct and lease.attempt > DIRECT_ATTEMPTS:
+        # A try that nobody answered is made again under its key: the far end has it once at most.
+        if delivery.direct and min(lease.attempt - 1, lease.generation) >= DIRECT_ATTEMPTS:
             return self.outcomes.buried(lease, f"no acknowledgement after {DIRECT_ATTEMPTS} tries")
         try:
             message = await resolve(delivery, self._journal, self.formerly)

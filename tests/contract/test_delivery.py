@@ -466,6 +466,22 @@ async def test_a_direct_message_nobody_acknowledges_fails_but_an_acknowledged_on
         assert (await core.history(quiet))[-1][1] == "the node itself did not acknowledge in time"
 
 
+async def test_a_direct_message_is_put_on_air_three_times_besides_tries_that_the_radio_left_open(tmp_path):
+    async with running_core(tmp_path, ScriptedBridge(more_within_s=60)) as core:
+        core.bridge.answers = [Unconfirmed("silence")]
+        (ident,) = await core.say(1, origin=CHAT_ROOM)
+        for generation in range(3):
+            async with asyncio.timeout(12):
+                while len(core.bridge.keys) <= generation:
+                    await asyncio.sleep(0.01)
+            unheard = TransientError("that node did not acknowledge it", fresh_key=True, retry_after_s=0.01)
+            core.sender.reports.take(Report(key=f"{ident}.{generation}", outcome=unheard))
+        await core.until(ident, "failed", timeout_s=12)
+
+        assert core.bridge.keys == [f"{ident}.{generation}" for generation in range(3)]
+        assert (await core.history(ident))[-1][1] == "no acknowledgement after 3 tries"
+
+
 async def test_a_direct_message_that_was_relayed_and_not_acknowledged_fails_and_says_both(tmp_path):
     async with running_core(tmp_path, ScriptedBridge(more_within_s=1.0)) as core:
         (relayed,) = await core.say(1, origin=CHAT_ROOM)
