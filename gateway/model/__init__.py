@@ -17,7 +17,6 @@ from gateway.model.bridge import (
     Foresees,
     Listener,
     Locates,
-    Node,
     Offers,
     Recalls,
     Receipt,
@@ -49,7 +48,7 @@ from gateway.model.errors import (
     TransientError,
     Unconfirmed,
 )
-from gateway.model.location import Location
+from gateway.model.location import Location, coarse
 from gateway.model.message import (
     API_ADDRESS,
     Address,
@@ -73,6 +72,8 @@ from gateway.model.message import (
     short_hash,
     words_of,
 )
+from gateway.model.names import likeness, plain_name
+from gateway.model.node import Node
 from gateway.model.progress import Leg, Progress, Reflects, Showing
 from gateway.model.scheduling import Airtime, Candidate, Go, Hold, Refuse, Schedules
 
@@ -156,10 +157,13 @@ __all__ = [
     "Topic",
     "TransientError",
     "Unconfirmed",
+    "coarse",
     "delivery_id",
     "key_of",
+    "likeness",
     "message_id",
     "parse_key",
+    "plain_name",
     "short_hash",
     "words_of",
 ]
