@@ -166,8 +166,9 @@ def _label(value: object) -> str:
 
 def _number(fields: Mapping[str, Any], key: str) -> float | None:
     value = fields.get(key)
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and abs(value) < _MOST_NUMBER else None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return float(value) if abs(value) < _MOST_NUMBER else None  # not the infinite ones either
 
 
 def _whole(fields: Mapping[str, Any], key: str) -> int | None:

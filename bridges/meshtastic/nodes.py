@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from heapq import nsmallest
 
 from meshtastic.protobuf.mesh_pb2 import MeshPacket, NodeInfo
 
@@ -15,9 +16,10 @@ from bridges.meshtastic.timeline import Timeline
 from gateway.model import NEVER_SET_MS, Clock, Node, likeness
 
 MOST_NODES = 3000
-"""About 1.5 kB of memory each; past it one is forgotten for each that is new."""
+"""About 1.3 kB of memory each; past it 2 % are forgotten."""
 RECENTLY_S = 30 * 86_400.0
 """So long somebody counts as spoken with, and a name as somebody's: a board that was replaced has its name no more."""
+_AT_ONCE = 50
 _MARK_DIGITS = 4
 
 
@@ -180,11 +182,13 @@ class NodeBook:
     def _make_room(self, newest: int) -> None:
         if len(self._entries) <= self._limit:
             return
-        goes = min((one for one in self._entries.values() if one.number != newest), key=self._worth)
-        self._unname(self._entries.pop(goes.number))
-        self._changed.discard(goes.number)
-        self._forgotten.add(goes.number)
-        self._count("node_forgotten")
+        others = (one for one in self._entries.values() if one.number != newest)
+        # Some at once: a flood of new ones would look through all for each.
+        for goes in nsmallest(1 + self._limit // _AT_ONCE, others, key=self._worth):
+            self._unname(self._entries.pop(goes.number))
+            self._changed.discard(goes.number)
+            self._forgotten.add(goes.number)
+            self._count("node_forgotten")
 
     def _worth(self, entry: Entry) -> tuple[bool, bool, tuple[int, int]]:
         spoken = entry.spoken is not None and self._timeline.age_s(entry.spoken) < RECENTLY_S

@@ -264,7 +264,7 @@ async def test_rows_past_the_bound_are_deleted_so_that_the_file_has_one_too(tmp_
         kept.hear(number, f"node {number}")
     await kept.kept.save()
 
-    assert len(kept.names_on_disk()) == 3000
+    assert 2900 < len(kept.names_on_disk()) <= 3000
     assert (tmp_path / FILE).stat().st_size < 2 * 1024 * 1024
 
 
