@@ -9,6 +9,7 @@ from gateway.ages import in_words
 from gateway.desk.visit import Visit
 from gateway.desk.words import ago, answer, with_duration
 from gateway.model import Declined, Level, SenderId
+from gateway.nodes import called
 from gateway.permissions import is_glob
 from gateway.rulings import Mute, Ruling
 from gateway.wording import shown
@@ -100,15 +101,16 @@ def _sender(visit: Visit, words: str, example: str) -> SenderId:
     if not words:
         raise Declined(f"say who: {example}")
     known = {node.id: node for _, node in visit.running.nodes()}
-    folded = words.casefold()
-    exact = [ident for ident in known if ident.casefold() == folded]
-    named = [ident for ident, node in known.items() if folded in {node.name.casefold(), node.short_name.casefold()}]
+    if exact := [ident for ident in known if ident.casefold() == words.casefold()]:
+        return exact[0]
     # A node may call itself by somebody's id, lest they be muted.
-    found = exact or ([] if words[0] in _SIGILS and " " not in words else named)
-    if len(found) > 1:
-        raise Declined(f"{len(found)} nodes are called that, say which: {', '.join(sorted(found)[:10])}")
-    if found:
-        return found[0]
+    is_id = words[0] in _SIGILS and " " not in words
+    now, before = (frozenset(), frozenset()) if is_id else called(words, known.values())
+    if len(named := now | before) > 1:
+        told = sorted(f"{ident}{'' if ident in now else ' (formerly)'}" for ident in named)
+        raise Declined(f"{len(named)} nodes are called that, say which: {', '.join(told[:10])}")
+    if named:
+        return next(iter(named))
     if is_glob(words):
         raise Declined(f"one at a time; for all of them there is: allow {shown(words)} none")
     if words[0].isalnum() or " " in words:
