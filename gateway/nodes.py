@@ -79,7 +79,7 @@ def found(known: Iterable[Known], words: str) -> list[Known]:
 def called(words: str, nodes: Iterable[Node]) -> tuple[frozenset[SenderId], frozenset[SenderId]]:
     """Return the ids of those whom somebody may mean by a name: who is called so now, and who was.
 
-    A name with digits of the id behind it, ``Kim (c301)``, as bridges tell two of one name apart, is one's alone.
+    A name with digits of the id behind it, ``Kim/c301``, as bridges tell two of one name apart, is one's alone.
     """
     sought = " ".join(words.split()).casefold()
     now, before = set(), set()
@@ -148,4 +148,4 @@ def _searched(node: Node) -> str:
 
 def _spellings(node: Node) -> tuple[str, ...]:
     name = node.name.casefold()
-    return name, f"{name} ({node.id[-4:]})", f"{name} ({node.id})"
+    return name, f"{name}/{node.id[-4:]}", f"{name}/{node.id[-8:]}"

@@ -22,7 +22,8 @@ from gateway.model import Location, plain_name
 _FULL_BATTERY = 100
 _ID = re.compile(r"![0-9a-f]{8}\Z|@[^\s:]+:\S+\Z|~[^\s@]+@\S+\Z", re.IGNORECASE)
 """A node's, a Matrix user's, one on the LAN."""
-_MARK = re.compile(r"\s*\((!?[0-9A-Fa-f]{4,8})\)\Z")
+_MARK = re.compile(r"/(?=(?:[0-9a-f]{4}){1,2}\Z)", re.IGNORECASE)
+"""What only we put behind a name."""
 
 
 def introduced(entry: Entry, user: User) -> Entry:
@@ -119,7 +120,7 @@ def _charged(entry: Entry, level: int) -> Entry:
 def _own_name(said: str) -> str:
     """Return a name that isn't somebody's id, nor ends in what only we put behind names to tell two apart."""
     name = plain_name(said)
-    return "" if _ID.match(name) else _MARK.sub(r" \1", name)
+    return "" if _ID.match(name) else _MARK.sub("-", name)
 
 
 def _key(user: User) -> bytes:

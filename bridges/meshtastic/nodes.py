@@ -20,7 +20,6 @@ MOST_NODES = 3000
 RECENTLY_S = 30 * 86_400.0
 """So long somebody counts as spoken with, and a name as somebody's: a board that was replaced has its name no more."""
 _AT_ONCE = 50
-_MARK_DIGITS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +62,7 @@ class NodeBook:
     def name(self, number: int) -> str:
         """Return a node's long name, or its ``!hex`` while that isn't known.
 
-        Where others heard lately have one that looks the same, digits of its number are behind it: ``Kim (c301)``.
+        Where others heard lately have one that looks the same, digits of its number are behind it: ``Kim/c301``.
         """
         entry = self._entries.get(number)
         if entry is None or not entry.name:
@@ -71,9 +70,8 @@ class NodeBook:
         rivals = [one for one in self._alike.get(likeness(entry.name), ()) if one != number and self._is_recent(one)]
         if not rivals:
             return entry.name
-        mark = node_id(number)[-_MARK_DIGITS:]
-        is_apart = all(node_id(one)[-_MARK_DIGITS:] != mark for one in rivals)
-        return f"{entry.name} ({mark if is_apart else node_id(number)})"
+        digits = 8 if any((one ^ number) & 0xFFFF == 0 for one in rivals) else 4
+        return f"{entry.name}/{node_id(number)[-digits:]}"
 
     def channel(self, number: int) -> int:
         """Return the channel that a node was last heard on, the first while that isn't known."""

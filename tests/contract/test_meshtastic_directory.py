@@ -26,7 +26,7 @@ from bridges.meshtastic.nodestore import FILE, DamagedError, NodeStore
 from gateway.clock import ManualClock
 from gateway.model import LinkDown, Message
 from tests.contract.harness import Reader
-from tests.contract.harness_meshtastic import MARKET, air, bridge_on, said
+from tests.contract.harness_meshtastic import LONG_FAST, MARKET, air, bridge_on, said
 
 RIDGE = 0xA1B2C301
 STRANGER = 0x00C0FFEE
@@ -144,6 +144,24 @@ async def test_positions_switched_off_are_gone_from_the_disk_at_the_next_start(t
     assert reader.bodies == ["after"], "kept, and not passed on"
     assert b'"place"' in with_places
     assert (left, b'"place"' in (tmp_path / FILE).read_bytes()) == ([], False)
+
+
+async def test_an_answer_reaches_the_packet_it_answers_whatever_its_sender_is_called_by_then(tmp_path: Path):
+    async with air(tmp_path) as network:
+        bridge = bridge_on(network, tmp_path)
+        async with bridge, Reader(bridge) as reader:
+            number = network.mesh["RDGE"].say("anybody there?")
+            await reader.until(lambda r: r.messages)
+            network.port.push(FromRadio(packet=told(RIDGE, "Summit cross")))
+            network.port.push(FromRadio(packet=told(STRANGER, "Ridge relay")))
+            async with asyncio.timeout(10):
+                while len({node.name for node in bridge.nodes()} & {"Summit cross", "Ridge relay"}) < 2:
+                    await asyncio.sleep(0.01)
+            await bridge.send(said("yes", reply_to=reader.messages[0].remote_id), LONG_FAST, key="d1.0")
+            heard = await network.mesh["RDGE"].wait_text("yes")
+
+    assert reader.messages[0].sender.name == "Ridge relay"
+    assert heard.reply_id == number
 
 
 # The file.

@@ -71,8 +71,8 @@ def test_a_name_that_a_node_had_still_means_it_until_another_takes_it():
 def test_a_name_told_apart_by_digits_of_its_number_is_that_nodes():
     twin = replace(LEE, name="Kim's radio")
 
-    assert resolved("Kim's radio (c301)", nodes=((HILL, KIM), (HILL, twin))) == "hill/!a1b2c301"
-    assert resolved("Kim's radio (0002)", nodes=((HILL, KIM), (HILL, twin))) == "hill/!00000002"
+    assert resolved("Kim's radio/c301", nodes=((HILL, KIM), (HILL, twin))) == "hill/!a1b2c301"
+    assert resolved("Kim's radio/0002", nodes=((HILL, KIM), (HILL, twin))) == "hill/!00000002"
 
 
 def test_no_node_keeps_people_from_a_channel_by_having_been_called_like_it():

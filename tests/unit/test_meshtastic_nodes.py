@@ -170,8 +170,8 @@ def test_two_nodes_of_one_name_are_told_apart_by_their_numbers_whatever_letters_
     found.names(LEE, "K\u0456m's r\u0430dio\u202e")
 
     assert alone == "Kim's radio"
-    assert found.book.name(KIM) == "Kim's radio (c301)"
-    assert found.book.name(LEE) == "K\u0456m's r\u0430dio (ffee)"
+    assert found.book.name(KIM) == "Kim's radio/c301"
+    assert found.book.name(LEE) == "K\u0456m's r\u0430dio/ffee"
     found.names(LEE, "Lee")
     assert found.book.name(KIM) == "Kim's radio"
 
@@ -181,7 +181,7 @@ def test_two_nodes_whose_numbers_end_alike_are_told_apart_by_the_whole_of_them()
     found.names(0x1111C301, "Kim")
     found.names(KIM, "Kim")
 
-    assert found.book.name(KIM) == "Kim (!a1b2c301)"
+    assert found.book.name(KIM) == "Kim/a1b2c301"
 
 
 def test_a_name_is_its_owners_alone_again_when_the_other_was_silent_for_a_month():
@@ -199,7 +199,9 @@ def test_a_name_is_its_owners_alone_again_when_the_other_was_silent_for_a_month(
         ("!a1b2c302", "!a1b2c301"),
         ("@ali:example.org", "!a1b2c301"),
         ("~ali@hilltop", "!a1b2c301"),
-        ("Kim (ffee)", "Kim ffee"),
+        ("Kim/ffee", "Kim-ffee"),
+        ("Kim/00C0FFEE", "Kim-00C0FFEE"),
+        ("OE1KIM/P", "OE1KIM/P"),
         ("@home", "@home"),
         ("\u200b \n", "!a1b2c301"),
     ],

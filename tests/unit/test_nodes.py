@@ -68,10 +68,10 @@ def test_a_node_is_found_by_a_part_of_its_id_or_any_name_it_has_or_had(words):
     ("words", "now", "before"),
     [
         ("kim", {KIM.id}, set()),
-        ("Kim (c301)", {KIM.id}, set()),
-        ("Kim (!a1b2c301)", {KIM.id}, set()),
+        ("Kim/c301", {KIM.id}, set()),
+        ("KIM/a1b2c301", {KIM.id}, set()),
         ("KIM'S OLD RADIO", set(), {KIM.id}),
-        ("Kim (ffee)", set(), set()),
+        ("Kim/ffee", set(), set()),
         ("Ki", set(), set()),
         (" ", set(), set()),
     ],
