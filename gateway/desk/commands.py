@@ -69,7 +69,7 @@ COMMANDS: Final = (
         usage="nodes [NAME]", about="who was heard, the latest first; of one all", level=Level.READ, run=nodes.nodes
     ),
     Command(usage="queue [ADDRESS|BRIDGE]", about="what waits, how old", level=Level.READ, run=looking.queue),
-    Command(usage="who", about="what you may, and who may what", level=Level.READ, run=ruling.who),
+    Command(usage="who [SENDER|NODE]", about="what you may, and who may what", level=Level.READ, run=ruling.who),
     Command(
         usage="position [NODE]",
         about="ask a node where it is, over the air",

@@ -300,6 +300,18 @@ async def test_two_nodes_that_may_be_meant_are_both_listed_with_their_ids(box):
     assert "say which: !a1b2c301 (formerly), !b0b0b0b0" in await box.declined("mute Kim's old radio", CMD)
 
 
+async def test_what_a_node_may_is_asked_by_any_name_of_its_in_private(box):
+    box.running.known = [(BridgeName("radio"), FULL)]
+    await box.ask("mute kim", CMD)
+
+    said = (await box.ask("who kim's OLD radio", CMD, private=True)).splitlines()
+
+    assert said[0] == "!a1b2c301 (Kim): read, by * (file)"
+    assert said[1].startswith("but nothing they say is carried: ")
+    for who, private in ((CMD, False), (READER, True)):
+        assert "told in private" in await box.declined("who kim", who, private=private)
+
+
 async def test_a_node_is_muted_by_the_name_it_had_and_stays_so_under_the_next(box):
     box.running.known = [(BridgeName("radio"), FULL)]
 
