@@ -220,6 +220,12 @@ def cut(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:5000])
 
 
+def miscounted(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[36:40] = (7).to_bytes(4, "big")  # free pages, where there are none: whoever only reads doesn't notice
+    file.write_bytes(data)
+
+
 def of_another_version(file: Path) -> None:
     with sqlite3.connect(file) as database:
         database.execute("PRAGMA user_version = 99")
@@ -233,7 +239,7 @@ def of_another_make(file: Path) -> None:
     database.close()
 
 
-@pytest.mark.parametrize("damage", [garbage, flipped, cut, of_another_version, of_another_make])
+@pytest.mark.parametrize("damage", [garbage, flipped, cut, miscounted, of_another_version, of_another_make])
 async def test_a_damaged_file_is_set_aside_and_the_directory_begins_anew(tmp_path: Path, damage):
     before = Kept(tmp_path)
     for number in range(1, 200):
