@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from heapq import nsmallest
+from itertools import islice
 
 from meshtastic.protobuf.mesh_pb2 import MeshPacket, NodeInfo
 
@@ -20,6 +21,8 @@ MOST_NODES = 3000
 RECENTLY_S = 30 * 86_400.0
 """So long somebody counts as spoken with, and a name as somebody's: a board that was replaced has its name no more."""
 _AT_ONCE = 50
+_MOST_RIVALS = 16
+"""Of one name, so many are looked at: a flood of them makes no packet dear."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,10 +70,11 @@ class NodeBook:
         entry = self._entries.get(number)
         if entry is None or not entry.name:
             return node_id(number)
-        rivals = [one for one in self._alike.get(likeness(entry.name), ()) if one != number and self._is_recent(one)]
+        alike = self._alike.get(likeness(entry.name), ())
+        rivals = list(islice((one for one in alike if one != number and self._is_recent(one)), _MOST_RIVALS))
         if not rivals:
             return entry.name
-        digits = 8 if any((one ^ number) & 0xFFFF == 0 for one in rivals) else 4
+        digits = 8 if len(rivals) == _MOST_RIVALS or any((one ^ number) & 0xFFFF == 0 for one in rivals) else 4
         return f"{entry.name}/{node_id(number)[-digits:]}"
 
     def channel(self, number: int) -> int:
@@ -89,6 +93,11 @@ class NodeBook:
         """Return a node's public key, 32 bytes; empty while that isn't known."""
         entry = self._entries.get(number)
         return entry.public_key if entry else b""
+
+    def node(self, number: int) -> Node | None:
+        """Return what is known of a node; None if it was never heard of."""
+        entry = self._entries.get(number)
+        return entry.to_node(self._timeline) if entry else None
 
     def listed(self) -> tuple[Node, ...]:
         """Return all nodes, most recently heard first."""

@@ -60,7 +60,7 @@ class NodeStore:
         os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
         try:
             with closing(sqlite3.connect(self._path, timeout=2.0)) as database, database:
-                database.execute("PRAGMA secure_delete = ON")  # places not to be kept are really gone; Debian compiles it so
+                database.execute("PRAGMA secure_delete = ON")  # a place not to be kept is really gone
                 _prepare(database)
                 yield database
         except sqlite3.DatabaseError as error:

@@ -112,8 +112,8 @@ def _mute(one: Mute, visit: Visit) -> str:
 
 
 def _called(visit: Visit, sender: SenderId) -> str:
-    names = {node.id: node.name for _, node in visit.running.nodes()}
-    return f" ({shown(names[sender])})" if names.get(sender) else ""
+    name = visit.names.get(sender)
+    return f" ({shown(name)})" if name else ""
 
 
 def _sender(visit: Visit, words: str, example: str) -> SenderId:

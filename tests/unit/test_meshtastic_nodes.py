@@ -46,7 +46,10 @@ class Directory:
         self.hear(number, PortNum.POSITION_APP, said.SerializeToString(), to=to)
 
     def __getitem__(self, number: int) -> Node:
-        return next(node for node in self.book.listed() if node.id == f"!{number:08x}")
+        node = self.book.node(number)
+        assert node is not None
+        assert node in self.book.listed()
+        return node
 
     def kept(self) -> dict[int, str]:
         return dict(self.book.changes().entries)
@@ -182,6 +185,15 @@ def test_two_nodes_whose_numbers_end_alike_are_told_apart_by_the_whole_of_them()
     found.names(KIM, "Kim")
 
     assert found.book.name(KIM) == "Kim/a1b2c301"
+
+
+def test_of_a_flood_of_one_name_each_has_the_whole_number():
+    found = Directory()
+    for number in range(1, 40):
+        found.names(number << 8, "Kim")
+
+    assert found.book.name(1 << 8) == "Kim/00000100"
+    assert found.book.node(KIM) is None
 
 
 def test_a_name_is_its_owners_alone_again_when_the_other_was_silent_for_a_month():
