@@ -34,6 +34,7 @@ class KeptNodes:
         self._is_loaded = False
         self._saved_at = clock.monotonic()
         self._saving = asyncio.Lock()
+        self._told = ("", "")
 
     async def load(self) -> None:
         """Give the book what was kept, once. A damaged file is set aside, and the directory begins anew."""
@@ -97,4 +98,6 @@ class KeptNodes:
 
     def _trouble(self, kind: str, error: Exception) -> None:
         self._count(kind)
-        self._log.warning(kind, reason=str(error))
+        if (kind, str(error)) != self._told:  # a radio that is away is looked for every few seconds
+            self._told = kind, str(error)
+            self._log.warning(kind, reason=str(error))

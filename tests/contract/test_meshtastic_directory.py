@@ -17,6 +17,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import structlog
 from meshtastic.protobuf.mesh_pb2 import FromRadio, MeshPacket, User
 from meshtastic.protobuf.portnums_pb2 import PortNum
 
@@ -280,6 +281,17 @@ async def test_a_disk_that_takes_nothing_is_counted_and_what_changed_is_written_
 
     assert kept.counts == {"node_directory_unread": 1, "node_directory_unsaved": 1}
     assert kept.names_on_disk() == ["Kim"]
+
+
+async def test_the_same_trouble_is_logged_once_however_often_a_radio_is_looked_for(tmp_path: Path):
+    kept = Kept(tmp_path)
+    (tmp_path / FILE).mkdir()
+    with structlog.testing.capture_logs() as logged:
+        for _ in range(5):
+            await kept.kept.load()
+
+    assert kept.counts == {"node_directory_unread": 5}
+    assert [line["event"] for line in logged] == ["node_directory_unread"]
 
 
 async def test_rows_past_the_bound_are_deleted_so_that_the_file_has_one_too(tmp_path: Path):
