@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from gateway.model import Address, BridgeName, Declined, Node
+from gateway.nodes import called
 
 LONGEST: Final = 255
 """UTF-8 bytes of a conversation; as long as a Matrix room's name may be."""
@@ -24,7 +25,8 @@ def meant(
     """Return the address that is meant: ``bridge/conversation``, or what a channel, room or node is called.
 
     `bridges`: every one, with whether a conversation of its is a chat with one person. A node that several
-    bridges know is reached by the one that heard it last. Declined: nothing is called so, or several are.
+    bridges know is reached by the one that heard it last, and by a name it had before too, unless another has that
+    now. Declined: nothing is called so, or several are.
     """
     there = there.strip()
     if not is_speakable(there):
@@ -68,10 +70,15 @@ def _exactly(there: str, conversations: Iterable[Address], people: Iterable[tupl
     return {address for address in conversations if address.conversation == there}
 
 
-def _by_name(there: str, conversations: Iterable[Address], people: Iterable[tuple[Address, Node]]) -> set[Address]:
+def _by_name(there: str, conversations: Iterable[Address], people: Sequence[tuple[Address, Node]]) -> set[Address]:
     name = there.casefold()
-    called = {address for address, node in people if name in {node.name.casefold(), node.short_name.casefold()}}
-    return called | {address for address in conversations if address.conversation.casefold() == name}
+    named = {address for address in conversations if address.conversation.casefold() == name}
+    at = {node.id: address for address, node in people}
+    now, before = ({at[one] for one in ids} for ids in called(there, (node for _, node in people)))
+    if now and before and not named:
+        # Whoever takes another's name gets nothing that was meant for them.
+        raise Declined(f"{there} is {_listed(now)} now and was {_listed(before)} before: write one of these")
+    return named | (now or (set() if named else before))
 
 
 def _listed(found: Iterable[Address]) -> str:

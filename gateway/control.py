@@ -42,7 +42,7 @@ class Control:
 
     def pages(self, path: str, items: str, **query: str | int | None) -> Iterator[Any]:
         """Yield every item of an answer that is paged forward (``next_after``) or backward (``next_before``)."""
-        place: dict[str, int | None] = {}
+        place: dict[str, str | int | None] = {}
         while True:
             page = self.get(path, limit=PAGE, **place, **query)
             yield from page[items]

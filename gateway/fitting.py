@@ -8,6 +8,7 @@ with what they belong to, unless a single such character alone is longer than a 
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -38,6 +39,8 @@ _VIRAMA = 9
 """Its combining class."""
 _EXTENDING = frozenset("\u200c\u0e33\u0eb3")
 """A non-joiner, and the Thai and Lao vowels that are letters to Unicode; Hangul's vowels and finals are a range."""
+_MARK = re.compile(r"/(?:[0-9a-f]{4}){1,2}\Z")
+"""What a bridge puts behind a name that two people have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,11 +149,14 @@ def _with_link(body: str, link: str, cut: Callable[[str], tuple[str, ...] | None
 def short_name(sender: Sender, max_bytes: int) -> str:
     """Return the sender's name on one line, in at most this many bytes, cut between characters.
 
-    Without colons that end a word: what stands before the first one is who speaks.
+    Without colons that end a word: what stands before the first one is who speaks. A mark that tells two of one
+    name apart stays.
     """
     words = (word.rstrip(":") for word in sender.name.split())
     name = " ".join(filter(None, words)) or sender.id
-    return take(name, max_bytes)[0].strip() or "?"
+    found = _MARK.search(name) if len(name.encode()) > max_bytes else None
+    mark = found[0] if found and len(found[0]) < max_bytes else ""
+    return (take(name.removesuffix(mark), max_bytes - len(mark))[0].strip() or "?") + mark
 
 
 def take(text: str, room: int) -> tuple[str, str]:

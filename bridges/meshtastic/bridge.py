@@ -33,6 +33,7 @@ from bridges.meshtastic.convert import (
 )
 from bridges.meshtastic.courtesy import Courtesy, answer
 from bridges.meshtastic.inbox import Inbox
+from bridges.meshtastic.keeping import KeptNodes
 from bridges.meshtastic.keys import Keys
 from bridges.meshtastic.line import Line
 from bridges.meshtastic.link import Link
@@ -88,7 +89,10 @@ class MeshtasticBridge:
         self._routed = _names(context.conversations)
         self._noticed: set[str] = set()
         self._inbox = Inbox()
-        self._nodes = NodeBook()
+        self._nodes = NodeBook(context.clock, keeps_places=self._config.positions.are_kept, count=self._count)
+        self._kept_nodes = KeptNodes(
+            self._nodes, context.state_dir, clock=context.clock, count=self._count, bridge=context.name
+        )
         self._station = Station()
         self._courtesy = Courtesy()
         self._answers: asyncio.Queue[Message] = asyncio.Queue(MOST_ANSWERS)
@@ -159,6 +163,7 @@ class MeshtasticBridge:
     async def __aenter__(self) -> Self:
         """Open the port and greet the radio; LinkDown, with nothing left open, if there is none."""
         self._transmitter.load()
+        await self._kept_nodes.load()
         link = await self._connect()
         self._link = link
         self._inbox.open()
@@ -169,6 +174,7 @@ class MeshtasticBridge:
             asyncio.create_task(self._answer(link), name=f"{self.name}: thanks on air"),
             asyncio.create_task(self._answering.answer(link), name=f"{self.name}: answers on air"),
             asyncio.create_task(self._keys.run(link, self._transmitter), name=f"{self.name}: introductions"),
+            asyncio.create_task(self._kept_nodes.keep(), name=f"{self.name}: node directory"),
         )
         for task in self._tasks:
             task.add_done_callback(self._ended)
@@ -191,6 +197,7 @@ class MeshtasticBridge:
             self._lost(error)
             self._inbox.fail(error)
             await asyncio.gather(*tasks, return_exceptions=True)
+            await self._kept_nodes.close(for_good=not isinstance(exc, BridgeError))
 
     async def receive(self) -> AsyncGenerator[Message | Report]:
         """Yield what comes; what is asked past counts as stored. LinkDown once all before it is out."""
@@ -222,6 +229,8 @@ class MeshtasticBridge:
         self._keys.check(said.to)
         receipt = await self._transmitter.transmit(link, said, key=key)
         self._tapbacks.sent(message, to)
+        if (number := places.node_number(to.conversation)) is not None:
+            self._nodes.spoke(number)
         return receipt
 
     async def locate(self, node: SenderId) -> Location:
@@ -340,7 +349,7 @@ class MeshtasticBridge:
             case Arrived(packet=packet):
                 self._on_packet(packet)
             case Met(info=info):
-                self._nodes.learn(info, self._context.clock.now_ms())
+                self._nodes.learn(info)
             case Queued(status=status):
                 self._transmitter.on_status(status)
             case Noticed(text=text):
@@ -364,7 +373,7 @@ class MeshtasticBridge:
         now_ms = self._context.clock.now_ms()
         replayed = replays.as_said(packet)
         if replayed is None:
-            self._nodes.hear(packet, now_ms)
+            self._nodes.hear(packet)
             self._keys.hear(packet)
         packet = replayed or packet
         if packet.decoded.portnum == PortNum.ROUTING_APP:

@@ -85,8 +85,15 @@ class Positions(StrEnum):
     """Nothing: they are neither passed on nor asked for."""
     REQUEST = "request"
     """A node is asked for its own where somebody asks the gateway, and only they are told."""
+    KEEP = "keep"
+    """Besides, those that nodes broadcast stand in the node directory."""
     ON = "on"
-    """Those that nodes broadcast, and waypoints, are messages too."""
+    """Besides, those that nodes broadcast, and waypoints, are messages."""
+
+    @property
+    def are_kept(self) -> bool:
+        """Whether the node directory says where nodes are."""
+        return self in (Positions.KEEP, Positions.ON)
 
 
 class Question(StrEnum):
@@ -217,7 +224,7 @@ def _positions(value: object) -> Positions:
     try:
         return Positions(value if isinstance(value, str) else "")
     except ValueError:
-        mend = 'positions = "off"  # off | request | on'
+        mend = 'positions = "off"  # off | request | keep | on'
         raise ConfigError(f"{value!r} is not what can be done with positions", key="positions", mend=mend) from None
 
 

@@ -1,124 +1,210 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who is out there, as our node's database and the packets we see tell it. Pure."""
+"""Who is out there, as our node's database and the packets we see tell it: the directory in memory. Does no I/O."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from heapq import nsmallest
+from itertools import islice
 
-from google.protobuf.message import DecodeError
-from meshtastic.protobuf.config_pb2 import Config
-from meshtastic.protobuf.mesh_pb2 import HardwareModel, MeshPacket, NodeInfo, User
-from meshtastic.protobuf.portnums_pb2 import PortNum
-from meshtastic.protobuf.telemetry_pb2 import Telemetry
+from meshtastic.protobuf.mesh_pb2 import MeshPacket, NodeInfo
 
-from bridges.meshtastic.places import node_id
-from gateway.model import Node, SenderId
+from bridges.meshtastic.entries import Entry, dumped, loaded, of_this_time
+from bridges.meshtastic.introductions import heard_on_air, said_on_air, told_by_radio
+from bridges.meshtastic.places import BROADCAST, node_id
+from bridges.meshtastic.timeline import Timeline
+from gateway.model import NEVER_SET_MS, Clock, Node, likeness
 
-MOST_NODES = 500
-MOST_NAME_CHARACTERS = 40
-_FULL_BATTERY = 100
-_EARLIEST_S = 1_600_000_000
-"""A node's clock that shows less than this (2020) was never set."""
+MOST_NODES = 3000
+"""About 1.3 kB of memory each; past it 2 % are forgotten."""
+RECENTLY_S = 30 * 86_400.0
+"""So long somebody counts as spoken with, and a name as somebody's: a board that was replaced has its name no more."""
+_AT_ONCE = 50
+_MOST_RIVALS = 16
+"""Of one name, so many are looked at: a flood of them makes no packet dear."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """What has to be kept: entries by number, and numbers of those forgotten."""
+
+    entries: Mapping[int, str] = field(default_factory=dict)
+    forgotten: Collection[int] = ()
+
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self.entries or self.forgotten)
 
 
 class NodeBook:
-    """The nodes heard of, at most `limit`: past it the one silent for longest is forgotten."""
+    """The nodes heard of, at most `limit`.
 
-    def __init__(self, limit: int = MOST_NODES) -> None:
+    Past it those give way first that we heard only over the internet, then those silent for longest; a favourite of
+    the radio's owner, and whoever was written to in the last 30 days, only where there is nobody else.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        limit: int = MOST_NODES,
+        keeps_places: bool = False,
+        count: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._clock = clock
+        self._timeline = Timeline(clock)
         self._limit = limit
-        self._nodes: dict[int, Node] = {}
-        self._channels: dict[int, int] = {}
+        self._keeps_places = keeps_places
+        self._count = count
+        self._entries: dict[int, Entry] = {}
+        self._alike: dict[str, set[int]] = {}
+        self._changed: set[int] = set()
+        self._forgotten: set[int] = set()
 
     def name(self, number: int) -> str:
-        """Return a node's long name, or its ``!hex`` while that isn't known."""
-        node = self._nodes.get(number)
-        return node.name if node else node_id(number)
+        """Return a node's long name, or its ``!hex`` while that isn't known.
+
+        Where others heard lately have one that looks the same, digits of its number are behind it: ``Kim/c301``.
+        """
+        entry = self._entries.get(number)
+        if entry is None or not entry.name:
+            return node_id(number)
+        alike = self._alike.get(likeness(entry.name), ())
+        rivals = list(islice((one for one in alike if one != number and self._is_recent(one)), _MOST_RIVALS))
+        if not rivals:
+            return entry.name
+        digits = 8 if len(rivals) == _MOST_RIVALS or any((one ^ number) & 0xFFFF == 0 for one in rivals) else 4
+        return f"{entry.name}/{node_id(number)[-digits:]}"
 
     def channel(self, number: int) -> int:
         """Return the channel that a node was last heard on, the first while that isn't known."""
-        return self._channels.get(number, 0)
+        entry = self._entries.get(number)
+        return entry.channel if entry else 0
+
+    def has_key(self, number: int) -> bool:
+        """Whether a node's public key is known: by our radio, as it said last, or heard on air since.
+
+        A radio may have forgotten a key that this box remembers: what it answers to a message counts.
+        """
+        return bool(self.key(number))
+
+    def key(self, number: int) -> bytes:
+        """Return a node's public key, 32 bytes; empty while that isn't known."""
+        entry = self._entries.get(number)
+        return entry.public_key if entry else b""
+
+    def node(self, number: int) -> Node | None:
+        """Return what is known of a node; None if it was never heard of."""
+        entry = self._entries.get(number)
+        return entry.to_node(self._timeline) if entry else None
 
     def listed(self) -> tuple[Node, ...]:
         """Return all nodes, most recently heard first."""
-        return tuple(sorted(self._nodes.values(), key=lambda node: node.last_heard_ms or 0, reverse=True))
+        order = self._timeline.order
+        entries = sorted(self._entries.values(), key=lambda entry: order(entry.heard), reverse=True)
+        return tuple(entry.to_node(self._timeline) for entry in entries)
 
-    def learn(self, info: NodeInfo, now_ms: int) -> None:
-        """Take an entry of our node's database. Its times are by the node's clock: kept only if plausible."""
-        node = self._of(info.num)
-        if info.HasField("user"):
-            node = _introduced(node, info.user)
-        if _EARLIEST_S < info.last_heard <= now_ms // 1000:
-            node = replace(node, last_heard_ms=max(info.last_heard * 1000, node.last_heard_ms or 0))
-        if info.HasField("device_metrics"):
-            node = _charged(node, info.device_metrics.battery_level)
-        if info.HasField("hops_away"):
-            node = replace(node, hops=info.hops_away)
-        self._channels[info.num] = info.channel
-        self._keep(info.num, replace(node, snr_db=info.snr or node.snr_db))
+    def learn(self, info: NodeInfo) -> None:
+        """Take an entry of our node's database."""
+        if _is_node(info.num):
+            self._keep(told_by_radio(self._of(info.num), info, self._timeline, keeps_places=self._keeps_places))
 
-    def hear(self, packet: MeshPacket, now_ms: int) -> None:
+    def hear(self, packet: MeshPacket) -> None:
         """Note who sent a packet and what it says of them."""
-        number = getattr(packet, "from")
-        if not number:
+        number = int(getattr(packet, "from"))
+        if _is_node(number):
+            entry = heard_on_air(self._of(number), packet, self._timeline)
+            places = self._keeps_places
+            self._keep(said_on_air(entry, packet, self._timeline, keeps_places=places, count=self._count))
+
+    def spoke(self, number: int) -> None:
+        """Note that somebody's words went to this node alone."""
+        if _is_node(number):
+            self._keep(replace(self._of(number), spoken=self._timeline.now()))
+
+    # What is kept.
+
+    def recall(self, kept: Iterable[tuple[int, str]]) -> None:
+        """Take what was kept of earlier runs; of a node already heard of in this one, nothing."""
+        read = [(number, loaded(number, words, self._timeline)) for number, words in kept]
+        for number, entry in read:
+            if entry is None:
+                self._count("node_unreadable")
+                self._forgotten.add(number)
+            elif number not in self._entries:
+                self._recall(entry)
+        now_ms = self._clock.now_ms()
+        if now_ms >= NEVER_SET_MS:
+            for entry in of_this_time(list(self._entries.values()), now_ms):
+                self._keep(entry)
+
+    def changes(self) -> Changes:
+        """Return what has changed since this was last asked."""
+        changed, self._changed = self._changed, set()
+        forgotten, self._forgotten = self._forgotten, set()
+        entries = {number: dumped(self._entries[number], self._timeline) for number in changed}
+        return Changes(entries=entries, forgotten=forgotten)
+
+    def not_kept(self, changes: Changes) -> None:
+        """Take changes back that could not be kept: they are among the next."""
+        self._changed.update(number for number in changes.entries if number in self._entries)
+        self._forgotten.update(number for number in changes.forgotten if number not in self._entries)
+
+    def keep_all(self) -> None:
+        """Have every entry among the next changes: what was kept is gone."""
+        self._changed.update(self._entries)
+
+    def _recall(self, entry: Entry) -> None:
+        if self._keeps_places or entry.place is None:
+            self._put(entry)
+        else:
+            self._keep(replace(entry, place=None, placed=None))
+        self._make_room(entry.number)
+
+    def _of(self, number: int) -> Entry:
+        return self._entries.get(number) or Entry(number=number)
+
+    def _keep(self, entry: Entry) -> None:
+        self._put(entry)
+        self._changed.add(entry.number)
+        self._forgotten.discard(entry.number)
+        self._make_room(entry.number)
+
+    def _put(self, entry: Entry) -> None:
+        before = self._entries.get(entry.number)
+        self._entries[entry.number] = entry
+        if before is None or before.name != entry.name:
+            self._unname(before)
+            if look := likeness(entry.name):
+                self._alike.setdefault(look, set()).add(entry.number)
+
+    def _unname(self, entry: Entry | None) -> None:
+        look = likeness(entry.name) if entry else ""
+        if entry and look in self._alike:
+            self._alike[look].discard(entry.number)
+            if not self._alike[look]:
+                del self._alike[look]
+
+    def _make_room(self, newest: int) -> None:
+        if len(self._entries) <= self._limit:
             return
-        node = replace(self._of(number), last_heard_ms=now_ms)
-        if packet.rx_snr:
-            node = replace(node, snr_db=packet.rx_snr)
-        if packet.hop_start >= packet.hop_limit > 0:
-            node = replace(node, hops=packet.hop_start - packet.hop_limit)
-        if not packet.pki_encrypted:
-            self._channels[number] = packet.channel
-        self._keep(number, _told(node, packet))
+        others = (one for one in self._entries.values() if one.number != newest)
+        # Some at once: a flood of new ones would look through all for each.
+        for goes in nsmallest(1 + self._limit // _AT_ONCE, others, key=self._worth):
+            self._unname(self._entries.pop(goes.number))
+            self._changed.discard(goes.number)
+            self._forgotten.add(goes.number)
+            self._count("node_forgotten")
 
-    def _of(self, number: int) -> Node:
-        return self._nodes.get(number) or Node(id=SenderId(node_id(number)), name=node_id(number))
+    def _worth(self, entry: Entry) -> tuple[bool, bool, tuple[int, int]]:
+        spoken = entry.spoken is not None and self._timeline.age_s(entry.spoken) < RECENTLY_S
+        return entry.is_favourite or spoken, not entry.via_mqtt, self._timeline.order(entry.heard)
 
-    def _keep(self, number: int, node: Node) -> None:
-        self._nodes[number] = node
-        if len(self._nodes) > self._limit:
-            others = (each for each in self._nodes if each != number)
-            forgotten = min(others, key=lambda each: self._nodes[each].last_heard_ms or 0)
-            del self._nodes[forgotten]
-            self._channels.pop(forgotten, None)
+    def _is_recent(self, number: int) -> bool:
+        heard = self._entries[number].heard
+        return heard is not None and self._timeline.age_s(heard) < RECENTLY_S
 
 
-def _told(node: Node, packet: MeshPacket) -> Node:
-    """Return what a node says of itself; a payload that doesn't parse says nothing."""
-    payload = packet.decoded.payload
-    try:
-        if packet.decoded.portnum == PortNum.NODEINFO_APP:
-            return _introduced(node, User.FromString(payload))
-        if packet.decoded.portnum == PortNum.TELEMETRY_APP:
-            return _charged(node, Telemetry.FromString(payload).device_metrics.battery_level)
-    except DecodeError:
-        pass
-    return node
-
-
-def _introduced(node: Node, user: User) -> Node:
-    return replace(
-        node,
-        name=_clean(user.long_name) or node.name,
-        short_name=_clean(user.short_name),
-        hardware=_label(HardwareModel, user.hw_model),
-        role=_label(Config.DeviceConfig.Role, user.role),
-    )
-
-
-def _charged(node: Node, level: int) -> Node:
-    # 101 means powered from outside; 0 that it isn't known.
-    return replace(node, battery_percent=min(level, _FULL_BATTERY)) if level else node
-
-
-def _clean(name: str) -> str:
-    """Return a name on one line without control characters."""
-    printable = "".join(character if character.isprintable() else " " for character in name)
-    return " ".join(printable.split())[:MOST_NAME_CHARACTERS]
-
-
-def _label(names: object, number: int) -> str:
-    """Return a protobuf enum's name, or the number that newer firmware uses."""
-    try:
-        return str(names.Name(number))  # type: ignore[attr-defined]  # protobuf's wrappers share no type
-    except ValueError:
-        return str(number)
+def _is_node(number: int) -> bool:
+    return number not in (0, BROADCAST)

@@ -20,6 +20,8 @@ MOST_WORDS = 200
 _DEGREES = 1e-7
 _WHOLE_BITS = 32
 _METRES_PER_DEGREE = 111_320
+_MOST_LIKELY_BITS = 23
+"""Of positions that don't say to how many bits they were cut: more than this many may be by chance."""
 
 
 class NoPlace(StrEnum):
@@ -54,7 +56,7 @@ class Rhythm:
 def to_place(data: Data) -> Location | NoPlace:
     """Return the place that a position says, or why it says none."""
     try:
-        return _position(Position.FromString(data.payload))
+        return read_position(Position.FromString(data.payload))
     except DecodeError:
         return NoPlace.UNPARSABLE
 
@@ -81,9 +83,21 @@ def accuracy_m(precision_bits: int) -> float | None:
     return float(2 ** (_WHOLE_BITS - 1 - precision_bits) * _DEGREES * _METRES_PER_DEGREE)
 
 
-def _position(position: Position) -> Location | NoPlace:
+def read_position(position: Position) -> Location | NoPlace:
+    """Return the place that a position says, as exactly as it says it."""
     altitude = position.altitude if position.HasField("altitude") else None
-    return place_of(position, altitude_m=altitude, accuracy_m=accuracy_m(position.precision_bits))
+    bits = position.precision_bits or cut_to(position.latitude_i, position.longitude_i)
+    return place_of(position, altitude_m=altitude, accuracy_m=accuracy_m(bits))
+
+
+def cut_to(latitude_i: int, longitude_i: int) -> int:
+    """Return to how many bits a position was cut that doesn't say; 0: it doesn't look cut.
+
+    The firmware sets the first bit it cuts off and clears the rest, in both: by chance that is one in 190,000.
+    """
+    lowest = latitude_i & -latitude_i
+    bits = _WHOLE_BITS - lowest.bit_length()
+    return bits if lowest == longitude_i & -longitude_i and 0 < bits <= _MOST_LIKELY_BITS else 0
 
 
 def place_of(

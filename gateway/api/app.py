@@ -17,6 +17,7 @@ from gateway.api import (
     routes_health,
     routes_letters,
     routes_messages,
+    routes_nodes,
     routes_outages,
     routes_queue,
     routes_rulings,
@@ -50,6 +51,7 @@ def _application(view: GatewayView) -> FastAPI:
     routes = (
         routes_health,
         routes_status,
+        routes_nodes,
         routes_messages,
         routes_queue,
         routes_letters,

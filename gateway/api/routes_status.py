@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How the gateway is: status, bridges, routes, nodes."""
+"""How the gateway is: status, bridges, routes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from gateway.api.deps import View, known_route
 from gateway.api.gateway import GatewayView
 from gateway.api.records import airtime_out
-from gateway.api.schemas import BridgeOut, NodeOut, PartOut, RouteOut, SendingOut, StatusOut, StoreOut, TestIn
+from gateway.api.schemas import BridgeOut, PartOut, RouteOut, SendingOut, StatusOut, StoreOut, TestIn
 from gateway.breaker import Look
 from gateway.model import BridgeName, JournalError, State, Topic
 from gateway.outlook import Outlook
@@ -56,26 +56,6 @@ async def test_route(name: str, asked: TestIn, view: View) -> list[PartOut]:
             note=one.note,
         )
         for one in parts
-    ]
-
-
-@router.get("/nodes")
-async def nodes(view: View) -> list[NodeOut]:
-    """Return everyone the bridges know of, most recently heard first per bridge."""
-    return [
-        NodeOut(
-            bridge=bridge,
-            id=node.id,
-            name=node.name,
-            short_name=node.short_name,
-            hardware=node.hardware,
-            role=node.role,
-            last_heard_ms=node.last_heard_ms,
-            snr_db=node.snr_db,
-            hops=node.hops,
-            battery_percent=node.battery_percent,
-        )
-        for bridge, node in view.nodes()
     ]
 
 

@@ -104,21 +104,6 @@ class RouteOut(Said):
     at_ms: int | None = Field(description="When it was made in a chat")
 
 
-class NodeOut(Said):
-    """Somebody or something a bridge knows of."""
-
-    bridge: str
-    id: str
-    name: str
-    short_name: str
-    hardware: str
-    role: str
-    last_heard_ms: int | None
-    snr_db: float | None
-    hops: int | None
-    battery_percent: int | None
-
-
 class ShapeOut(Said):
     """How much waits, by age: in all, for one destination, or for one conversation of it."""
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from gateway.ages import lasted
+from gateway.model.units import seconds
 from gateway.wording import shown
 
 
@@ -71,6 +72,14 @@ def say(words: str) -> None:
 def when(at_ms: int | None) -> str:
     """Write a time of the gateway's clock in this terminal's zone."""
     return "" if at_ms is None else f"{datetime.fromtimestamp(at_ms / 1000, UTC).astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def age_s(text: str | None) -> int | None:
+    """Read an age that was given as an option: seconds."""
+    try:
+        return None if text is None else seconds(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def histories(deliveries: Sequence[Row], now_ms: int | None = None) -> None:

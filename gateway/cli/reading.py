@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Commands that only ask: status, routes, nodes, messages."""
+"""Commands that only ask: status, routes, messages."""
 
 from __future__ import annotations
 
@@ -10,17 +10,15 @@ import typer
 
 from gateway.ages import in_words
 from gateway.cli import context
-from gateway.cli.output import Form, Output, Row, histories, say, show, show_one, when
+from gateway.cli.output import Form, Output, Row, age_s, histories, say, show, show_one, when
 from gateway.control import Control, Refused, segment
 from gateway.model import State, Topic
-from gateway.model.units import seconds
 from gateway.wording import gateway_line, rulings_line, shown, store_line
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this module."""
     app.command("status")(status)
-    app.command("nodes")(nodes)
     routes_app = typer.Typer(help="What shares its messages with what.", invoke_without_command=True)
     routes_app.callback()(routes)
     routes_app.command("test")(try_route)
@@ -71,22 +69,6 @@ def _waiting(found: Row, bridge: str) -> int:
     return sum(counts.get(state, 0) for state in ("waiting", "queued", "sending"))
 
 
-def nodes(ctx: typer.Context, output: Output = Form.TABLE) -> None:
-    """List everyone the bridges know of."""
-    columns = {
-        "bridge": lambda row: row["bridge"],
-        "id": lambda row: row["id"],
-        "name": lambda row: row["name"],
-        "hardware": lambda row: row["hardware"],
-        "role": lambda row: row["role"],
-        "heard": lambda row: when(row["last_heard_ms"]),
-        "snr dB": lambda row: _or_blank(row["snr_db"]),
-        "hops": lambda row: _or_blank(row["hops"]),
-        "battery %": lambda row: _or_blank(row["battery_percent"]),
-    }
-    show(context.of(ctx).control().get("/nodes"), columns, output, empty="nobody is known yet")
-
-
 def routes(ctx: typer.Context, output: Output = Form.TABLE) -> None:
     """List the routes, or test one."""
     if ctx.invoked_subcommand is not None:
@@ -129,13 +111,6 @@ def try_route(
     show(found, columns, output, empty="it would go nowhere")
 
 
-def _age(text: str | None) -> int | None:
-    try:
-        return None if text is None else seconds(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
-
-
 def messages(
     ctx: typer.Context,
     *,
@@ -161,7 +136,7 @@ def messages(
         "text": lambda row: shown(row["text"]),
         "became": lambda row: ", ".join(f"{one['to']} {one['state']}" for one in row["deliveries"]),
     }
-    ages = {"older_than_s": _age(older_than), "newer_than_s": _age(newer_than)}
+    ages = {"older_than_s": age_s(older_than), "newer_than_s": age_s(newer_than)}
     query = {"address": address, "state": state and state.value, "before": before, "after": after, "limit": limit}
     found = context.of(ctx).control().get("/messages", **query, **ages)
     show(found["messages"], columns, output, empty="there are no such messages")
@@ -209,7 +184,3 @@ def _tell_message(found: Row, now_ms: int | None) -> None:
 
 def _limits(limits: dict[str, int]) -> str:
     return ", ".join(f"{bridge} after {in_words(seconds)}" for bridge, seconds in limits.items())
-
-
-def _or_blank(value: object) -> str:
-    return "" if value is None else str(value)

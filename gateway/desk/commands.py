@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.desk import letters, looking, ruling, tracing
+from gateway.desk import letters, looking, nodes, ruling, tracing
 from gateway.desk.visit import Visit
 from gateway.desk.words import answer, nearest
 from gateway.model import Declined, Level
@@ -65,9 +65,11 @@ COMMANDS: Final = (
     Command(usage="brief", about="the same in one line", level=Level.READ, run=looking.brief),
     Command(usage="where ID|last", about="what became of a message", level=Level.READ, run=tracing.where),
     Command(usage="routes", about="what shares its messages with this", level=Level.READ, run=looking.routes),
-    Command(usage="nodes [SEARCH]", about="who was heard, the latest first", level=Level.READ, run=looking.nodes),
+    Command(
+        usage="nodes [NAME]", about="who was heard, the latest first; of one all", level=Level.READ, run=nodes.nodes
+    ),
     Command(usage="queue [ADDRESS|BRIDGE]", about="what waits, how old", level=Level.READ, run=looking.queue),
-    Command(usage="who", about="what you may, and who may what", level=Level.READ, run=ruling.who),
+    Command(usage="who [SENDER|NODE]", about="what you may, and who may what", level=Level.READ, run=ruling.who),
     Command(
         usage="position [NODE]",
         about="ask a node where it is, over the air",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is: the gateway at a glance, who is out there and where, what waits, which routes this conversation has."""
+"""What is: the gateway at a glance, where somebody is, what waits, which routes this conversation has."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gateway.ages import AGE_NAMES, in_words
 from gateway.backlog import MOST_CONVERSATIONS, Shape, backlogs, shapes
 from gateway.desk.visit import Visit
 from gateway.desk.words import ago, answer
-from gateway.model import Address, BridgeName, Declined, Joined, JournalError, Node
+from gateway.model import Address, BridgeName, Declined, Joined, JournalError
 from gateway.outlook import Outlook
 from gateway.outlook import in_words as airtime_in_words
 from gateway.status import BridgeStatus, StoreState
@@ -18,7 +18,6 @@ from gateway.wording import gateway_line, rulings_line, store_line
 
 COUNT_FOR_S = 0.5
 """How long one look at what waits may take, for each destination."""
-MOST_NODES = 20
 
 Keeps = Mapping[BridgeName, str]
 """What keeps all that waits for a bridge just now."""
@@ -124,30 +123,6 @@ def _by(one: Joined, now_ms: int) -> str:
     if one.by is None:
         return "by the configuration"
     return f"by {one.by}" + ("" if one.at_ms is None else f", {ago(one.at_ms, now_ms)}")
-
-
-async def nodes(visit: Visit) -> str:
-    """Say who was heard, the latest first; with a word only those with it in their name or id."""
-    words = " ".join(visit.rest).casefold()
-    known = [(bridge, node) for bridge, node in visit.running.nodes() if words in _searched(node)]
-    if not known:
-        return f"nobody with {words!r} in name or id is known" if words else "nobody is known yet"
-    known.sort(key=lambda one: -(one[1].last_heard_ms or 0))
-    lines = [_node(bridge, node, visit.now_ms) for bridge, node in known[:MOST_NODES]]
-    return answer(lines, left_out=len(known) - len(lines))
-
-
-def _searched(node: Node) -> str:
-    return f"{node.id} {node.name} {node.short_name}".casefold()
-
-
-def _node(bridge: BridgeName, node: Node, now_ms: int) -> str:
-    facts = [
-        f"heard {ago(node.last_heard_ms, now_ms)}" if node.last_heard_ms is not None else "not heard",
-        "" if node.snr_db is None else f"SNR {node.snr_db:g} dB",
-        "" if node.hops is None else f"{node.hops} hop{'' if node.hops == 1 else 's'}",
-    ]
-    return f"{node.name or node.short_name or 'unnamed'} ({node.id}) on {bridge}: {', '.join(filter(None, facts))}"
 
 
 async def position(visit: Visit) -> str:

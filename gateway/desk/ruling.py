@@ -9,6 +9,7 @@ from gateway.ages import in_words
 from gateway.desk.visit import Visit
 from gateway.desk.words import ago, answer, with_duration
 from gateway.model import Declined, Level, SenderId
+from gateway.nodes import called
 from gateway.permissions import is_glob
 from gateway.rulings import Mute, Ruling
 from gateway.wording import shown
@@ -18,15 +19,30 @@ _SIGILS: Final = "@!~"
 
 
 async def who(visit: Visit) -> str:
-    """Say what the asker may; in private, to those with commands, the whole table."""
-    rule = visit.rulings.rule_of(visit.asked.sender)
-    whose = "" if rule is None else f", by {rule.pattern} ({'made in a chat' if rule.in_chat else 'file'})"
-    mine = f"you are {visit.asked.sender}; your permission: {visit.level.name.lower()}{whose}"
+    """Say what the asker may; in private, to those with commands, the whole table, or what somebody else may."""
+    if visit.rest:
+        return _somebody(visit)
+    mine = f"you are {visit.asked.sender}; your permission: {visit.level.name.lower()}{_by(visit, visit.asked.sender)}"
     muted = visit.rulings.muted(visit.asked.sender)
     lines = [mine, *([f"but nothing you say is carried: {muted}"] if muted else [])]
     if visit.sees_all:
         lines += [_ruling(one, visit.now_ms) for one in visit.rulings.rulings()]
     return answer(lines)
+
+
+def _somebody(visit: Visit) -> str:
+    if not visit.sees_all:
+        raise Declined("what somebody else may is told in private, to those who may give commands")
+    sender = _sender(visit, " ".join(visit.rest), "who @ali:example.org")
+    level = visit.rulings.level_of(sender).name.lower()
+    muted = visit.rulings.muted(sender)
+    told = f"{sender}{_called(visit, sender)}: {level}{_by(visit, sender)}"
+    return answer([told, *([f"but nothing they say is carried: {muted}"] if muted else [])])
+
+
+def _by(visit: Visit, sender: SenderId) -> str:
+    rule = visit.rulings.rule_of(sender)
+    return "" if rule is None else f", by {rule.pattern} ({'made in a chat' if rule.in_chat else 'file'})"
 
 
 def _ruling(one: Ruling, now_ms: int) -> str:
@@ -90,9 +106,14 @@ async def mutes(visit: Visit) -> str:
 
 def _mute(one: Mute, visit: Visit) -> str:
     left_s = one.left_s(visit.running.clock.monotonic())
-    names = {node.id: node.name for _, node in visit.running.nodes()}
-    name = f" ({shown(names[one.sender])})" if names.get(one.sender) else ""
-    return f"{one.sender}{name}" + (" until it is taken back" if left_s is None else f" for {in_words(left_s)}")
+    return f"{one.sender}{_called(visit, one.sender)}" + (
+        " until it is taken back" if left_s is None else f" for {in_words(left_s)}"
+    )
+
+
+def _called(visit: Visit, sender: SenderId) -> str:
+    name = visit.names.get(sender)
+    return f" ({shown(name)})" if name else ""
 
 
 def _sender(visit: Visit, words: str, example: str) -> SenderId:
@@ -100,15 +121,16 @@ def _sender(visit: Visit, words: str, example: str) -> SenderId:
     if not words:
         raise Declined(f"say who: {example}")
     known = {node.id: node for _, node in visit.running.nodes()}
-    folded = words.casefold()
-    exact = [ident for ident in known if ident.casefold() == folded]
-    named = [ident for ident, node in known.items() if folded in {node.name.casefold(), node.short_name.casefold()}]
+    if exact := [ident for ident in known if ident.casefold() == words.casefold()]:
+        return exact[0]
     # A node may call itself by somebody's id, lest they be muted.
-    found = exact or ([] if words[0] in _SIGILS and " " not in words else named)
-    if len(found) > 1:
-        raise Declined(f"{len(found)} nodes are called that, say which: {', '.join(sorted(found)[:10])}")
-    if found:
-        return found[0]
+    is_id = words[0] in _SIGILS and " " not in words
+    now, before = (frozenset(), frozenset()) if is_id else called(words, known.values())
+    if len(named := now | before) > 1:
+        told = sorted(f"{ident}{'' if ident in now else ' (formerly)'}" for ident in named)
+        raise Declined(f"{len(named)} nodes are called that, say which: {', '.join(told[:10])}")
+    if named:
+        return next(iter(named))
     if is_glob(words):
         raise Declined(f"one at a time; for all of them there is: allow {shown(words)} none")
     if words[0].isalnum() or " " in words:

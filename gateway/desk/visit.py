@@ -139,6 +139,11 @@ class Visit:
         return self.asked.private and self.level is Level.ADMIN
 
     @cached_property
+    def names(self) -> Mapping[SenderId, str]:
+        """What nodes are called, by id."""
+        return {node.id: node.name for _, node in self.running.nodes()}
+
+    @cached_property
     def here(self) -> frozenset[Address]:
         """This conversation, and those that share its messages."""
         return frozenset({self.asked.at, *(end for one in self._routes for end in one.ends)})

@@ -17,7 +17,6 @@ from gateway.model.bridge import (
     Foresees,
     Listener,
     Locates,
-    Node,
     Offers,
     Recalls,
     Receipt,
@@ -50,7 +49,7 @@ from gateway.model.errors import (
     TransientError,
     Unconfirmed,
 )
-from gateway.model.location import Location
+from gateway.model.location import Location, coarse
 from gateway.model.message import (
     API_ADDRESS,
     Address,
@@ -74,6 +73,8 @@ from gateway.model.message import (
     short_hash,
     words_of,
 )
+from gateway.model.names import likeness, plain_name
+from gateway.model.node import Node
 from gateway.model.progress import Leg, Progress, Reflects, Showing
 from gateway.model.scheduling import Airtime, Candidate, Go, Hold, Refuse, Schedules
 
@@ -158,10 +159,13 @@ __all__ = [
     "TransientError",
     "Unconfirmed",
     "as_said",
+    "coarse",
     "delivery_id",
     "key_of",
+    "likeness",
     "message_id",
     "parse_key",
+    "plain_name",
     "short_hash",
     "words_of",
 ]

@@ -25,6 +25,7 @@ from gateway.model.message import (
     ResumePoint,
     SenderId,
 )
+from gateway.model.node import Node
 
 
 class Support(Enum):
@@ -219,21 +220,6 @@ class BridgeKind:
     acknowledges: bool = True
     """The far end of a direct chat itself acknowledges: what is sent there ends `delivered` or `failed`.
     False: as everywhere else, when the network's own side has it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Node:
-    """Somebody or something a bridge knows of, for ``crossband nodes``."""
-
-    id: SenderId
-    name: str
-    short_name: str = ""
-    hardware: str = ""
-    role: str = ""
-    last_heard_ms: int | None = None
-    snr_db: float | None = None
-    hops: int | None = None
-    battery_percent: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,11 @@ MOST_LONGITUDE = 180.0
 COARSE_M = 100.0
 """From this accuracy on, the words say it: five decimals would promise a metre."""
 _KILOMETRE = 1000
+GRID_DEGREES = 0.01
+"""Of latitude, 1.1 km; of longitude as much in metres: the squares that `coarse` tells apart."""
+GRID_M = 1000.0
+"""What a place on that grid is exact to. One that was told no more exactly is left on its own, coarser grid."""
+_FURTHEST_NORTH = 85.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +48,28 @@ class Location:
         """Return it in words: ``geo 46.51234,8.10000 Base camp``, a metre exact; coarse ones say how coarse."""
         place = f"geo {self.latitude:.5f},{self.longitude:.5f}"
         return " ".join(filter(None, (place, _within(self.accuracy_m), self.words)))
+
+
+def coarse(place: Location) -> Location:
+    """Return about where that is, for people whose business it isn't exactly: within `GRID_M`, or as it was told.
+
+    The same place is always the same square, so that many reports say no more than one. No altitude, which would
+    say where on a hill; no words.
+    """
+    if place.accuracy_m is not None and place.accuracy_m >= GRID_M:
+        return Location(latitude=place.latitude, longitude=place.longitude, accuracy_m=place.accuracy_m)
+    latitude = _rounded(place.latitude, GRID_DEGREES)
+    row = min(abs(latitude), _FURTHEST_NORTH)
+    longitude = _rounded(place.longitude, GRID_DEGREES / math.cos(math.radians(row)))
+    return Location(
+        latitude=max(-MOST_LATITUDE, min(MOST_LATITUDE, latitude)),
+        longitude=max(-MOST_LONGITUDE, min(MOST_LONGITUDE, longitude)),
+        accuracy_m=GRID_M,
+    )
+
+
+def _rounded(degrees: float, step: float) -> float:
+    return round(round(degrees / step) * step, 4)
 
 
 def _within(accuracy_m: float | None) -> str:

@@ -18,7 +18,7 @@ from gateway.api import create_app
 from gateway.api.routes_events import stream
 from gateway.breaker import BreakerState, Look
 from gateway.journal import OutageKind
-from gateway.model import BridgeName, JournalError, Level, SenderId, StoreUnavailable
+from gateway.model import BridgeName, JournalError, Level, Location, Node, SenderId, StoreUnavailable
 from gateway.outbox.memory import MemoryOutbox
 from gateway.status import Event, EventHub, JournalStatus, QueueStatus, StoreState
 from tests.contract.desk import NODE, START_MS, Desk, in_chat, open_desk, serving
@@ -117,7 +117,72 @@ async def test_bridges_routes_and_nodes_are_listed(api: httpx.AsyncClient, desk:
         "by": None,
         "at_ms": None,
     }
-    assert (nodes[0]["id"], nodes[0]["name"], nodes[0]["snr_db"]) == ("!a1b2c301", "Kim", -3.5)
+    (node,) = nodes["nodes"]
+    assert (node["id"], node["name"], node["snr_db"]) == ("!a1b2c301", "Kim", -3.5)
+    assert (nodes["found"], nodes["next_after"]) == (1, None)
+    assert [(by["bridge"], by["hops"]) for by in node["heard_by"]] == [("radio", 1)]
+
+
+async def test_where_nodes_are_is_exact_only_where_that_is_asked_for(api: httpx.AsyncClient, desk: Desk) -> None:
+    place = Location(latitude=47.07123, longitude=8.33456, altitude_m=1104)
+    desk.known.append((BridgeName("radio"), replace(NODE, place=place, placed_ms=START_MS)))
+
+    about, exactly = [(await api.get("/api/v1/nodes", params=asked)).json() for asked in ({}, {"exact": "true"})]
+
+    assert about["nodes"][0]["place"] == {
+        "latitude": 47.07,
+        "longitude": 8.3394,
+        "altitude_m": None,
+        "accuracy_m": 1000,
+        "told_ms": START_MS,
+    }
+    assert (exactly["nodes"][0]["place"]["latitude"], exactly["nodes"][0]["place"]["altitude_m"]) == (47.07123, 1104)
+
+
+async def test_the_directory_comes_in_pages_each_node_once_also_when_it_is_heard_meanwhile(
+    api: httpx.AsyncClient, desk: Desk
+) -> None:
+    desk.known += [
+        (BridgeName("radio"), Node(id=SenderId(f"!{n:08x}"), name=f"n{n}", last_heard_ms=START_MS - n))
+        for n in range(7)
+    ]
+    seen, after = [], None
+    while True:
+        asked = {"limit": 3} | ({} if after is None else {"after": after})
+        page = (await api.get("/api/v1/nodes", params=asked)).json()
+        seen += [one["name"] for one in page["nodes"]]
+        if (after := page["next_after"]) is None:
+            break
+        desk.known[6] = (BridgeName("radio"), replace(desk.known[6][1], last_heard_ms=START_MS - 3 - len(seen)))
+
+    assert (seen, page["found"]) == ([f"n{n}" for n in range(7)], 7)
+    gone = await api.get("/api/v1/nodes", params={"after": "!ffffffff"})
+    assert (gone.status_code, "begin again" in gone.json()["detail"]) == (422, True)
+    assert (await api.get("/api/v1/nodes", params={"limit": 501})).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("asked", "names"),
+    [
+        ({"search": "OLD"}, ["Kim"]),
+        ({"bridge": "home"}, ["Lee"]),
+        ({"heard_within_s": 60}, ["Kim"]),
+        ({"sort": "name"}, ["Kim", "Lee", "Zoe"]),
+        ({"sort": "battery"}, ["Lee", "Kim", "Zoe"]),
+    ],
+)
+async def test_the_directory_is_searched_narrowed_and_put_in_order(
+    api: httpx.AsyncClient, desk: Desk, asked: dict[str, str], names: list[str]
+) -> None:
+    kim = replace(NODE, former_names=("Old hut",))
+    lee = Node(id=SenderId("!2"), name="Lee", last_heard_ms=START_MS - 60_001, battery_percent=3)
+    desk.known += [(BridgeName("radio"), kim), (BridgeName("home"), lee)]
+    desk.known.append((BridgeName("radio"), Node(id=SenderId("!3"), name="Zoe")))
+
+    found = (await api.get("/api/v1/nodes", params=asked)).json()
+
+    assert [one["name"] for one in found["nodes"]] == names
+    assert (await api.get("/api/v1/nodes", params={"bridge": "cellar"})).status_code == 422
 
 
 async def test_a_route_made_in_a_chat_is_listed_beside_the_files_and_can_be_tested_and_sent_to(

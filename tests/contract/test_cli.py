@@ -20,9 +20,9 @@ from gateway.ages import AGE_NAMES
 from gateway.breaker import BreakerState, Look
 from gateway.cli.app import main
 from gateway.journal import OutageKind
-from gateway.model import BridgeName, DeliveryId, Level, SenderId, Text
+from gateway.model import BridgeName, DeliveryId, Level, Location, Node, SenderId, Text
 from gateway.status import JournalStatus, QueueStatus, StoreState
-from tests.contract.desk import NODE, Desk, in_chat, open_desk, serving, write_config
+from tests.contract.desk import NODE, START_MS, Desk, in_chat, open_desk, serving, write_config
 
 FAKE = """\
 import typer
@@ -218,6 +218,34 @@ async def test_lists_are_tables_or_json_or_a_line_each(ask: Ask, desk: Desk, arg
     assert isinstance(rows, list)
     assert rows
     assert [json.loads(line) for line in lines.out.splitlines()] == rows
+
+
+async def test_nodes_are_shown_with_how_they_are_heard_and_about_where_they_are(ask: Ask, desk: Desk) -> None:
+    place = Location(latitude=47.07123, longitude=8.33456, accuracy_m=3)
+    kim = replace(NODE, former_names=("Old hut",), short_name="KIM", has_key=True, place=place, battery_percent=8)
+    desk.known += [(BridgeName("radio"), kim), (BridgeName("home"), replace(kim, last_heard_ms=START_MS - 60_000))]
+    desk.known.append((BridgeName("radio"), Node(id=SenderId("!2"), name="Lee", via_mqtt=True)))
+
+    table = [" ".join(line.split()) for line in (await ask("nodes")).out.splitlines()]
+    exact = (await ask("nodes", "old HUT", "--exact")).out
+    narrow = (await ask("nodes", "--bridge", "home", "--heard-within", "2m", "--sort", "name", "-o", "json")).json
+    nobody = await ask("nodes", "zebra")
+    wrong = await ask("nodes", "--heard-within", "soon")
+
+    assert "!a1b2c301 Kim [KIM] (was Old hut) 0 s ago radio, home ▆ -3.5 dB 1 8 yes 47.07,8.34 ±1000 m" in table
+    assert any(line.startswith("!2 Lee") and "internet" in line for line in table)
+    assert "47.07123,8.33456 ±3 m" in exact
+    assert [one["bridge"] for one in narrow] == ["home"]
+    assert (nobody.code, nobody.err) == (0, "nobody like that is known\n")
+    assert wrong.code == 2
+
+
+async def test_a_directory_of_many_pages_is_listed_to_its_end(ask: Ask, desk: Desk) -> None:
+    desk.known += [(BridgeName("radio"), Node(id=SenderId(f"!{n:08x}"), name=f"n{n}")) for n in range(1203)]
+
+    rows = (await ask("nodes", "-o", "json")).json
+
+    assert len({row["id"] for row in rows}) == len(rows) == 1203
 
 
 async def test_what_was_decided_in_chats_is_shown_beside_the_file(ask: Ask, desk: Desk) -> None:

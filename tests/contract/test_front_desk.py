@@ -23,6 +23,7 @@ from gateway.model import (
     DeliveryId,
     Joined,
     JournalError,
+    Location,
     Message,
     NativeId,
     Node,
@@ -166,7 +167,7 @@ async def test_help_shows_what_the_asker_may_and_no_more(box):
         "help", "status", "brief", "where", "routes", "nodes", "queue", "who",
     }  # fmt: skip
     assert "allow PATTERN LEVEL" in await box.ask("", OP)
-    assert await box.ask("help nodes") == "nodes [SEARCH]: who was heard, the latest first"
+    assert await box.ask("help nodes") == "nodes [NAME]: who was heard, the latest first; of one all"
     assert "no command 'allow'" in await box.declined("help allow")
 
 
@@ -235,8 +236,87 @@ async def test_nodes_come_latest_first_and_are_searched(box):
         "Kim (!a1b2c301) on radio: heard 1 min ago, SNR -3.5 dB, 1 hop",
         "unnamed (!c0c0c0c0) on radio: not heard",
     ]
-    assert (await box.ask("nodes KIM")).startswith("Kim")
+    assert (await box.ask("nodes b")).splitlines()[0].startswith("Bea")
     assert await box.ask("nodes zoe") == "nobody with 'zoe' in name or id is known"
+
+
+FULL = Node(
+    id=SenderId("!a1b2c301"),
+    name="Kim",
+    short_name="KIM",
+    former_names=("Kim's old radio",),
+    hardware="TBEAM",
+    role="ROUTER",
+    last_heard_ms=START_MS,
+    snr_db=-3.5,
+    rssi_dbm=-101,
+    hops=0,
+    battery_percent=87,
+    has_key=True,
+    place=Location(latitude=47.07123, longitude=8.33456, altitude_m=1104),
+    placed_ms=START_MS,
+)
+
+
+async def test_of_one_node_all_is_told_and_where_it_is_only_within_a_kilometre(box):
+    lake = replace(FULL, last_heard_ms=START_MS - 3_600_000, snr_db=None, rssi_dbm=None, hops=3, via_mqtt=True)
+    box.running.known = [
+        (BridgeName("radio"), FULL),
+        (BridgeName("lake"), lake),
+        (BridgeName("radio"), replace(NODE, id=SenderId("!b0b0b0b0"), name="Kimberley")),
+    ]
+    whole = [
+        "Kim (!a1b2c301), KIM",
+        "formerly Kim's old radio",
+        "it is TBEAM, ROUTER",
+        "on radio: heard 0 s ago, SNR -3.5 dB, RSSI -101 dBm, 0 hops",
+        "on lake: heard 1 h 0 min ago, 3 hops, over the internet",
+        "battery 87 %",
+        "its public key is known",
+        "geo 47.07000,8.33940 ±1 km, told 0 s ago",
+    ]
+
+    for words in ("nodes kim", "nodes !a1b2c301", "nodes Kim's old RADIO", "nodes c301"):
+        assert (await box.ask(words)).splitlines() == whole, words
+    assert len((await box.ask("nodes ki")).splitlines()) == 2
+
+
+async def test_where_a_node_is_exactly_is_told_to_admins_in_private_who_ask_for_it(box):
+    box.running.known = [(BridgeName("radio"), FULL)]
+
+    assert "geo 47.07123,8.33456, told" in await box.ask("nodes Kim exact", OP, private=True)
+    assert "±1 km" in await box.ask("nodes Kim", OP, private=True)
+    for who, private in ((OP, False), (CMD, True), (READER, True)):
+        assert "to admins, in private" in await box.declined("nodes Kim exact", who, private=private)
+
+
+async def test_two_nodes_that_may_be_meant_are_both_listed_with_their_ids(box):
+    taker = replace(FULL, id=SenderId("!b0b0b0b0"), name="Kim's old radio", former_names=())
+    box.running.known = [(BridgeName("radio"), FULL), (BridgeName("radio"), taker)]
+
+    said = (await box.ask("nodes Kim's old radio")).splitlines()
+
+    assert [line.split(" on ")[0] for line in said] == ["Kim (!a1b2c301)", "Kim's old radio (!b0b0b0b0)"]
+    assert "say which: !a1b2c301 (formerly), !b0b0b0b0" in await box.declined("mute Kim's old radio", CMD)
+
+
+async def test_what_a_node_may_is_asked_by_any_name_of_its_in_private(box):
+    box.running.known = [(BridgeName("radio"), FULL)]
+    await box.ask("mute kim", CMD)
+
+    said = (await box.ask("who kim's OLD radio", CMD, private=True)).splitlines()
+
+    assert said[0] == "!a1b2c301 (Kim): read, by * (file)"
+    assert said[1].startswith("but nothing they say is carried: ")
+    for who, private in ((CMD, False), (READER, True)):
+        assert "told in private" in await box.declined("who kim", who, private=private)
+
+
+async def test_a_node_is_muted_by_the_name_it_had_and_stays_so_under_the_next(box):
+    box.running.known = [(BridgeName("radio"), FULL)]
+
+    assert "nothing of !a1b2c301" in await box.ask("mute kim's old radio", CMD)
+    assert box.running.rulings.muted(FULL.id)
 
 
 async def test_many_nodes_are_cut_with_how_many_more_there_are(box):

@@ -59,6 +59,28 @@ def test_a_node_nobody_heard_of_is_reached_by_the_only_radio_there_is():
         resolved("!0badcafe")
 
 
+def test_a_name_that_a_node_had_still_means_it_until_another_takes_it():
+    renamed = replace(KIM, name="Base camp", short_name="BASE", former_names=("Kim's radio", "KIM"))
+    taker = replace(LEE, name="Kim's radio")
+
+    assert resolved("kim's radio", nodes=((HILL, renamed), (HILL, LEE))) == "hill/!a1b2c301"
+    with pytest.raises(Declined, match=r"is hill/!00000002 now and was hill/!a1b2c301 before: write one of these"):
+        resolved("Kim's radio", nodes=((HILL, renamed), (HILL, taker)))
+
+
+def test_a_name_told_apart_by_digits_of_its_number_is_that_nodes():
+    twin = replace(LEE, name="Kim's radio")
+
+    assert resolved("Kim's radio/c301", nodes=((HILL, KIM), (HILL, twin))) == "hill/!a1b2c301"
+    assert resolved("Kim's radio/0002", nodes=((HILL, KIM), (HILL, twin))) == "hill/!00000002"
+
+
+def test_no_node_keeps_people_from_a_channel_by_having_been_called_like_it():
+    once = replace(KIM, former_names=("LongFast",))
+
+    assert resolved("LongFast", nodes=((HILL, once),)) == "hill/LongFast"
+
+
 def test_names_that_several_have_are_declined_with_all_that_may_be_meant():
     others = tuple((HILL, replace(KIM, id=SenderId(f"!0000000{digit}"), name="twin")) for digit in range(9))
     with pytest.raises(Declined, match=r"Twin may be (hill/!\d{8}, ){7}hill/!\d{8} or 1 more: write"):

@@ -143,6 +143,9 @@ def test_relations_are_native_in_words_or_refused_as_the_network_can():
 def test_a_name_is_one_line_cut_between_characters():
     assert short_name(Sender(id=SenderId("@a:b"), name="Зинаида\nИванова"), 12) == "Зинаид"
     assert short_name(Sender(id=SenderId("@a:b"), name=" "), 12) == "@a:b"
+    assert short_name(Sender(id=SenderId("@a:b"), name="Kim's radio/c301"), 12) == "Kim's r/c301"
+    assert short_name(Sender(id=SenderId("@a:b"), name="Kim's radio/a1b2c301"), 12) == "Kim/a1b2c301"
+    assert short_name(Sender(id=SenderId("@a:b"), name="Kim's radio/c301"), 5) == "Kim's"
     assert short_name(Sender(id=SenderId("@a:b"), name="Bea: : x:y"), 12) == "Bea x:y"
 
 

@@ -6,8 +6,10 @@ from __future__ import annotations
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from gateway.model import Edit, Location, Reaction, Redaction, RemoteId, Text, words_of
+from gateway.model import Edit, Location, Reaction, Redaction, RemoteId, Text, coarse, words_of
 
 
 @pytest.mark.parametrize(
@@ -44,3 +46,34 @@ def test_every_content_has_words() -> None:
         Location(latitude=1, longitude=2),
     ]
     assert [words_of(one) for one in said] == ["a", "[image] a http://l/f/1", "b", "👍", "", "geo 1.00000,2.00000"]
+
+
+# About where.
+
+
+@pytest.mark.parametrize(
+    ("place", "about"),
+    [
+        (Location(latitude=47.07123, longitude=8.33456, altitude_m=1104, words="hut"), "geo 47.07000,8.33940 ±1 km"),
+        (Location(latitude=47.0, longitude=8.0, accuracy_m=2918), "geo 47.00000,8.00000 ±3 km"),
+        (Location(latitude=90, longitude=180), "geo 90.00000,180.00000 ±1 km"),
+    ],
+)
+def test_a_coarse_place_is_a_kilometre_or_as_it_was_told_whichever_is_coarser(place: Location, about: str) -> None:
+    said = coarse(place)
+
+    assert (str(said), said.altitude_m) == (about, None)
+
+
+@given(st.floats(-80, 80), st.floats(-179, 179))
+def test_a_coarse_place_is_within_its_accuracy_and_says_the_same_of_all_places_in_its_square(
+    latitude: float, longitude: float
+) -> None:
+    said = coarse(Location(latitude=latitude, longitude=longitude))
+
+    north_m = (said.latitude - latitude) * 111_320
+    east_m = (said.longitude - longitude) * 111_320 * math.cos(math.radians(latitude))
+    assert said.accuracy_m is not None
+    assert math.hypot(north_m, east_m) <= said.accuracy_m
+    assert coarse(said) == said
+    assert round(said.latitude * 100, 6) == round(said.latitude * 100)

@@ -162,7 +162,9 @@ async def test_a_client_that_does_not_read_blocks_nobody(mesh, port, client):
 
     client.say("still heard", id=5)
     await mesh["RIVR"].wait_text("still heard")
-    assert port.firmware.buffered == mesh.settings.buffered
+    # As the kernel finds room, some of what the node kept goes on: how many just now is the kernel's to say.
+    assert port.firmware.buffered <= mesh.settings.buffered
+    assert port.firmware.counts["overflow"] > 0
     client.hung_up = True
 
 
