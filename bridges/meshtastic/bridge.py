@@ -2,7 +2,7 @@
 """The radio as a bridge: glue between port, session, conversion and the core.
 
 Also a `Directory` (the nodes heard of), `Locates` (asks one of them where it is), `Offers` (our node's channels),
-`Describes` (who our radio is), `Rerouted` and `Costs` (what a text takes on the air).
+`Describes` (who our radio is), `Rerouted`, `Costs` (what a text takes on the air) and `Schedules` (what goes next).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from meshtastic.protobuf.mesh_pb2 import MeshPacket
 from meshtastic.protobuf.portnums_pb2 import PortNum
 
 from bridges.meshtastic import places, replays
-from bridges.meshtastic.airtime import airtime_s, message_ms
+from bridges.meshtastic.airtime import airtime_s
 from bridges.meshtastic.answering import Answering
 from bridges.meshtastic.config import MeshtasticConfig, SerialAuto, SerialPath, Udp
 from bridges.meshtastic.convert import (
@@ -36,6 +36,7 @@ from bridges.meshtastic.inbox import Inbox
 from bridges.meshtastic.line import Line
 from bridges.meshtastic.link import Link
 from bridges.meshtastic.locating import Locator
+from bridges.meshtastic.meter import Meter
 from bridges.meshtastic.nodes import NodeBook
 from bridges.meshtastic.port import candidates, connect
 from bridges.meshtastic.session import Arrived, Event, Lost, Met, Noticed, Queued, Restarted, Session
@@ -45,21 +46,25 @@ from bridges.meshtastic.traffic import Traffic
 from bridges.meshtastic.transmitter import Transmitter
 from gateway.model import (
     Address,
+    Airtime,
     BridgeContext,
     BridgeError,
     BridgeName,
+    Candidate,
     Capabilities,
     Declined,
     Foreseen,
+    Go,
+    Hold,
     LinkDown,
     Location,
     Message,
     Node,
     NotThere,
     Receipt,
+    Refuse,
     Report,
     RoutedConversation,
-    Schedules,
     SenderId,
     Text,
 )
@@ -89,9 +94,18 @@ class MeshtasticBridge:
         self._station = Station()
         self._courtesy = Courtesy()
         self._answers: asyncio.Queue[Message] = asyncio.Queue(MOST_ANSWERS)
+        self._meter = Meter(
+            clock=context.clock,
+            station=self._station,
+            share_percent=self._config.airtime_share_percent,
+            want_ack=self._config.want_ack,
+            folder=context.state_dir,
+            count=self._count,
+        )
         self._transmitter = Transmitter(
             clock=context.clock,
             station=self._station,
+            meter=self._meter,
             pace_s=self._config.pace_s,
             on_report=self._inbox.put,
             count=self._count,
@@ -116,7 +130,7 @@ class MeshtasticBridge:
             nodes=self.nodes,
             own=lambda: places.node_id(self._station.number),
             cost_s=lambda: airtime_s(self._station.modem, ANSWER_BYTES),
-            held=lambda: self.airtime().held if isinstance(self, Schedules) else "",
+            held=lambda: self.airtime().held,
             say=self._say,
             count=self._count,
         )
@@ -145,6 +159,7 @@ class MeshtasticBridge:
         """Open the port and greet the radio; LinkDown, with nothing left open, if there is none."""
         link = await self._connect()
         self._link = link
+        self._meter.load()
         self._inbox.open()
         if link.failure is not None:
             self._inbox.fail(link.failure)
@@ -174,6 +189,7 @@ class MeshtasticBridge:
             self._lost(error)
             self._inbox.fail(error)
             await asyncio.gather(*tasks, return_exceptions=True)
+            await self._meter.keep()
 
     async def receive(self) -> AsyncGenerator[Message | Report]:
         """Yield what comes; what is asked past counts as stored. LinkDown once all before it is out."""
@@ -200,8 +216,21 @@ class MeshtasticBridge:
             return Receipt(remote_id=remote_id(packet))
         await link.wait_ready()
         receipt = await self._transmitter.transmit(link, self._packet(message, to, packet), key=key)
+        self._meter.served(message, to)
         self._tapbacks.sent(message, to)
         return receipt
+
+    def choose(self, waiting: Sequence[Candidate]) -> Go | Hold | Refuse:
+        """Say which goes on the air next, or why none may."""
+        return self._meter.choose(waiting, self._transmitter.pace_left_s)
+
+    def airtime(self) -> Airtime:
+        """Return how much of the hour is used."""
+        return self._meter.airtime()
+
+    def drain_s(self, cost_ms: int) -> float:
+        """Return how long so much more takes to go out, within the budget."""
+        return self._meter.drain_s(cost_ms)
 
     async def locate(self, node: SenderId) -> Location:
         """Ask a node on air where it is; Declined, LinkDown or another BridgeError if nothing comes of it."""
@@ -252,7 +281,7 @@ class MeshtasticBridge:
 
     def airtime_ms(self, message: Message, to: Address) -> int:
         """Return how long this would be on the air, by the preset in use."""
-        return message_ms(self._station.modem, message, to)
+        return self._meter.message_ms(message, to)
 
     @property
     def airtime_basis(self) -> str:
@@ -324,6 +353,7 @@ class MeshtasticBridge:
                 self._transmitter.on_status(status)
             case Noticed(text=text):
                 self._station.notice = text
+                self._meter.noticed(text)
                 self._log.warning("radio_notice", notice=text)
             case Restarted():
                 self._log.warning("radio_restarted")
@@ -343,6 +373,7 @@ class MeshtasticBridge:
         replayed = replays.as_said(packet)
         if replayed is None:
             self._nodes.hear(packet, now_ms)
+        self._meter.heard(packet)
         packet = replayed or packet
         if packet.decoded.portnum == PortNum.ROUTING_APP:
             self._locator.on_routing(packet)

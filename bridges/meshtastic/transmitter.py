@@ -11,6 +11,7 @@ from meshtastic.protobuf.mesh_pb2 import MeshPacket, QueueStatus, Routing
 from bridges.meshtastic.attempt import Attempt, within
 from bridges.meshtastic.convert import remote_id, sender_of
 from bridges.meshtastic.link import Link
+from bridges.meshtastic.meter import Meter
 from bridges.meshtastic.places import BROADCAST
 from bridges.meshtastic.refusals import BUSY_S, of_status
 from bridges.meshtastic.sends import Send, Sends
@@ -44,12 +45,14 @@ class Transmitter:
         *,
         clock: Clock,
         station: Station,
+        meter: Meter,
         pace_s: float,
         on_report: Callable[[Report], None],
         count: Callable[[str], None],
     ) -> None:
         self._clock = clock
         self._station = station
+        self._meter = meter
         self._pace_s = pace_s
         self._on_report = on_report
         self._count = count
@@ -57,6 +60,11 @@ class Transmitter:
         self._turn = asyncio.Lock()
         self._next_at = clock.monotonic()
         self._attempt: Attempt | None = None
+
+    @property
+    def pace_left_s(self) -> float:
+        """For how long the radio would still drop a text."""
+        return max(0.0, self._next_at - self._clock.monotonic())
 
     def receipt(self, id: int, key: str) -> Receipt | None:
         """Return what was answered to this key before, if it was and still holds."""
@@ -79,6 +87,7 @@ class Transmitter:
             if send.known is not None:
                 # An earlier try was answered after we had given up on it.
                 return self._receipt(send, send.known)
+            await self._meter.admit(packet, is_emergency=packet.priority == MeshPacket.Priority.ALERT)
             return self._receipt(send, await self._try(link, packet, send))
 
     def lost(self, error: LinkDown) -> None:
@@ -92,6 +101,8 @@ class Transmitter:
             if status.mesh_packet_id:
                 self._count("status_of_unknown_packet")
             return
+        if status.res == Routing.DUTY_CYCLE_LIMIT:
+            self._meter.over_duty_cycle()
         self._attempt.take(of_status(status.res) or Certainty.SENT)
 
     def on_routing(self, packet: MeshPacket) -> None:
@@ -103,6 +114,7 @@ class Transmitter:
         verdict = self._sends.judge(
             request=request, error=answer.error_reason, sender=sender_of(packet), own=self._station.number
         )
+        self._account(request, answer.error_reason, sender_of(packet))
         if verdict is None:
             self._count("answer_to_unknown_packet" if self._sends.get(request) is None else "answer_of_no_account")
         elif self._attempt is not None and self._attempt.id == request:
@@ -110,10 +122,14 @@ class Transmitter:
         elif verdict.send.receipt is not None and verdict.send.key is not None:
             self._on_report(Report(key=verdict.send.key, outcome=verdict.outcome, reason=verdict.reason))
 
+    def _account(self, id: int, error: int, sender: int) -> None:
+        send, own = self._sends.get(id), self._station.number
+        if send is not None and sender in (own, send.node):
+            self._meter.judged(id, error, is_own=sender == own)
+
     async def _wait_turn(self, link: Link) -> None:
-        wait_s = self._next_at - self._clock.monotonic()
-        if wait_s > 0:
-            await self._clock.sleep(wait_s)
+        if self.pace_left_s > 0:
+            await self._clock.sleep(self.pace_left_s)
         await link.wait_ready()
         if self._station.queue_free == 0:
             # A full queue refuses, and with the refusal the id is used up.
@@ -138,9 +154,12 @@ class Transmitter:
             raise
         except (TransientError, PermanentError) as refusal:
             send.refusal = refusal
+            self._meter.refused(packet.id)
             raise
         finally:
             self._attempt = None
+            if not send.tries:
+                self._meter.refused(packet.id)  # never written
         return attempt.certainty
 
     async def _ask_after(self, link: Link, attempt: Attempt, send: Send) -> None:
