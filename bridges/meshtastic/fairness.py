@@ -21,7 +21,8 @@ MOST_FLOWS = 2048
 class Fairness:
     """What every flow had, ahead of the least served one."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = MOST_FLOWS) -> None:
+        self._limit = limit
         self._had: dict[Flow, int] = {}
         self._floor = 0
         """Where the least served of those is that wait: who had less is not kept."""
@@ -63,7 +64,7 @@ class Fairness:
 
     def _forget(self) -> None:
         self._had = {flow: had for flow, had in self._had.items() if had > self._floor}
-        while len(self._had) > MOST_FLOWS:
+        while len(self._had) > self._limit:
             # The least served is the first to be forgiven what it had.
             del self._had[min(self._had, key=self._had.__getitem__)]
 

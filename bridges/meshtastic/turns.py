@@ -3,7 +3,8 @@
 
 1. Nothing goes that the radio would refuse: no region, its own duty cycle, sooner than its pace.
 2. Lanes: emergencies first; guests last, and not at all on a crowded channel.
-3. A busy channel is left to the others.
+3. A busy channel is left to the others, and nothing is piled up in the radio: it is given the next one when it has told
+   what became of the last, or would soon try that again.
 4. The hour's budget, spread over it.
 5. Among those that remain: classes, then fairness (`fairness`).
 """
@@ -30,6 +31,8 @@ SILENT_S = 30.0
 HEAD_START = 1 / 20
 """Of an hour's share, what the better class may have before the least served has its turn."""
 SHORTEST_S = 0.05
+OPEN_S = 1.0
+"""How soon to ask again whether the radio has told."""
 
 _LANES = (Lane.EMERGENCY, Lane.NORMAL, Lane.GUEST)
 
@@ -65,6 +68,9 @@ def choose(
         return Refuse(id=guests[0].delivery.id, reason=reason)
     if lane is not Lane.EMERGENCY and busy > POLITE_PERCENT:
         return Hold(for_s=LOOK_AGAIN_S, reason=f"the channel is busy: {busy:.0f} %")
+    open_s = ledger.open_s(sky.now)
+    if lane is not Lane.EMERGENCY and open_s > 0:
+        return Hold(for_s=max(SHORTEST_S, min(open_s, OPEN_S)), reason=PACE)
     delivery = fairness.pick(heads, round(sky.allowed.share_ms * HEAD_START)).delivery
     return _admitted(delivery, cost_of(delivery), sky, ledger)
 
@@ -81,7 +87,7 @@ def _stopped(sky: Sky) -> Hold | None:
     return None
 
 
-PACE = "the radio takes one text in 2 s"
+PACE = "one after the other, at the radio's pace"
 
 
 def _foremost(waiting: Sequence[Candidate]) -> tuple[Lane, list[Candidate]]:
