@@ -32,7 +32,7 @@ class Reading:
 
 def reading(packet: MeshPacket, own: int, now: float) -> Reading | None:
     """Return what this packet tells, if it is our own node's word; None for all others, and what makes no sense."""
-    if packet.decoded.portnum != PortNum.TELEMETRY_APP or int(getattr(packet, "from")) not in (own, 0):
+    if packet.decoded.portnum != PortNum.TELEMETRY_APP or not _is_from_here(packet, own):
         return None
     try:
         told = Telemetry.FromString(packet.decoded.payload)
@@ -50,6 +50,12 @@ def reading(packet: MeshPacket, own: int, now: float) -> Reading | None:
         return None
     # More than all the time is a defect of the node's sums; it is busy all the same.
     return Reading(min(busy, 100.0), min(sent, 100.0), now)
+
+
+def _is_from_here(packet: MeshPacket, own: int) -> bool:
+    """Whether it never was on the air: there anybody can write our number on it, and silence us."""
+    was_received = packet.rx_rssi or packet.rx_snr or packet.via_mqtt
+    return int(getattr(packet, "from")) in (own, 0) and not was_received
 
 
 class Channel:

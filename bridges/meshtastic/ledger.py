@@ -90,7 +90,7 @@ class Ledger:
     def open_s(self, now: float) -> float:
         """Return for how long a packet may still be on its first way out; 0 once more is known, or it is late."""
         self._advance(now)
-        return max((held.at + held.gap_s - now for held in self._reserved.values()), default=0.0)
+        return max((min(held.at + held.gap_s, held.until) - now for held in self._reserved.values()), default=0.0)
 
     def level_ms(self, rate: float, now: float) -> float:
         """Return what is in a bucket that airtime was poured into as it was used, and that leaks `rate` ms each ms."""

@@ -41,6 +41,7 @@ BROADCAST_TRIES = 3
 DIRECT_TRIES = 3
 DIRECT_TRIES_2_8 = 5
 """How often the firmware sends what asks for an acknowledgement (`NextHopRouter.h`)."""
+OUT_S = 2.0
 REST_S = 60.0
 """How long the radio is left alone that says its duty cycle is used up, and not for how long."""
 MOST_REST_S = 3600.0
@@ -114,8 +115,8 @@ class Meter:
             raise Rejected(full.reason)
         if full is not None:
             raise RateLimited(full.reason, retry_after_s=full.for_s, for_all=True)
-        # Of what asks for no acknowledgement nothing is said: it is out before a repeat would be.
-        until = now + (self._station.verdict_within_s if cost.tries > 1 else cost.gap_s)
+        # Of what asks for no acknowledgement nothing is said: by then it is out.
+        until = now + (self._station.verdict_within_s if cost.tries > 1 else 2 * cost.ms / 1000 + OUT_S)
         held = Reservation(at=now, ms=cost.ms, tries=cost.tries, gap_s=cost.gap_s, until=until)
         self.ledger.reserve(packet.id, held)
         await self.keep()
@@ -126,6 +127,8 @@ class Meter:
 
     def judged(self, id: int, error: int, *, is_own: bool) -> None:
         """Note what a routing packet says of one of ours: from our own node, or from where it went."""
+        if is_own and error == Routing.DUTY_CYCLE_LIMIT:
+            self.over_duty_cycle()
         if is_own and error not in (Routing.NONE, Routing.MAX_RETRANSMIT):
             self.ledger.release(id)
         else:

@@ -76,6 +76,8 @@ def test_the_same_packet_written_again_is_counted_once():
     ledger.reserve(1, held(5.0))
 
     assert ledger.used_ms(6.0) == 3000
+    ledger.settle(1, 8.5)
+    assert ledger.used_ms(8.5) == 2000, "since it was first written it may have been sent twice"
 
 
 def test_an_hour_later_it_is_forgotten():

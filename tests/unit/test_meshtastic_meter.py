@@ -132,13 +132,17 @@ def test_our_own_nodes_word_counts_whichever_way_it_tells():
 
 
 def test_another_nodes_word_is_none_of_ours_and_nonsense_is_no_word():
-    broken = telemetry()
+    broken, forged, far = telemetry(), telemetry(), telemetry()
+    forged.rx_rssi = -87  # it came over the air
+    far.via_mqtt = True
     broken.decoded.payload = b"\xff\xff"
 
     assert reading(telemetry(sender=FAR), OWN, 5.0) is None
     assert reading(telemetry(busy=float("nan")), OWN, 5.0) is None
     assert reading(telemetry(sent=-1.0), OWN, 5.0) is None
     assert reading(broken, OWN, 5.0) is None
+    assert reading(forged, OWN, 5.0) is None
+    assert reading(far, OWN, 5.0) is None
     assert reading(text(), OWN, 5.0) is None
 
 
@@ -255,6 +259,15 @@ def test_the_radios_own_word_on_its_duty_cycle_is_honoured_for_as_long_as_it_say
     rig.clock.advance(2.0)
     assert not isinstance(rig.chosen(), Hold)
     assert rig.meter.airtime().held == ""
+
+
+def test_a_refusal_that_only_a_routing_packet_tells_is_honoured_too(tmp_path):
+    rig = Rig(tmp_path)
+    rig.admit(text())
+    rig.meter.judged(1, Routing.DUTY_CYCLE_LIMIT, is_own=True)
+
+    assert rig.used_ms == 0
+    assert isinstance(rig.chosen(), Hold)
 
 
 def test_other_words_of_the_radio_hold_nothing(tmp_path):

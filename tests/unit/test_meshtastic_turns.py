@@ -174,6 +174,17 @@ def test_somebody_in_many_rooms_has_no_more_than_somebody_in_one():
     assert abs(went["@ali:x"] - went["@everywhere:x"]) <= 20, went
 
 
+def test_somebody_in_two_rooms_goes_by_turns_in_both():
+    fairness, went = Fairness(), Counter()
+    for number in range(40):
+        heads = [waiting(number, room="Town"), waiting(1000 + number, room="River")]
+        served = fairness.pick(heads, HEAD_START_MS)
+        fairness.served(served.delivery, 1000)
+        went[served.delivery.to.conversation] += 1
+
+    assert went == {"Town": 20, "River": 20}
+
+
 def test_who_was_silent_saves_nothing_up():
     fairness, went = Fairness(), Counter()
     for number in range(100):
