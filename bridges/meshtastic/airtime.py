@@ -7,10 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import assert_never
 
-from meshtastic.protobuf.mesh_pb2 import MeshPacket
-from meshtastic.protobuf.portnums_pb2 import PortNum
-
-from bridges.meshtastic.places import BROADCAST, PKI_BYTES, ROOM_BYTES, is_direct
+from bridges.meshtastic.places import PKI_BYTES, ROOM_BYTES, is_direct
 from gateway.model import Address, Edit, Location, Message, Reaction, Redaction, Text
 
 HEADER_BYTES = 16
@@ -20,15 +17,9 @@ LONG_BYTES = 128
 REFERENCE_BYTES = 5
 """What `reply_id` takes, and `emoji` again."""
 
-BITFIELD_BYTES = 2
-"""What the firmware adds to all data."""
 SIGNATURE_BYTES = 66
 """What firmware 2.8 adds to a broadcast, where it still fits."""
 
-_NEVER_PKI = frozenset(
-    {PortNum.ROUTING_APP, PortNum.NODEINFO_APP, PortNum.POSITION_APP, PortNum.TRACEROUTE_APP, PortNum.ADMIN_APP}
-)
-"""Ports that stay on the channel's key, also to one node."""
 _SLOT_SYMBOLS = 2.25
 _SLOT_FIXED_S = 0.0076
 _RETRY_SLOTS = 56
@@ -94,17 +85,6 @@ def size_s(modem: Modem, size: int) -> float:
     blocks = math.ceil(bits / (4 * (modem.spreading_factor - 2 * slow)))
     symbols = 8 + max(blocks * modem.coding_rate, 0)
     return (_PREAMBLE_SYMBOLS + symbols) * modem.symbol_s
-
-
-def packet_ms(modem: Modem, packet: MeshPacket, *, signs: bool = False) -> int:
-    """Return the milliseconds a packet of ours takes once. `signs`: the firmware signs what it broadcasts."""
-    data = packet.decoded
-    size = HEADER_BYTES + data.ByteSize() + BITFIELD_BYTES
-    if packet.to != BROADCAST:
-        size += PKI_BYTES * (data.portnum not in _NEVER_PKI)
-    elif signs and len(data.payload) + SIGNATURE_BYTES <= ROOM_BYTES:
-        size += SIGNATURE_BYTES
-    return round(1000 * size_s(modem, size))
 
 
 def retry_gap_s(modem: Modem, on_air_s: float) -> float:

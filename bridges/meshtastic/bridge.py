@@ -99,6 +99,7 @@ class MeshtasticBridge:
             station=self._station,
             share_percent=self._config.airtime_share_percent,
             want_ack=self._config.want_ack,
+            has_radio=not isinstance(self._config.connection, Udp),
             folder=context.state_dir,
             count=self._count,
         )

@@ -6,7 +6,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 from bridges.meshtastic.places import is_direct
-from gateway.model import API_ADDRESS, Delivery, Location, Message, Reaction
+from gateway.model import Candidate, Location, Reaction, Topic
 
 
 class Class(IntEnum):
@@ -23,21 +23,18 @@ class Class(IntEnum):
     """Where things are: there will be another one."""
 
 
-def class_of(delivery: Delivery) -> Class:
-    """Return what kind of thing a delivery is."""
-    message = delivery.message
-    if is_direct(delivery.to.conversation):
+_TOLD_AGAIN = frozenset({Topic.POSITION, Topic.WAYPOINT, Topic.TELEMETRY})
+
+
+def class_of(candidate: Candidate) -> Class:
+    """Return what kind of thing waits."""
+    message = candidate.delivery.message
+    if is_direct(candidate.delivery.to.conversation):
         return Class.DIRECT
-    if isinstance(message.content, Location):
-        return Class.TELEMETRY
-    if _is_digest(message):
+    if candidate.is_digest:
         return Class.DIGEST
+    if isinstance(message.content, Location) or message.topic in _TOLD_AGAIN:
+        return Class.TELEMETRY
     if message.reply_to is not None or isinstance(message.content, Reaction):
         return Class.REPLY
     return Class.MEMBER
-
-
-def _is_digest(message: Message) -> bool:
-    """A digest is said by the gateway itself, whose id is its bare name: those of all networks begin with a sign."""
-    sender = message.sender
-    return sender.id == sender.name and sender.id[:1] not in "@!~" and message.origin != API_ADDRESS

@@ -52,7 +52,7 @@ class Fairness:
     def _order(self, candidate: Candidate) -> tuple[int, int, int, int, str]:
         delivery = candidate.delivery
         return (
-            class_of(delivery),
+            class_of(candidate),
             self._virtual(delivery),
             min(self._at(flow) for flow in _flows(delivery)),
             delivery.message.received_ms,

@@ -13,11 +13,12 @@ from meshtastic.protobuf.mesh_pb2 import Data, MeshPacket, Routing
 from meshtastic.protobuf.portnums_pb2 import PortNum
 
 from bridges.meshtastic import kept, turns
-from bridges.meshtastic.airtime import message_ms, packet_ms, retry_gap_s
+from bridges.meshtastic.airtime import message_ms, retry_gap_s
 from bridges.meshtastic.allowance import Allowance, Cost, drain_s, room
 from bridges.meshtastic.channel import Channel, reading
 from bridges.meshtastic.fairness import Fairness
 from bridges.meshtastic.ledger import Ledger, Reservation
+from bridges.meshtastic.packet_airtime import packet_ms
 from bridges.meshtastic.places import BROADCAST, is_direct
 from bridges.meshtastic.regions import duty_cycle_percent
 from bridges.meshtastic.station import Station
@@ -62,9 +63,12 @@ class Meter:
         station: Station,
         share_percent: float | None,
         want_ack: bool,
+        has_radio: bool = True,
         folder: Path,
         count: Callable[[str], None],
     ) -> None:
+        """`has_radio`: not so a node in software, which no region or switch keeps from telling the LAN."""
+        self._has_radio = has_radio
         self._clock = clock
         self._station = station
         self._share_percent = share_percent
@@ -183,7 +187,7 @@ class Meter:
             allowed_ms=self._allowed().share_ms,
             window_s=round(self.ledger.window_s),
             busy_percent=self._channel.busy_percent(now),
-            held=self._station.silence or (self._held if now < self._held_until else ""),
+            held=self._silence or (self._held if now < self._held_until else ""),
         )
 
     def drain_s(self, cost_ms: int) -> float:
@@ -195,13 +199,17 @@ class Meter:
         now = self._clock.monotonic()
         return turns.Sky(
             now=now,
-            silence=self._station.silence,
+            silence=self._silence,
             resting_s=self._rest_until - now,
             pace_s=pace_s,
             busy_percent=self._channel.busy_percent(now),
             others_ms=self._others_ms(),
             allowed=self._allowed(),
         )
+
+    @property
+    def _silence(self) -> str:
+        return self._station.silence if self._has_radio else ""
 
     def _allowed(self) -> Allowance:
         return Allowance.of(duty_cycle_percent(self._station.region), self._share_percent)

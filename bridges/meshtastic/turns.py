@@ -71,8 +71,8 @@ def choose(
     open_s = ledger.open_s(sky.now)
     if lane is not Lane.EMERGENCY and open_s > 0:
         return Hold(for_s=max(SHORTEST_S, min(open_s, OPEN_S)), reason=PACE)
-    delivery = fairness.pick(heads, round(sky.allowed.share_ms * HEAD_START)).delivery
-    return _admitted(delivery, cost_of(delivery), sky, ledger)
+    picked = fairness.pick(heads, round(sky.allowed.share_ms * HEAD_START))
+    return _admitted(picked, cost_of(picked.delivery), sky, ledger)
 
 
 def _stopped(sky: Sky) -> Hold | None:
@@ -95,12 +95,13 @@ def _foremost(waiting: Sequence[Candidate]) -> tuple[Lane, list[Candidate]]:
     return lane, [each for each in waiting if each.delivery.lane is lane]
 
 
-def _admitted(delivery: Delivery, cost: Cost, sky: Sky, ledger: Ledger) -> Go | Hold | Refuse:
+def _admitted(candidate: Candidate, cost: Cost, sky: Sky, ledger: Ledger) -> Go | Hold | Refuse:
+    delivery = candidate.delivery
     is_emergency = delivery.lane is Lane.EMERGENCY
     full = room(ledger, sky.allowed, cost, others_ms=sky.others_ms, now=sky.now, is_emergency=is_emergency)
     if full is not None and math.isinf(full.for_s):
         return Refuse(id=delivery.id, reason=full.reason)
-    if full is None and not (is_emergency or class_of(delivery) is Class.DIRECT):
+    if full is None and not (is_emergency or class_of(candidate) is Class.DIRECT):
         full = _crowded(cost, sky, ledger)
     if full is not None:
         return Hold(for_s=max(SHORTEST_S, full.for_s), reason=full.reason)

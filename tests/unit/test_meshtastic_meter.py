@@ -17,9 +17,10 @@ from meshtastic.protobuf.portnums_pb2 import PortNum
 from meshtastic.protobuf.telemetry_pb2 import Telemetry
 
 from bridges.meshtastic import kept
-from bridges.meshtastic.airtime import PRESETS, packet_ms, retry_gap_s
+from bridges.meshtastic.airtime import PRESETS, retry_gap_s
 from bridges.meshtastic.channel import FRESH_S, Channel, Reading, reading
 from bridges.meshtastic.meter import Meter
+from bridges.meshtastic.packet_airtime import packet_ms
 from bridges.meshtastic.places import BROADCAST
 from bridges.meshtastic.regions import duty_cycle_percent
 from bridges.meshtastic.station import Station
@@ -67,7 +68,12 @@ def station(region: int = Config.LoRaConfig.EU_868, *, tx_enabled: bool = True, 
 
 class Rig:
     def __init__(
-        self, folder: Path, known: Station | None = None, clock: ManualClock | None = None, share: float | None = None
+        self,
+        folder: Path,
+        known: Station | None = None,
+        clock: ManualClock | None = None,
+        share: float | None = None,
+        has_radio: bool = True,
     ) -> None:
         self.clock = clock or ManualClock()
         self.counts: Counter[str] = Counter()
@@ -76,6 +82,7 @@ class Rig:
             station=known or station(),
             share_percent=share,
             want_ack=True,
+            has_radio=has_radio,
             folder=folder,
             count=lambda kind: self.counts.update([kind]),
         )
@@ -243,6 +250,13 @@ def test_a_radio_without_a_region_or_with_its_transmitter_off_is_told_in_words(t
     assert "switched off" in off.meter.airtime().held
     assert isinstance(off.chosen(), Hold)
     assert Rig(tmp_path).meter.airtime().held == ""
+
+
+def test_a_node_in_software_needs_no_region(tmp_path):
+    rig = Rig(tmp_path, station(Config.LoRaConfig.UNSET, tx_enabled=False), has_radio=False)
+
+    assert rig.meter.airtime().held == ""
+    assert not isinstance(rig.chosen(), Hold)
 
 
 def test_the_radios_own_word_on_its_duty_cycle_is_honoured_for_as_long_as_it_says(tmp_path):

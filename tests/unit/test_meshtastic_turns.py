@@ -17,7 +17,6 @@ from bridges.meshtastic.fairness import Fairness
 from bridges.meshtastic.ledger import Ledger, Reservation
 from bridges.meshtastic.turns import Sky, choose
 from gateway.model import (
-    API_ADDRESS,
     Address,
     BridgeName,
     Candidate,
@@ -34,6 +33,7 @@ from gateway.model import (
     Sender,
     SenderId,
     Text,
+    Topic,
 )
 
 ALLOWED = Allowance.of(10.0, None)
@@ -48,6 +48,8 @@ def waiting(
     lane: Lane = Lane.NORMAL,
     content: Any = None,
     is_reply: bool = False,
+    is_digest: bool = False,
+    topic: Topic = Topic.TALK,
 ) -> Candidate:
     message = Message(
         native_id=NativeId(f"mx:${number}"),
@@ -57,8 +59,10 @@ def waiting(
         received_ms=number,
         reply_to=RemoteId("0000002a") if is_reply else None,
         lane=lane,
+        topic=topic,
     )
-    return Candidate(delivery=Delivery(message=message, to=Address(BridgeName("radio"), room)))
+    delivery = Delivery(message=message, to=Address(BridgeName("radio"), room))
+    return Candidate(delivery=delivery, is_digest=is_digest)
 
 
 def sky(**changed: Any) -> Sky:
@@ -102,21 +106,14 @@ def test_an_emergency_goes_before_all_and_guests_after_all():
         (waiting(is_reply=True), Class.REPLY),
         (waiting(content=Reaction(target=RemoteId("0000002a"), emoji="👍")), Class.REPLY),
         (waiting(), Class.MEMBER),
-        (waiting(by="hilltop"), Class.DIGEST),
+        (waiting(is_digest=True), Class.DIGEST),
+        (waiting(topic=Topic.TELEMETRY), Class.TELEMETRY),
+        (waiting(topic=Topic.SENSOR), Class.MEMBER),
         (waiting(content=Location(latitude=47.0, longitude=8.0)), Class.TELEMETRY),
     ],
 )
 def test_each_kind_of_thing_has_its_class(candidate, expected):
-    assert class_of(candidate.delivery) is expected
-
-
-def test_what_the_api_says_is_no_digest():
-    said = waiting(by="warden").delivery.message
-    api = Message(
-        native_id=NativeId("api:1"), origin=API_ADDRESS, sender=said.sender, content=said.content, received_ms=1
-    )
-
-    assert class_of(Delivery(message=api, to=waiting().delivery.to)) is Class.MEMBER
+    assert class_of(candidate) is expected
 
 
 def test_within_a_lane_the_better_class_goes_first():
@@ -124,7 +121,7 @@ def test_within_a_lane_the_better_class_goes_first():
         waiting(6, room="!a1b2c301", by="@f:x"),
         waiting(5, room="River", by="@e:x", is_reply=True),
         waiting(4, room="Town", by="@d:x"),
-        waiting(3, room="Market", by="hilltop"),
+        waiting(3, room="Market", by="hilltop", is_digest=True),
         waiting(2, room="School", by="@b:x", content=Location(latitude=47.0, longitude=8.0)),
     ]
     left, went = list(reversed(in_order)), []
