@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import assert_never
 
-from bridges.meshtastic.places import PKI_BYTES, is_direct
+from bridges.meshtastic.places import PKI_BYTES, ROOM_BYTES, is_direct
 from gateway.model import Address, Edit, Location, Message, Reaction, Redaction, Text
 
 HEADER_BYTES = 16
@@ -17,6 +17,13 @@ LONG_BYTES = 128
 REFERENCE_BYTES = 5
 """What `reply_id` takes, and `emoji` again."""
 
+SIGNATURE_BYTES = 66
+"""What firmware 2.8 adds to a broadcast, where it still fits."""
+
+_SLOT_SYMBOLS = 2.25
+_SLOT_FIXED_S = 0.0076
+_RETRY_SLOTS = 56
+_PROCESSING_S = 4.5
 _PREAMBLE_SYMBOLS = 16 + 4.25
 _SLOW_SYMBOL_S = 0.016
 _NARROW_KHZ = {31: 31.25, 62: 62.5, 200: 203.125, 400: 406.25, 800: 812.5, 1600: 1625.0}
@@ -49,6 +56,10 @@ PRESETS = {
     "LONG_MODERATE": Modem(11, 125, 8),
     "LONG_SLOW": Modem(12, 125, 8),
     "VERY_LONG_SLOW": Modem(12, 62.5, 8),
+    "LITE_FAST": Modem(9, 125, 5),
+    "LITE_SLOW": Modem(10, 125, 5),
+    "NARROW_FAST": Modem(7, 62.5, 6),
+    "NARROW_SLOW": Modem(8, 62.5, 6),
 }
 DEFAULT = PRESETS["LONG_FAST"]
 
@@ -64,7 +75,11 @@ def custom(spreading_factor: int, bandwidth: int, coding_rate: int) -> Modem:
 
 def airtime_s(modem: Modem, text_bytes: int, *, extra_bytes: int = 0) -> float:
     """Return the seconds a packet with a text of that size occupies the channel."""
-    size = text_bytes + HEADER_BYTES + DATA_BYTES + (text_bytes >= LONG_BYTES) + extra_bytes
+    return size_s(modem, text_bytes + HEADER_BYTES + DATA_BYTES + (text_bytes >= LONG_BYTES) + extra_bytes)
+
+
+def size_s(modem: Modem, size: int) -> float:
+    """Return the seconds that so many bytes, with all headers, occupy the channel."""
     slow = int(modem.symbol_s > _SLOW_SYMBOL_S)
     bits = 8 * size - 4 * modem.spreading_factor + 28 + 16
     blocks = math.ceil(bits / (4 * (modem.spreading_factor - 2 * slow)))
@@ -72,8 +87,20 @@ def airtime_s(modem: Modem, text_bytes: int, *, extra_bytes: int = 0) -> float:
     return (_PREAMBLE_SYMBOLS + symbols) * modem.symbol_s
 
 
-def message_ms(modem: Modem, message: Message, to: Address) -> int:
-    """Return the milliseconds that sending a fitted message once takes, by our own transmitter alone."""
+def retry_gap_s(modem: Modem, on_air_s: float) -> float:
+    """Return how soon the firmware may try again what nobody relayed (`RadioInterface::getRetransmissionMsec`).
+
+    The contention window is the smallest there is: on a busy channel it waits longer.
+    """
+    slot_s = _SLOT_SYMBOLS * modem.symbol_s + _SLOT_FIXED_S
+    return 2 * on_air_s + _RETRY_SLOTS * slot_s + _PROCESSING_S
+
+
+def message_ms(modem: Modem, message: Message, to: Address, *, signs: bool = False) -> int:
+    """Return the milliseconds that sending a fitted message once takes, by our own transmitter alone.
+
+    `signs`: the firmware signs what it broadcasts.
+    """
     match message.content:
         case Text(body=text) | Edit(body=text):
             references = int(message.reply_to is not None)
@@ -86,5 +113,10 @@ def message_ms(modem: Modem, message: Message, to: Address) -> int:
             return 0  # radios have none: it is never sent
         case _:
             assert_never(message.content)
-    extra = REFERENCE_BYTES * references + (PKI_BYTES if is_direct(to.conversation) else 0)
-    return round(1000 * airtime_s(modem, len(text.encode()), extra_bytes=extra))
+    size = len(text.encode())
+    extra = REFERENCE_BYTES * references
+    if is_direct(to.conversation):
+        extra += PKI_BYTES
+    elif signs and size + SIGNATURE_BYTES <= ROOM_BYTES:
+        extra += SIGNATURE_BYTES
+    return round(1000 * airtime_s(modem, size, extra_bytes=extra))

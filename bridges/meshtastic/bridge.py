@@ -2,7 +2,7 @@
 """The radio as a bridge: glue between port, session, conversion and the core.
 
 Also a `Directory` (the nodes heard of), `Locates` (asks one of them where it is), `Offers` (our node's channels),
-`Describes` (who our radio is), `Rerouted` and `Costs` (what a text takes on the air).
+`Describes` (who our radio is), `Rerouted`, `Costs` (what a text takes on the air) and `Schedules` (what goes next).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from meshtastic.protobuf.mesh_pb2 import MeshPacket
 from meshtastic.protobuf.portnums_pb2 import PortNum
 
 from bridges.meshtastic import places, replays
-from bridges.meshtastic.airtime import airtime_s, message_ms
+from bridges.meshtastic.airtime import airtime_s
 from bridges.meshtastic.answering import Answering
 from bridges.meshtastic.config import MeshtasticConfig, SerialAuto, SerialPath, Udp
 from bridges.meshtastic.convert import (
@@ -38,6 +38,7 @@ from bridges.meshtastic.keys import Keys
 from bridges.meshtastic.line import Line
 from bridges.meshtastic.link import Link
 from bridges.meshtastic.locating import Locator
+from bridges.meshtastic.meter import Meter
 from bridges.meshtastic.nodes import NodeBook
 from bridges.meshtastic.port import candidates, connect
 from bridges.meshtastic.session import Arrived, Event, Lost, Met, Noticed, Queued, Restarted, Session
@@ -48,22 +49,26 @@ from bridges.meshtastic.traffic import Traffic
 from bridges.meshtastic.transmitter import Transmitter
 from gateway.model import (
     Address,
+    Airtime,
     BridgeContext,
     BridgeError,
     BridgeName,
+    Candidate,
     Capabilities,
     Declined,
     Foreseen,
+    Go,
+    Hold,
     LinkDown,
     Location,
     Message,
     Node,
     NotThere,
     Receipt,
+    Refuse,
     Rejected,
     Report,
     RoutedConversation,
-    Schedules,
     SenderId,
     Text,
 )
@@ -105,9 +110,19 @@ class MeshtasticBridge:
             appeared=context.appeared,
             count=self._count,
         )
+        self._meter = Meter(
+            clock=context.clock,
+            station=self._station,
+            share_percent=self._config.airtime_share_percent,
+            want_ack=self._config.want_ack,
+            has_radio=not isinstance(self._config.connection, Udp),
+            folder=context.state_dir,
+            count=self._count,
+        )
         self._transmitter = Transmitter(
             clock=context.clock,
             station=self._station,
+            meter=self._meter,
             pace_s=self._config.pace_s,
             state_dir=context.state_dir,
             on_report=self._inbox.put,
@@ -134,7 +149,7 @@ class MeshtasticBridge:
             nodes=self.nodes,
             own=lambda: places.node_id(self._station.number),
             cost_s=lambda: airtime_s(self._station.modem, ANSWER_BYTES),
-            held=lambda: self.airtime().held if isinstance(self, Schedules) else "",
+            held=lambda: self.airtime().held,
             say=self._say,
             count=self._count,
         )
@@ -166,6 +181,7 @@ class MeshtasticBridge:
         await self._kept_nodes.load()
         link = await self._connect()
         self._link = link
+        self._meter.load()
         self._inbox.open()
         if link.failure is not None:
             self._inbox.fail(link.failure)
@@ -198,6 +214,7 @@ class MeshtasticBridge:
             self._inbox.fail(error)
             await asyncio.gather(*tasks, return_exceptions=True)
             await self._kept_nodes.close(for_good=not isinstance(exc, BridgeError))
+            await self._meter.keep()
 
     async def receive(self) -> AsyncGenerator[Message | Report]:
         """Yield what comes; what is asked past counts as stored. LinkDown once all before it is out."""
@@ -228,10 +245,23 @@ class MeshtasticBridge:
             raise Rejected(f"{to.conversation} is this radio's own node")
         self._keys.check(said.to)
         receipt = await self._transmitter.transmit(link, said, key=key)
+        self._meter.served(message, to)
         self._tapbacks.sent(message, to)
         if (number := places.node_number(to.conversation)) is not None:
             self._nodes.spoke(number)
         return receipt
+
+    def choose(self, waiting: Sequence[Candidate]) -> Go | Hold | Refuse:
+        """Say which goes on the air next, or why none may."""
+        return self._meter.choose(waiting, self._transmitter.pace_left_s)
+
+    def airtime(self) -> Airtime:
+        """Return how much of the hour is used."""
+        return self._meter.airtime()
+
+    def drain_s(self, cost_ms: int) -> float:
+        """Return how long so much more takes to go out, within the budget."""
+        return self._meter.drain_s(cost_ms)
 
     async def locate(self, node: SenderId) -> Location:
         """Ask a node on air where it is; Declined, LinkDown or another BridgeError if nothing comes of it."""
@@ -282,7 +312,7 @@ class MeshtasticBridge:
 
     def airtime_ms(self, message: Message, to: Address) -> int:
         """Return how long this would be on the air, by the preset in use."""
-        return message_ms(self._station.modem, message, to)
+        return self._meter.message_ms(message, to)
 
     @property
     def airtime_basis(self) -> str:
@@ -354,6 +384,7 @@ class MeshtasticBridge:
                 self._transmitter.on_status(status)
             case Noticed(text=text):
                 self._station.notice = text
+                self._meter.noticed(text)
                 self._log.warning("radio_notice", notice=text)
             case Restarted():
                 self._log.warning("radio_restarted")
@@ -375,6 +406,7 @@ class MeshtasticBridge:
         if replayed is None:
             self._nodes.hear(packet)
             self._keys.hear(packet)
+        self._meter.heard(packet)
         packet = replayed or packet
         if packet.decoded.portnum == PortNum.ROUTING_APP:
             self._locator.on_routing(packet)

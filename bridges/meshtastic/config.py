@@ -20,6 +20,8 @@ SHORTEST_PACE_S = 2.0
 LONGEST_PACE_S = 60.0
 MOST_PARTS = 9
 LONGEST_CORRECTION_S = 86_400.0
+LEAST_SHARE_PERCENT = 0.1
+MOST_SHARE_PERCENT = 100.0
 _HIGHEST_PORT = 65535
 _KEYS = frozenset({"kind", "connection", "direct", "hop_limit", "answer_direct", "want_ack", "pace_s", "max_parts"}) | {
     "positions",
@@ -29,6 +31,7 @@ _KEYS = frozenset({"kind", "connection", "direct", "hop_limit", "answer_direct",
     "answers",
     *own.KEYS,
     "shorten",
+    "airtime_share",
 }
 _SPELLINGS = 'write "serial:auto", "serial:/dev/serial/by-id/...", "tcp:HOST[:4403]" or "udp:INTERFACE"'
 _INTERFACE = re.compile(r"(?!\.{1,2}\Z)[!-+\--.0-9;-~]{1,15}\Z")
@@ -135,6 +138,8 @@ class MeshtasticConfig:
     """How our own node is set, where there is no radio."""
     shorten: frozenset[Shorten] = frozenset()
     """How texts may be said in fewer bytes."""
+    airtime_share_percent: float | None = None
+    """Of every hour, what our texts may be on the air. None: 5 %, or half of the legal duty cycle if that is less."""
 
     @classmethod
     def parse(cls, table: Mapping[str, Any]) -> Self:
@@ -160,6 +165,7 @@ class MeshtasticConfig:
             answers=_answers(table.get("answers", [])),
             correct_within_s=_seconds(table, "correct_within_s", 300.0, 0.0, LONGEST_CORRECTION_S),
             shorten=_shorten(table.get("shorten", [])),
+            airtime_share_percent=_share(table.get("airtime_share")),
         )
 
 
@@ -252,6 +258,20 @@ def _every(table: Mapping[str, Any], key: str, default: str) -> int:
         return seconds(value if isinstance(value, str) else "")
     except ValueError as error:
         raise ConfigError(str(error), key=key, mend=f'{key} = "{default}"') from error
+
+
+def _share(value: object) -> float | None:
+    if value is None:
+        return None
+    text = value.removesuffix("%").strip() if isinstance(value, str) else value
+    try:
+        percent = float(text) if isinstance(text, str | int | float) and not isinstance(text, bool) else -1.0
+    except ValueError:
+        percent = -1.0
+    if not LEAST_SHARE_PERCENT <= percent <= MOST_SHARE_PERCENT:
+        mend = 'airtime_share = "5%"  # of every hour, from 0.1 to 100'
+        raise ConfigError(f"{value!r} is no share of the time", key="airtime_share", mend=mend)
+    return percent
 
 
 def _text(table: Mapping[str, Any], key: str) -> str:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+
 from meshtastic.protobuf.channel_pb2 import Channel as RawChannel
 from meshtastic.protobuf.config_pb2 import Config
 from meshtastic.protobuf.mesh_pb2 import FromRadio, User
@@ -107,6 +109,20 @@ class Station:
     def queue_ahead(self) -> int:
         """How many packets waited in its transmit queue, when it last said."""
         return max(0, self._queue_depth - self.queue_free) if self.queue_free is not None else 0
+
+    @property
+    def silence(self) -> str:
+        """Why it may not transmit at all, for the operator; empty if it may, or hasn't told."""
+        if not self._knows_lora:
+            return ""
+        if self._lora.region == _LoRa.UNSET:
+            return "the radio has no region set: until it has, it transmits nothing"
+        return "" if self._lora.tx_enabled else "the radio's transmitter is switched off"
+
+    def is_at_least(self, *version: int) -> bool:
+        """Tell whether its firmware is of this version or later; what is not known is not."""
+        told = re.match(r"(\d+)\.(\d+)\.(\d+)", self.firmware)
+        return told is not None and tuple(int(each) for each in told.groups()) >= version
 
     def learn(self, said: FromRadio) -> None:
         """Take what tells of the node itself: the handshake's pieces, its queue's state."""

@@ -14,6 +14,7 @@ from bridges.meshtastic.attempt import Attempt, within
 from bridges.meshtastic.awaited import Awaited, Waiting
 from bridges.meshtastic.convert import remote_id, sender_of
 from bridges.meshtastic.link import Link
+from bridges.meshtastic.meter import Meter
 from bridges.meshtastic.places import BROADCAST
 from bridges.meshtastic.refusals import BUSY_S, Refusal, of_status
 from bridges.meshtastic.sends import MOST_SENDS, Send, Sends, Verdict
@@ -51,6 +52,7 @@ class Transmitter:
         *,
         clock: Clock,
         station: Station,
+        meter: Meter,
         pace_s: float,
         state_dir: Path,
         on_report: Callable[[Report], None],
@@ -61,6 +63,7 @@ class Transmitter:
         self._judge = judge
         self._clock = clock
         self._station = station
+        self._meter = meter
         self._pace_s = pace_s
         self._on_report = on_report
         self._count = count
@@ -81,6 +84,11 @@ class Transmitter:
             if each.known is not None:
                 send.receipt = _receipt(send, each.known)
             self._sends.restore(send)
+
+    @property
+    def pace_left_s(self) -> float:
+        """For how long the radio would still drop a text."""
+        return max(0.0, self._next_at - self._clock.monotonic())
 
     def receipt(self, id: int, key: str) -> Receipt | None:
         """Return what was answered to this key before, if it was and still holds."""
@@ -104,6 +112,8 @@ class Transmitter:
             if send.known is not None:
                 # An earlier try was answered after we had given up on it.
                 return self._receipt(send, send.known)
+            is_emergency = packet.priority == MeshPacket.Priority.ALERT
+            await self._meter.admit(packet, is_emergency=is_emergency, verdict_s=send.within_s)
             return self._receipt(send, await self._try(link, packet, send))
 
     def lost(self, error: LinkDown) -> None:
@@ -125,6 +135,8 @@ class Transmitter:
             if status.mesh_packet_id:
                 self._count("status_of_unknown_packet")
             return
+        if status.res == Routing.DUTY_CYCLE_LIMIT:
+            self._meter.over_duty_cycle()
         self._attempt.take(of_status(status.res) or Certainty.SENT)
 
     def on_routing(self, packet: MeshPacket) -> None:
@@ -136,6 +148,7 @@ class Transmitter:
         verdict = self._sends.judge(
             request=request, error=answer.error_reason, sender=sender_of(packet), own=self._station.number
         )
+        self._account(request, answer.error_reason, sender_of(packet))
         if verdict is None:
             self._count("answer_to_unknown_packet" if self._sends.get(request) is None else "answer_of_no_account")
         elif self._attempt is not None and self._attempt.id == request:
@@ -149,10 +162,14 @@ class Transmitter:
             outcome = self._judge(verdict.send.node, outcome)
         return Report(key=key, outcome=outcome, reason=verdict.reason)
 
+    def _account(self, id: int, error: int, sender: int) -> None:
+        send, own = self._sends.get(id), self._station.number
+        if send is not None and sender in (own, send.node):
+            self._meter.judged(id, error, is_own=sender == own)
+
     async def _wait_turn(self, link: Link) -> None:
-        wait_s = self._next_at - self._clock.monotonic()
-        if wait_s > 0:
-            await self._clock.sleep(wait_s)
+        if self.pace_left_s > 0:
+            await self._clock.sleep(self.pace_left_s)
         await link.wait_ready()
         if self._station.queue_free == 0:
             # A full queue refuses, and with the refusal the id is used up.
@@ -177,9 +194,12 @@ class Transmitter:
             raise
         except (TransientError, PermanentError) as refusal:
             send.refusal = refusal
+            self._meter.refused(packet.id)
             raise self._judge(send.node, refusal) from None
         finally:
             self._attempt = None
+            if not send.tries:
+                self._meter.refused(packet.id)  # never written
         return attempt.certainty
 
     async def _ask_after(self, link: Link, attempt: Attempt, send: Send) -> None:

@@ -249,6 +249,7 @@ access_token_file = "secrets/matrix.token"
 [bridges.radio]
 kind = "meshtastic"
 connection = {radio}
+airtime_share = "100%"   # nobody else is on a simulated channel, and an hour of it may take minutes
 direct = {room}
 {more_radio}
 

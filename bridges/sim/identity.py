@@ -59,6 +59,10 @@ class Settings:
     """Packets a node keeps for a client that isn't there: 8, 16 or 32, by chip."""
     boot_s: float = 2.0
     silent_client_s: float = 900.0
+    telemetry_s: float = 0.0
+    """How often a node tells its client of itself: firmware does so every 60 s. 0: never, as most tests want it."""
+    telemetry_to_mesh_s: float = 1800.0
+    """How often it tells the mesh, where it tells at all."""
     firmware_version: str = "2.7.26.sim"
 
 

@@ -22,6 +22,8 @@ from bridges.sim.node import Firmware
 from bridges.sim.packets import sender_of
 from bridges.sim.people import SimNode
 from bridges.sim.radio import Radio
+from bridges.sim.strangers import Strangers
+from bridges.sim.telemetry import SelfReport
 
 _REMEMBERED = 2000
 
@@ -60,6 +62,8 @@ class SimMesh:
         for identity in (gateway, *far):
             self.nodes[identity.number] = SimNode(self._new_radio(identity), self)
         self.gateway = self.nodes[gateway.number]
+        self.strangers = Strangers(self.air, self.agenda, self.chance)
+        """Other people's traffic: silent until told otherwise."""
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
@@ -151,15 +155,23 @@ class SimMesh:
         self.agenda.at(self.now + after_s, lambda now: firmware.delivered(copy, sender_of(copy), now))
         self.pump()
 
+    def occupy(self, share: float) -> None:
+        """Have strangers take this share (0..1) of the channel's time from now on."""
+        self.strangers.occupy(share, self.now)
+        self.pump()
+
     def firmware(self, name: str | int | None = None) -> Firmware:
         """Return the firmware a client talks to, at the gateway's node unless another is named."""
         return (self.gateway if name is None else self[name]).firmware
 
     def new_firmware(self, radio: Radio) -> Firmware:
         """Build the phone API of one node; the node does that once."""
-        return Firmware(
+        firmware = Firmware(
             radio, self.agenda, self.settings, directory=lambda: self._others(radio.number), clock=self.unix
         )
+        SelfReport(firmware, self.agenda).begin(self.now)
+        self.pump()
+        return firmware
 
     def call_later(self, delay_s: float, action: Callable[[], None]) -> asyncio.TimerHandle | None:
         """Call back after real seconds, unless the mesh isn't running."""

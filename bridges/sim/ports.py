@@ -230,6 +230,9 @@ class TcpPort(Port):
         except OSError:
             return  # it went away while it waited
         connection.setblocking(False)
+        connection.setsockopt(
+            socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
+        )  # each word at once, whatever the last one's fate
         self._hang_up()
         self._connection = connection
         self._wire = Wire(connection.fileno(), self._mesh, self._firmware, self.faults, is_serial=False)

@@ -15,7 +15,8 @@ from bridges.sim.agenda import Agenda, Entry
 from bridges.sim.air import Air
 from bridges.sim.airtime import retry_wait_s, slot_s
 from bridges.sim.identity import BROADCAST, Identity
-from bridges.sim.packets import routing_error, routing_packet, sender_of
+from bridges.sim.packets import packet_airtime_s, routing_error, routing_packet, sender_of
+from bridges.sim.utilisation import Utilisation
 
 MAX_TRIES = 3
 _SEEN = 2000
@@ -71,6 +72,8 @@ class Radio:
         """The nodes it knows of."""
         self.airtime: deque[tuple[float, float]] = deque()
         """(when, seconds) of its own transmissions within the last hour."""
+        self.utilisation = Utilisation()
+        """How busy the channel is where it stands."""
         self.listeners: list[Listener] = []
         air.join(self)
 
@@ -133,6 +136,7 @@ class Radio:
     def sent(self, packet: MeshPacket, airtime_s: float, now: float) -> None:
         """Start waiting for somebody to repeat it."""
         self.airtime.append((now, airtime_s))
+        self.utilisation.note(airtime_s, now)
         self._forget_airtime(now)
         pending = self._pending.get(packet.id)
         if sender_of(packet) == self.number and pending is not None:
@@ -143,6 +147,7 @@ class Radio:
         """Take in what a neighbour transmitted."""
         if not self.is_on:
             return
+        self.utilisation.note(packet_airtime_s(self._air.preset, packet), now)
         sender = sender_of(packet)
         if sender == self.number:
             self._repeated(packet.id, now)

@@ -22,6 +22,7 @@ import structlog
 
 from gateway.process import keep_what_is_loaded
 from tests.bench import pipeline, running
+from tests.bench.air_day import day_on_air
 from tests.bench.backlog import backlog
 from tests.bench.draining import draining
 from tests.bench.ghosts import ghosts
@@ -46,6 +47,8 @@ GOALS = {
     "reload_1m_s": ("s", "<= 15"),
     "ghosts_added_mib": ("MiB", "<= 40"),
     "ghosts_added_p95_ms": ("ms", "<= 150"),
+    "goodput_ratio": ("", ">= 0.95"),
+    "budget_error_percent": ("%", "<= 1"),
 }
 RUNS = 5
 RUN_WITHIN_S = 300.0
@@ -97,6 +100,7 @@ MEASUREMENTS = (
     Measurement(frozenset({"gateway_rss_mib", "valkey_rss_mib", "idle_cpu_percent"}), _idle),
     Measurement(frozenset({"drain_ratio"}), draining),
     Measurement(frozenset({"ghosts_added_mib", "ghosts_added_p95_ms"}), ghosts),
+    Measurement(frozenset({"goodput_ratio", "budget_error_percent"}), day_on_air),
     Measurement(frozenset({"queued_bytes", "claim_p99_ms", "reload_1m_s"}), backlog),
 )
 

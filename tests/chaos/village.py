@@ -53,6 +53,7 @@ access_token_file = "{token}"
 [bridges.radio]
 kind = "meshtastic"
 connection = "serial:{port}"
+airtime_share = "100%"
 direct = "home/{chat}"
 [[routes]]
 name = "town"

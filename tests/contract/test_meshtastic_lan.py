@@ -218,8 +218,8 @@ async def test_number_and_keys_are_kept_and_nobody_else_can_read_them(network: L
 
     assert heard.sealed
     assert receipt.certainty in (Certainty.SENT, Certainty.DELIVERED)
-    assert (tmp_path / "node.json").exists()
-    assert all(each.stat().st_mode & 0o777 == 0o600 for each in tmp_path.iterdir())
+    assert (tmp_path / "node.json").stat().st_mode & 0o777 == 0o600
+    assert {"node.json", "airtime.json"} <= {each.name for each in tmp_path.iterdir()}
 
 
 async def test_what_is_kept_and_damaged_is_not_replaced_by_another_number(network: Lan, tmp_path: Path):

@@ -254,7 +254,12 @@ def _toml(made: District) -> str:
     }
     for at, quarter in enumerate(made.quarters):
         serial = f"serial:{made.folder / f'mesh{at}' / 'radio'}"
-        tables[f"bridges.{quarter.bridge}"] = {"kind": "meshtastic", "connection": serial, "positions": "on"}
+        tables[f"bridges.{quarter.bridge}"] = {
+            "kind": "meshtastic",
+            "connection": serial,
+            "positions": "on",
+            "airtime_share": "100%",
+        }
     return "\n".join(
         f"[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items())
         for name, table in tables.items()

@@ -80,6 +80,11 @@ def test_a_connection_is_read_and_written_back(text: str, expected: object):
         ({"connection": "serial:auto", "max_parts": 0}, "max_parts"),
         ({"connection": "serial:auto", "correct_within_s": -1}, "correct_within_s"),
         ({"connection": "serial:auto", "correct_within_s": True}, "correct_within_s"),
+        ({"connection": "serial:auto", "airtime_share": "a lot"}, "airtime_share"),
+        ({"connection": "serial:auto", "airtime_share": 0}, "airtime_share"),
+        ({"connection": "serial:auto", "airtime_share": "101%"}, "airtime_share"),
+        ({"connection": "serial:auto", "airtime_share": "nan%"}, "airtime_share"),
+        ({"connection": "serial:auto", "airtime_share": True}, "airtime_share"),
         ({"connection": "serial:auto", "want_ack": 1}, "want_ack"),
         ({"connection": "serial:auto", "answer_direct": "yes"}, "answer_direct"),
         ({"connection": "serial:auto", "direct": 1}, "direct"),
@@ -110,6 +115,16 @@ def test_defaults_are_those_of_the_facts():
 
     assert (config.hop_limit, config.want_ack, config.pace_s, config.max_parts) == (3, True, 2.3, 4)
     assert not config.answer_direct
+
+
+@pytest.mark.parametrize(
+    ("written", "percent"), [("5%", 5.0), ("2.5 %", 2.5), ("0.5", 0.5), (10, 10.0), (0.1, 0.1), ("100%", 100.0)]
+)
+def test_a_share_of_the_air_is_in_percent_however_it_is_written(written: object, percent: float):
+    config = MeshtasticConfig.parse({"connection": "serial:auto", "airtime_share": written})
+
+    assert config.airtime_share_percent == percent
+    assert MeshtasticConfig.parse({"connection": "serial:auto"}).airtime_share_percent is None
 
 
 def test_a_port_is_held_alone():
