@@ -54,7 +54,9 @@ class Board(Protocol):
 class Admin:
     """One node's settings, and who may change them."""
 
-    def __init__(self, own: Identity, settings: Settings, board: Board, agenda: Agenda, new_id: Callable[[], int]) -> None:
+    def __init__(
+        self, own: Identity, settings: Settings, board: Board, agenda: Agenda, new_id: Callable[[], int]
+    ) -> None:
         self.now_set = Preferences.of(own, settings)
         self.saved = self.now_set.copy()
         self.demands_passkey = False

@@ -16,6 +16,10 @@ class Terminal(Protocol):
         """Return the checked tables of the configured bridges of a kind; ConfigError."""
         ...
 
+    def conversations(self, bridge: BridgeName) -> Sequence[str]:
+        """Return the conversations of a bridge that the file's routes name; ConfigError."""
+        ...
+
     def ask(self, path: str, body: Mapping[str, Any] | None = None, *, within_s: float = 20.0) -> Any:
         """Ask the running gateway's API (GET, or POST with a body); the decoded JSON, or None if no gateway runs.
 

@@ -105,9 +105,13 @@ async def test_the_private_key_is_nowhere_in_what_the_bridge_keeps(tmp_path: Pat
         own = network.mesh.gateway.identity
         wifi = admin_of(network).saved.sections["network"].network.wifi_psk
 
-    held = [value.SerializeToString() if hasattr(value, "SerializeToString") else repr(value) for value in kept.values()]
+    held = [
+        value.SerializeToString() if hasattr(value, "SerializeToString") else repr(value) for value in kept.values()
+    ]
     assert not any(secret(own, "private key") in value for value in held if isinstance(value, bytes))
-    assert not any(repr(secret(own, "private key")) in value or wifi in value for value in held if isinstance(value, str))
+    assert not any(
+        repr(secret(own, "private key")) in value or wifi in value for value in held if isinstance(value, str)
+    )
 
 
 @pytest.mark.parametrize("tcp", [False, True])
