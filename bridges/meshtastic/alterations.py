@@ -35,6 +35,10 @@ SETTINGS = (
 _ON = {"on": True, "true": True, "yes": True, "off": False, "false": False, "no": False}
 
 
+Effect = tuple[Callable[[Draft], None], Callable[[Draft], str]]
+"""What changes a draft, and what tells how that is in a draft."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """One wanted value: where it belongs, what it does, and what it is to people."""
@@ -105,7 +109,9 @@ def _preset(value: str) -> Change:
         draft.lora.use_preset = True
         draft.lora.modem_preset = _LoRa.ModemPreset.Value(name)
 
-    cuts = f"everybody who is not on {name} too"
+    cuts = (
+        f"everybody who is not on {name} too; and routes to a primary channel without a name, for it has the preset's"
+    )
     return Change(Part(Section.LORA), apply, lambda draft: preset_of(draft.lora), cuts)
 
 
@@ -151,40 +157,42 @@ def _time(value: str, now_ms: int) -> Change:
 
 
 def _of_channel(index: int, what: str, value: str) -> Change:
-    match what:
-        case "name":
-            name = _name("a channel's name", value, CHANNEL_NAME_BYTES) if value else ""
-
-            def apply(draft: Draft) -> None:
-                draft.channels[index].settings.name = name
-
-            def tell(draft: Draft) -> str:
-                return draft.channels[index].settings.name or "(the preset's)"
-
-        case "key":
-            key = channel_keys.read(value)
-
-            def apply(draft: Draft) -> None:
-                draft.channels[index].settings.psk = key
-
-            def tell(draft: Draft) -> str:
-                channel = draft.channels[index]
-                is_primary = channel.role == RawChannel.Role.PRIMARY
-                return channel_keys.described(channel.settings.psk, is_primary=is_primary)
-
-        case _:
-            role = value.strip().upper()
-            if role not in ("SECONDARY", "DISABLED") and not (role == "PRIMARY" and index == 0):
-                raise Declined("a channel's role is secondary or disabled; channel 0 is the primary one")
-
-            def apply(draft: Draft) -> None:
-                draft.channels[index].role = RawChannel.Role.Value(role)
-
-            def tell(draft: Draft) -> str:
-                return label(RawChannel.Role, draft.channels[index].role).lower()
-
+    apply, tell = _CHANNEL_READERS[what](index, value)
     cuts = f"everybody on channel {index} who is not changed too"
     return Change(Part(Section.CHANNEL, index), apply, tell, cuts)
+
+
+def _channel_name(index: int, value: str) -> Effect:
+    name = _name("a channel's name", value, CHANNEL_NAME_BYTES) if value else ""
+
+    def apply(draft: Draft) -> None:
+        draft.channels[index].settings.name = name
+
+    return apply, lambda draft: draft.channels[index].settings.name or "(the preset's)"
+
+
+def _channel_key(index: int, value: str) -> Effect:
+    key = channel_keys.read(value)
+
+    def apply(draft: Draft) -> None:
+        draft.channels[index].settings.psk = key
+
+    def tell(draft: Draft) -> str:
+        channel = draft.channels[index]
+        return channel_keys.described(channel.settings.psk, is_primary=channel.role == RawChannel.Role.PRIMARY)
+
+    return apply, tell
+
+
+def _channel_role(index: int, value: str) -> Effect:
+    role = value.strip().upper()
+    if role not in ("SECONDARY", "DISABLED") and not (role == "PRIMARY" and index == 0):
+        raise Declined("a channel's role is secondary or disabled; channel 0 is the primary one")
+
+    def apply(draft: Draft) -> None:
+        draft.channels[index].role = RawChannel.Role.Value(role)
+
+    return apply, lambda draft: label(RawChannel.Role, draft.channels[index].role).lower()
 
 
 def _name(key: str, value: str, most: int) -> str:
@@ -223,4 +231,9 @@ _READERS: Mapping[str, Callable[[str], Change]] = {
     "tx": _tx,
     "long_name": lambda value: _owner("long_name", _name("long_name", value, LONG_NAME_BYTES)),
     "short_name": lambda value: _owner("short_name", _name("short_name", value, SHORT_NAME_BYTES)),
+}
+_CHANNEL_READERS: Mapping[str, Callable[[int, str], Effect]] = {
+    "name": _channel_name,
+    "key": _channel_key,
+    "role": _channel_role,
 }

@@ -291,7 +291,8 @@ class MeshtasticBridge:
 
     def settings(self) -> Mapping[str, Any]:
         """Return how our radio is set, as it last told; its keys are not in it."""
-        return self._setup.settings(self._routed)
+        connection = {"port": self.describe()["port"], "connected": self._link is not None and self._link.is_ready}
+        return {**connection, **self._setup.settings(self._routed)}
 
     def alterations(self, wanted: Mapping[str, str]) -> Sequence[Alteration]:
         """Return what setting these would change."""
@@ -311,7 +312,7 @@ class MeshtasticBridge:
         link = await self._connect(enough=lambda: self._station.profile.is_told)
         await link.close()
         self._station.settle()
-        return self.settings()
+        return {**self.settings(), "port": link.name, "connected": True}
 
     @property
     def unclaimed(self) -> int:

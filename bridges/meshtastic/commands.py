@@ -44,8 +44,15 @@ def commands() -> Any:
     return app
 
 
-def list_radios(ctx: typer.Context, output: Output = "table") -> None:
-    """List the USB boards that may be radios and the configured radio bridges, with who holds what. Opens no port."""
+def list_radios(
+    ctx: typer.Context,
+    *,
+    ask: Annotated[
+        bool, typer.Option("--ask", help="Open the boards that nobody holds, and ask who they are.")
+    ] = False,
+    output: Output = "table",
+) -> None:
+    """List the USB boards that may be radios and the configured radio bridges, with who holds what."""
     terminal = _terminal(ctx)
     try:
         tables = terminal.tables("meshtastic")
@@ -54,6 +61,8 @@ def list_radios(ctx: typer.Context, output: Output = "table") -> None:
         tables = {}
     status = terminal.ask("/bridges") or [] if tables else []
     rows = listing.rows(plugged_in(), tables, status)
+    if ask:
+        rows = [{**row, **_who(row)} if row["device"] and not row["node"] else row for row in rows]
     terminal.show(rows, listing.COLUMNS, output, empty="no USB board that may be a radio, and no radio bridge")
 
 
@@ -62,7 +71,7 @@ def show(ctx: typer.Context, bridge: Which = None, output: Output = "table") -> 
     terminal = _terminal(ctx)
     name, table = _chosen(terminal, bridge)
     answer = terminal.ask(f"/bridges/{quote(name, safe='')}/settings")
-    settings = answer["settings"] if answer is not None else _run(_look(terminal, name, table))
+    settings = answer["settings"] if answer is not None else _run(_look(name, table, terminal.conversations(name)))
     if output != "table":
         typer.echo(json.dumps(settings, ensure_ascii=False, indent=2 if output == "json" else None))
         return
@@ -154,10 +163,23 @@ def _chosen(terminal: Terminal, name: str | None) -> tuple[BridgeName, Mapping[s
     return BridgeName(name), tables[BridgeName(name)]
 
 
-async def _look(terminal: Terminal, name: BridgeName, table: Mapping[str, Any]) -> Mapping[str, Any]:
+def _who(row: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return which node a board is, or why that isn't known."""
+    if row["held_by"]:
+        return {}
+    table = {"kind": "meshtastic", "connection": f"serial:{row['port']}"}
+    try:
+        with _quiet():
+            told = asyncio.run(_look(BridgeName(row["bridge"] or "board"), table))
+    except BridgeError as error:
+        return {"state": str(error)}
+    return {"node": f"{told['node']} {told['long_name']}", "state": row["state"] or "no bridge"}
+
+
+async def _look(name: BridgeName, table: Mapping[str, Any], conversations: Sequence[str] = ()) -> Mapping[str, Any]:
     from bridges.meshtastic import direct  # noqa: PLC0415 - the protobufs, only where no gateway has them
 
-    async with direct.radio(name, table, terminal.conversations(name)) as bridge:
+    async with direct.radio(name, table, conversations) as bridge:
         settings = await bridge.look()
         if bridge.unclaimed:
             typer.echo(f"the radio handed over {bridge.unclaimed} messages it had kept for the gateway", err=True)

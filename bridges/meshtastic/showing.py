@@ -33,6 +33,7 @@ def facts(settings: Row) -> Sequence[Row]:
     power = settings["tx_power_dbm"]
     frequency = settings["override_frequency_mhz"]
     said = {
+        "port": settings["port"] + ("" if settings["connected"] else ", not connected now: as it told last"),
         "node": f"{settings['node']} {settings['long_name']} ({settings['short_name']})",
         "hardware": settings["hardware"],
         "firmware": settings["firmware"],
