@@ -21,6 +21,10 @@ class NotRunning(GatewayError):
     """No gateway answers on the socket."""
 
 
+class Unanswered(NotRunning):
+    """Something is there, and it did not answer, or not us: whether what was asked was done is not known."""
+
+
 class Refused(GatewayError):
     """The gateway answered that it won't, or can't; the text is its reason."""
 
@@ -72,9 +76,9 @@ class Control:
         except (FileNotFoundError, ConnectionRefusedError) as error:
             raise NotRunning(f"no gateway is running ({self._path}). Start it with `crossband run`") from error
         except PermissionError as error:
-            raise NotRunning(f"the gateway belongs to another user ({self._path}). Ask as that user") from error
+            raise Unanswered(f"the gateway belongs to another user ({self._path}). Ask as that user") from error
         except (OSError, http.client.HTTPException) as error:
-            raise NotRunning(f"the gateway does not answer: {error}") from error
+            raise Unanswered(f"the gateway does not answer: {error}") from error
         finally:
             connection.close()
         return _answer(response.status, answer)

@@ -112,7 +112,10 @@ def set_(
         return
     _confirm(found, yes=yes, cut_off=cut_off)
     if is_running:
-        terminal.ask(path, {"settings": wanted, "yes": True, "cut_off": cut_off}, within_s=WITHIN_S)
+        done = terminal.ask(path, {"settings": wanted, "yes": True, "cut_off": cut_off}, within_s=WITHIN_S)
+        if done is None:
+            typer.echo("the gateway stopped meanwhile; whether anything was changed: crossband radio show", err=True)
+            raise typer.Exit(1)
     else:
         typer.echo("no gateway runs: what the radio keeps for it is lost at the restart", err=True)
         _run(_adjust(terminal, name, table, wanted))

@@ -13,7 +13,7 @@ import typer
 
 from gateway.cli.output import Columns, Form, Row, show
 from gateway.config import Settings, control_socket, find, load
-from gateway.control import TIMEOUT_S, Control, NotRunning
+from gateway.control import TIMEOUT_S, Control, NotRunning, Unanswered
 from gateway.model import BridgeName
 
 
@@ -46,6 +46,8 @@ class Invocation:
         control = self.control(within_s=within_s)
         try:
             return control.get(path) if body is None else control.post(path, body)
+        except Unanswered:
+            raise
         except NotRunning:
             return None
 

@@ -9,6 +9,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -16,6 +17,7 @@ import pytest
 from bridges.sim import PtyPort, SimMesh
 from gateway.api import create_app
 from gateway.cli.app import main
+from gateway.control import Control, NotRunning
 from gateway.model import BridgeName, LinkDown
 from tests.contract.desk import Desk, open_desk, serving
 from tests.contract.harness_meshtastic import ScaledClock, air, bridge_on
@@ -230,6 +232,44 @@ async def test_the_api_shows_plans_and_changes_settings(desk: Desk, tmp_path: Pa
     assert (wrong.status_code, [one.status_code for one in others]) == (422, [404, 404])
 
 
+async def test_a_gateway_that_goes_away_in_the_middle_is_not_taken_for_done(
+    ask: Ask, desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    async with air(tmp_path) as network:
+        bridge = bridge_on(network, tmp_path)
+        desk.adjustables[RADIO] = bridge
+        _point_at(desk, tmp_path)
+        post = Control.post
+
+        def gone(control: Control, path: str, body: Any = None, **headers: str) -> Any:
+            if body.get("yes"):
+                raise NotRunning("no gateway is running")
+            return post(control, path, body, **headers)
+
+        monkeypatch.setattr(Control, "post", gone)
+        async with kept_up(bridge), serving(desk):
+            ended = await ask("radio", "set", "radio", "short_name=SUM", "--yes")
+
+    assert ended.code == 1
+    assert "the gateway stopped meanwhile" in ended.err
+
+
+async def test_a_gateway_that_does_not_answer_is_not_taken_for_none(ask: Ask, desk: Desk, tmp_path: Path):
+    _point_at(desk, tmp_path)
+    path = desk.settings.gateway.control_socket
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    server = await asyncio.start_unix_server(hang_up, path)
+    async with server:
+        ended = await ask("radio", "show")
+
+    assert ended.code == 1
+    assert "the gateway does not answer" in ended.err
+
+
 async def test_a_radio_that_cannot_be_reached_is_said(desk: Desk, tmp_path: Path):
     class Gone:
         def settings(self) -> dict[str, object]:
@@ -253,7 +293,5 @@ async def test_a_radio_that_cannot_be_reached_is_said(desk: Desk, tmp_path: Path
 
 def _point_at(desk: Desk, folder: Path) -> None:
     """Let the command find the desk's socket where the configuration's gateway would have its own."""
-    run_dir = folder / "data" / "run"
-    run_dir.parent.mkdir(exist_ok=True)
-    desk.settings.gateway.control_socket.parent.mkdir(parents=True, exist_ok=True)
-    run_dir.symlink_to(desk.settings.gateway.control_socket.parent, target_is_directory=True)
+    path, run_dir = folder / "crossband.toml", desk.settings.gateway.run_dir
+    path.write_text(path.read_text().replace("[bridges.radio]", f'run_dir = "{run_dir}"\n\n[bridges.radio]'))
