@@ -12,6 +12,7 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 
 from google.protobuf.message import DecodeError
 from meshtastic.protobuf.admin_pb2 import AdminMessage
@@ -32,6 +33,7 @@ SPACING_S = 0.5
 """Between two packets to the own node: measured, closer than 0.4 s the oldest of more than four is dropped."""
 ANSWER_WITHIN_S = 5.0
 TRIES = 3
+EMPTY_WITHIN_S = 60.0
 RESTART_WITHIN_S = 15.0
 """Firmware restarts 7 s after it saved; some sections, in some versions, without a restart."""
 BACK_WITHIN_S = 120.0
@@ -44,13 +46,20 @@ class Administrator:
     """Kept across connections: a radio that saves its settings restarts."""
 
     def __init__(
-        self, *, station: Station, clock: Clock, random: random.Random, link: Callable[[], Link | None]
+        self,
+        *,
+        station: Station,
+        clock: Clock,
+        random: random.Random,
+        link: Callable[[], Link | None],
+        hold: Callable[[], AbstractAsyncContextManager[None]],
     ) -> None:
-        """`link`: the connection of the moment, if there is one."""
+        """`link`: the connection of the moment, if there is one; `hold`: keeps texts from the radio meanwhile."""
         self._station = station
         self._clock = clock
         self._random = random
         self._link = link
+        self._hold = hold
         self._passkey = b""
         self._stamped_s = 0
         """What the node's clock showed on its last answer."""
@@ -78,7 +87,9 @@ class Administrator:
             altered = {each.key: changes[each.key] for each in found}
             saved = {key: change for key, change in altered.items() if change.part.section is not Section.TIME}
             if saved:
-                await self._save(changes, saved)
+                async with self._hold():
+                    await self._empty()
+                    await self._save(changes, saved)
             # Last, for a restart may take the time away again.
             if len(saved) < len(altered):
                 await self._set_time()
@@ -140,6 +151,16 @@ class Administrator:
             await self._restart()
         await self._ask(set(parts), within_s=BACK_WITHIN_S)
         self._check(saved, becomes)
+
+    async def _empty(self) -> None:
+        """Wait until the radio has sent what it has: a restart would lose it, and we said that it was sent."""
+        until = self._clock.monotonic() + EMPTY_WITHIN_S
+        while self._clock.monotonic() < until:
+            heard = await within(self._clock, ANSWER_WITHIN_S, (await self._ready()).probe())
+            if heard and not self._station.queue_ahead:
+                return
+            await self._clock.sleep(1.0)
+        raise Declined("the radio has texts to send yet, which a restart would lose: try again later")
 
     async def _transact(self, orders: Sequence[AdminMessage]) -> None:
         await self._exchange(AdminMessage(begin_edit_settings=True), None)

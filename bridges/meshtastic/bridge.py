@@ -143,7 +143,11 @@ class MeshtasticBridge:
             count=self._count,
         )
         self._administrator = Administrator(
-            station=self._station, clock=context.clock, random=context.random, link=lambda: self._link
+            station=self._station,
+            clock=context.clock,
+            random=context.random,
+            link=lambda: self._link,
+            hold=self._transmitter.held,
         )
         self._setup = Setup(self._station, context.clock, self._log)
         self._tapbacks = Tapbacks()

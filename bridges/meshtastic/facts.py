@@ -90,8 +90,8 @@ def facts_of(station: Station, routed: Collection[str], clock: NodeClock) -> Rad
     profile, lora, modem = station.profile, station.profile.lora, station.modem
     return RadioFacts(
         node=node_id(profile.number),
-        long_name=profile.owner.long_name,
-        short_name=profile.owner.short_name,
+        long_name=_clean(profile.owner.long_name),
+        short_name=_clean(profile.owner.short_name),
         licensed=profile.owner.is_licensed,
         hardware=label(HardwareModel, profile.owner.hw_model),
         role=label(Config.DeviceConfig.Role, profile.role),
@@ -145,7 +145,7 @@ def _channels(station: Station, routed: Collection[str]) -> tuple[ChannelFacts, 
         found.append(
             ChannelFacts(
                 index=index,
-                name=named[index].name if index in named else slot.settings.name,
+                name=_clean(named[index].name if index in named else slot.settings.name),
                 role=label(RawChannel.Role, slot.role).lower(),
                 key=channel_keys.described(key, is_primary=is_primary),
                 public=channel_keys.is_public(key, is_primary=is_primary) if key else primary_is_public,
@@ -156,6 +156,11 @@ def _channels(station: Station, routed: Collection[str]) -> tuple[ChannelFacts, 
             )
         )
     return tuple(found)
+
+
+def _clean(name: str) -> str:
+    """Return a name without what could steer a terminal."""
+    return "".join(character if character.isprintable() else " " for character in name)
 
 
 def preset_of(lora: Config.LoRaConfig) -> str:

@@ -24,7 +24,6 @@ from bridges.sim.packets import (
     text_data,
     wants_pki,
 )
-from bridges.sim.preferences import user
 from bridges.sim.radio import Radio
 from bridges.sim.whereabouts import Whereabouts
 

@@ -21,7 +21,7 @@ from bridges.sim.admin import Admin
 from bridges.sim.packets import packet_of, text_data
 from bridges.sim.preferences import secret
 from gateway.model import Adjustable, BridgeError, Declined, LinkDown
-from tests.contract.harness_meshtastic import Air, air, bridge_on
+from tests.contract.harness_meshtastic import LONG_FAST, Air, air, bridge_on, said
 
 LoRa = Config.LoRaConfig
 
@@ -162,6 +162,44 @@ async def test_several_sections_are_one_transaction_with_one_restart(tmp_path: P
     assert bridge.conversations() == ["LongFast", "Town", "Wardens"]
     assert admin.orders.count("begin_edit_settings") == admin.orders.count("commit_edit_settings") == 1
     assert admin.dropped == 0
+
+
+async def test_what_the_radio_has_is_on_the_air_before_it_restarts_and_what_comes_meanwhile_waits(tmp_path: Path):
+    async with air(tmp_path) as network:
+        bridge, firmware = bridge_on(network, tmp_path), network.port.firmware
+        rooms: list[int] = []
+        obey = admin_of(network)._obey
+
+        def noted(name: str, message: AdminMessage, now: float) -> int:
+            rooms.append(firmware.radio.room())
+            return obey(name, message, now)
+
+        admin_of(network)._obey = noted  # type: ignore[method-assign]
+        async with kept_up(bridge):
+            for number in range(1, 6):
+                packet = packet_of(text_data(f"{number}"), sender=firmware.radio.number, to=BROADCAST, id=number)
+                firmware.radio.send(packet, network.mesh.now)
+            change = asyncio.create_task(bridge.adjust({"short_name": "SUM"}))
+            async with asyncio.timeout(10):
+                while not bridge._transmitter._turn.locked():
+                    await asyncio.sleep(0.005)
+            await bridge.send(said("meanwhile"), LONG_FAST, key="k1")
+            assert change.done()
+            ridge = network.mesh["RDGE"]
+            await ridge.wait_heard(lambda heard: heard.text == "meanwhile")
+
+    assert rooms == [firmware.radio.depth]
+    assert [heard.text for heard in ridge.heard if heard.text in "12345"] == ["1", "2", "3", "4", "5"]
+
+
+async def test_a_radio_that_does_not_get_rid_of_its_texts_is_not_restarted(tmp_path: Path):
+    async with air(tmp_path) as network:
+        bridge = bridge_on(network, tmp_path)
+        network.port.firmware.radio.room = lambda: 3  # type: ignore[method-assign]
+        async with bridge:
+            with pytest.raises(Declined, match="texts to send yet"):
+                await bridge.adjust({"hop_limit": "5"})
+        assert admin_of(network).orders == ["get_config_request"]
 
 
 async def test_a_channel_is_changed_without_a_restart(tmp_path: Path):
