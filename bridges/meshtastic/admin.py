@@ -191,6 +191,8 @@ class Administrator:
         draft.time_s = self._clock.now_ms() // 1000
         await self._exchange(message(part, draft), None)
         await self._exchange(question(part), part)
+        if not self._stamped_s:
+            raise Declined("the radio took the time, and shows none yet: look again with radio show")
         if abs(self._stamped_s - self._clock.now_ms() / 1000) >= CLOCK_OFF_S:
             raise Declined("the radio kept its own time: a GPS goes before us")
 

@@ -29,7 +29,7 @@ Output = Annotated[Literal["table", "json", "jsonl"], typer.Option("-o", "--outp
 Which = Annotated[
     str | None, typer.Argument(metavar="[BRIDGE]", help="A radio bridge's name; needless if there is one.")
 ]
-WITHIN_S = 200.0
+WITHIN_S = 300.0
 """Longer than a change may take: a restart, and reading back."""
 MOST_KEY_FILE_BYTES = 1024
 
@@ -111,15 +111,19 @@ def set_(
     if not found:
         return
     _confirm(found, yes=yes, cut_off=cut_off)
+    wanted = {one["key"]: wanted[one["key"]] for one in found}  # no more than was shown
     if is_running:
-        done = terminal.ask(path, {"settings": wanted, "yes": True, "cut_off": cut_off}, within_s=WITHIN_S)
-        if done is None:
-            typer.echo("the gateway stopped meanwhile; whether anything was changed: crossband radio show", err=True)
-            raise typer.Exit(1)
+        _have_adjusted(terminal, path, {"settings": wanted, "yes": True, "cut_off": cut_off})
     else:
         typer.echo("no gateway runs: what the radio keeps for it is lost at the restart", err=True)
-        _run(_adjust(terminal, name, table, wanted))
+        _run(_adjust(terminal, name, table, wanted), declined=1)
     typer.echo("done, and read back", err=True)
+
+
+def _have_adjusted(terminal: Terminal, path: str, asked: Mapping[str, Any]) -> None:
+    if terminal.ask(path, asked, within_s=WITHIN_S) is None:
+        typer.echo("the gateway stopped meanwhile; whether anything was changed: crossband radio show", err=True)
+        raise typer.Exit(1)
 
 
 def _confirm(found: Sequence[Mapping[str, Any]], *, yes: bool, cut_off: bool) -> None:
@@ -206,13 +210,14 @@ async def _adjust(terminal: Terminal, name: BridgeName, table: Mapping[str, Any]
         await direct.adjust(bridge, wanted)
 
 
-def _run(work: Coroutine[Any, Any, T]) -> T:
+def _run(work: Coroutine[Any, Any, T], *, declined: int = 2) -> T:
+    """Run it, with what goes wrong in words; `declined`: the exit code where it was asked for what can't be."""
     try:
         with _quiet():
             return asyncio.run(work)
     except Declined as error:
         typer.echo(str(error), err=True)
-        raise typer.Exit(2) from None
+        raise typer.Exit(declined) from None
     except (BridgeError, TimeoutError) as error:
         typer.echo(str(error) or "the radio did not answer", err=True)
         raise typer.Exit(1) from None

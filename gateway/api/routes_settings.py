@@ -74,8 +74,10 @@ async def adjust(name: str, asked: SettingsIn, view: View) -> AlteredOut:
     cut_off = [f"{one.key} cuts off {one.cuts_off}" for one in found if one.cuts_off]
     if cut_off and not asked.cut_off:
         raise HTTPException(409, f"{'; '.join(cut_off)}. Nothing was changed: it takes cut_off, too")
+    # Only what was found to change was said yes to: of the rest somebody else may change something meanwhile.
+    confirmed = {one.key: asked.settings[one.key] for one in found}
     try:
-        return _altered(name, await bridge.adjust(asked.settings), done=True)
+        return _altered(name, await bridge.adjust(confirmed), done=True)
     except Declined as declined:
         raise HTTPException(409, str(declined)) from declined
     except BridgeError as error:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -182,6 +183,38 @@ async def test_settings_are_changed_though_no_gateway_runs(ask: Ask, tmp_path: P
     assert "so already" in again.err
     assert (saved.owner.long_name, saved.channels[1].settings.psk) == ("Summit", bytes(range(32)))
     assert base64.b64encode(bytes(range(32))).decode() not in done.out + done.err
+
+
+async def test_what_a_radio_keeps_as_it_was_is_said(ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("bridges.meshtastic.direct.WallClock", ScaledClock)
+    async with air(tmp_path) as network:
+        admin_of(network).refused_regions = {"LORA_24"}
+        ended = await ask("radio", "set", "radio", "region=LORA_24", "--yes", "--cut-off")
+
+    assert ended.code == 1
+    assert "kept region US" in ended.err
+
+
+async def test_a_command_that_is_killed_in_the_middle_leaves_the_radio_as_it_was(ask: Ask, tmp_path: Path):
+    async with air(tmp_path, scale=1.0) as network:
+        admin = admin_of(network)
+        command = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "gateway", "--config", str(tmp_path / "crossband.toml")),
+            *("radio", "set", "radio", "hop_limit=5", "long_name=Summit", "--yes"),
+            cwd=Path(__file__).parents[2],
+            stderr=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+        )
+        async with asyncio.timeout(60):
+            while "set_config" not in admin.orders:
+                await asyncio.sleep(0.01)
+        command.kill()
+        await command.wait()
+        network.port.reboot()
+        await asyncio.sleep(0)
+
+        assert "commit_edit_settings" not in admin.orders
+        assert admin.now_set.sections["lora"].lora.hop_limit == 3
 
 
 # With a gateway.
