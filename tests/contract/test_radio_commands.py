@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+from bridges.meshtastic.boards import Board
 from bridges.sim import PtyPort, SimMesh
 from gateway.api import create_app
 from gateway.cli.app import main
@@ -160,6 +161,29 @@ async def test_the_list_names_bridges_without_a_gateway(ask: Ask):
     (row,) = [one for one in json.loads(ended.out) if one["bridge"]]
 
     assert (ended.code, row["bridge"], row["state"]) == (0, "radio", "no gateway runs")
+
+
+async def test_boards_that_nobody_holds_are_asked_who_they_are_on_demand_only(
+    ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("bridges.meshtastic.direct.WallClock", ScaledClock)
+    found = [
+        Board(path=str(tmp_path / name), device=str(tmp_path / name), vendor=0x239A, product=0x8029, name="WisCore")
+        for name in ("radio", "gone")
+    ]
+    monkeypatch.setattr("bridges.meshtastic.commands.plugged_in", lambda: found)
+    async with air(tmp_path) as network:
+        heard = overheard(network)
+        quiet = await ask("radio", "list", "-o", "json")
+        assert heard == []
+        asked = await ask("radio", "list", "--ask", "-o", "json")
+        own = network.mesh.gateway.identity
+
+    assert [row["node"] for row in json.loads(quiet.out)] == ["", ""]
+    radio, gone = json.loads(asked.out)
+    assert (radio["bridge"], radio["node"]) == ("radio", f"{own.id} {own.long_name}")
+    assert "is not there" in gone["state"]
+    assert admin_of(network).orders == []
 
 
 async def test_which_radio_is_meant_is_asked(ask: Ask):
