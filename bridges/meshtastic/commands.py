@@ -228,6 +228,11 @@ def _quiet() -> Iterator[None]:
     """Keep the bridge's log off standard output, which is for what was asked."""
     before = structlog.get_config()
     structlog.configure(
+        # Not the pretty traceback: it shows local variables, and a greeting's hold the radio's keys.
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+        ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )

@@ -14,8 +14,10 @@ from typing import Any
 
 import httpx
 import pytest
+from meshtastic.protobuf.mesh_pb2 import FromRadio
 
 from bridges.meshtastic.boards import Board
+from bridges.meshtastic.session import Session
 from bridges.sim import PtyPort, SimMesh
 from gateway.api import create_app
 from gateway.cli.app import main
@@ -97,6 +99,25 @@ async def test_a_radio_is_shown_though_no_gateway_runs(ask: Ask, tmp_path: Path)
     assert "warning: channel 0 (LongFast) has a key that everybody has" in table.err
     assert told["node"] == mesh.gateway.identity.id
     assert told["channels"][0]["bridged"]
+
+
+async def test_a_frame_that_fails_shows_nothing_of_what_is_in_it(
+    ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    take = Session.take
+
+    def fail(session: Session, said: FromRadio, now: float) -> Any:
+        if said.config.HasField("security"):
+            raise RuntimeError("a mistake of ours")
+        return take(session, said, now)
+
+    monkeypatch.setattr(Session, "take", fail)
+    async with SimMesh() as mesh, PtyPort(mesh, tmp_path / "radio"):
+        ended = await ask("radio", "show")
+
+    assert "a mistake of ours" in ended.err
+    assert "_key: " not in ended.err + ended.out  # as a protobuf writes it
+    assert "locals" not in ended.err + ended.out
 
 
 async def test_a_port_that_another_program_holds_is_named_with_its_holder(ask: Ask, tmp_path: Path):
