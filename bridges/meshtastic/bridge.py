@@ -300,19 +300,24 @@ class MeshtasticBridge:
 
     def alterations(self, wanted: Mapping[str, str]) -> Sequence[Alteration]:
         """Return what setting these would change."""
+        self._check_adjustable()
         return self._setup.alterations(wanted)
 
     async def adjust(self, wanted: Mapping[str, str]) -> Sequence[Alteration]:
         """Set these, through the restart that follows, and read them back."""
-        if isinstance(self._config.connection, Udp):
-            raise Declined("a node in software is set in the configuration")
+        self._check_adjustable()
         self._setup.check()
         done = await self._administrator.adjust(wanted)
         self._log.warning("radio_settings_changed", settings=[each.key for each in done])
         return done
 
+    def _check_adjustable(self) -> None:
+        if isinstance(self._config.connection, Udp):
+            raise Declined("a node in software has no settings but those in the configuration")
+
     async def look(self) -> Mapping[str, Any]:
         """Connect, read the settings and leave, if possible before the node hands over what it keeps for us."""
+        self._check_adjustable()
         link = await self._connect(enough=lambda: self._station.profile.is_told)
         await link.close()
         self._station.settle()

@@ -262,6 +262,15 @@ async def test_a_command_that_is_killed_in_the_middle_leaves_the_radio_as_it_was
         assert admin.now_set.sections["lora"].lora.hop_limit == 3
 
 
+async def test_a_node_in_software_has_no_settings_of_its_own(ask: Ask, tmp_path: Path):
+    path = tmp_path / "crossband.toml"
+    path.write_text(path.read_text().replace(f"serial:{tmp_path / 'radio'}", "udp:lo"))
+    ended = await ask("radio", "set", "radio", "hop_limit=4", "--yes")
+
+    assert ended.code == 2
+    assert "those in the configuration" in ended.err
+
+
 # With a gateway.
 
 
