@@ -21,6 +21,10 @@ class NotRunning(GatewayError):
     """No gateway answers on the socket."""
 
 
+class Unanswered(NotRunning):
+    """Something is there, and it did not answer, or not us: whether what was asked was done is not known."""
+
+
 class Refused(GatewayError):
     """The gateway answered that it won't, or can't; the text is its reason."""
 
@@ -32,8 +36,10 @@ class Refused(GatewayError):
 class Control:
     """One gateway. Each call is one connection; raises NotRunning or Refused."""
 
-    def __init__(self, socket_path: Path) -> None:
+    def __init__(self, socket_path: Path, *, within_s: float = TIMEOUT_S) -> None:
+        """`within_s`: how long an answer may take."""
         self._path = socket_path
+        self._within_s = within_s
 
     def get(self, path: str, **query: str | int | None) -> Any:
         """Ask for something; returns the decoded JSON."""
@@ -60,7 +66,7 @@ class Control:
         return self._ask("DELETE", path)
 
     def _ask(self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> Any:
-        connection = _UnixConnection(self._path)
+        connection = _UnixConnection(self._path, self._within_s)
         sent = {"Content-Type": "application/json"} if body is not None else {}
         sent |= {name.replace("_", "-"): value for name, value in (headers or {}).items()}
         try:
@@ -70,22 +76,23 @@ class Control:
         except (FileNotFoundError, ConnectionRefusedError) as error:
             raise NotRunning(f"no gateway is running ({self._path}). Start it with `crossband run`") from error
         except PermissionError as error:
-            raise NotRunning(f"the gateway belongs to another user ({self._path}). Ask as that user") from error
+            raise Unanswered(f"the gateway belongs to another user ({self._path}). Ask as that user") from error
         except (OSError, http.client.HTTPException) as error:
-            raise NotRunning(f"the gateway does not answer: {error}") from error
+            raise Unanswered(f"the gateway does not answer: {error}") from error
         finally:
             connection.close()
         return _answer(response.status, answer)
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=TIMEOUT_S)
+    def __init__(self, path: Path, within_s: float) -> None:
+        super().__init__("localhost", timeout=within_s)
         self._path = path
+        self._within_s = within_s
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(TIMEOUT_S)
+        self.sock.settimeout(self._within_s)
         self.sock.connect(str(self._path))
 
 

@@ -19,6 +19,7 @@ from gateway.model import (
     API_ADDRESS,
     PENDING,
     Address,
+    Adjustable,
     BridgeName,
     Clock,
     Delivery,
@@ -137,6 +138,11 @@ class Operations:
             if isinstance(part.bridge, Directory)
             for node in part.bridge.nodes()
         ]
+
+    def adjustable(self, name: BridgeName) -> Adjustable | None:
+        """Return a bridge whose far side has settings of its own; None if that one's has none."""
+        part = self._parts.by_bridge.get(name)
+        return part.bridge if part is not None and isinstance(part.bridge, Adjustable) else None
 
     async def where_is(self, there: Address) -> str:
         """Ask the other end of a direct chat where they are; Declined, with the reason for the asker."""

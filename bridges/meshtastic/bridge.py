@@ -2,7 +2,8 @@
 """The radio as a bridge: glue between port, session, conversion and the core.
 
 Also a `Directory` (the nodes heard of), `Locates` (asks one of them where it is), `Offers` (our node's channels),
-`Describes` (who our radio is), `Rerouted`, `Costs` (what a text takes on the air) and `Schedules` (what goes next).
+`Describes` (who our radio is), `Adjustable` (how it is set), `Rerouted`, `Costs` (what a text takes on the air) and
+`Schedules` (what goes next).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self, assert_never
 
 import structlog
 from google.protobuf.message import DecodeError
@@ -18,6 +19,7 @@ from meshtastic.protobuf.mesh_pb2 import MeshPacket
 from meshtastic.protobuf.portnums_pb2 import PortNum
 
 from bridges.meshtastic import places, replays
+from bridges.meshtastic.admin import Administrator
 from bridges.meshtastic.airtime import airtime_s
 from bridges.meshtastic.answering import Answering
 from bridges.meshtastic.config import MeshtasticConfig, SerialAuto, SerialPath, Udp
@@ -27,6 +29,7 @@ from bridges.meshtastic.convert import (
     native_id,
     packet_id,
     remote_id,
+    sender_of,
     to_message,
     to_packet,
     why_not,
@@ -41,7 +44,8 @@ from bridges.meshtastic.locating import Locator
 from bridges.meshtastic.meter import Meter
 from bridges.meshtastic.nodes import NodeBook
 from bridges.meshtastic.port import candidates, connect
-from bridges.meshtastic.session import Arrived, Event, Lost, Met, Noticed, Queued, Restarted, Session
+from bridges.meshtastic.session import Arrived, Event, Lost, Met, Noticed, Queued, Ready, Restarted, Session
+from bridges.meshtastic.setup import Setup
 from bridges.meshtastic.shorten import shorter
 from bridges.meshtastic.station import Station
 from bridges.meshtastic.tapbacks import Tapbacks
@@ -50,6 +54,7 @@ from bridges.meshtastic.transmitter import Transmitter
 from gateway.model import (
     Address,
     Airtime,
+    Alteration,
     BridgeContext,
     BridgeError,
     BridgeName,
@@ -153,6 +158,14 @@ class MeshtasticBridge:
             say=self._say,
             count=self._count,
         )
+        self._administrator = Administrator(
+            station=self._station,
+            clock=context.clock,
+            random=context.random,
+            link=lambda: self._link,
+            hold=self._transmitter.held,
+        )
+        self._setup = Setup(self._station, context.clock, self._log)
         self._tapbacks = Tapbacks()
         self._link: Link | None = None
         self._proven: SerialPath | None = None
@@ -307,8 +320,44 @@ class MeshtasticBridge:
             "preset": station.preset if station.number else "",
             "channels": ", ".join(each.name for each in station.channels.values()),
             "notice": station.notice,
+            "warnings": self._setup.warnings(self._routed),
         }
         return {key: value for key, value in facts.items() if value}
+
+    def settings(self) -> Mapping[str, Any]:
+        """Return how our radio is set, as it last told; its keys are not in it."""
+        connection = {"port": self.describe()["port"], "connected": self._link is not None and self._link.is_ready}
+        return {**connection, **self._setup.settings(self._routed)}
+
+    def alterations(self, wanted: Mapping[str, str]) -> Sequence[Alteration]:
+        """Return what setting these would change."""
+        self._check_adjustable()
+        return self._setup.alterations(wanted)
+
+    async def adjust(self, wanted: Mapping[str, str]) -> Sequence[Alteration]:
+        """Set these, through the restart that follows, and read them back."""
+        self._check_adjustable()
+        self._setup.check()
+        done = await self._administrator.adjust(wanted)
+        self._log.warning("radio_settings_changed", settings=[each.key for each in done])
+        return done
+
+    def _check_adjustable(self) -> None:
+        if isinstance(self._config.connection, Udp):
+            raise Declined("a node in software has no settings but those in the configuration")
+
+    async def look(self) -> Mapping[str, Any]:
+        """Connect, read the settings and leave, if possible before the node hands over what it keeps for us."""
+        self._check_adjustable()
+        link = await self._connect(enough=lambda: self._station.profile.is_told)
+        await link.close()
+        self._station.settle()
+        return {**self.settings(), "port": link.name, "connected": True}
+
+    @property
+    def unclaimed(self) -> int:
+        """How many messages came in that nobody asked for."""
+        return len(self._inbox)
 
     def airtime_ms(self, message: Message, to: Address) -> int:
         """Return how long this would be on the air, by the preset in use."""
@@ -319,19 +368,19 @@ class MeshtasticBridge:
         """The preset in use, or which is assumed."""
         return self._station.modem_words
 
-    async def _connect(self) -> Link:
+    async def _connect(self, *, enough: Callable[[], bool] = lambda: False) -> Link:
         where = self._config.connection
         if isinstance(where, Udp):
             return await self._greeted(self._node_on(where).connect(), is_certain=True)
         if not isinstance(where, SerialAuto):
-            return await self._greeted(await connect(where), is_certain=True)
+            return await self._greeted(await connect(where), is_certain=True, enough=enough)
         found = self._boards()
         if self._proven in found:
             found.sort(key=lambda each: each != self._proven)
         failures = []
         for each in found:
             try:
-                link = await self._greeted(await connect(each), is_certain=each == self._proven)
+                link = await self._greeted(await connect(each), is_certain=each == self._proven, enough=enough)
             except LinkDown as error:
                 failures.append(str(error))
                 continue
@@ -351,14 +400,14 @@ class MeshtasticBridge:
             )
         return self._own_node
 
-    async def _greeted(self, port: Line, *, is_certain: bool) -> Link:
+    async def _greeted(self, port: Line, *, is_certain: bool, enough: Callable[[], bool] = lambda: False) -> Link:
         context = self._context
         session = Session(
             station=self._station, random=context.random, count=self._count, now=context.clock.monotonic()
         )
         link = Link(port, session, context.clock, on_event=self._on_event, count=self._count)
         try:
-            await link.greet(is_certain=is_certain)
+            await link.greet(is_certain=is_certain, enough=enough)
         except BaseException:
             port.close()
             raise
@@ -380,12 +429,16 @@ class MeshtasticBridge:
                 self._on_packet(packet)
             case Met(info=info):
                 self._nodes.learn(info)
+            case Queued(status=status) if self._administrator.has_said(status.mesh_packet_id):
+                pass
             case Queued(status=status):
                 self._transmitter.on_status(status)
             case Noticed(text=text):
                 self._station.notice = text
                 self._meter.noticed(text)
                 self._log.warning("radio_notice", notice=text)
+            case Ready():
+                self._setup.greeted(self._routed)
             case Restarted():
                 self._log.warning("radio_restarted")
                 self._lost(LinkDown("the radio restarted"))
@@ -394,14 +447,19 @@ class MeshtasticBridge:
                 self._lost(LinkDown(reason))
                 self._inbox.fail(LinkDown(reason))
             case _:
-                pass
+                assert_never(event)
 
     def _lost(self, error: LinkDown) -> None:
         self._transmitter.lost(error)
         self._locator.lost(error)
+        self._administrator.lost(error)
 
     def _on_packet(self, packet: MeshPacket) -> None:
         now_ms = self._context.clock.now_ms()
+        if sender_of(packet) == self._station.number:
+            self._setup.heard(packet.rx_time)
+            if self._administrator.take(packet):
+                return
         replayed = replays.as_said(packet)
         if replayed is None:
             self._nodes.hear(packet)

@@ -24,6 +24,9 @@ class Inbox:
         self._changed = asyncio.Event()
         self._failure: BridgeError | None = LinkDown("the radio is not connected")
 
+    def __len__(self) -> int:
+        return len(self._items)
+
     @property
     def is_full(self) -> bool:
         """Whether no more should be read."""

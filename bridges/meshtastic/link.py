@@ -56,10 +56,16 @@ class Link:
         """The device or host it goes to."""
         return self._port.name
 
-    async def greet(self, *, is_certain: bool) -> None:
+    @property
+    def is_ready(self) -> bool:
+        """Whether the radio has greeted, and is not restarting."""
+        return self._ready.is_set() and self.failure is None
+
+    async def greet(self, *, is_certain: bool, enough: Callable[[], bool] = lambda: False) -> None:
         """Begin the session and wait for its handshake; LinkDown if it fails.
 
-        Not `is_certain`: give a device that doesn't speak like a radio a few seconds only.
+        Not `is_certain`: give a device that doesn't speak like a radio a few seconds only. `enough`: return
+        as soon as that is true, in the middle of the handshake; nothing but `close` may follow then.
         """
         self._port.start(self._on_bytes, self._on_lost)
         if self._port.is_serial:
@@ -67,7 +73,7 @@ class Link:
             await self._clock.sleep(WAKE_S)
         self._write_out()
         began = self._clock.monotonic()
-        while not self._ready.is_set():
+        while not (self._ready.is_set() or enough()):
             self.check()
             if not (is_certain or self._session.has_heard) and self._clock.monotonic() - began > FIRST_WORD_S:
                 raise LinkDown(f"{self.name}: no radio answers")

@@ -11,8 +11,7 @@ from meshtastic.protobuf.mesh_pb2 import FromRadio, User
 
 from bridges.meshtastic.airtime import DEFAULT, PRESETS, Modem, custom
 from bridges.meshtastic.places import Channel
-
-CHANNELS = 8
+from bridges.meshtastic.profile import CHANNELS, Profile
 
 _LoRa = Config.LoRaConfig
 
@@ -36,6 +35,8 @@ class Station:
 
     def __init__(self) -> None:
         self.number = 0
+        self.profile = Profile()
+        """How it says it is set, to be shown."""
         self.firmware = ""
         self.channels_told = 0
         """How many channel slots, used or not, it described since `begin`."""
@@ -54,6 +55,7 @@ class Station:
 
     def begin(self) -> None:
         """Start over: a handshake begins."""
+        self.profile.begin()
         self.channels_told = 0
         self.has_told_lora = False
         self.queue_free = None
@@ -126,6 +128,7 @@ class Station:
 
     def learn(self, said: FromRadio) -> None:
         """Take what tells of the node itself: the handshake's pieces, its queue's state."""
+        self.profile.learn(said)
         match said.WhichOneof("payload_variant"):
             case "my_info":
                 self.number = said.my_info.my_node_num

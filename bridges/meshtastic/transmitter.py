@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from meshtastic.protobuf.mesh_pb2 import MeshPacket, QueueStatus, Routing
@@ -115,6 +116,12 @@ class Transmitter:
             is_emergency = packet.priority == MeshPacket.Priority.ALERT
             await self._meter.admit(packet, is_emergency=is_emergency, verdict_s=send.within_s)
             return self._receipt(send, await self._try(link, packet, send))
+
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[None]:
+        """Hand the radio nothing meanwhile: what it has when it restarts is lost."""
+        async with self._turn:
+            yield
 
     def lost(self, error: LinkDown) -> None:
         """Say that the link, or the radio's memory, is gone: whoever waits tries again under the same key."""

@@ -9,9 +9,9 @@ from google.protobuf.message import DecodeError
 from meshtastic.protobuf.mesh_pb2 import Data, MeshPacket, User
 from meshtastic.protobuf.portnums_pb2 import PortNum
 
-from bridges.sim.handshake import user
 from bridges.sim.identity import BROADCAST
 from bridges.sim.packets import sender_of
+from bridges.sim.preferences import user
 from bridges.sim.radio import Radio
 
 ANSWERS_AGAIN_S = 600.0

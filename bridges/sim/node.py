@@ -8,14 +8,15 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from google.protobuf.message import DecodeError
-from meshtastic.protobuf.mesh_pb2 import ClientNotification, FromRadio, LogRecord, MeshPacket, NodeInfo, ToRadio
+from meshtastic.protobuf.mesh_pb2 import ClientNotification, Data, FromRadio, LogRecord, MeshPacket, NodeInfo, ToRadio
 
 from bridges.sim import outgoing
+from bridges.sim.admin import Admin
 from bridges.sim.agenda import Agenda, Entry
 from bridges.sim.handshake import answers, node_info
 from bridges.sim.identity import Identity, Settings
 from bridges.sim.limits import SAME_ID, TEXTS, UNPARSABLE, RateLimit
-from bridges.sim.packets import routing_packet, sender_of, set_sender
+from bridges.sim.packets import ADMIN, packet_of, routing_packet, sender_of, set_sender
 from bridges.sim.radio import Radio
 from bridges.sim.to_phone import ToPhone
 
@@ -77,6 +78,8 @@ class Firmware:
         self._silence: Entry | None = None
         self._sequence = 0
         self._known: dict[int, tuple[int, int]] = {}
+        self.admin = Admin(radio.identity, settings, self, agenda, radio.new_id)
+        """How it is set, and what its client told it to change."""
         radio.listeners.append(self)
         radio.acquaintances = lambda: [identity.number for identity in directory()]
 
@@ -111,6 +114,7 @@ class Firmware:
     def reboot(self, now: float) -> None:
         """Lose everything in RAM; back after the settings' `boot_s`."""
         line = self._line
+        self.admin.restarted()
         self.radio.power_cycle()
         self.radio.is_on = False
         self._queue.forget_all()
@@ -178,7 +182,7 @@ class Firmware:
         self._wake()
 
     def _start_handshake(self, nonce: int) -> None:
-        self._queue.begin(answers(nonce, self.radio.identity, self._node_infos(), self.settings))
+        self._queue.begin(answers(nonce, self.radio.identity, self._node_infos(), self.settings, self.admin.now_set))
 
     def _node_infos(self) -> list[NodeInfo]:
         infos = []
@@ -202,6 +206,8 @@ class Firmware:
             return
         set_sender(packet, self.radio.number)
         res, error, notice = outgoing.send(self, packet, now)
+        if packet.to == self.radio.number and packet.decoded.portnum == ADMIN:
+            self.admin.take(packet, now)
         self.counts["sent" if res == outgoing.OK else f"refused_{res}"] += 1
         if error:
             self._answer(packet.id, error, now)
@@ -216,6 +222,17 @@ class Firmware:
         elif sender_of(packet):
             self._answer(packet.id, outgoing.RATE_LIMIT_EXCEEDED, now)
         self._report(outgoing.OK, packet.id)
+
+    def say(self, data: Data, now: float) -> None:
+        """Send something from the node itself to its client."""
+        own = self.radio.number
+        packet = packet_of(data, sender=own, to=own, id=self.radio.new_id())
+        packet.rx_time = self.clock(now)
+        self.keep(packet)
+
+    def refuse(self, request_id: int, error: int, now: float) -> None:
+        """Answer a packet of the client in the node's own name: a routing error, or NONE."""
+        self._answer(request_id, error, now)
 
     def _answer(self, request_id: int, error: int, now: float) -> None:
         own = self.radio.number

@@ -21,6 +21,7 @@ from gateway.api import (
     routes_outages,
     routes_queue,
     routes_rulings,
+    routes_settings,
     routes_status,
 )
 from gateway.api.gateway import GatewayView
@@ -57,6 +58,7 @@ def _application(view: GatewayView) -> FastAPI:
         routes_letters,
         routes_outages,
         routes_rulings,
+        routes_settings,
         routes_events,
     )
     for part in (*routes, console, reference):

@@ -10,7 +10,7 @@ from gateway.config import Settings
 from gateway.costs import Price
 from gateway.journal import Accepted, DeadLetters, Journal, Seen
 from gateway.metrics import Metrics
-from gateway.model import Address, BridgeName, Clock, DeliveryId, Message, Node, Topic
+from gateway.model import Address, Adjustable, BridgeName, Clock, DeliveryId, Message, Node, Topic
 from gateway.outbox.outbox import Outbox
 from gateway.outlook import Outlook
 from gateway.redrive import Redrives
@@ -87,6 +87,10 @@ class GatewayView(Protocol):
 
     def routes(self) -> Sequence[Route]:
         """Every route: the configuration's, then those made in chats."""
+        ...
+
+    def adjustable(self, name: BridgeName) -> Adjustable | None:
+        """A configured bridge whose far side has settings of its own; None if that one's has none."""
         ...
 
     def nodes(self) -> Sequence[tuple[BridgeName, Node]]:

@@ -22,7 +22,10 @@ from gateway.registry import command_groups
 from gateway.version import version
 
 _CONFIG = "--config"
-_KNOWN = {"demo": "Try it: a homeserver, radios and a gateway on this machine."}
+_KNOWN = {
+    "demo": "Try it: a homeserver, radios and a gateway on this machine.",
+    "radio": "Radios: what is plugged in, how it is set, and setting it.",
+}
 
 
 class Commands(TyperGroup):

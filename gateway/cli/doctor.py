@@ -7,10 +7,11 @@ import asyncio
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from gateway.access import Access
 from gateway.cli.context import Invocation
@@ -71,7 +72,7 @@ def examine(invocation: Invocation) -> list[Finding]:
     own: tuple[Check, ...] = (data_dir, run_dir, secret_files, token, queue)
     for check in (*own, probes.serial_ports, probes.homeservers, probes.tcp_radios, probes.lan_radios):
         findings += check(settings)
-    findings.append(running(invocation))
+    findings += running(invocation)
     return findings
 
 
@@ -180,14 +181,26 @@ async def _remote(settings: Settings) -> str:
     return "the server answers and can hold the queue"
 
 
-def running(invocation: Invocation) -> Finding:
-    """Check whether a gateway runs by this configuration, and how it is."""
+def running(invocation: Invocation) -> Iterator[Finding]:
+    """Check whether a gateway runs by this configuration, how it is, and what its bridges warn of."""
     try:
         status = invocation.control().get("/status")
     except NotRunning as error:
-        return warn("gateway", str(error), "crossband run")
+        yield warn("gateway", str(error), "crossband run")
     except Refused as error:
-        return bad("gateway", str(error), "crossband status")
+        yield bad("gateway", str(error), "crossband status")
+    else:
+        yield _standing(status)
+        yield from _warnings(status)
+
+
+def _warnings(status: Mapping[str, Any]) -> Iterator[Finding]:
+    for bridge in status["bridges"]:
+        if words := bridge["describe"].get("warnings"):
+            yield warn(f"bridges.{bridge['name']}", words, "`crossband status`, and what the words say")
+
+
+def _standing(status: Mapping[str, Any]) -> Finding:
     down = [f"{one['name']}: {one['reason']}" for one in status["bridges"] if one["state"] not in {"up", "standby"}]
     if not status["ready"]:
         return bad("gateway", status["journal"]["reason"], "Make room on the disk, then look at its log")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The vocabulary: the only thing bridges import. Standard library only."""
 
+from gateway.model.adjusting import Adjustable, Alteration
 from gateway.model.bridge import (
     NEVER_SET_MS,
     Bridge,
@@ -77,13 +78,16 @@ from gateway.model.names import likeness, plain_name
 from gateway.model.node import Node
 from gateway.model.progress import Leg, Progress, Reflects, Showing
 from gateway.model.scheduling import Airtime, Candidate, Go, Hold, Refuse, Schedules
+from gateway.model.terminal import Terminal
 
 __all__ = [
     "API_ADDRESS",
     "NEVER_SET_MS",
     "PENDING",
     "Address",
+    "Adjustable",
     "Airtime",
+    "Alteration",
     "Asked",
     "AuthFailed",
     "Bridge",
@@ -154,6 +158,7 @@ __all__ = [
     "StoreRefused",
     "StoreUnavailable",
     "Support",
+    "Terminal",
     "Text",
     "Topic",
     "TransientError",

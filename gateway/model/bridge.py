@@ -347,7 +347,10 @@ class Describes(Protocol):
     """A bridge that has more to say in ``crossband status``."""
 
     def describe(self) -> Mapping[str, str]:
-        """Return short facts in words (firmware, preset, who we are); no secret, no text."""
+        """Return short facts in words (firmware, preset, who we are); no secret, no text.
+
+        Under ``warnings``: what the operator should mend on the far side, which the doctor repeats.
+        """
         ...
 
 

@@ -24,6 +24,7 @@ from gateway.link import LinkState
 from gateway.metrics import Metrics
 from gateway.model import (
     Address,
+    Adjustable,
     Bridge,
     BridgeKind,
     BridgeName,
@@ -104,6 +105,7 @@ class Desk:
         """What comes back from whoever is asked where they are."""
         self.rulings = Rulings(settings.permissions, journal.decisions, clock)
         self.redrives = Redrives(journal, clock, self.redrive)
+        self.adjustables: dict[BridgeName, Adjustable] = {}
         self.retried: list[tuple[BridgeName | None, tuple[DeliveryId, ...]]] = []
 
     def bridges(self) -> Sequence[BridgeStatus]:
@@ -138,6 +140,9 @@ class Desk:
 
     def nodes(self) -> Sequence[tuple[BridgeName, Node]]:
         return self.known
+
+    def adjustable(self, name: BridgeName) -> Adjustable | None:
+        return self.adjustables.get(name)
 
     async def where_is(self, there: Address) -> str:
         self.located.append(there)

@@ -20,6 +20,7 @@ from gateway.ages import AGE_NAMES
 from gateway.breaker import BreakerState, Look
 from gateway.cli.app import main
 from gateway.journal import OutageKind
+from gateway.link import LinkState
 from gateway.model import BridgeName, DeliveryId, Level, Location, Node, SenderId, Text
 from gateway.status import JournalStatus, QueueStatus, StoreState
 from tests.contract.desk import NODE, START_MS, Desk, in_chat, open_desk, serving, write_config
@@ -542,6 +543,18 @@ async def test_what_networks_and_servers_say_cannot_steer_it_either(ask: Ask, de
     assert all(told)
     assert "\x1b" not in "".join(told)
     assert "\nfailed\n" not in told[0]
+
+
+async def test_the_doctor_repeats_what_bridges_warn_of(ask: Ask, desk: Desk) -> None:
+    warned = [replace(one, describe={"warnings": "no region is set"}) for one in desk.bridges()[1:]]
+    desk.bridges = lambda: warned  # type: ignore[method-assign]
+
+    rows = {row["check"]: row for row in (await ask("doctor", "-o", "json")).json}  # type: ignore[attr-defined]
+
+    assert (rows["bridges.radio"]["result"], rows["bridges.radio"]["found"]) == ("warn", "no region is set")
+    assert "warnings no region is set" not in (await ask("status")).out
+    desk.bridges = lambda: [replace(one, state=LinkState.UP, reason="") for one in warned]  # type: ignore[method-assign]
+    assert "warnings no region is set" in (await ask("status")).out
 
 
 async def test_the_doctor_sees_the_running_gateway(ask: Ask) -> None:

@@ -13,7 +13,7 @@ from meshtastic.protobuf.apponly_pb2 import ChannelSet
 from meshtastic.protobuf.config_pb2 import Config
 
 from bridges.meshtastic.node.crypto import channel_hash, channel_key
-from bridges.meshtastic.station import CHANNELS
+from bridges.meshtastic.profile import CHANNELS
 
 LONGEST_NAME_BYTES = 11
 PUBLIC = b"\x01"

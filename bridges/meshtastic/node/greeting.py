@@ -12,7 +12,7 @@ from meshtastic.protobuf.mesh_pb2 import DeviceMetadata, FromRadio, HardwareMode
 
 from bridges.meshtastic.node.channels import ChannelKey
 from bridges.meshtastic.places import node_id
-from bridges.meshtastic.station import CHANNELS
+from bridges.meshtastic.profile import CHANNELS
 
 FIRMWARE = "2.7.26.crossband"
 """The firmware whose behaviour it follows, and that it is none."""

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The USB boards that may be radios: what they are called, where they are plugged in, and who has them open."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from serial.tools import list_ports
+
+from bridges.meshtastic.port import BY_ID, is_board
+
+FAMILIES = {
+    (0x10C4, 0xEA60): "CP210x converter: Heltec V1 to V3, T-LoRa V1.3; Zigbee sticks too",
+    (0x1A86, 0x7523): "CH340 converter: RAK11200, many others",
+    (0x1A86, 0x55D4): "CH9102 converter: T-Beam, T-LoRa V2, Nano G1",
+    (0x1A86, 0x55D3): "CH343 converter: ESP32-S3 boards",
+    (0x303A, 0x1001): "ESP32-S3 or C3 by its own USB: T-Deck, Heltec V4, Station G2, XIAO ESP32-S3",
+    (0x303A, 0x0002): "ESP32-S2 or S3 by its own USB",
+    (0x239A, 0x8029): "nRF52840: RAK4631, T1000-E, Nano G2 Ultra, ProMicro",
+    (0x239A, 0x0029): "nRF52840: RAK4631, T-Echo and others, also in their boot loader",
+    (0x239A, 0x4405): "nRF52840: Heltec T114, T-Echo",
+    (0x239A, 0x0071): "nRF52840: Heltec T114, also in its boot loader",
+    (0x239A, 0x00B3): "nRF52840: ProMicro boards",
+    (0x2886, 0x0057): "Seeed: T1000-E",
+    (0x2886, 0x0059): "Seeed: Solar Node, XIAO ESP32-S3",
+    (0x2886, 0x0166): "Seeed: XIAO nRF52840 kit",
+    (0x2886, 0x1667): "Seeed: Wio Tracker L1",
+    (0x2886, 0x1668): "Seeed: Wio Tracker L1",
+}
+"""By vendor and product. A hint for people: what is behind a converter, only the greeting tells."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Board:
+    """One that is plugged in."""
+
+    path: str
+    """Its lasting name where it has one."""
+    device: str
+    vendor: int
+    product: int
+    name: str
+    """What it calls itself."""
+
+    @property
+    def usb(self) -> str:
+        """Vendor and product, as `lsusb` writes them."""
+        return f"{self.vendor:04x}:{self.product:04x}"
+
+    @property
+    def family(self) -> str:
+        """What it may be."""
+        return FAMILIES.get((self.vendor, self.product), "")
+
+
+def plugged_in() -> Sequence[Board]:
+    """Return the boards there are, by their lasting names."""
+    lasting = _lasting_names()
+    found = [
+        Board(
+            path=lasting.get(port.device, port.device),
+            device=port.device,
+            vendor=port.vid,
+            product=port.pid,
+            name=port.product or "",
+        )
+        for port in list_ports.comports()
+        if is_board(port.vid, port.pid)
+    ]
+    return sorted(found, key=lambda board: board.path)
+
+
+def holders(path: str, *, proc: Path = Path("/proc")) -> Sequence[str]:
+    """Return who has a device open, as ``name (pid)``: of our own processes, or as root of all."""
+    try:
+        device = os.path.realpath(path)
+        return sorted(_holders(device, proc))
+    except OSError:
+        return ()
+
+
+def _holders(device: str, proc: Path) -> Iterator[str]:
+    for process in proc.iterdir():
+        if process.name.isdigit() and process.name != str(os.getpid()) and _has_open(process, device):
+            yield f"{_name(process)} ({process.name})"
+
+
+def _has_open(process: Path, device: str) -> bool:
+    try:
+        return any(os.path.realpath(each) == device for each in (process / "fd").iterdir())
+    except OSError:
+        return False  # it is another user's, or gone
+
+
+def _name(process: Path) -> str:
+    try:
+        return (process / "comm").read_text().strip()
+    except OSError:
+        return "?"
+
+
+def _lasting_names() -> dict[str, str]:
+    try:
+        return {str(link.resolve()): str(link) for link in sorted(BY_ID.iterdir())}
+    except OSError:
+        return {}
