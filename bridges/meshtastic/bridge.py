@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -20,7 +21,7 @@ from meshtastic.protobuf.portnums_pb2 import PortNum
 from bridges.meshtastic import places, replays
 from bridges.meshtastic.airtime import airtime_s, message_ms
 from bridges.meshtastic.answering import Answering
-from bridges.meshtastic.config import MeshtasticConfig, SerialAuto, SerialPath, Udp
+from bridges.meshtastic.config import MeshtasticConfig, SerialPath, Udp
 from bridges.meshtastic.convert import (
     Ear,
     Transmission,
@@ -32,6 +33,7 @@ from bridges.meshtastic.convert import (
     why_not,
 )
 from bridges.meshtastic.courtesy import Courtesy, answer
+from bridges.meshtastic.finding import Finder
 from bridges.meshtastic.inbox import Inbox
 from bridges.meshtastic.keeping import KeptNodes
 from bridges.meshtastic.keys import Keys
@@ -39,7 +41,8 @@ from bridges.meshtastic.line import Line
 from bridges.meshtastic.link import Link
 from bridges.meshtastic.locating import Locator
 from bridges.meshtastic.nodes import NodeBook
-from bridges.meshtastic.port import candidates, connect
+from bridges.meshtastic.port import candidates
+from bridges.meshtastic.register import SHARED, Register
 from bridges.meshtastic.session import Arrived, Event, Lost, Met, Noticed, Queued, Restarted, Session
 from bridges.meshtastic.shorten import shorter
 from bridges.meshtastic.station import Station
@@ -81,10 +84,20 @@ ANSWER_BYTES = 120
 class MeshtasticBridge:
     """One radio. What was received and not stored outlives its connections."""
 
-    def __init__(self, context: BridgeContext, *, boards: Callable[[], list[SerialPath]] = candidates) -> None:
+    def __init__(
+        self,
+        context: BridgeContext,
+        *,
+        boards: Callable[[], list[SerialPath]] = candidates,
+        register: Register = SHARED,
+    ) -> None:
+        """`boards`: the devices that may be radios. `register`: what the radio bridges here know of each other."""
         self._context = context
-        self._boards = boards
         self._config = MeshtasticConfig.parse(context.table)
+        where = self._config.connection
+        path = where.path if isinstance(where, SerialPath) else ""
+        self._seat = register.join(context.name, node=self._config.board, path=path)
+        self._finder = Finder(self._config, self._seat, clock=context.clock, boards=boards, greet=self._greeted)
         self._log = log.bind(bridge=context.name)
         self._routed = _names(context.conversations)
         self._noticed: set[str] = set()
@@ -140,7 +153,6 @@ class MeshtasticBridge:
         )
         self._tapbacks = Tapbacks()
         self._link: Link | None = None
-        self._proven: SerialPath | None = None
         self._own_node: OwnNode | None = None
         self._tasks: tuple[asyncio.Task[None], ...] = ()
 
@@ -164,7 +176,11 @@ class MeshtasticBridge:
         """Open the port and greet the radio; LinkDown, with nothing left open, if there is none."""
         self._transmitter.load()
         await self._kept_nodes.load()
-        link = await self._connect()
+        where = self._config.connection
+        if isinstance(where, Udp):
+            link = await self._greeted(self._node_on(where).connect(), is_certain=True)
+        else:
+            link = await self._finder.connect(where)
         self._link = link
         self._inbox.open()
         if link.failure is not None:
@@ -271,6 +287,7 @@ class MeshtasticBridge:
         facts = {
             "port": self._link.name if self._link else str(self._config.connection),
             "node": places.node_id(station.number) if station.number else "",
+            "replaces": self._finder.replaced,
             "name": self._nodes.name(station.number) if station.number else "",
             "firmware": station.firmware,
             "region": station.region if station.number else "",
@@ -289,26 +306,6 @@ class MeshtasticBridge:
         """The preset in use, or which is assumed."""
         return self._station.modem_words
 
-    async def _connect(self) -> Link:
-        where = self._config.connection
-        if isinstance(where, Udp):
-            return await self._greeted(self._node_on(where).connect(), is_certain=True)
-        if not isinstance(where, SerialAuto):
-            return await self._greeted(await connect(where), is_certain=True)
-        found = self._boards()
-        if self._proven in found:
-            found.sort(key=lambda each: each != self._proven)
-        failures = []
-        for each in found:
-            try:
-                link = await self._greeted(await connect(each), is_certain=each == self._proven)
-            except LinkDown as error:
-                failures.append(str(error))
-                continue
-            self._proven = each
-            return link
-        raise LinkDown("; ".join(failures) or "no USB board that may be a radio is plugged in")
-
     def _node_on(self, where: Udp) -> OwnNode:
         """Return the node that stands in for a radio; it outlives its connections."""
         if self._own_node is None:
@@ -321,18 +318,31 @@ class MeshtasticBridge:
             )
         return self._own_node
 
-    async def _greeted(self, port: Line, *, is_certain: bool) -> Link:
+    async def _greeted(self, port: Line, is_certain: bool) -> Link:
         context = self._context
         session = Session(
-            station=self._station, random=context.random, count=self._count, now=context.clock.monotonic()
+            station=self._station,
+            random=context.random,
+            count=self._count,
+            now=context.clock.monotonic(),
+            objection=partial(self._objection, port),
+            strays=self._seat.register.claim,
         )
         link = Link(port, session, context.clock, on_event=self._on_event, count=self._count)
         try:
             await link.greet(is_certain=is_certain)
         except BaseException:
-            port.close()
+            await link.close()
+            self._seat.register.keep(session.stranger, session.strays)
             raise
+        station = self._station
+        self._seat.learn(station.number, f"{station.region} {station.preset}", station.channels)
         return link
+
+    def _objection(self, port: Line, number: int) -> str:
+        if port.is_serial:
+            self._seat.register.prove(port.name, number, self._context.clock.monotonic())
+        return self._seat.objection(number)
 
     def _packet(self, message: Message, to: Address, id: int) -> MeshPacket:
         return to_packet(
@@ -359,9 +369,11 @@ class MeshtasticBridge:
                 self._log.warning("radio_restarted")
                 self._lost(LinkDown("the radio restarted"))
                 self._transmitter.restarted()
-            case Lost(reason=reason):
-                self._lost(LinkDown(reason))
-                self._inbox.fail(LinkDown(reason))
+            case Lost(error=LinkDown() as error):
+                # While it is greeted, whoever greets it hears of it.
+                down = error if self._link is None else self._finder.lost(error)
+                self._lost(down)
+                self._inbox.fail(down)
             case _:
                 pass
 
