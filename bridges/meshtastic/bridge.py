@@ -49,6 +49,7 @@ from bridges.meshtastic.station import Station
 from bridges.meshtastic.tapbacks import Tapbacks
 from bridges.meshtastic.traffic import Traffic
 from bridges.meshtastic.transmitter import Transmitter
+from bridges.meshtastic.twins import Twins
 from gateway.model import (
     Address,
     BridgeContext,
@@ -98,6 +99,7 @@ class MeshtasticBridge:
         path = where.path if isinstance(where, SerialPath) else ""
         self._seat = register.join(context.name, node=self._config.board, path=path)
         self._finder = Finder(self._config, self._seat, clock=context.clock, boards=boards, greet=self._greeted)
+        self._twins = Twins(self._seat, clock=context.clock, heard_ms=self._heard_ms)
         self._log = log.bind(bridge=context.name)
         self._routed = _names(context.conversations)
         self._noticed: set[str] = set()
@@ -243,7 +245,8 @@ class MeshtasticBridge:
         if said.to == self._station.number:
             raise Rejected(f"{to.conversation} is this radio's own node")
         self._keys.check(said.to)
-        receipt = await self._transmitter.transmit(link, said, key=key)
+        with self._twins.turn(message, to, self.airtime_ms(message, to)):
+            receipt = await self._transmitter.transmit(link, said, key=key)
         self._tapbacks.sent(message, to)
         if (number := places.node_number(to.conversation)) is not None:
             self._nodes.spoke(number)
@@ -337,12 +340,17 @@ class MeshtasticBridge:
             raise
         station = self._station
         self._seat.learn(station.number, f"{station.region} {station.preset}", station.channels)
+        self._twins.connected()
         return link
 
     def _objection(self, port: Line, number: int) -> str:
         if port.is_serial:
             self._seat.register.prove(port.name, number, self._context.clock.monotonic())
         return self._seat.objection(number)
+
+    def _heard_ms(self, number: int) -> int | None:
+        wanted = places.node_id(number)
+        return next((node.last_heard_ms for node in self._nodes.listed() if node.id == wanted), None)
 
     def _packet(self, message: Message, to: Address, id: int) -> MeshPacket:
         return to_packet(
