@@ -28,6 +28,7 @@ from bridges.meshtastic.convert import (
     native_id,
     packet_id,
     remote_id,
+    sender_of,
     to_message,
     to_packet,
     why_not,
@@ -404,6 +405,9 @@ class MeshtasticBridge:
             except DecodeError:
                 self._count("routing_unparsable")
             return
+        if self._seat.register.is_ours(sender_of(packet), packet.id):
+            self._count("answer_of_another_radio")
+            return
         other = None
         if self._traffic.reads(packet) and not why_not(packet, self._station.number):
             other = self._traffic.take(packet)
@@ -455,6 +459,9 @@ class MeshtasticBridge:
         )
         packet = self._packet(said, to, number)
         packet.want_ack = packet.want_ack and wants_ack
+        if not self._seat.register.speak(self._seat, asked.native_id, number):
+            self._count("answered_by_another_radio")
+            return
         await self._transmitter.transmit(link, packet, key=None)
 
     def _ended(self, task: asyncio.Task[None]) -> None:

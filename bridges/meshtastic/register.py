@@ -130,6 +130,8 @@ class Register:
         self._seats: WeakSet[Seat] = WeakSet()
         self._proofs: OrderedDict[Device, _Proof] = OrderedDict()
         self._strays: OrderedDict[int, list[MeshPacket]] = OrderedDict()
+        self._answered: OrderedDict[NativeId, BridgeName] = OrderedDict()
+        self._spoken: OrderedDict[tuple[int, int], None] = OrderedDict()
         self._said: OrderedDict[tuple[NativeId, str, object], Said] = OrderedDict()
 
     def join(self, name: BridgeName, *, node: int | None = None, path: str = "") -> Seat:
@@ -179,6 +181,19 @@ class Register:
         self._said.move_to_end(key)
         while len(self._said) > MOST_SAID:
             self._said.popitem(last=False)
+
+    def speak(self, seat: Seat, asked: NativeId, id: int) -> bool:
+        """Note that a bridge says a packet of its own in answer to this; False if another bridge has answered it."""
+        first = self._answered.setdefault(asked, seat.name)
+        self._spoken[seat.number, id] = None
+        for kept in (self._answered, self._spoken):
+            while len(kept) > MOST_SAID:
+                kept.popitem(last=False)
+        return first == seat.name
+
+    def is_ours(self, number: int, id: int) -> bool:
+        """Tell whether this packet is something that a bridge here said of its own: no news to the others."""
+        return (number, id) in self._spoken
 
     def said(self, native_id: NativeId, channel: str, content: object) -> Said | None:
         """Return who put this on the air last, and when."""

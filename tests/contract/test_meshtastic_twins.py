@@ -273,6 +273,21 @@ async def test_two_meshes_joined_by_one_route_carry_each_others_texts_at_once(tm
         await there.mesh["RIVR"].wait_text("to the other valley")
 
 
+async def test_a_question_that_both_hear_is_answered_once_and_the_answer_is_no_news(tmp_path: Path):
+    async with twins(tmp_path, answers=["ping"]) as both:
+        market = both.network.mesh["MRKT"]
+        # Nobody knows its key: it is answered where it asked, for all to hear.
+        for place in ("HILL", "RDGE"):
+            both.network.mesh[place].radio.strangers.add(market.number)
+        market.say("!ping")
+        first = await market.wait_heard(lambda heard: heard.reply_id)
+        market.say("end")
+        await asyncio.gather(*(reader.until(lambda r: "end" in r.bodies) for reader in both.readers.values()))
+
+        assert [heard.id for heard in market.heard] == [first.id]
+        assert {body for reader in both.readers.values() for body in reader.bodies} == {"end"}
+
+
 async def test_a_direct_message_goes_to_the_radio_it_was_for_and_no_other(tmp_path: Path):
     async with twins(tmp_path) as both:
         market = both.network.mesh["MRKT"]
