@@ -57,6 +57,7 @@ from gateway.model import (
     BridgeError,
     BridgeName,
     Capabilities,
+    Certainty,
     Declined,
     Foreseen,
     LinkDown,
@@ -246,7 +247,11 @@ class MeshtasticBridge:
         if said.to == self._station.number:
             raise Rejected(f"{to.conversation} is this radio's own node")
         self._keys.check(said.to)
-        with self._twins.turn(message, to, self.airtime_ms(message, to)):
+        if (copy := self._twins.copy(message, to)) is not None:
+            self._count("copy_was_there")
+            return Receipt(remote_id=copy, certainty=Certainty.HEARD)
+        called = native_id(self._station.number, packet)
+        with self._twins.turn(message, to, called, self.airtime_ms(message, to)):
             receipt = await self._transmitter.transmit(link, said, key=key)
         self._tapbacks.sent(message, to)
         if (number := places.node_number(to.conversation)) is not None:
@@ -416,6 +421,7 @@ class MeshtasticBridge:
         message = to_message(packet, self._ear(), now_ms, other, is_replay=replayed is not None)
         if message is None or self._answering.take(message, packet, is_replay=replayed is not None):
             return
+        self._twins.hear(message)
         self._inbox.put(message)
         if self._inbox.is_full and self._link is not None:
             self._link.pause()

@@ -45,6 +45,8 @@ class Said:
     """Something that one of our radios put on a channel."""
 
     seat: Seat
+    packet: NativeId
+    """What everybody on the mesh calls it."""
     at: float
     """When; infinite while it is being handed to the radio."""
 
@@ -174,10 +176,10 @@ class Register:
             return None
         return proof.number
 
-    def say(self, seat: Seat, native_id: NativeId, channel: str, content: object, at: float) -> None:
+    def say(self, native_id: NativeId, channel: str, content: object, said: Said) -> None:
         """Note that a bridge puts this on the air."""
         key = (native_id, channel, content)
-        self._said[key] = Said(seat=seat, at=at)
+        self._said[key] = said
         self._said.move_to_end(key)
         while len(self._said) > MOST_SAID:
             self._said.popitem(last=False)

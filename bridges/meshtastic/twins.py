@@ -9,13 +9,14 @@ held for as long as a packet may take, if the two hear each other; if nothing co
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
 from bridges.meshtastic.places import node_number
-from bridges.meshtastic.register import Seat
-from gateway.model import Address, Clock, Message, RateLimited
+from bridges.meshtastic.register import Said, Seat
+from gateway.model import Address, Clock, Message, NativeId, RateLimited, RemoteId, words_of
 
 HEARD_WITHIN_MS = 2 * 3_600_000
 """Who was heard so lately is in range."""
@@ -23,6 +24,9 @@ HOPS = 3
 """A packet may be said so often more before it is here."""
 CONTENTION_S = 6.0
 """And it waits for its turn, at our radio and at each relay, longest where the channel is busy."""
+MOST_HEARD = 256
+MOST_ADDED = 35
+"""Characters before somebody's words, when they are said again: when, who, and that it is an emergency."""
 DRAIN_S = 5.0
 """What the node kept for us while we were away comes right after the greeting."""
 
@@ -36,25 +40,51 @@ class Twins:
         self._clock = clock
         self._heard_ms = heard_ms
         self._connected_at = clock.monotonic()
+        self._heard: OrderedDict[NativeId, tuple[str, str]] = OrderedDict()
 
     def connected(self) -> None:
         """Note that the radio was greeted just now."""
         self._connected_at = self._clock.monotonic()
 
+    def hear(self, message: Message) -> None:
+        """Note what came in here."""
+        self._heard[message.native_id] = (
+            self._seat.conversation(message.origin.conversation),
+            words_of(message.content),
+        )
+        while len(self._heard) > MOST_HEARD:
+            self._heard.popitem(last=False)
+
+    def copy(self, message: Message, to: Address) -> RemoteId | None:
+        """Return which packet that came in here was this message already; None if none was.
+
+        The core cancels what waits when a copy comes. One that comes in the moment in which the delivery is with us,
+        to be held once more, it can't cancel.
+        """
+        channel = self._seat.conversation(to.conversation)
+        said = self._seat.register.said(message.native_id, channel, message.content)
+        ours = said is not None and said.seat.name == self._seat.name
+        packet = message.native_id if said is None or ours else said.packet
+        on, words = self._heard.get(packet, ("", ""))
+        says, added = words_of(message.content), len(words_of(message.content)) - len(words)
+        # What carries a digest has the id of one message and the words of many.
+        is_copy = channel and on == channel and says.endswith(words) and added <= MOST_ADDED
+        return RemoteId(packet.rpartition(":")[2]) if is_copy else None
+
     @contextmanager
-    def turn(self, message: Message, to: Address, airtime_ms: int) -> Iterator[None]:
+    def turn(self, message: Message, to: Address, packet: NativeId, airtime_ms: int) -> Iterator[None]:
         """Send it within this context: the others wait meanwhile. RateLimited while it may come by itself."""
         channel = self._seat.conversation(to.conversation)
         if not channel:
             yield
             return
         self._admit(message, channel, airtime_ms)
-        said = partial(self._seat.register.say, self._seat, message.native_id, channel, message.content)
-        said(math.inf)
+        say = partial(self._seat.register.say, message.native_id, channel, message.content)
+        say(Said(seat=self._seat, packet=packet, at=math.inf))
         try:
             yield
         finally:
-            said(self._clock.monotonic())
+            say(Said(seat=self._seat, packet=packet, at=self._clock.monotonic()))
 
     def _admit(self, message: Message, channel: str, airtime_ms: int) -> None:
         wait_s, who = self._wait(message, channel, airtime_ms)

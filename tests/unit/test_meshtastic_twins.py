@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ from bridges.meshtastic.twins import CONTENTION_S, DRAIN_S, HEARD_WITHIN_MS, HOP
 from gateway.model import Address, BridgeName, Message, NativeId, RateLimited, Sender, SenderId, Text
 
 HILL, RIDGE, MARKET = 0xA1B2C300, 0xA1B2C301, 0xA1B2C302
+PACKET = NativeId("mt:a1b2c300:00000007")
 MODEM = "EU_868 LongFast"
 AIRTIME_MS = 1000
 WINDOW_S = CONTENTION_S + HOPS + 1
@@ -52,13 +54,13 @@ class Pair:
         return seat
 
     def say(self, message: Message, *, on: str = "LongFast") -> None:
-        with self.first.turn(message, Address(self.hill.name, on), AIRTIME_MS):
+        with self.first.turn(message, Address(self.hill.name, on), PACKET, AIRTIME_MS):
             pass
 
     def held_s(self, message: Message, *, on: str = "LongFast") -> float:
         place = Address(self.ridge.name, on)
         try:
-            with self.second.turn(message, place, AIRTIME_MS):
+            with self.second.turn(message, place, PACKET, AIRTIME_MS):
                 return 0.0
         except RateLimited as error:
             return (error.retry_after_s or math.nan) if not error.for_all else math.nan
@@ -74,6 +76,10 @@ def _message(pair: Pair, *, origin: str = "home/#town:x", sender: str = "@ali:x"
     )
 
 
+def _heard(pair: Pair, packet: NativeId, body: str) -> Message:
+    return replace(_message(pair, origin="ridge/LongFast", body=body), native_id=packet)
+
+
 def test_what_the_other_has_just_said_waits_for_its_copy_and_goes_out_if_none_came():
     pair = Pair()
     message = _message(pair)
@@ -86,7 +92,7 @@ def test_what_the_other_has_just_said_waits_for_its_copy_and_goes_out_if_none_ca
 def test_what_the_other_is_handing_to_its_radio_waits_too():
     pair = Pair()
     message = _message(pair)
-    with pair.first.turn(message, Address(pair.hill.name, "LongFast"), AIRTIME_MS):
+    with pair.first.turn(message, Address(pair.hill.name, "LongFast"), PACKET, AIRTIME_MS):
         pair.clock.at += 100
         assert pair.held_s(message) == WINDOW_S
 
@@ -107,6 +113,30 @@ def test_what_our_node_kept_meanwhile_has_the_time_to_come_first():
     pair.heard[MARKET] = pair.clock.now_ms()
     pair.second.connected()
     assert pair.held_s(message) == DRAIN_S
+
+
+def test_a_copy_that_came_in_while_the_message_was_with_us_is_as_good_as_sent():
+    pair = Pair()
+    place = Address(pair.ridge.name, "LongFast")
+    message = _message(pair)
+    pair.say(message)
+    assert pair.second.copy(message, place) is None
+    pair.second.hear(_heard(pair, PACKET, "hello"))
+    assert pair.second.copy(message, place) == "00000007"
+    assert pair.second.copy(message, Address(pair.ridge.name, "!a1b2c302")) is None
+    assert pair.first.copy(message, Address(pair.hill.name, "LongFast")) is None
+
+
+def test_what_both_heard_is_a_copy_on_its_own_channel_and_not_where_a_digest_carries_its_id():
+    pair = Pair()
+    packet = NativeId("mt:a1b2c302:00000009")
+    pair.second.hear(_heard(pair, packet, "at the ford"))
+    told = replace(_message(pair, origin="hill/LongFast", body="Market: at the ford"), native_id=packet)
+    digest = replace(told, content=Text(body="2 earlier from LongFast 14:02-15:30: Ali: in town | Market: at the ford"))
+
+    assert pair.second.copy(told, Address(pair.ridge.name, "LongFast")) == "00000009"
+    assert pair.second.copy(told, Address(pair.ridge.name, "Town")) is None
+    assert pair.second.copy(digest, Address(pair.ridge.name, "LongFast")) is None
 
 
 @pytest.mark.parametrize("what", ["never heard", "long ago", "another preset", "another channel", "another part"])
