@@ -213,6 +213,7 @@ class MeshtasticBridge:
             if link is not None:
                 await link.close()
         finally:
+            self._seat.release()
             error = (link.failure if link else None) or LinkDown("the radio is not connected")
             self._lost(error)
             self._inbox.fail(error)
