@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from bridges.meshtastic.config import check
+from bridges.meshtastic.config import apart, check
 from bridges.meshtastic.places import is_direct, malformed
 from gateway.model import Bridge, BridgeContext, BridgeKind
 
@@ -17,4 +17,4 @@ def _create(context: BridgeContext) -> Bridge:
     return MeshtasticBridge(context)
 
 
-kind = BridgeKind(create=_create, check=check, in_clear=True, is_direct=is_direct, malformed=malformed)
+kind = BridgeKind(create=_create, check=check, apart=apart, in_clear=True, is_direct=is_direct, malformed=malformed)

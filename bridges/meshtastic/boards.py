@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The USB boards that may be radios: what they are called, where they are plugged in, and who has them open."""
+"""The USB boards that may be radios: what they are called and where they are plugged in."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from serial.tools import list_ports
 
@@ -71,35 +69,6 @@ def plugged_in() -> Sequence[Board]:
         if is_board(port.vid, port.pid)
     ]
     return sorted(found, key=lambda board: board.path)
-
-
-def holders(path: str, *, proc: Path = Path("/proc")) -> Sequence[str]:
-    """Return who has a device open, as ``name (pid)``: of our own processes, or as root of all."""
-    try:
-        device = os.path.realpath(path)
-        return sorted(_holders(device, proc))
-    except OSError:
-        return ()
-
-
-def _holders(device: str, proc: Path) -> Iterator[str]:
-    for process in proc.iterdir():
-        if process.name.isdigit() and process.name != str(os.getpid()) and _has_open(process, device):
-            yield f"{_name(process)} ({process.name})"
-
-
-def _has_open(process: Path, device: str) -> bool:
-    try:
-        return any(os.path.realpath(each) == device for each in (process / "fd").iterdir())
-    except OSError:
-        return False  # it is another user's, or gone
-
-
-def _name(process: Path) -> str:
-    try:
-        return (process / "comm").read_text().strip()
-    except OSError:
-        return "?"
 
 
 def _lasting_names() -> dict[str, str]:

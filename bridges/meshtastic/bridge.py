@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, assert_never
 
@@ -22,7 +23,7 @@ from bridges.meshtastic import places, replays
 from bridges.meshtastic.admin import Administrator
 from bridges.meshtastic.airtime import airtime_s
 from bridges.meshtastic.answering import Answering
-from bridges.meshtastic.config import MeshtasticConfig, SerialAuto, SerialPath, Udp
+from bridges.meshtastic.config import MeshtasticConfig, SerialPath, Udp
 from bridges.meshtastic.convert import (
     Ear,
     Transmission,
@@ -35,6 +36,7 @@ from bridges.meshtastic.convert import (
     why_not,
 )
 from bridges.meshtastic.courtesy import Courtesy, answer
+from bridges.meshtastic.finding import Finder
 from bridges.meshtastic.inbox import Inbox
 from bridges.meshtastic.keeping import KeptNodes
 from bridges.meshtastic.keys import Keys
@@ -43,7 +45,8 @@ from bridges.meshtastic.link import Link
 from bridges.meshtastic.locating import Locator
 from bridges.meshtastic.meter import Meter
 from bridges.meshtastic.nodes import NodeBook
-from bridges.meshtastic.port import candidates, connect
+from bridges.meshtastic.port import candidates
+from bridges.meshtastic.register import SHARED, Register
 from bridges.meshtastic.session import Arrived, Event, Lost, Met, Noticed, Queued, Ready, Restarted, Session
 from bridges.meshtastic.setup import Setup
 from bridges.meshtastic.shorten import shorter
@@ -51,6 +54,7 @@ from bridges.meshtastic.station import Station
 from bridges.meshtastic.tapbacks import Tapbacks
 from bridges.meshtastic.traffic import Traffic
 from bridges.meshtastic.transmitter import Transmitter
+from bridges.meshtastic.twins import Twins
 from gateway.model import (
     Address,
     Airtime,
@@ -60,6 +64,7 @@ from gateway.model import (
     BridgeName,
     Candidate,
     Capabilities,
+    Certainty,
     Declined,
     Foreseen,
     Go,
@@ -91,10 +96,21 @@ ANSWER_BYTES = 120
 class MeshtasticBridge:
     """One radio. What was received and not stored outlives its connections."""
 
-    def __init__(self, context: BridgeContext, *, boards: Callable[[], list[SerialPath]] = candidates) -> None:
+    def __init__(
+        self,
+        context: BridgeContext,
+        *,
+        boards: Callable[[], list[SerialPath]] = candidates,
+        register: Register = SHARED,
+    ) -> None:
+        """`boards`: the devices that may be radios. `register`: what the radio bridges here know of each other."""
         self._context = context
-        self._boards = boards
         self._config = MeshtasticConfig.parse(context.table)
+        where = self._config.connection
+        path = where.path if isinstance(where, SerialPath) else ""
+        self._seat = register.join(context.name, node=self._config.board, path=path)
+        self._finder = Finder(self._config, self._seat, clock=context.clock, boards=boards, greet=self._greeted)
+        self._twins = Twins(self._seat, clock=context.clock, heard_ms=self._heard_ms)
         self._log = log.bind(bridge=context.name)
         self._routed = _names(context.conversations)
         self._noticed: set[str] = set()
@@ -168,7 +184,8 @@ class MeshtasticBridge:
         self._setup = Setup(self._station, context.clock, self._log)
         self._tapbacks = Tapbacks()
         self._link: Link | None = None
-        self._proven: SerialPath | None = None
+        self._enough: Callable[[], bool] = lambda: False
+        """When a greeting has brought what it is for."""
         self._own_node: OwnNode | None = None
         self._tasks: tuple[asyncio.Task[None], ...] = ()
 
@@ -222,6 +239,7 @@ class MeshtasticBridge:
             if link is not None:
                 await link.close()
         finally:
+            self._seat.release()
             error = (link.failure if link else None) or LinkDown("the radio is not connected")
             self._lost(error)
             self._inbox.fail(error)
@@ -257,7 +275,12 @@ class MeshtasticBridge:
         if said.to == self._station.number:
             raise Rejected(f"{to.conversation} is this radio's own node")
         self._keys.check(said.to)
-        receipt = await self._transmitter.transmit(link, said, key=key)
+        if (copy := self._twins.copy(message, to)) is not None:
+            self._count("copy_was_there")
+            return Receipt(remote_id=copy, certainty=Certainty.HEARD)
+        called = native_id(self._station.number, packet)
+        with self._twins.turn(message, to, called, self.airtime_ms(message, to)):
+            receipt = await self._transmitter.transmit(link, said, key=key)
         self._meter.served(message, to)
         self._tapbacks.sent(message, to)
         if (number := places.node_number(to.conversation)) is not None:
@@ -314,6 +337,7 @@ class MeshtasticBridge:
         facts = {
             "port": self._link.name if self._link else str(self._config.connection),
             "node": places.node_id(station.number) if station.number else "",
+            "replaces": self._finder.replaced,
             "name": self._nodes.name(station.number) if station.number else "",
             "firmware": station.firmware,
             "region": station.region if station.number else "",
@@ -369,24 +393,10 @@ class MeshtasticBridge:
         return self._station.modem_words
 
     async def _connect(self, *, enough: Callable[[], bool] = lambda: False) -> Link:
-        where = self._config.connection
+        where, self._enough = self._config.connection, enough
         if isinstance(where, Udp):
             return await self._greeted(self._node_on(where).connect(), is_certain=True)
-        if not isinstance(where, SerialAuto):
-            return await self._greeted(await connect(where), is_certain=True, enough=enough)
-        found = self._boards()
-        if self._proven in found:
-            found.sort(key=lambda each: each != self._proven)
-        failures = []
-        for each in found:
-            try:
-                link = await self._greeted(await connect(each), is_certain=each == self._proven, enough=enough)
-            except LinkDown as error:
-                failures.append(str(error))
-                continue
-            self._proven = each
-            return link
-        raise LinkDown("; ".join(failures) or "no USB board that may be a radio is plugged in")
+        return await self._finder.connect(where)
 
     def _node_on(self, where: Udp) -> OwnNode:
         """Return the node that stands in for a radio; it outlives its connections."""
@@ -400,18 +410,36 @@ class MeshtasticBridge:
             )
         return self._own_node
 
-    async def _greeted(self, port: Line, *, is_certain: bool, enough: Callable[[], bool] = lambda: False) -> Link:
+    async def _greeted(self, port: Line, is_certain: bool) -> Link:
         context = self._context
         session = Session(
-            station=self._station, random=context.random, count=self._count, now=context.clock.monotonic()
+            station=self._station,
+            random=context.random,
+            count=self._count,
+            now=context.clock.monotonic(),
+            objection=partial(self._objection, port),
+            strays=self._seat.register.claim,
         )
         link = Link(port, session, context.clock, on_event=self._on_event, count=self._count)
         try:
-            await link.greet(is_certain=is_certain, enough=enough)
+            await link.greet(is_certain=is_certain, enough=self._enough)
         except BaseException:
-            port.close()
+            await link.close()
+            self._seat.register.keep(session.stranger, session.strays)
             raise
+        station = self._station
+        self._seat.learn(station.number, f"{station.region} {station.preset}", station.channels)
+        self._twins.connected()
         return link
+
+    def _objection(self, port: Line, number: int) -> str:
+        if port.is_serial:
+            self._seat.register.prove(port.name, number, self._context.clock.monotonic())
+        return self._seat.objection(number)
+
+    def _heard_ms(self, number: int) -> int | None:
+        wanted = places.node_id(number)
+        return next((node.last_heard_ms for node in self._nodes.listed() if node.id == wanted), None)
 
     def _packet(self, message: Message, to: Address, id: int) -> MeshPacket:
         return to_packet(
@@ -443,9 +471,13 @@ class MeshtasticBridge:
                 self._log.warning("radio_restarted")
                 self._lost(LinkDown("the radio restarted"))
                 self._transmitter.restarted()
-            case Lost(reason=reason):
-                self._lost(LinkDown(reason))
-                self._inbox.fail(LinkDown(reason))
+            case Lost(error=LinkDown() as error):
+                # While it is greeted, whoever greets it hears of it.
+                down = error if self._link is None else self._finder.lost(error)
+                self._lost(down)
+                self._inbox.fail(down)
+            case Lost():
+                pass  # the link says it again, with the error
             case _:
                 assert_never(event)
 
@@ -455,7 +487,6 @@ class MeshtasticBridge:
         self._administrator.lost(error)
 
     def _on_packet(self, packet: MeshPacket) -> None:
-        now_ms = self._context.clock.now_ms()
         if sender_of(packet) == self._station.number:
             self._setup.heard(packet.rx_time)
             if self._administrator.take(packet):
@@ -467,21 +498,30 @@ class MeshtasticBridge:
         self._meter.heard(packet)
         packet = replayed or packet
         if packet.decoded.portnum == PortNum.ROUTING_APP:
-            self._locator.on_routing(packet)
-            self._keys.on_routing(packet)
-            try:
-                self._transmitter.on_routing(packet)
-            except DecodeError:
-                self._count("routing_unparsable")
-            return
+            self._on_routing(packet)
+        elif self._seat.register.is_ours(sender_of(packet), packet.id):
+            self._count("answer_of_another_radio")
+        else:
+            self._on_words(packet, is_replay=replayed is not None)
+
+    def _on_routing(self, packet: MeshPacket) -> None:
+        self._locator.on_routing(packet)
+        self._keys.on_routing(packet)
+        try:
+            self._transmitter.on_routing(packet)
+        except DecodeError:
+            self._count("routing_unparsable")
+
+    def _on_words(self, packet: MeshPacket, *, is_replay: bool) -> None:
         other = None
         if self._traffic.reads(packet) and not why_not(packet, self._station.number):
             other = self._traffic.take(packet)
             if other is None:
                 return
-        message = to_message(packet, self._ear(), now_ms, other, is_replay=replayed is not None)
-        if message is None or self._answering.take(message, packet, is_replay=replayed is not None):
+        message = to_message(packet, self._ear(), self._context.clock.now_ms(), other, is_replay=is_replay)
+        if message is None or self._answering.take(message, packet, is_replay=is_replay):
             return
+        self._twins.hear(message)
         self._inbox.put(message)
         if self._inbox.is_full and self._link is not None:
             self._link.pause()
@@ -525,6 +565,9 @@ class MeshtasticBridge:
         )
         packet = self._packet(said, to, number)
         packet.want_ack = packet.want_ack and wants_ack
+        if not self._seat.register.speak(self._seat, asked.native_id, number):
+            self._count("answered_by_another_radio")
+            return
         await self._transmitter.transmit(link, packet, key=None)
 
     def _ended(self, task: asyncio.Task[None]) -> None:

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Self
 
 from bridges.meshtastic.node import setup as own
+from bridges.meshtastic.places import BROADCAST, node_id, node_number
 from bridges.meshtastic.shorten import Shorten
 from gateway.model import ConfigError
 from gateway.model.units import seconds
@@ -32,6 +33,7 @@ _KEYS = frozenset({"kind", "connection", "direct", "hop_limit", "answer_direct",
     *own.KEYS,
     "shorten",
     "airtime_share",
+    "node",
 }
 _SPELLINGS = 'write "serial:auto", "serial:/dev/serial/by-id/...", "tcp:HOST[:4403]" or "udp:INTERFACE"'
 _INTERFACE = re.compile(r"(?!\.{1,2}\Z)[!-+\--.0-9;-~]{1,15}\Z")
@@ -115,6 +117,8 @@ class MeshtasticConfig:
     """What an operator may set of a radio bridge."""
 
     connection: Connection
+    board: int | None = None
+    """The number of the one node that it is for (`node`); None: whichever is there."""
     direct: str = ""
     """Where direct messages to the node go; the core routes by it, we only name it in answers."""
     hop_limit: int = 3
@@ -152,6 +156,7 @@ class MeshtasticConfig:
             own.refuse(table)
         return cls(
             connection=connection,
+            board=_board(table.get("node"), connection),
             node=own.NodeSetup.parse(table),
             direct=_text(table, "direct"),
             hop_limit=_whole(table, "hop_limit", 3, 0, MOST_HOPS),
@@ -170,12 +175,30 @@ class MeshtasticConfig:
 
 
 def check(table: Mapping[str, Any]) -> frozenset[str]:
-    """Validate the raw table; return the port it will hold alone (a node takes one client)."""
-    connection = MeshtasticConfig.parse(table).connection
-    if isinstance(connection, Udp):
-        # Two nodes on one LAN would say everything twice; one has up to 8 channels.
-        return frozenset(str(Udp((name,))) for name in connection.interfaces)
-    return frozenset({str(connection)})
+    """Validate the raw table; return the port and the node it will hold alone (a node takes one client)."""
+    return frozenset(_claims(MeshtasticConfig.parse(table)))
+
+
+def _claims(config: MeshtasticConfig) -> Iterator[str]:
+    if config.board is not None:
+        yield f"node {node_id(config.board)}"
+    match config.connection:
+        case SerialAuto() if config.board is not None:
+            pass
+        case Tcp() as where:
+            yield str(where).lower()
+        case Udp(interfaces=names):
+            # Two nodes on one LAN would say everything twice; one has up to 8 channels.
+            yield from (str(Udp((name,))) for name in names)
+        case where:
+            yield str(where)
+
+
+def apart(claim: str) -> str:
+    """Return how two bridges that want the same are told apart."""
+    if claim == str(SerialAuto()):
+        return 'Say in each which board it is for: node = "!a1b2c301", the number that the apps show'
+    return "Give each its own"
 
 
 def parse_connection(text: object) -> Connection:
@@ -224,6 +247,18 @@ def _parse_udp(rest: str) -> Udp:
     if len(set(names)) < len(names):
         raise ConfigError(f"{rest!r} names an interface twice", key="connection", mend="name each once")
     return Udp(names)
+
+
+def _board(value: object, connection: Connection) -> int | None:
+    if value is None:
+        return None
+    if isinstance(connection, Udp):
+        raise ConfigError("node says which radio is wanted, and there is none", key="node", mend="leave it out")
+    number = node_number(value.lower()) if isinstance(value, str) else None
+    if number in (None, 0, BROADCAST):
+        mend = 'node = "!a1b2c301", the number that the apps show of the radio'
+        raise ConfigError(f"{value!r} is not a node", key="node", mend=mend)
+    return number
 
 
 def _positions(value: object) -> Positions:

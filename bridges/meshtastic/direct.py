@@ -12,9 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from bridges.meshtastic.boards import holders
 from bridges.meshtastic.bridge import MeshtasticBridge
-from bridges.meshtastic.config import MeshtasticConfig, SerialPath
 from gateway.model import Alteration, BridgeContext, BridgeName, LinkDown, RoutedConversation
 
 AGAIN_S = 1.0
@@ -51,17 +49,7 @@ async def radio(
             random=random.SystemRandom(),
             conversations=tuple(RoutedConversation(name=each) for each in conversations),
         )
-        try:
-            yield MeshtasticBridge(context)
-        except LinkDown as error:
-            raise LinkDown(f"{error}{_held_by(table)}") from error
-
-
-def _held_by(table: Mapping[str, Any]) -> str:
-    """Return who has the port open, where that can be seen."""
-    where = MeshtasticConfig.parse(table).connection
-    found = holders(where.path) if isinstance(where, SerialPath) else ()
-    return f" (held by {', '.join(found)})" if found else ""
+        yield MeshtasticBridge(context)
 
 
 async def adjust(bridge: MeshtasticBridge, wanted: Mapping[str, str]) -> Sequence[Alteration]:

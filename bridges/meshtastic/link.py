@@ -14,6 +14,15 @@ from bridges.meshtastic.line import Line
 from bridges.meshtastic.session import Event, Lost, Queued, Ready, Restarted, Session, is_plain, parse
 from gateway.model import Clock, LinkDown
 
+
+class Silent(LinkDown):
+    """The device is there, and nothing that a radio says comes from it."""
+
+
+class Stranger(LinkDown):
+    """A radio answers, but not the one that is wanted."""
+
+
 log = structlog.get_logger()
 
 TICK_S = 0.25
@@ -76,7 +85,7 @@ class Link:
         while not (self._ready.is_set() or enough()):
             self.check()
             if not (is_certain or self._session.has_heard) and self._clock.monotonic() - began > FIRST_WORD_S:
-                raise LinkDown(f"{self.name}: no radio answers")
+                raise Silent(f"{self.name}: no radio answers")
             await self._clock.sleep(TICK_S / 5)
             self._tick()
         self.check()
@@ -130,7 +139,7 @@ class Link:
             if self.failure is None:
                 self._session.farewell(self._clock.monotonic())
                 self._write_out()
-                await self._linger()
+            await self._linger()
         finally:
             self._port.close()
             if self.failure is None:
@@ -138,8 +147,9 @@ class Link:
 
     async def _linger(self) -> None:
         until = self._clock.monotonic() + LINGER_S
-        while (now := self._clock.monotonic()) < until and self.failure is None:
-            if self._port.is_flushed and now - self._wrote_at >= SETTLE_S:
+        while (now := self._clock.monotonic()) < until and (self.failure is None or self._session.stranger):
+            last = max(self._wrote_at, self._read_at) if self._session.stranger else self._wrote_at
+            if self._port.is_flushed and now - last >= SETTLE_S:
                 return
             await self._clock.sleep(SETTLE_S / 4)
 
@@ -174,8 +184,8 @@ class Link:
     def _publish(self, events: list[Event]) -> None:
         for event in events:
             match event:
-                case Lost(reason=reason):
-                    self._on_lost(LinkDown(f"{self.name}: {reason}"))
+                case Lost():
+                    self._on_lost(self._why(event))
                     return
                 case Ready():
                     self._ready.set()
@@ -187,10 +197,21 @@ class Link:
                     pass
             self._on_event(event)
 
+    def _why(self, lost: Lost) -> LinkDown:
+        words = f"{self.name}: {lost.reason}"
+        if lost.is_stranger:
+            return Stranger(words)
+        return Silent(words) if lost.is_silent else LinkDown(words)
+
     def _on_lost(self, error: LinkDown) -> None:
-        if self.failure is None:
+        if self.failure is not None:
+            return
+        if isinstance(error, Stranger):
+            # Our goodbye has to leave, and what it says until it has it to come, before `close` closes the port.
+            self._write_out()
+        else:
             self._port.close()
-            self._fail(error, tell=True)
+        self._fail(error, tell=True)
 
     def _fail(self, error: LinkDown, *, tell: bool) -> None:
         self.failure = error
@@ -198,4 +219,4 @@ class Link:
         if self._status is not None and not self._status.done():
             self._status.cancel()
         if tell:
-            self._on_event(Lost(str(error)))
+            self._on_event(Lost(str(error), error=error))

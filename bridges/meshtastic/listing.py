@@ -7,8 +7,9 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from bridges.meshtastic.boards import Board, holders
+from bridges.meshtastic.boards import Board
 from gateway.model import BridgeName
+from gateway.model.devices import Holder, holders
 
 Row = Mapping[str, Any]
 
@@ -28,7 +29,7 @@ def rows(
     tables: Mapping[BridgeName, Mapping[str, Any]],
     status: Sequence[Mapping[str, Any]],
     *,
-    held_by: Callable[[str], Sequence[str]] = holders,
+    held_by: Callable[[str], Sequence[Holder]] = holders,
 ) -> Sequence[Row]:
     """Return a row for each board, with the bridge that has it; then one for each bridge without a board.
 
@@ -43,10 +44,10 @@ def rows(
     return [*found, *(each for each in bridges if each["bridge"] not in taken)]
 
 
-def _row(board: Board, bridge: Row | None, held_by: Sequence[str]) -> Row:
+def _row(board: Board, bridge: Row | None, held_by: Sequence[Holder]) -> Row:
     own = {"bridge": "", "state": "", "node": "", "connection": ""} if bridge is None else bridge
     about = {"port": board.path, "device": board.device, "usb": board.usb, "name": board.name, "family": board.family}
-    return {**own, **about, "held_by": list(held_by)}
+    return {**own, **about, "held_by": [str(each) for each in held_by]}
 
 
 def _bridge(name: BridgeName, table: Mapping[str, Any], status: Sequence[Mapping[str, Any]]) -> Row:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The byte line to a radio: a serial port held alone, or TCP. Non-blocking, without threads."""
+"""The byte line to a radio, of whatever kind, and serial ports, which are held alone. Non-blocking, without threads."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import socket
 import termios
 from collections.abc import Callable
 from pathlib import Path
@@ -16,13 +15,13 @@ from pathlib import Path
 import serial
 from serial.tools import list_ports
 
-from bridges.meshtastic.config import SerialPath, Tcp
+from bridges.meshtastic.config import SerialPath
+from bridges.meshtastic.reasons import of_device, reason
 from gateway.model import LinkDown
 
 BAUD = 115200
 READ_BYTES = 4096
 MOST_UNWRITTEN_BYTES = 16 * 1024
-CONNECT_WITHIN_S = 5.0
 
 BY_ID = Path("/dev/serial/by-id")
 
@@ -70,6 +69,28 @@ def _lasting_names() -> dict[str, str]:
         return {}
 
 
+class Closed(LinkDown):
+    """The other end ended the connection."""
+
+
+class CannotOpen(LinkDown):
+    """A device can't be opened. Who has it takes a while to find out: `in_full`."""
+
+    def __init__(self, path: str, error: Exception) -> None:
+        super().__init__(f"{path}: {reason(error)}")
+        self.path = path
+        self.error = error
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether there is no such device."""
+        return isinstance(self.error, OSError) and self.error.errno == errno.ENOENT
+
+    def in_full(self) -> LinkDown:
+        """Return it with who has the device, or how it may be opened. Looks through ``/proc``."""
+        return LinkDown(f"{self.path}: {of_device(self.path, self.error)}")
+
+
 class Port:
     """An open line. `on_bytes` gets what is read; `on_lost` is called once when it is gone."""
 
@@ -84,11 +105,18 @@ class Port:
         self._is_reading = False
         self._on_bytes: Callable[[bytes], None] = lambda _: None
         self._on_lost: Callable[[LinkDown], None] = lambda _: None
+        self.on_closed: Callable[[], None] = lambda: None
+        """Called once when it is let go of, however that came about."""
 
     def start(self, on_bytes: Callable[[bytes], None], on_lost: Callable[[LinkDown], None]) -> None:
         """Begin to read."""
         self._on_bytes, self._on_lost = on_bytes, on_lost
         self.resume()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is held."""
+        return self._is_open
 
     @property
     def is_reading(self) -> bool:
@@ -132,6 +160,7 @@ class Port:
         self._loop.remove_writer(self._fd)
         with contextlib.suppress(OSError):
             self._close()
+        self.on_closed()
 
     def _read(self) -> None:
         try:
@@ -139,12 +168,12 @@ class Port:
         except BlockingIOError:
             return
         except OSError as error:
-            self._lose(_reason(error))
+            self._lose(reason(error), is_closed=isinstance(error, ConnectionError))
             return
         if data:
             self._on_bytes(data)
         else:
-            self._lose("was closed by the other end")
+            self._lose("was closed by the other end", is_closed=True)
 
     def _flush(self) -> None:
         try:
@@ -152,7 +181,7 @@ class Port:
         except BlockingIOError:
             written = 0
         except OSError as error:
-            self._lose(_reason(error))
+            self._lose(reason(error), is_closed=isinstance(error, ConnectionError))
             return
         del self._unwritten[:written]
         if self._unwritten:
@@ -160,15 +189,10 @@ class Port:
         else:
             self._loop.remove_writer(self._fd)
 
-    def _lose(self, reason: str) -> None:
+    def _lose(self, words: str, *, is_closed: bool = False) -> None:
         on_lost = self._on_lost
         self.close()
-        on_lost(LinkDown(f"{self.name}: {reason}"))
-
-
-async def connect(where: SerialPath | Tcp) -> Port:
-    """Open a line; LinkDown with the reason if it can't be."""
-    return open_serial(where.path) if isinstance(where, SerialPath) else await open_tcp(where)
+        on_lost((Closed if is_closed else LinkDown)(f"{self.name}: {words}"))
 
 
 def open_serial(path: str) -> Port:
@@ -178,14 +202,14 @@ def open_serial(path: str) -> Port:
         # programs that ask for no lock.
         device = serial.Serial(path, BAUD, timeout=0, write_timeout=0, exclusive=True)
     except (serial.SerialException, OSError, ValueError) as error:
-        raise LinkDown(f"{path}: {_reason(error)}") from error
+        raise CannotOpen(path, error) from error
     fd = device.fileno()
     try:
         fcntl.ioctl(fd, termios.TIOCEXCL)
         _settle_line(fd)
     except OSError as error:
         device.close()
-        raise LinkDown(f"{path}: {_reason(error)}") from error
+        raise CannotOpen(path, error) from error
     except termios.error as error:
         device.close()
         raise LinkDown(f"{path}: is not a serial port") from error
@@ -209,53 +233,3 @@ def _settle_line(fd: int) -> None:
     settings[6][termios.VMIN] = 1
     settings[6][termios.VTIME] = 0
     termios.tcsetattr(fd, termios.TCSANOW, settings)
-
-
-async def open_tcp(where: Tcp) -> Port:
-    """Connect to a node's TCP interface, trying each of the host's addresses."""
-    loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout(CONNECT_WITHIN_S):
-            found = await loop.getaddrinfo(where.host, where.port, type=socket.SOCK_STREAM)
-            return await _first_of(where, [(each[0], each[4]) for each in found])
-    except TimeoutError as error:
-        raise LinkDown(f"{where}: no answer within {CONNECT_WITHIN_S:.0f} s") from error
-    except OSError as error:
-        raise LinkDown(f"{where}: {_reason(error)}") from error
-
-
-async def _first_of(where: Tcp, addresses: list[tuple[socket.AddressFamily, tuple[object, ...]]]) -> Port:
-    failure: OSError = OSError("the host has no address")
-    for family, address in addresses:
-        line = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            line.setblocking(False)
-            await asyncio.get_running_loop().sock_connect(line, address)
-            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        except OSError as error:
-            line.close()
-            failure = error
-        except BaseException:
-            line.close()
-            raise
-        else:
-            return Port(line.fileno(), str(where), is_serial=False, close=line.close)
-    raise failure
-
-
-def _reason(error: Exception) -> str:
-    """Return in words why a device can't be used, by its error number."""
-    match getattr(error, "errno", None):
-        case errno.ENOENT:
-            return "is not there"
-        case errno.EACCES | errno.EPERM:
-            return "may not be opened: add the gateway's user to the group that owns it (dialout)"
-        case errno.EBUSY | errno.EAGAIN:
-            return "is in use by another program"
-        case errno.EIO | errno.ENXIO | errno.ENODEV:
-            return "was unplugged"
-        case int() as number if number > 0:
-            return os.strerror(number)
-        case _:
-            return str(error)

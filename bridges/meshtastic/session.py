@@ -8,7 +8,7 @@ Times are seconds of a monotonic clock.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -17,6 +17,7 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from meshtastic.protobuf.mesh_pb2 import FromRadio, Heartbeat, MeshPacket, NodeInfo, QueueStatus, ToRadio
 
 from bridges.meshtastic.station import Station
+from gateway.model import LinkDown
 
 RESERVED_NONCES = frozenset({0, 69420, 69421})
 """69420 and 69421 ask for half of the configuration only."""
@@ -82,6 +83,12 @@ class Lost:
     """The connection is of no use any more, and why."""
 
     reason: str
+    is_silent: bool = False
+    """Nothing that a radio says came at all."""
+    is_stranger: bool = False
+    """It is a radio, but not the one that is wanted."""
+    error: LinkDown | None = None
+    """The same as an error, where a connection says it."""
 
 
 Event = Arrived | Met | Queued | Noticed | Ready | Restarted | Lost
@@ -113,8 +120,27 @@ def is_plain(said: FromRadio) -> bool:
 class Session:
     """One connection, from the first request to its loss."""
 
-    def __init__(self, *, station: Station, random: random.Random, count: Callable[[str], None], now: float) -> None:
+    def __init__(
+        self,
+        *,
+        station: Station,
+        random: random.Random,
+        count: Callable[[str], None],
+        now: float,
+        objection: Callable[[int], str] = lambda _: "",
+        strays: Callable[[int], Sequence[MeshPacket]] = lambda _: (),
+    ) -> None:
+        """`objection(number)`: why the node of this number is not to be used; empty if it is.
+
+        `strays(number)`: what came from it to others, who had no use for it; asked once.
+        """
         self._station = station
+        self._objection = objection
+        self._claim_strays = strays
+        self.stranger = 0
+        """The number of the node that we left, for it is not the one that is wanted."""
+        self.strays: list[MeshPacket] = []
+        """What it said before it let us go: its own client should have it."""
         self._random = random
         self._count = count
         self._outgoing: list[ToRadio] = []
@@ -139,8 +165,9 @@ class Session:
 
     def probe(self, now: float) -> None:
         """Ask the radio for a sign of life: it answers with a `Queued` of id 0."""
-        # Nonce 1 would make the node describe itself to the whole mesh.
-        self._say(ToRadio(heartbeat=Heartbeat(nonce=0)), now)
+        if not self._is_asking and self.phase is Phase.READY:
+            self._is_asking, self._asked_at = True, now
+        self._beat(now)
 
     def farewell(self, now: float) -> None:
         """Tell the radio that we go: it keeps for us what comes from now on."""
@@ -152,10 +179,17 @@ class Session:
         self._is_asking = False
 
     def take(self, said: FromRadio, now: float) -> list[Event]:
-        """Take what the radio said; return what it means."""
+        """Take what the radio said; return what it means. What comes after it is lost says nothing."""
+        if self.phase is Phase.LOST:
+            return self._take_afterwards(said)
         self._heard_at = now
         self._is_asking = False
         self.has_heard = True
+        if said.HasField("my_info"):
+            number = said.my_info.my_node_num
+            if reason := self._objection(number):
+                return self._leave(number, reason, now)
+            self._held[:0] = self._claim_strays(number)
         self._station.learn(said)
         events: list[Event] = []
         match said.WhichOneof("payload_variant"):
@@ -175,6 +209,14 @@ class Session:
                 pass
         return events
 
+    def _take_afterwards(self, said: FromRadio) -> list[Event]:
+        if self.stranger and said.HasField("packet"):
+            if len(self.strays) < MOST_HELD:
+                self.strays.append(said.packet)
+            else:
+                self._count("packet_of_another_board_dropped")
+        return []
+
     def tick(self, now: float) -> list[Event]:
         """Say what time it is; return what follows from it."""
         if self.phase is Phase.CONFIGURING:
@@ -184,16 +226,21 @@ class Session:
         if self._is_asking and now - self._asked_at >= ANSWER_S:
             return self._lose("the radio does not answer any more")
         if now - self._heard_at >= HEARTBEAT_S and not self._is_asking:
-            self._is_asking, self._asked_at = True, now
             self.probe(now)
         elif now - self._said_at >= KEEP_OPEN_S:
-            self.probe(now)
+            self._beat(now)
         return []
+
+    def _beat(self, now: float) -> None:
+        # Nonce 1 would make the node describe itself to the whole mesh.
+        self._say(ToRadio(heartbeat=Heartbeat(nonce=0)), now)
 
     def _tick_handshake(self, now: float) -> list[Event]:
         silence = now - self._heard_at
         if silence >= HANDSHAKE_SILENCE_S or now - self._began >= HANDSHAKE_LONGEST_S:
-            return self._lose("the radio does not finish its greeting" if self.has_heard else "no radio answers")
+            if not self.has_heard:
+                return self._lose("no radio answers", is_silent=True)
+            return self._lose("the radio does not finish its greeting")
         if min(silence, now - self._asked_at) >= (ASK_AGAIN_S if self.has_heard else KNOCK_S):
             self._ask_configuration(now)
         return []
@@ -217,7 +264,7 @@ class Session:
             if self._incomplete < MOST_INCOMPLETE:
                 self._ask_configuration(now)
                 return []
-            if not self._station.number:
+            if not self._station.has_told_number:
                 return self._lose("the radio does not say which node it is")
         self._incomplete = 0
         self._station.settle()
@@ -247,6 +294,14 @@ class Session:
         self._said_at = now
         self._outgoing.append(to_radio)
 
-    def _lose(self, reason: str) -> list[Event]:
+    def _leave(self, number: int, reason: str, now: float) -> list[Event]:
+        """Let a radio that is another's go at once, before it tells us anything that its own client should get."""
+        self.stranger = number
+        self._outgoing.clear()
+        self.farewell(now)
         self.phase = Phase.LOST
-        return [Lost(reason)]
+        return [Lost(reason, is_stranger=True)]
+
+    def _lose(self, reason: str, *, is_silent: bool = False) -> list[Event]:
+        self.phase = Phase.LOST
+        return [Lost(reason, is_silent=is_silent)]

@@ -38,6 +38,8 @@ class Station:
         self.profile = Profile()
         """How it says it is set, to be shown."""
         self.firmware = ""
+        self.has_told_number = False
+        """Whether it said since `begin` which node it is: another may be at the port by now."""
         self.channels_told = 0
         """How many channel slots, used or not, it described since `begin`."""
         self.has_told_lora = False
@@ -56,6 +58,7 @@ class Station:
     def begin(self) -> None:
         """Start over: a handshake begins."""
         self.profile.begin()
+        self.has_told_number = False
         self.channels_told = 0
         self.has_told_lora = False
         self.queue_free = None
@@ -64,7 +67,7 @@ class Station:
     @property
     def is_complete(self) -> bool:
         """Whether the handshake brought all that sending needs: a cut frame may have taken some."""
-        return bool(self.number) and self.has_told_lora and self.channels_told >= CHANNELS
+        return self.has_told_number and self.has_told_lora and self.channels_told >= CHANNELS
 
     @property
     def channels(self) -> dict[int, Channel]:
@@ -132,6 +135,7 @@ class Station:
         match said.WhichOneof("payload_variant"):
             case "my_info":
                 self.number = said.my_info.my_node_num
+                self.has_told_number = bool(self.number)
             case "metadata":
                 self.firmware = said.metadata.firmware_version
             case "channel" if said.channel.index in range(CHANNELS):

@@ -13,6 +13,8 @@ In the test's own event loop:
         id = mesh["RDGE"].say("anybody there?")        # somebody at a far node speaks
         heard = await mesh["MRKT"].wait_text("yes")    # and somebody at another hears the client
         port.unplug(); port.plug(); port.reboot()      # trouble at the port
+        port.power_cycle(); swap(port, another)        # of boards with USB of their own
+        port.firmware.hang = Hang.DEAF                 # a board that runs and doesn't answer
         port.noise(b"..."); port.cut_next_frame(7)     # on the line: port.faults has the rest
         mesh.isolate("HILL"); mesh.rejoin("HILL")      # in the air: also link(), replay(), inject()
 
@@ -34,9 +36,9 @@ firmware a client talks to): pure, with time as an argument. `people`, `mesh`: n
 from bridges.sim.control import RemoteMesh, SimProcess
 from bridges.sim.identity import BROADCAST, FAR_NODES, GATEWAY, ChannelSetup, Identity, Settings
 from bridges.sim.mesh import SimMesh
-from bridges.sim.node import Firmware
+from bridges.sim.node import Firmware, Hang
 from bridges.sim.people import Heard, SimNode
-from bridges.sim.ports import Port, PtyPort, TcpPort
+from bridges.sim.ports import Port, PtyPort, TcpPort, swap
 from bridges.sim.wire import Faults
 
 __all__ = [
@@ -46,6 +48,7 @@ __all__ = [
     "ChannelSetup",
     "Faults",
     "Firmware",
+    "Hang",
     "Heard",
     "Identity",
     "Port",
@@ -56,4 +59,5 @@ __all__ = [
     "SimNode",
     "SimProcess",
     "TcpPort",
+    "swap",
 ]

@@ -24,6 +24,9 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bridges.sim", description="A simulated Meshtastic mesh.")
     parser.add_argument("--dir", type=Path, required=True, help="where the serial port and the control socket appear")
     parser.add_argument("--tcp", type=int, default=None, help="TCP port of the gateway's node as well; 0: any")
+    parser.add_argument(
+        "--also", action="append", default=[], metavar="NODE", help="a serial port of this node as well"
+    )
     parser.add_argument("--time-scale", type=float, default=1.0, help="mesh seconds per second")
     parser.add_argument("--preset", choices=sorted(PRESETS), default="LONG_FAST")
     parser.add_argument("--region", default="US", help="EU_868 brings a duty cycle of 10 %%")
@@ -51,10 +54,13 @@ async def run(words: Sequence[str] | None = None) -> None:
             SimMesh(settings=settings, time_scale=options.time_scale, seed=options.seed)
         )
         pty = await stack.enter_async_context(PtyPort(mesh, options.dir / RADIO, notices_close=not options.deaf_close))
+        more = {node: PtyPort(mesh, options.dir / f"{RADIO}-{node}", node=node) for node in options.also}
+        for port in more.values():
+            await stack.enter_async_context(port)
         tcp = TcpPort(mesh, options.tcp) if options.tcp is not None else None
         if tcp is not None:
             await stack.enter_async_context(tcp)
-        server = await serve(Orders(mesh, pty, tcp), options.dir / SOCKET)
+        server = await serve(Orders(mesh, pty, tcp, more), options.dir / SOCKET)
         stack.callback((options.dir / SOCKET).unlink, missing_ok=True)
         stack.callback(server.close)
         _say_ready(options.dir, tcp, mesh)

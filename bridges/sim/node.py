@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from enum import Enum
 from typing import Protocol
 
 from google.protobuf.message import DecodeError
@@ -19,6 +20,18 @@ from bridges.sim.limits import SAME_ID, TEXTS, UNPARSABLE, RateLimit
 from bridges.sim.packets import ADMIN, packet_of, routing_packet, sender_of, set_sender
 from bridges.sim.radio import Radio
 from bridges.sim.to_phone import ToPhone
+
+
+class Hang(Enum):
+    """What a node that runs and doesn't work still does."""
+
+    NO = "no"
+    """It works."""
+    DEAF = "deaf"
+    """It takes all bytes and answers nothing; its radio stands still."""
+    NO_STATUS = "no_status"
+    """It sends what it is given and answers heartbeats, but says nothing of its transmit queue's packets."""
+
 
 _RX_SNR_DB = 6.25
 _RX_RSSI_DBM = -87
@@ -67,6 +80,8 @@ class Firmware:
         self._directory = directory
         self.clock = clock
         self.tx_enabled = True
+        self.hang = Hang.NO
+        """Ended by `reboot` only, as on a board: a client that opens the port anew changes nothing."""
         self.counts: Counter[str] = Counter()
         """What became of the client's packets, by kind."""
         self._line: Line | None = None
@@ -115,6 +130,7 @@ class Firmware:
         """Lose everything in RAM; back after the settings' `boot_s`."""
         line = self._line
         self.admin.restarted()
+        self.hang = Hang.NO
         self.radio.power_cycle()
         self.radio.is_on = False
         self._queue.forget_all()
@@ -126,7 +142,7 @@ class Firmware:
 
     def receive(self, line: Line, payload: bytes, now: float) -> None:
         """Take one `ToRadio` from the client; what can't be parsed is counted."""
-        if not self.radio.is_on or line is not self._line:
+        if not self.radio.is_on or line is not self._line or self.hang is Hang.DEAF:
             return
         try:
             request = ToRadio.FromString(payload)
@@ -153,7 +169,7 @@ class Firmware:
 
     def pull(self, line: Line) -> bytes | None:
         """Return the next `FromRadio` for the client, or None. What is pulled is gone from the node."""
-        if line is not self._line:
+        if line is not self._line or self.hang is Hang.DEAF:
             return None
         record = self._queue.next(lambda: self._status(outgoing.OK, 0))
         if record is None:
@@ -241,6 +257,8 @@ class Firmware:
         self.keep(packet)
 
     def _report(self, res: int, id: int) -> None:
+        if self.hang is Hang.NO_STATUS:
+            return
         status = self._status(res, id)
         self._said_full = status.queueStatus.free == 0
         self._queue.put_status(status)
@@ -256,6 +274,8 @@ class Firmware:
 
     def delivered(self, packet: MeshPacket, via: int, now: float) -> None:
         """Keep what came over the air for the client."""
+        if self.hang is Hang.DEAF:
+            return
         sender = sender_of(packet)
         self._known[sender] = (self.clock(now), packet.hop_start - packet.hop_limit)
         packet.rx_time = self.clock(now)

@@ -8,6 +8,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from meshtastic.protobuf.mesh_pb2 import Data
@@ -15,8 +16,9 @@ from meshtastic.protobuf.mesh_pb2 import Data
 from bridges.sim.control import LINE_BYTES
 from bridges.sim.device_orders import DeviceOrders
 from bridges.sim.mesh import SimMesh
+from bridges.sim.node import Hang
 from bridges.sim.people import Heard, SimNode
-from bridges.sim.ports import Port, PtyPort, TcpPort
+from bridges.sim.ports import Port, PtyPort, TcpPort, swap
 from bridges.sim.wire import Faults
 
 Order = Callable[[Mapping[str, Any]], Awaitable[Any]]
@@ -27,13 +29,18 @@ class Orders(DeviceOrders):
     """Carries out orders on a mesh and its ports.
 
     An order is an object with ``do`` and arguments; the answer is ``{"result": ...}`` or ``{"error": "..."}``.
-    Nodes are given by name, short name, id or number. ``port`` is ``pty`` (as if not given) or ``tcp``.
+    Nodes are given by name, short name, id or number. ``port`` is ``pty`` (as if not given), ``tcp``, or the node of
+    another serial port.
     """
 
-    def __init__(self, mesh: SimMesh, pty: PtyPort, tcp: TcpPort | None) -> None:
+    def __init__(
+        self, mesh: SimMesh, pty: PtyPort, tcp: TcpPort | None, more: Mapping[str, PtyPort] = MappingProxyType({})
+    ) -> None:
+        """`more`: serial ports of other nodes, by the names that the nodes were given in."""
         super().__init__(mesh)
         self._pty = pty
         self._tcp = tcp
+        self._more = more
 
     async def carry_out(self, order: Mapping[str, Any]) -> dict[str, Any]:
         """Do what is asked; bad orders are answered, never raised."""
@@ -93,6 +100,23 @@ class Orders(DeviceOrders):
         lost = {"unsent": radio.depth - radio.room(), "unfetched": port.firmware.buffered}
         port.reboot()
         return lost
+
+    async def do_power_cycle(self, order: Mapping[str, Any]) -> None:
+        """Take [port off_s]: cut a board's power; its serial port comes back with it."""
+        self._serial(order.get("port", "pty")).power_cycle(float(order.get("off_s", 0.0)))
+
+    async def do_swap(self, order: Mapping[str, Any]) -> None:
+        """Take one, other: plug two boards in where the other was."""
+        swap(self._serial(order["one"]), self._serial(order["other"]))
+
+    async def do_hang(self, order: Mapping[str, Any]) -> None:
+        """Take how (`Hang`) [port]: have a node stop working until it is restarted."""
+        self._port(order).firmware.hang = Hang(order["how"])
+
+    async def do_lose_peer(self, _order: Mapping[str, Any]) -> None:
+        """Let the TCP client's connection go half-open."""
+        if self._tcp is not None:
+            self._tcp.lose_peer()
 
     async def do_noise(self, order: Mapping[str, Any]) -> None:
         """Take hex [port]: raw bytes to the client."""
@@ -174,12 +198,16 @@ class Orders(DeviceOrders):
         return stop
 
     def _port(self, order: Mapping[str, Any]) -> Port:
-        if order.get("port", "pty") == "pty":
-            return self._pty
+        name = order.get("port", "pty")
+        if name != "tcp":
+            return self._serial(name)
         if self._tcp is None:
             msg = "there is no TCP port"
             raise ValueError(msg)
         return self._tcp
+
+    def _serial(self, name: str) -> PtyPort:
+        return self._pty if name == "pty" else self._more[name]
 
 
 def as_json(heard: Heard) -> dict[str, Any]:

@@ -146,6 +146,12 @@ class PtyPort(Port):
         self._master = None
         self._note_change()
 
+    def power_cycle(self, off_s: float = 0.0) -> None:
+        """Cut a board's power, as a hub does: its USB port is gone until it runs again, `off_s` real seconds more."""
+        self.unplug()
+        self.reboot()
+        self._mesh.call_later(self._mesh.settings.boot_s / self._mesh.time_scale + off_s, self.plug)
+
     def _point_at(self, target: str) -> None:
         fresh = self.path.with_name(self.path.name + ".new")
         fresh.unlink(missing_ok=True)
@@ -194,6 +200,15 @@ class PtyPort(Port):
             os.close(opened)
 
 
+def swap(one: PtyPort, other: PtyPort) -> None:
+    """Unplug two boards and plug each in where the other was: what two ttyACM do that come back in another order."""
+    one.unplug()
+    other.unplug()
+    one.path, other.path = other.path, one.path
+    one.plug()
+    other.plug()
+
+
 class TcpPort(Port):
     """The node's TCP port (0: any free one); a second client makes it drop the first."""
 
@@ -203,6 +218,7 @@ class TcpPort(Port):
         self.port = port
         self._listening: socket.socket | None = None
         self._connection: socket.socket | None = None
+        self._abandoned: list[socket.socket] = []
 
     def plug(self) -> None:
         """Start to listen; after the first time on the same port again."""
@@ -217,10 +233,22 @@ class TcpPort(Port):
     def unplug(self) -> None:
         """Close everything."""
         self._hang_up()
+        while self._abandoned:
+            self._abandoned.pop().close()
         if self._listening is not None:
             asyncio.get_running_loop().remove_reader(self._listening.fileno())
             self._listening.close()
             self._listening = None
+
+    def lose_peer(self) -> None:
+        """Let the client's connection go half-open: the node knows no client any more, and nobody tells the client.
+
+        So it is when a node loses its power, or Wi-Fi and its address with it. It listens on.
+        """
+        if self._connection is not None:
+            self._abandoned.append(self._connection)
+            self._connection = None
+        self._hang_up()
 
     def _accept(self) -> None:
         if self._listening is None:

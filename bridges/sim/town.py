@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from bridges.sim.airwaves import Airwaves
 from bridges.sim.box import GatewayBox, Wiring
@@ -31,6 +31,8 @@ class Plan:
     """A homeserver that runs already and goes on running; None: one of its own, that remembers across restarts."""
     prefix: str = ""
     """Before accounts and the room's alias, where a homeserver is shared."""
+    also: str = ""
+    """Another node of the mesh with a serial port of its own, ``mesh/radio-NODE`` in the folder."""
     people: tuple[str, ...] = ("Baker", "Teacher")
     room: str = "town"
     time_scale: float = TIME_SCALE
@@ -66,7 +68,7 @@ class Town:
                 await stack.enter_async_context(self.synapse)
             self._step("radios")
             mesh = await stack.enter_async_context(
-                SimProcess(self.plan.folder / "mesh", time_scale=self.plan.time_scale)
+                SimProcess(self.plan.folder / "mesh", time_scale=self.plan.time_scale, **self._more_ports())
             )
             self.radios = await stack.enter_async_context(Airwaves(mesh.directory))
             self._step("people")
@@ -87,6 +89,9 @@ class Town:
     def alias(self) -> str:
         """The room's alias."""
         return f"#{self.plan.prefix}{self.plan.room}:{self.synapse.server_name}"
+
+    def _more_ports(self) -> dict[str, Any]:
+        return {"also": self.plan.also} if self.plan.also else {}
 
     def _new_synapse(self) -> Synapse:
         return Synapse(self.plan.folder / "synapse", database="file", server_name="town.test")

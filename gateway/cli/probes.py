@@ -6,8 +6,6 @@ They go by keys of the bridges' tables (`connection`, `homeserver`), because the
 
 from __future__ import annotations
 
-import getpass
-import grp
 import http.client
 import json
 import os
@@ -21,6 +19,7 @@ from urllib.parse import urlsplit
 
 from gateway.cli.doctor import Finding, bad, ok, warn
 from gateway.config import BridgeSettings, Settings
+from gateway.model import devices
 
 WITHIN_S = 5.0
 MAX_ANSWER_BYTES = 64 * 1024
@@ -30,32 +29,38 @@ DEFAULT_RADIO_PORT = 4403
 
 def serial_ports(settings: Settings) -> Iterator[Finding]:
     """Check that each serial radio's port is there, and that we may open it."""
+    ours = _running(settings)
     for bridge, connection in _connections(settings, "serial:"):
         check = f"bridges.{bridge.name}.connection"
         if connection == "auto":
-            yield from _boards(check)
+            yield from _boards(check, ours)
         else:
-            yield _port(check, Path(connection))
+            yield _port(check, Path(connection), ours)
 
 
-def _boards(check: str) -> Iterator[Finding]:
+def _running(settings: Settings) -> frozenset[int]:
+    """Return the gateway's process, while it runs: it is known by the lock on its data."""
+    return frozenset(each.pid for each in devices.holders(str(settings.gateway.data_dir / "lock")))
+
+
+def _boards(check: str, ours: frozenset[int]) -> Iterator[Finding]:
     from serial.tools.list_ports import comports  # noqa: PLC0415 - a radio on TCP needs none of it
 
     boards = [Path(port.device) for port in comports() if port.vid is not None]
     if not boards:
         yield bad(check, "no USB serial board is plugged in", "Plug the radio in, with a cable that carries data")
     for board in boards:
-        yield _port(check, board)
+        yield _port(check, board, ours)
 
 
-def _port(check: str, path: Path) -> Finding:
+def _port(check: str, path: Path, ours: frozenset[int]) -> Finding:
     if not path.exists():
         there = ", ".join(sorted(map(str, BY_ID.iterdir()))) if BY_ID.is_dir() else "none"
         return bad(check, f"{path} is not there", f"Boards there are: {there}")
     if not os.access(path, os.R_OK | os.W_OK):
-        return bad(
-            check, f"{path} may not be opened", f"sudo usermod -aG {_group(path)} {getpass.getuser()}; log in again"
-        )
+        return bad(check, f"{path} {devices.barred(str(path))}", "Then look again")
+    if others := [each for each in devices.holders(str(path)) if each.pid not in ours]:
+        return bad(check, f"{path} is in use by {' and '.join(map(str, others))}", "Close it there")
     if path.name.startswith(("ttyUSB", "ttyACM")) and path.parent == Path("/dev"):
         lasting = next((link for link in _links() if link.resolve() == path), None)
         if lasting is not None:
@@ -67,19 +72,16 @@ def _links() -> list[Path]:
     return sorted(BY_ID.iterdir()) if BY_ID.is_dir() else []
 
 
-def _group(path: Path) -> str:
-    try:
-        return grp.getgrgid(path.stat().st_gid).gr_name
-    except (KeyError, OSError):
-        return "dialout"
-
-
 def tcp_radios(settings: Settings) -> Iterator[Finding]:
     """Check that each radio on TCP takes a connection."""
     for bridge, connection in _connections(settings, "tcp:"):
         check = f"bridges.{bridge.name}.connection"
         parts = urlsplit(f"//{connection}")
         host, port = parts.hostname or "", parts.port or DEFAULT_RADIO_PORT
+        if _running(settings):
+            # A node takes one client, and drops the first when a second comes.
+            yield ok(check, f"{host}:{port} is left to the running gateway")
+            continue
         try:
             with socket.create_connection((host, port), timeout=WITHIN_S):
                 yield ok(check, f"{host}:{port} answers")

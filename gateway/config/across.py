@@ -31,7 +31,7 @@ def read_bridges(
             continue
         raw = _with_paths(name, table, kind, paths, problems)
         for claim in sorted(_claims(name, raw, kind, problems)):
-            _hold(claim, name, raw, holders, problems)
+            _hold(claim, name, raw, holders, mend=kind.apart(claim), problems=problems)
         direct = _direct(name, table, document, registry, problems)
         found[BridgeName(name)] = BridgeSettings(
             name=BridgeName(name), kind=str(table["kind"]), direct=direct, table=raw
@@ -73,13 +73,15 @@ def _claims(name: str, raw: Mapping[str, Any], kind: BridgeKind, problems: list[
         return frozenset()
 
 
-def _hold(claim: str, name: str, raw: Mapping[str, Any], holders: dict[str, str], problems: list[Problem]) -> None:
+def _hold(
+    claim: str, name: str, raw: Mapping[str, Any], holders: dict[str, str], *, mend: str, problems: list[Problem]
+) -> None:
     holder = next((who for held, who in holders.items() if _collide(held, claim)), None)
     if holder is None:
         holders[claim] = f"bridges.{name}"
         return
     path: KeyPath = ("bridges", name, *_key_behind(claim, raw))
-    problems.append(Problem(path=path, reason=f"{claim} is already taken by {holder}", mend="Give each its own"))
+    problems.append(Problem(path=path, reason=f"{claim} is already taken by {holder}", mend=mend))
 
 
 def _key_behind(claim: str, raw: Mapping[str, Any]) -> Sequence[str]:

@@ -209,6 +209,8 @@ class BridgeKind:
     """Validate a raw table without I/O; raise ConfigError with the key relative to the table.
     Return what it will hold alone (``serial:/dev/ttyUSB0``, ``tcp:0.0.0.0:8448``), so that two bridges
     on one port are found."""
+    apart: Callable[[str], str] = field(default=lambda _: "Give each its own")
+    """What to write where two bridges want the same one of those. Pure."""
     path_keys: frozenset[str] = frozenset()
     """Keys of the table whose values are paths, relative to the configuration file."""
     in_clear: bool = False

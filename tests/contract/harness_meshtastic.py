@@ -18,6 +18,7 @@ from meshtastic.protobuf.portnums_pb2 import PortNum
 from bridges.meshtastic import kind
 from bridges.meshtastic.bridge import MeshtasticBridge
 from bridges.meshtastic.config import SerialPath
+from bridges.meshtastic.register import Register
 from bridges.sim import PtyPort, Settings, SimMesh, TcpPort
 from gateway.model import (
     Address,
@@ -73,6 +74,8 @@ class Air:
     counts: Counter[str] = field(default_factory=Counter)
     appeared: list[str] = field(default_factory=list)
     """Conversations that the bridge said are there now."""
+    register: Register = field(default_factory=Register)
+    """Each test's own: a bridge of an earlier one may not be collected yet."""
 
 
 @asynccontextmanager
@@ -98,6 +101,7 @@ def bridge_on(
     name: BridgeName = RADIO,
     desk: Desk | None = None,
     level: Level = Level.TRANSMIT,
+    register: Register | None = None,
     **table: Any,
 ) -> MeshtasticBridge:
     """Build a bridge as the core would."""
@@ -116,9 +120,7 @@ def bridge_on(
         appeared=network.appeared.append,
     )
     found = [SerialPath(str(path)) for path in boards]
-    bridge = MeshtasticBridge(context, boards=lambda: list(found)) if found else kind.create(context)
-    assert isinstance(bridge, MeshtasticBridge)
-    return bridge
+    return MeshtasticBridge(context, boards=lambda: list(found), register=register or network.register)
 
 
 def said(body: str, *, number: int = 1, reply_to: RemoteId | None = None, content: Any = None) -> Message:

@@ -685,6 +685,39 @@ def test_the_doctor_does_not_take_a_password_for_a_matrix_login(run: Run, tmp_pa
     assert rows["queue.password_file"]["mend"].startswith(f"Write the password into {tmp_path / 'password'}")
 
 
+def test_the_doctor_names_who_has_a_radios_port_unless_it_is_the_gateway_itself(run: Run, tmp_path: Path) -> None:
+    port, lock = tmp_path / "port", tmp_path / "data" / "lock"
+    port.touch()
+    lock.parent.mkdir()
+    lock.touch()
+    write_config(tmp_path, f'\n[bridges.spare]\nkind = "fake"\nconnection = "serial:{port}"\n')
+    hold = "import fcntl, sys; held = [open(p) for p in sys.argv[1:]]; [fcntl.flock(f, fcntl.LOCK_EX) for f in held]; "
+
+    def look(*held: Path) -> tuple[int, dict[str, str]]:
+        with subprocess.Popen(
+            [sys.executable, "-c", hold + "print(flush=True); input()", *map(str, held)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        ) as other:
+            assert other.stdout
+            other.stdout.readline()
+            rows = {row["check"]: row for row in run("doctor", "-o", "json").json}  # type: ignore[attr-defined]
+            other.communicate(b"\n")
+        return other.pid, rows["bridges.spare.connection"]
+
+    pid, in_use = look(port)
+    _, ours = look(port, lock)
+    write_config(tmp_path, '\n[bridges.spare]\nkind = "fake"\nconnection = "tcp:127.0.0.1:1"\n')
+    _, taken = look(port)
+    _, left = look(lock)
+
+    assert (in_use["result"], in_use["mend"]) == ("bad", "Close it there")
+    assert f"(pid {pid})" in in_use["found"]
+    assert ours["result"] == "ok"
+    assert taken["result"] == "bad"
+    assert left["found"] == "127.0.0.1:1 is left to the running gateway"
+
+
 def test_the_doctor_says_how_a_registration_that_is_not_there_is_made(run: Run, tmp_path: Path) -> None:
     write_config(tmp_path, '\n[bridges.spare]\nkind = "fake"\nregistration_file = "as.yaml"\n')
 

@@ -131,7 +131,7 @@ async def test_a_replay_is_the_same_message_and_its_node_was_not_heard_for_it(tm
     assert (again.origin, again.direct, again.reply_to) == (LONG_FAST, False, "0000004d")
     assert again.content == Text(body="stalls are up (said earlier)")
     assert (alone_again.id, alone_again.origin, alone_again.direct) == (alone.id, MARKET, True)
-    assert replayed_ms == heard_ms
+    assert abs(replayed_ms - heard_ms) <= 2  # one moment, read off a clock that goes on
 
 
 def _heard_ms(bridge: MeshtasticBridge) -> int | None:

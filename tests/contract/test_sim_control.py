@@ -37,6 +37,22 @@ async def test_it_unplugs_and_plugs(sim):
     assert sim.port.is_symlink()
 
 
+async def test_it_makes_trouble_at_several_ports(tmp_path):
+    async with SimProcess(tmp_path, tcp=0, also="RDGE", time_scale=20, seed=1) as sim:
+        other = tmp_path / "radio-RDGE"
+        before = (sim.port.readlink(), other.readlink())
+        await sim.call("swap", one="pty", other="RDGE")
+        assert (sim.port.is_symlink(), other.is_symlink()) == (True, True)
+        await sim.call("hang", how="deaf", port="RDGE")
+        await sim.call("lose_peer")
+        await sim.call("power_cycle", port="RDGE")
+        assert not sim.port.is_symlink()
+        with pytest.raises(RefusedError, match="MRKT"):
+            await sim.call("unplug", port="MRKT")
+
+    assert all(str(path).startswith("/dev/") for path in before)
+
+
 async def test_a_restart_tells_what_was_lost_with_the_nodes_memory(sim):
     number = (await sim.call("nodes"))[0]["number"]
     await sim.say("Ridge relay", "nobody fetches this", to=number)

@@ -19,6 +19,7 @@ from gateway.model import PENDING
 
 NEAR, LISTENER = "Market square", "River lock"
 """Who talks at the far radios, and who listens."""
+ROOM = "town"
 WITHIN_S = 40.0
 
 
@@ -77,15 +78,19 @@ class World:
 
 @asynccontextmanager
 async def build_world(
-    synapse: Synapse, *, more: str = "", tables: Mapping[str, str] | None = None
+    synapse: Synapse, *, more: str = "", tables: Mapping[str, str] | None = None, also: str = ""
 ) -> AsyncIterator[World]:
     """Build a world around a running homeserver: accounts, room and directory are its own.
 
-    `more` is added to the gateway's configuration, `tables` to those of its bridges.
+    `more` is added to the gateway's configuration, `tables` to those of its bridges. `also`: a node with a serial
+    port, ``@PORT@`` in `more`; ``@ROOM@`` there is the room's alias.
     """
     # Not pytest's directory: its names are too long for the unix sockets in it.
     folder = Path(tempfile.mkdtemp(prefix="cb-"))
-    plan = Plan(folder=folder, synapse=synapse, prefix=f"{secrets.token_hex(3)}-", more=more, tables=tables or {})
+    prefix = f"{secrets.token_hex(3)}-"
+    more = more.replace("@PORT@", str(folder / "mesh" / f"radio-{also}"))
+    more = more.replace("@ROOM@", f"#{prefix}{ROOM}:{synapse.server_name}")
+    plan = Plan(folder=folder, synapse=synapse, prefix=prefix, room=ROOM, more=more, tables=tables or {}, also=also)
     try:
         async with Town(plan) as town:
             yield World(town)

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
 import pytest
 
 from bridges.meshtastic import listing
-from bridges.meshtastic.boards import FAMILIES, Board, holders
+from bridges.meshtastic.boards import FAMILIES, Board
 from bridges.meshtastic.port import is_board
 from gateway.model import BridgeName
 
@@ -31,22 +30,6 @@ def test_every_board_that_is_looked_for_is_named():
     every = [(vendor, product) for vendor in {one for one, _ in FAMILIES} for product in range(0x10000)]
 
     assert {each for each in every if is_board(*each)} == set(FAMILIES)
-
-
-def test_who_has_a_port_open_is_found(tmp_path: Path):
-    device = tmp_path / "ttyACM0"
-    device.touch()
-    for pid, name in (("12", "screen"), ("13", "sleep"), (str(os.getpid()), "crossband")):
-        (tmp_path / "proc" / pid / "fd").mkdir(parents=True)
-        (tmp_path / "proc" / pid / "comm").write_text(f"{name}\n")
-    (tmp_path / "proc" / "self").mkdir()
-    (tmp_path / "proc" / "12" / "fd" / "3").symlink_to(device)
-    (tmp_path / "proc" / str(os.getpid()) / "fd" / "3").symlink_to(device)
-    by_id = tmp_path / "usb-RAK"
-    by_id.symlink_to(device)
-
-    assert holders(str(by_id), proc=tmp_path / "proc") == ["screen (12)"]
-    assert holders(str(by_id), proc=tmp_path / "nowhere") == ()
 
 
 def test_boards_and_bridges_are_put_together():

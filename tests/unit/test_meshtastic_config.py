@@ -73,6 +73,10 @@ def test_a_connection_is_read_and_written_back(text: str, expected: object):
         ({"connection": "tcp:[fd00::7"}, "connection"),
         ({"connection": "tcp:[fd00::7]x"}, "connection"),
         ({"connection": "serial:auto", "hops": 3}, "hops"),
+        ({"connection": "serial:auto", "node": "a1b2c301"}, "node"),
+        ({"connection": "serial:auto", "node": "!ffffffff"}, "node"),
+        ({"connection": "serial:auto", "node": 0xA1B2C301}, "node"),
+        ({"connection": "udp:eth0", "node": "!a1b2c301"}, "node"),
         ({"connection": "serial:auto", "hop_limit": 8}, "hop_limit"),
         ({"connection": "serial:auto", "hop_limit": True}, "hop_limit"),
         ({"connection": "serial:auto", "pace_s": 1.9}, "pace_s"),
@@ -129,6 +133,26 @@ def test_a_share_of_the_air_is_in_percent_however_it_is_written(written: object,
 
 def test_a_port_is_held_alone():
     assert kind.check({"connection": "tcp:host"}) == kind.check({"connection": "tcp:host:4403"}) == {"tcp:host:4403"}
+
+
+def test_a_host_is_the_same_however_it_is_written():
+    assert kind.check({"connection": "tcp:Radio.Local"}) == kind.check({"connection": "tcp:radio.local:4403"})
+
+
+def test_a_search_for_one_node_holds_the_node_and_not_the_search():
+    one = kind.check({"connection": "serial:auto", "node": "!a1b2c301"})
+    other = kind.check({"connection": "serial:auto", "node": "!A1B2C302"})
+
+    assert one == {"node !a1b2c301"}
+    assert not one & other
+    assert one & kind.check({"connection": "tcp:host", "node": "!a1b2c301"})
+
+
+def test_two_searches_for_any_board_are_told_to_name_theirs():
+    (claim,) = kind.check({"connection": "serial:auto"})
+
+    assert 'node = "!a1b2c301"' in kind.apart(claim)
+    assert kind.apart("tcp:host:4403") == "Give each its own"
 
 
 def test_checking_a_configuration_loads_no_protobufs():

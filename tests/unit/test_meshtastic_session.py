@@ -123,6 +123,46 @@ def test_a_node_with_fewer_channels_is_taken_as_it_is_in_the_end():
     assert events == [[], [], [Ready()]]
 
 
+def test_a_node_that_is_not_wanted_is_left_at_once_and_what_it_still_says_is_anothers():
+    talk = Talk()
+    talk.session = Session(
+        station=talk.station,
+        random=random.Random(),
+        count=lambda kind: talk.counts.update([kind]),
+        now=0.0,
+        objection=lambda number: f"this is {number}",
+    )
+    talk.asked()
+    mine, after = FromRadio(), FromRadio(packet=MeshPacket(id=7))
+    mine.my_info.my_node_num = 5
+    left = talk.session.take(mine, 1.0)
+
+    assert left == [Lost("this is 5", is_stranger=True)]
+    assert talk.asked() == ["disconnect"]
+    assert talk.session.take(after, 1.1) == []
+    assert (talk.session.stranger, [packet.id for packet in talk.session.strays]) == (5, [7])
+    assert talk.station.number == 0
+
+
+def test_a_node_that_does_not_say_again_which_it_is_may_be_another_by_now():
+    talk = ready()
+    again = Session(station=talk.station, random=random.Random(), count=lambda _: None, now=0.0)
+    talk.session = again
+    events: list[object] = []
+    for _ in range(3):
+        events = talk.greet(talk.nonce(), my_info=False)
+
+    assert events == [Lost("the radio does not say which node it is")]
+
+
+def test_a_question_about_what_was_sent_that_gets_no_answer_ends_the_connection_soon():
+    talk = ready()
+    talk.session.probe(5.0)
+
+    assert talk.session.tick(5.0 + ANSWER_S - 0.1) == []
+    assert talk.session.tick(5.0 + ANSWER_S) == [Lost("the radio does not answer any more")]
+
+
 def test_a_lost_request_is_repeated_and_a_silent_device_given_up():
     talk = Talk()
     talk.asked()
@@ -131,7 +171,7 @@ def test_a_lost_request_is_repeated_and_a_silent_device_given_up():
     assert talk.asked() == []
     talk.session.tick(KNOCK_S)
     assert talk.asked() == ["want_config_id"]
-    assert talk.session.tick(HANDSHAKE_SILENCE_S) == [Lost("no radio answers")]
+    assert talk.session.tick(HANDSHAKE_SILENCE_S) == [Lost("no radio answers", is_silent=True)]
 
 
 def test_a_lost_end_is_asked_for_again():

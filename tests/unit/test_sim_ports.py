@@ -9,7 +9,7 @@ import os
 import pytest
 from meshtastic.protobuf.mesh_pb2 import Data, FromRadio, Heartbeat, MeshPacket, ToRadio
 
-from bridges.sim import BROADCAST, PtyPort, SimMesh, TcpPort
+from bridges.sim import BROADCAST, Hang, PtyPort, SimMesh, TcpPort, swap
 from bridges.sim.framing import Deframer, frame
 from bridges.sim.packets import packet_of, sender_of, text_data
 
@@ -285,3 +285,63 @@ async def test_a_far_node_learns_that_its_direct_message_arrived(mesh, client):
     await mesh["RDGE"].wait_text("later than the acknowledgement")
 
     assert mesh["RDGE"].outcomes[number] == [(OWN, 0)]
+
+
+async def test_two_boards_trade_places(mesh, port, tmp_path):
+    async with PtyPort(mesh, tmp_path / "other", node="RDGE") as other:
+        before = port.path
+        swap(port, other)
+        client = await Serial(before).connect()
+
+        assert {r.my_info.my_node_num for r in client.records if r.HasField("my_info")} == {0xA1B2C301}
+        client.close()
+
+
+async def test_a_board_whose_power_is_cut_is_gone_and_comes_back_by_itself(mesh, port, client):
+    port.power_cycle()
+    await client.until(lambda c: c.hung_up)
+    assert not port.is_plugged
+    async with asyncio.timeout(5):
+        while not port.is_plugged:
+            await asyncio.sleep(0.01)
+    again = await Serial(port.path).connect()
+    again.close()
+
+
+async def test_a_deaf_board_answers_nothing_until_it_is_restarted(mesh, port, client):
+    port.firmware.hang = Hang.DEAF
+    client.say("into a wall", id=5)
+    again = Serial(port.path)
+    again.ask(want_config_id=9)
+    await asyncio.sleep(0.2)
+    assert (again.records, list(mesh["RIVR"].heard)) == ([], [])
+
+    port.reboot()
+    await asyncio.sleep(2 * mesh.settings.boot_s / mesh.time_scale)
+    again.ask(want_config_id=9)
+    await again.until(lambda c: any(r.config_complete_id == 9 for r in c.records))
+    again.close()
+
+
+async def test_a_board_without_statuses_sends_and_answers_heartbeats(mesh, port, client):
+    port.firmware.hang = Hang.NO_STATUS
+    client.say("sent all the same", id=5)
+    await mesh["RIVR"].wait_text("sent all the same")
+    assert not [r for r in client.records if r.HasField("queueStatus")]
+    client.ask(heartbeat=Heartbeat())
+    await client.until(lambda c: [r for r in c.records if r.HasField("queueStatus")])
+
+
+async def test_a_half_open_connection_says_nothing_and_another_takes_its_place(mesh):
+    async with TcpPort(mesh) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port.port)
+        await port.wait_client()
+        port.lose_peer()
+        writer.write(frame(ToRadio(want_config_id=7).SerializeToString()))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.read(1), 0.2)
+        assert not port.has_client
+        _, another = await asyncio.open_connection("127.0.0.1", port.port)
+        await port.wait_client()
+        writer.close()
+        another.close()
