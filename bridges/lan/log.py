@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The log every box has whole: a set of events that only grows, so that any two boxes that talk become equal.
+
+Merging is taking in what one lacks; it does not matter in what order, how often, or over whom it came.
+Time is an argument; what is on disk is the store's.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from bridges.lan.event import BEFORE_FIRST, BoxId, Event, FeedId, box_id, box_of, feed_id, written
+from bridges.lan.hlc import HybridClock
+from bridges.lan.membership import Add, Member, Remove, Roll, Statement, roll
+from bridges.lan.statements import body_of, statement_of
+from bridges.lan.store import Arrived, Feed, Store
+
+MOST_FEEDS = 4096
+"""A box that comes with more is not followed into them; it says so."""
+
+EMPTY = Feed(base=0, count=0, head=BEFORE_FIRST)
+"""A feed of which there is nothing."""
+
+MOST_STATEMENTS = 4096
+"""Of boxes about boxes: what comes beyond is not believed."""
+
+Frontier = Mapping[FeedId, int]
+"""How much one has of each feed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """What became of events that were offered."""
+
+    new: tuple[Event, ...] = ()
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    """By kind: ``event_known``, ``event_gap`` (what comes before it is missing), ``event_alien`` (no member's),
+    ``event_forged``, ``event_of_removed_box``, ``feed_forked`` (its feed was written two ways), ``feeds_full``."""
+
+
+class Log:
+    """One box's copy. `start`: 64 random bits, new at every start: it begins a new feed."""
+
+    def __init__(self, store: Store, key: Ed25519PrivateKey, root: Member, *, start: int) -> None:
+        self._store = store
+        self._key = key
+        self._root = root
+        self.feed = feed_id(box_id(key.public_key()), start)
+        """What this box writes into."""
+        self._feeds: dict[FeedId, Feed] = store.feeds()
+        self._statements: dict[tuple[FeedId, int], Statement] = {}
+        for statement in filter(None, map(statement_of, store.statements())):
+            self._statements[statement.feed, statement.seq] = statement
+        self._clock = HybridClock(store.latest_hlc())
+        self.roll: Roll = roll(root, self._statements.values())
+        """Who belongs, by all that is in it."""
+
+    # What there is.
+
+    def frontier(self) -> dict[FeedId, int]:
+        """Return how much there is of each feed."""
+        return {name: feed.count for name, feed in self._feeds.items()}
+
+    def bases(self) -> dict[FeedId, int]:
+        """Return of which feeds the beginning is no longer kept, and up to where."""
+        return {name: feed.base for name, feed in self._feeds.items() if feed.base}
+
+    def knows(self, native: str) -> bool:
+        """Whether any box logged what the world calls so."""
+        return self._store.knows(native)
+
+    def news(self, after: int, limit: int = 64) -> list[Arrived]:
+        """Return what is news to this box, in the order it came."""
+        return self._store.news(after, limit)
+
+    def delta(self, frontier: Frontier, *, limit: int = 500) -> list[Event]:
+        """Return what somebody with that frontier lacks, feed by feed in order; at most `limit`."""
+        found: list[Event] = []
+        for name, feed in self._feeds.items():
+            after = max(frontier.get(name, 0), feed.base)
+            if after < feed.count and len(found) < limit:
+                found += self._store.run(name, after, limit - len(found))
+        return found
+
+    def statements(self) -> list[Event]:
+        """Return all that boxes said of boxes: offered whole, for a new box must believe them before all else."""
+        return self._store.statements()
+
+    # What comes in.
+
+    def append(self, native: str, body: str, now_ms: int) -> Event | None:
+        """Write an event of our own, durably; None if any box logged its native id already."""
+        if native and self._store.knows(native):
+            return None
+        batch = self._batch()
+        mine = batch.feed(self.feed)
+        event = written(
+            self._key,
+            feed=self.feed,
+            seq=mine.count + 1,
+            hlc=self._clock.next(now_ms),
+            previous=mine.head,
+            native=native,
+            body=body,
+        )
+        batch.stage(event)
+        self._commit(batch, now_ms)
+        return event
+
+    def state(self, says: Add | Remove, now_ms: int) -> None:
+        """Say something of membership; it holds here at once."""
+        self.append("", body_of(says), now_ms)
+
+    def without(self, box: BoxId) -> dict[FeedId, int]:
+        """Return what of a box's feeds is here: what will count of it once it is removed."""
+        return {name: feed.count for name, feed in self._feeds.items() if box_of(name) == box}
+
+    def take(self, offered: Iterable[Event], now_ms: int) -> Taken:
+        """Take in what is new of these; it is durable when this returns."""
+        batch = self._batch()
+        waiting = sorted(offered, key=lambda event: (event.feed, event.seq))
+        while waiting:
+            # Who let a box in may stand in the same batch, after what that box says.
+            alien = [event for event in waiting if not batch.offer(event)]
+            if len(alien) == len(waiting) or not batch.has_news_of_boxes():
+                batch.skipped["event_alien"] += len(alien)
+                break
+            waiting = alien
+        if batch.staged:
+            self._commit(batch, now_ms)
+        return Taken(new=tuple(batch.staged), skipped=+batch.skipped)
+
+    def take_statements(self, offered: Iterable[Event]) -> Taken:
+        """Take in what boxes said of boxes, however much of their feeds is here; it is durable when this returns."""
+        statements = dict(self._statements)
+        new: list[Event] = []
+        waiting = {(event.feed, event.seq): event for event in offered}
+        known = self.roll
+        skipped = Counter(event_known=len(waiting.keys() & statements.keys()))
+        for name in waiting.keys() & statements.keys():
+            del waiting[name]
+        while found := [event for event in waiting.values() if _is_statement(event, known)]:
+            for event in found:
+                del waiting[event.feed, event.seq]
+                if (statement := statement_of(event)) is not None and len(statements) < MOST_STATEMENTS:
+                    statements[event.feed, event.seq] = statement
+                    new.append(event)
+            known = roll(self._root, statements.values())
+        skipped["statement_alien"] = len(waiting)
+        if new:
+            with self._store.writing():
+                for event in new:
+                    self._store.keep_statement(event)
+            self._statements, self.roll = statements, known
+            self._cut()
+        return Taken(new=tuple(new), skipped=+skipped)
+
+    def skip_to(self, bases: Frontier) -> dict[FeedId, int]:
+        """Go on where others begin: what comes before is kept by nobody. Return how many each feed lacks for good.
+
+        To be called only when nobody who can be reached has them.
+        """
+        lacking: dict[FeedId, int] = {}
+        skipping: dict[FeedId, Feed] = {}
+        for name, base in bases.items():
+            have = self._feeds.get(name, EMPTY)
+            is_full = name not in self._feeds and len(self._feeds) + len(skipping) >= MOST_FEEDS
+            if base > have.count and box_of(name) in self.roll.boxes and not is_full:
+                lacking[name] = base - have.count
+                skipping[name] = Feed(base=base, count=base, head=b"")
+        self._shorten(skipping)
+        return lacking
+
+    def retain(self, since_ms: int) -> int:
+        """Drop what was stored before that time, but for what boxes said of boxes. Return how many."""
+        shorter = {
+            name: replace(self._feeds[name], base=upto)
+            for name, upto in self._store.old_up_to(since_ms).items()
+            if upto > self._feeds[name].base
+        }
+        dropped = sum(feed.base - self._feeds[name].base for name, feed in shorter.items())
+        self._shorten(shorter)
+        return dropped
+
+    def _batch(self) -> Batch:
+        return Batch(self._store, self._root, self._feeds, self._statements, self.roll)
+
+    def _commit(self, batch: Batch, now_ms: int) -> None:
+        batch.staged.sort(key=lambda event: (event.hlc, event.feed, event.seq))
+        with self._store.writing():
+            for event in in_feed_order(batch.staged):
+                self._store.add(event, now_ms)
+                if (event.feed, event.seq) in batch.statements:
+                    self._store.keep_statement(event)
+            self._store.keep_feeds(batch.heads)
+        for event in batch.staged:
+            self._clock.saw(event.hlc, now_ms)
+        self._feeds |= batch.heads
+        self._statements, self.roll = batch.statements, batch.roll
+        self._cut()
+
+    def _cut(self) -> None:
+        """Forget what of removed boxes doesn't count, so that it is offered to nobody."""
+        shorter = {}
+        for name, feed in self._feeds.items():
+            limit = self.roll.limit(name)
+            if limit is not None and feed.count > limit:
+                last = self._store.event(name, limit)
+                head = last.hash if last else EMPTY.head if limit == 0 else b""
+                shorter[name] = Feed(base=min(feed.base, limit), count=limit, head=head)
+        self._shorten(shorter)
+
+    def _shorten(self, feeds: Mapping[FeedId, Feed]) -> None:
+        if not feeds:
+            return
+        with self._store.writing():
+            for name, feed in feeds.items():
+                self._store.drop_up_to(name, feed.base)
+                self._store.drop_above(name, feed.count)
+            self._store.keep_feeds(feeds)
+        self._feeds |= feeds
+
+
+class Batch:
+    """Events that are looked at together, before anything of it is written."""
+
+    def __init__(
+        self,
+        store: Store,
+        root: Member,
+        feeds: Mapping[FeedId, Feed],
+        statements: Mapping[tuple[FeedId, int], Statement],
+        known: Roll,
+    ) -> None:
+        self._store = store
+        self._root = root
+        self._feeds = feeds
+        self.heads: dict[FeedId, Feed] = {}
+        """The feeds that are longer with it."""
+        self.staged: list[Event] = []
+        self.skipped: Counter[str] = Counter()
+        self.statements = dict(statements)
+        self.roll = known
+        self._new_feeds = 0
+
+    def feed(self, name: FeedId) -> Feed:
+        """Return how much there is of a feed, with this."""
+        return self.heads.get(name) or self._feeds.get(name, EMPTY)
+
+    def stage(self, event: Event) -> None:
+        """Have it in."""
+        self._new_feeds += event.feed not in self._feeds and event.feed not in self.heads
+        self.heads[event.feed] = replace(self.feed(event.feed), count=event.seq, head=event.hash)
+        self.staged.append(event)
+        statement = statement_of(event)
+        if statement is not None and len(self.statements) < MOST_STATEMENTS:
+            self.statements[event.feed, event.seq] = statement
+            self.roll = roll(self._root, self.statements.values())
+
+    def has_news_of_boxes(self) -> bool:
+        """Whether something in it says who belongs."""
+        return any(not event.native for event in self.staged)
+
+    def offer(self, event: Event) -> bool:
+        """Stage what is the next of its feed, count what isn't; False if its box is unknown so far."""
+        kind = self._why_not(event)
+        if not kind:
+            self.stage(event)
+        elif kind != "event_alien":
+            self.skipped[kind] += 1
+        return kind != "event_alien"
+
+    def _why_not(self, event: Event) -> str:
+        have = self.feed(event.feed)
+        if event.box not in self.roll.boxes:
+            return "event_alien"
+        if event.seq <= have.count:
+            return "event_known" if self._is_same(event) else "feed_forked"
+        if not self.roll.counts(event.feed, event.seq):
+            return "event_of_removed_box"
+        if event.seq > have.count + 1:
+            return "event_gap"
+        return self._why_not_next(event, have)
+
+    def _why_not_next(self, event: Event, have: Feed) -> str:
+        if not event.is_by(self.roll.boxes[event.box].key):
+            return "event_forged"
+        if have.head and event.previous != have.head:
+            return "feed_forked"
+        is_full = have is EMPTY and len(self._feeds) + self._new_feeds >= MOST_FEEDS
+        return "feeds_full" if is_full else ""
+
+    def _is_same(self, event: Event) -> bool:
+        kept = next((one for one in self.staged if (one.feed, one.seq) == (event.feed, event.seq)), None)
+        kept = kept or self._store.event(event.feed, event.seq)
+        return kept is None or kept.signed == event.signed
+
+
+def _is_statement(event: Event, known: Roll) -> bool:
+    author = known.boxes.get(event.box)
+    return author is not None and not event.native and event.is_by(author.key)
+
+
+def in_feed_order(events: Sequence[Event]) -> list[Event]:
+    """Return events as they come, but each feed's in its own order: a box with a bad clock stamps backwards."""
+    queues: dict[FeedId, list[Event]] = {}
+    for event in sorted(events, key=lambda event: (event.feed, event.seq), reverse=True):
+        queues.setdefault(event.feed, []).append(event)
+    return [queues[event.feed].pop() for event in events]

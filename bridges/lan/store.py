@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where a box's log is kept: SQLite, durable at every commit. Knows rows, decides nothing."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bridges.lan.event import Event, FeedId, box_of
+
+VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE feed (
+    feed TEXT PRIMARY KEY, box TEXT NOT NULL, base INTEGER NOT NULL, count INTEGER NOT NULL, head BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE event (
+    arrival INTEGER PRIMARY KEY AUTOINCREMENT, feed TEXT NOT NULL, seq INTEGER NOT NULL, hlc INTEGER NOT NULL,
+    previous BLOB NOT NULL, native TEXT NOT NULL, body TEXT NOT NULL, signature BLOB NOT NULL,
+    stored_ms INTEGER NOT NULL, news INTEGER NOT NULL, UNIQUE (feed, seq)
+);
+CREATE INDEX by_age ON event (stored_ms);
+CREATE TABLE statement (
+    feed TEXT NOT NULL, seq INTEGER NOT NULL, hlc INTEGER NOT NULL, previous BLOB NOT NULL, body TEXT NOT NULL,
+    signature BLOB NOT NULL, PRIMARY KEY (feed, seq)
+) WITHOUT ROWID;
+CREATE TABLE native (native TEXT PRIMARY KEY, arrival INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX native_of ON native (arrival);
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feed:
+    """How much of a feed there is: events `base` + 1 to `count`; `head` is the hash of the last."""
+
+    base: int
+    count: int
+    head: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrived:
+    """An event in the order in which this box had them."""
+
+    arrival: int
+    event: Event
+
+
+class Store:
+    """One box's log on disk. All calls but `writing` are single statements; writes go in a `writing` block."""
+
+    def __init__(self, path: Path | str) -> None:
+        """Open or make it; sqlite3.DatabaseError if it is damaged or of a later release."""
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+        elif version != VERSION:
+            self._db.close()
+            raise sqlite3.DatabaseError(f"the log is of version {version}; this release reads {VERSION}")
+
+    def close(self) -> None:
+        """Close it."""
+        self._db.close()
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Make all of what is written inside durable at its end, or none of it."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def feeds(self) -> dict[FeedId, Feed]:
+        """Return all feeds."""
+        rows = self._db.execute("SELECT feed, base, count, head FROM feed")
+        return {FeedId(feed): Feed(base=base, count=count, head=head) for feed, base, count, head in rows}
+
+    def keep_feeds(self, feeds: Mapping[FeedId, Feed]) -> None:
+        """Write these as they are now."""
+        self._db.executemany(
+            "INSERT INTO feed VALUES (?, ?, ?, ?, ?) ON CONFLICT (feed) DO UPDATE SET"
+            " base = excluded.base, count = excluded.count, head = excluded.head",
+            [(name, box_of(name), feed.base, feed.count, feed.head) for name, feed in feeds.items()],
+        )
+
+    def add(self, event: Event, now_ms: int) -> bool:
+        """Append an event; return whether its native id is news here."""
+        row = self._db.execute("SELECT 1 FROM native WHERE native = ?", (event.native,)).fetchone()
+        news = not event.native or row is None
+        added = self._db.execute(
+            "INSERT INTO event (feed, seq, hlc, previous, native, body, signature, stored_ms, news)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                event.feed,
+                event.seq,
+                event.hlc,
+                event.previous,
+                event.native,
+                event.body,
+                event.signature,
+                now_ms,
+                news,
+            ),
+        )
+        if event.native and news:
+            self._db.execute("INSERT INTO native VALUES (?, ?)", (event.native, added.lastrowid))
+        return news
+
+    def knows(self, native: str) -> bool:
+        """Whether anybody logged what the world calls so."""
+        return self._db.execute("SELECT 1 FROM native WHERE native = ?", (native,)).fetchone() is not None
+
+    def event(self, feed: FeedId, seq: int) -> Event | None:
+        """Return one event."""
+        found = list(self._events("WHERE feed = ? AND seq = ?", (feed, seq)))
+        return found[0].event if found else None
+
+    def run(self, feed: FeedId, after: int, limit: int) -> list[Event]:
+        """Return what follows in a feed, in order."""
+        where = "WHERE feed = ? AND seq > ? ORDER BY seq LIMIT ?"
+        return [each.event for each in self._events(where, (feed, after, limit))]
+
+    def news(self, after: int, limit: int) -> list[Arrived]:
+        """Return what came after an arrival and wasn't known by its native id, in the order it came."""
+        return list(self._events("WHERE arrival > ? AND news ORDER BY arrival LIMIT ?", (after, limit)))
+
+    def keep_statement(self, event: Event) -> None:
+        """Keep what a box says of boxes: for ever, however old its feed."""
+        self._db.execute(
+            "INSERT OR IGNORE INTO statement VALUES (?, ?, ?, ?, ?, ?)",
+            (event.feed, event.seq, event.hlc, event.previous, event.body, event.signature),
+        )
+
+    def statements(self) -> list[Event]:
+        """Return all that boxes said of boxes."""
+        rows = self._db.execute("SELECT feed, seq, hlc, previous, '', body, signature FROM statement ORDER BY hlc")
+        return [_event(*row) for row in rows]
+
+    def latest_hlc(self) -> int:
+        """Return the latest stamp."""
+        return int(self._db.execute("SELECT coalesce(max(hlc), 0) FROM event").fetchone()[0])
+
+    def drop_above(self, feed: FeedId, limit: int) -> None:
+        """Delete the end of a feed."""
+        self._forget("feed = ? AND seq > ?", (feed, limit))
+
+    def drop_up_to(self, feed: FeedId, seq: int) -> None:
+        """Delete the beginning of a feed."""
+        self._forget("feed = ? AND seq <= ?", (feed, seq))
+
+    def old_up_to(self, before_ms: int) -> dict[FeedId, int]:
+        """Return of each feed up to where all was stored before a time and may go."""
+        rows = self._db.execute(
+            "SELECT feed, min(CASE WHEN stored_ms >= ?1 THEN seq END), max(seq) FROM event"
+            " WHERE feed IN (SELECT DISTINCT feed FROM event WHERE stored_ms < ?1) GROUP BY feed",
+            (before_ms,),
+        )
+        return {FeedId(feed): (last if stays is None else stays - 1) for feed, stays, last in rows}
+
+    def _forget(self, where: str, values: tuple[object, ...]) -> None:
+        # The text of `where` is one of two above, never anybody's input.
+        self._db.execute(f"DELETE FROM native WHERE arrival IN (SELECT arrival FROM event WHERE {where})", values)  # noqa: S608
+        self._db.execute(f"DELETE FROM event WHERE {where}", values)  # noqa: S608
+
+    def _events(self, where: str, values: Iterable[object]) -> Iterator[Arrived]:
+        rows = self._db.execute(
+            f"SELECT arrival, feed, seq, hlc, previous, native, body, signature FROM event {where}",  # noqa: S608
+            tuple(values),
+        )
+        for arrival, *fields in rows:
+            yield Arrived(arrival=arrival, event=_event(*fields))
+
+
+def _event(feed: str, seq: int, hlc: int, previous: bytes, native: str, body: str, signature: bytes) -> Event:  # noqa: PLR0917  # a row
+    return Event(feed=FeedId(feed), seq=seq, hlc=hlc, previous=previous, native=native, body=body, signature=signature)
