@@ -28,6 +28,7 @@ from gateway.model.bridge import (
     Support,
     as_said,
 )
+from gateway.model.chorus import Chorus, Commons, Listen, Said, Speak
 from gateway.model.delivery import PENDING, Delivery, DeliveryId, State, delivery_id, key_of, parse_key
 from gateway.model.desk import Asked, Desk, Joined, NoDesk
 from gateway.model.errors import (
@@ -98,8 +99,10 @@ __all__ = [
     "Candidate",
     "Capabilities",
     "Certainty",
+    "Chorus",
     "Clock",
     "Commands",
+    "Commons",
     "ConfigError",
     "Content",
     "Costs",
@@ -122,6 +125,7 @@ __all__ = [
     "Leg",
     "Level",
     "LinkDown",
+    "Listen",
     "Listener",
     "Locates",
     "Location",
@@ -150,10 +154,12 @@ __all__ = [
     "Resumable",
     "ResumePoint",
     "RoutedConversation",
+    "Said",
     "Schedules",
     "Sender",
     "SenderId",
     "Showing",
+    "Speak",
     "State",
     "StoreRefused",
     "StoreUnavailable",
