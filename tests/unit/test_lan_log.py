@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections import Counter
 from dataclasses import replace
@@ -64,7 +65,8 @@ class Box:
         self.start()
 
     def pull(self, other: Box, limit: int = 500) -> Taken:
-        self.log.take_statements(from_wire(to_wire(event)) for event in other.log.statements())
+        if self.log.statements_digest != other.log.statements_digest:
+            self.log.take_statements(from_wire(to_wire(event)) for event in other.log.statements())
         offered = [from_wire(to_wire(event)) for event in other.log.delta(self.log.frontier(), limit=limit)]
         return self.log.take(offered, NOW)
 
@@ -84,9 +86,11 @@ def community(count: int, seed: int | str = 0) -> list[Box]:
 
 
 def meet_all(boxes: list[Box]) -> None:
-    """Everybody pulls from everybody, round by round, until nothing is new."""
-    while any(one.pull(other).new for one in boxes for other in boxes if one is not other):
-        pass
+    """Everybody hears of everybody, along a line of neighbours: there and back."""
+    line = list(itertools.pairwise(boxes))
+    for one, other in [*line, *((other, one) for one, other in reversed(line))]:
+        while other.pull(one).new:
+            pass
 
 
 def equal(boxes: list[Box]) -> None:
