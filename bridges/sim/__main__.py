@@ -10,11 +10,12 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from bridges.sim.airtime import PRESETS
 from bridges.sim.control import RADIO, SOCKET
-from bridges.sim.identity import Settings
+from bridges.sim.identity import FAR_NODES, GATEWAY, Settings
 from bridges.sim.mesh import SimMesh
 from bridges.sim.orders import Orders, serve
 from bridges.sim.ports import PtyPort, TcpPort
@@ -30,6 +31,13 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--time-scale", type=float, default=1.0, help="mesh seconds per second")
     parser.add_argument("--preset", choices=sorted(PRESETS), default="LONG_FAST")
     parser.add_argument("--region", default="US", help="EU_868 brings a duty cycle of 10 %%")
+    parser.add_argument(
+        "--numbers-from",
+        type=lambda text: int(text, 16),
+        default=GATEWAY.number,
+        metavar="HEX",
+        help="the gateway's node number; those after it are the others'. Each mesh of several needs its own",
+    )
     parser.add_argument("--buffered", type=int, choices=(8, 16, 32), default=32, help="packets kept for a client")
     parser.add_argument("--text-interval", type=float, default=2.0, help="mesh seconds between a client's texts")
     parser.add_argument("--seed", type=int, default=None, help="of all that is random; chosen and shown if absent")
@@ -51,7 +59,13 @@ async def run(words: Sequence[str] | None = None) -> None:
     options.dir.mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
         mesh = await stack.enter_async_context(
-            SimMesh(settings=settings, time_scale=options.time_scale, seed=options.seed)
+            SimMesh(
+                gateway=replace(GATEWAY, number=options.numbers_from),
+                far=[replace(node, number=options.numbers_from + n) for n, node in enumerate(FAR_NODES, 1)],
+                settings=settings,
+                time_scale=options.time_scale,
+                seed=options.seed,
+            )
         )
         pty = await stack.enter_async_context(PtyPort(mesh, options.dir / RADIO, notices_close=not options.deaf_close))
         more = {node: PtyPort(mesh, options.dir / f"{RADIO}-{node}", node=node) for node in options.also}

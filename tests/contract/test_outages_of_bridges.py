@@ -11,6 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
+import pytest
+
 from bridges.meshtastic.transmitter import SILENT_TRIES
 from bridges.sim.synapse import Synapse
 from gateway.backoff import Policy
@@ -23,10 +25,10 @@ from gateway.turn import Turn
 from tests.contract.delivery_desk import Core, running_core
 from tests.contract.harness import PATIENCE_S, Harness
 from tests.contract.harness_matrix import MatrixHarness
-from tests.contract.test_bridges import harness, matrix, serial_radio, tcp_radio
+from tests.contract.test_bridges import EVERY_FAR_END, harness, lan_mesh, matrix, serial_radio, tcp_radio
 from tests.services import build_town, synapse_or_skip
 
-__all__ = ["harness", "matrix", "serial_radio", "tcp_radio"]
+__all__ = ["harness", "lan_mesh", "matrix", "serial_radio", "tcp_radio"]
 
 THERE = Address(BridgeName("lan"), "town")
 NOWHERE = Address(BridgeName("lan"), "nowhere")
@@ -110,6 +112,7 @@ async def shown(harness: Harness, count: int) -> list[str]:
     return [one.body.removeprefix("Ali: ") for one in found]
 
 
+@pytest.mark.parametrize("harness", EVERY_FAR_END, indirect=True)
 async def test_an_outage_costs_no_message_an_attempt_and_none_its_place(harness: Harness, tmp_path: Path):
     async with kept_connected(harness, tmp_path) as core:
         await sent(core, await say(core, "before"))

@@ -194,7 +194,9 @@ async def _bot(made: District) -> None:
 
 
 async def _quarter(made: District, at: int, version: str, encrypted: bool, stack: AsyncExitStack) -> None:
-    mesh = await stack.enter_async_context(SimProcess(made.folder / f"mesh{at}", time_scale=TIME_SCALE))
+    mesh = await stack.enter_async_context(
+        SimProcess(made.folder / f"mesh{at}", time_scale=TIME_SCALE, numbers_from=f"a1b2c{at}00")
+    )
     radio = await stack.enter_async_context(Airwaves(mesh.directory))
     maker = CREATORS[made.mode][at]
     people = {kind: await _someone(made, kind, stack) for kind in NAMES if made.has_guests or kind == maker}
