@@ -224,7 +224,8 @@ async def private(world: District, quarter: Quarter, who: Someone) -> None:
     if world.mode == "appservice":
         await (ghost_declines if quarter.encrypted else ghost_comes)(world, quarter, who)
     else:
-        answer = await world.ask(who, quarter.room_id, f'!mesh dm "{NEAR}"')
+        # By its number: each quarter's mesh has one of that name.
+        answer = await world.ask(who, quarter.room_id, f"!mesh dm !{quarter.radio.nodes[NEAR]:08x}")
         room_id = answer.partition("#/")[2].partition("?")[0].replace("%21", "!")
         await who.peer.join(room_id)
         await talk_in_private(world, quarter, who, room_id)
