@@ -26,6 +26,8 @@ class Stranger(LinkDown):
 log = structlog.get_logger()
 
 TICK_S = 0.25
+STALL_S = 3.0
+"""Without a tick for so long it was us who were silent (a machine that slept, a disk that hung), not the radio."""
 QUIET_S = 0.5
 """A pause inside a frame after which it is looked at whether it was cut."""
 WAKE_S = 0.1
@@ -54,7 +56,7 @@ class Link:
         self._count = count
         self._deframer = Deframer(parse, count, is_plain=is_plain)
         self._session = session
-        self._read_at = self._wrote_at = clock.monotonic()
+        self._read_at = self._wrote_at = self._ticked_at = clock.monotonic()
         self._ready = asyncio.Event()
         self._status: asyncio.Future[None] | None = None
         self.failure: LinkDown | None = None
@@ -166,6 +168,10 @@ class Link:
 
     def _tick(self) -> None:
         now = self._clock.monotonic()
+        if now - self._ticked_at >= STALL_S:
+            # This process stood still: what the radio said meanwhile is there, and not read yet.
+            self._session.resume(now)
+        self._ticked_at = now
         if self._deframer.is_inside and now - self._read_at >= QUIET_S:
             self._take(self._deframer.settle())
         if self._port.is_reading:
