@@ -515,7 +515,7 @@ async def test_a_flood_is_left_with_the_radio_while_nobody_stores(tmp_path: Path
                 first = await pending
                 assert isinstance(first, Message)
                 await bridge._context.clock.sleep(5)
-                assert len(bridge._inbox._items) < 300
+                assert len(bridge._parts.inbox._items) < 300
             async with Reader(bridge) as reader:
                 await reader.until(lambda r: "n299" in r.bodies or len(r.bodies) >= 32)
     assert reader.bodies == [f"n{n}" for n in range(len(reader.bodies))]

@@ -60,9 +60,9 @@ async def introduced(bridge: MeshtasticBridge, node: LanNode) -> None:
 
 
 def bridge_key(bridge: MeshtasticBridge) -> bytes:
-    assert bridge._own_node is not None
-    assert bridge._own_node._firmware is not None
-    return bridge._own_node._firmware.identity.keys.public
+    assert bridge._connector._own_node is not None
+    assert bridge._connector._own_node._firmware is not None
+    return bridge._connector._own_node._firmware.identity.keys.public
 
 
 # Both groups, several interfaces.

@@ -101,7 +101,7 @@ async def test_the_private_key_is_nowhere_in_what_the_bridge_keeps(tmp_path: Pat
     async with air(tmp_path) as network:
         bridge = bridge_on(network, tmp_path)
         async with bridge:
-            kept = vars(bridge._station.profile)
+            kept = vars(bridge._parts.station.profile)
         own = network.mesh.gateway.identity
         wifi = admin_of(network).saved.sections["network"].network.wifi_psk
 
@@ -181,7 +181,7 @@ async def test_what_the_radio_has_is_on_the_air_before_it_restarts_and_what_come
                 firmware.radio.send(packet, network.mesh.now)
             change = asyncio.create_task(bridge.adjust({"short_name": "SUM"}))
             async with asyncio.timeout(10):
-                while not bridge._transmitter._turn.locked():
+                while not bridge._parts.transmitter._turn.locked():
                     await asyncio.sleep(0.005)
             await bridge.send(said("meanwhile"), LONG_FAST, key="k1")
             assert change.done()
@@ -272,7 +272,7 @@ async def test_a_change_that_breaks_off_in_the_middle_is_not_saved_and_says_so(t
                 await bridge.adjust({"hop_limit": "5", "long_name": "Summit"})
             admin._obey = obey  # type: ignore[method-assign]
             async with asyncio.timeout(10):
-                while bridge._link is None or not bridge._link.is_ready:
+                while bridge._connector.link is None or not bridge._connector.link.is_ready:
                     await asyncio.sleep(0.02)
             told = bridge.settings()
 
