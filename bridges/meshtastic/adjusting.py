@@ -8,8 +8,8 @@ from typing import Any
 
 from bridges.meshtastic import places
 from bridges.meshtastic.admin import Administrator
-from bridges.meshtastic.config import Udp
 from bridges.meshtastic.connecting import Connector
+from bridges.meshtastic.connection import Udp
 from bridges.meshtastic.parts import Parts
 from bridges.meshtastic.setup import Setup
 from gateway.model import Alteration, Declined

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from meshtastic.protobuf.mesh_pb2 import MeshPacket
 
-from bridges.meshtastic.config import Question
+from bridges.meshtastic.choices import Question
 from bridges.meshtastic.convert import SAID_EARLIER
 from bridges.meshtastic.link import Link
 from bridges.meshtastic.questions import Allowance, Questions, fitting, pong, question, who_is_there

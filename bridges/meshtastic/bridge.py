@@ -15,9 +15,10 @@ from typing import Any, Self
 
 from bridges.meshtastic import places
 from bridges.meshtastic.adjusting import Adjusting
-from bridges.meshtastic.config import SerialPath
 from bridges.meshtastic.connecting import Connector
+from bridges.meshtastic.connection import SerialPath
 from bridges.meshtastic.dispatch import Dispatch
+from bridges.meshtastic.events import Event
 from bridges.meshtastic.keeping import KeptNodes
 from bridges.meshtastic.link import Link
 from bridges.meshtastic.own_words import OwnWords
@@ -25,7 +26,6 @@ from bridges.meshtastic.parts import build
 from bridges.meshtastic.port import candidates
 from bridges.meshtastic.receiving import Receiver
 from bridges.meshtastic.register import SHARED, Register
-from bridges.meshtastic.session import Event
 from bridges.meshtastic.shorten import shorter
 from gateway.model import (
     Address,

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from bridges.meshtastic.config import SerialPath, Udp
+from bridges.meshtastic.connection import SerialPath, Udp
+from bridges.meshtastic.events import Event
 from bridges.meshtastic.finding import Finder
 from bridges.meshtastic.line import Line
 from bridges.meshtastic.link import Link
 from bridges.meshtastic.parts import Parts
-from bridges.meshtastic.session import Event, Session
+from bridges.meshtastic.session import Session
 from gateway.model import LinkDown
 
 if TYPE_CHECKING:

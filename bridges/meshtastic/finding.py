@@ -9,7 +9,8 @@ from typing import TypeVar
 
 import structlog
 
-from bridges.meshtastic.config import Connection, MeshtasticConfig, SerialAuto, SerialPath, Tcp
+from bridges.meshtastic.config import MeshtasticConfig
+from bridges.meshtastic.connection import Connection, SerialAuto, SerialPath, Tcp
 from bridges.meshtastic.line import Line
 from bridges.meshtastic.link import Link, Silent, Stranger
 from bridges.meshtastic.places import node_id

@@ -9,9 +9,10 @@ from collections.abc import Callable
 import structlog
 from meshtastic.protobuf.mesh_pb2 import FromRadio, MeshPacket
 
+from bridges.meshtastic.events import Event, Lost, Queued, Ready, Restarted
 from bridges.meshtastic.framing import WAKE, Deframer, frame
 from bridges.meshtastic.line import Line
-from bridges.meshtastic.session import Event, Lost, Queued, Ready, Restarted, Session, is_plain, parse
+from bridges.meshtastic.session import Session, is_plain, parse
 from gateway.model import Clock, LinkDown
 
 

@@ -11,7 +11,8 @@ from google.protobuf.message import DecodeError
 from meshtastic.protobuf.mesh_pb2 import MeshPacket, Routing
 
 from bridges.meshtastic.attempt import within
-from bridges.meshtastic.config import MeshtasticConfig, Positions
+from bridges.meshtastic.choices import Positions
+from bridges.meshtastic.config import MeshtasticConfig
 from bridges.meshtastic.convert import sender_of
 from bridges.meshtastic.link import Link
 from bridges.meshtastic.places import BROADCAST

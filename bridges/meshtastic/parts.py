@@ -10,7 +10,8 @@ from typing import Any
 import structlog
 
 from bridges.meshtastic import places
-from bridges.meshtastic.config import MeshtasticConfig, SerialPath, Udp
+from bridges.meshtastic.config import MeshtasticConfig
+from bridges.meshtastic.connection import SerialPath, Udp
 from bridges.meshtastic.inbox import Inbox
 from bridges.meshtastic.keys import Keys
 from bridges.meshtastic.locating import Locator

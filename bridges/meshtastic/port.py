@@ -15,7 +15,7 @@ from pathlib import Path
 import serial
 from serial.tools import list_ports
 
-from bridges.meshtastic.config import SerialPath
+from bridges.meshtastic.connection import SerialPath
 from bridges.meshtastic.reasons import of_device, reason
 from gateway.model import LinkDown
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 
 from meshtastic.protobuf.mesh_pb2 import MeshPacket
 
-from bridges.meshtastic.config import Question
+from bridges.meshtastic.choices import Question
 from gateway.model import Node
 
 ONCE_IN_S = 60.0

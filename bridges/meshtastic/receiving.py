@@ -14,9 +14,9 @@ from bridges.meshtastic import replays
 from bridges.meshtastic.adjusting import Adjusting
 from bridges.meshtastic.connecting import Connector
 from bridges.meshtastic.convert import Ear, sender_of, to_message, why_not
+from bridges.meshtastic.events import Arrived, Event, Lost, Met, Noticed, Queued, Ready, Restarted
 from bridges.meshtastic.own_words import OwnWords
 from bridges.meshtastic.parts import Parts
-from bridges.meshtastic.session import Arrived, Event, Lost, Met, Noticed, Queued, Ready, Restarted
 from bridges.meshtastic.traffic import Traffic
 from gateway.model import LinkDown, Message, Report
 

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import Enum
 
 from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
-from meshtastic.protobuf.mesh_pb2 import FromRadio, Heartbeat, MeshPacket, NodeInfo, QueueStatus, ToRadio
+from meshtastic.protobuf.mesh_pb2 import FromRadio, Heartbeat, MeshPacket, ToRadio
 
+from bridges.meshtastic.events import Arrived, Event, Lost, Met, Noticed, Queued, Ready, Restarted
 from bridges.meshtastic.station import Station
-from gateway.model import LinkDown
 
 RESERVED_NONCES = frozenset({0, 69420, 69421})
 """69420 and 69421 ask for half of the configuration only."""
@@ -38,60 +37,6 @@ HEARTBEAT_S = 30.0
 ANSWER_S = 10.0
 KEEP_OPEN_S = 300.0
 """The longest we say nothing ourselves: the node closes a client that is silent for 15 min."""
-
-
-@dataclass(frozen=True, slots=True)
-class Arrived:
-    """A packet from the mesh, or from our node about one of ours."""
-
-    packet: MeshPacket
-
-
-@dataclass(frozen=True, slots=True)
-class Met:
-    """An entry of our node's database."""
-
-    info: NodeInfo
-
-
-@dataclass(frozen=True, slots=True)
-class Queued:
-    """What became of a packet at the node's transmit queue; id 0: nothing but its state."""
-
-    status: QueueStatus
-
-
-@dataclass(frozen=True, slots=True)
-class Noticed:
-    """The firmware has a word for people."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """The handshake is over: texts can be sent."""
-
-
-@dataclass(frozen=True, slots=True)
-class Restarted:
-    """The node rebooted; the handshake runs again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """The connection is of no use any more, and why."""
-
-    reason: str
-    is_silent: bool = False
-    """Nothing that a radio says came at all."""
-    is_stranger: bool = False
-    """It is a radio, but not the one that is wanted."""
-    error: LinkDown | None = None
-    """The same as an error, where a connection says it."""
-
-
-Event = Arrived | Met | Queued | Noticed | Ready | Restarted | Lost
 
 
 class Phase(Enum):

@@ -10,7 +10,7 @@ import socket
 import threading
 from collections.abc import Callable, Sequence
 
-from bridges.meshtastic.config import Tcp
+from bridges.meshtastic.connection import Tcp
 from bridges.meshtastic.port import Port
 from bridges.meshtastic.reasons import reason
 from gateway.model import LinkDown

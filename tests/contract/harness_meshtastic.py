@@ -17,7 +17,7 @@ from meshtastic.protobuf.portnums_pb2 import PortNum
 
 from bridges.meshtastic import kind
 from bridges.meshtastic.bridge import MeshtasticBridge
-from bridges.meshtastic.config import SerialPath
+from bridges.meshtastic.connection import SerialPath
 from bridges.meshtastic.register import Register
 from bridges.sim import PtyPort, Settings, SimMesh, TcpPort
 from gateway.model import (

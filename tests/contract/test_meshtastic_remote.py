@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bridges.meshtastic.config import Tcp
+from bridges.meshtastic.connection import Tcp
 from bridges.meshtastic.tcp import Address as Place
 from bridges.meshtastic.tcp import Resolver, open_tcp
 from gateway.model import LinkDown, TransientError

@@ -17,7 +17,7 @@ import pytest
 
 from bridges.meshtastic import kind
 from bridges.meshtastic.bridge import MeshtasticBridge
-from bridges.meshtastic.config import SerialPath
+from bridges.meshtastic.connection import SerialPath
 from bridges.meshtastic.convert import packet_id
 from bridges.meshtastic.register import Register
 from bridges.sim import Hang, PtyPort, SimMesh, swap

@@ -13,7 +13,7 @@ import pytest
 from meshtastic.protobuf.mesh_pb2 import MeshPacket
 
 from bridges.meshtastic.answering import GOOD_FOR_S, MOST_WAITING, Answering
-from bridges.meshtastic.config import Question
+from bridges.meshtastic.choices import Question
 from gateway.model import (
     Address,
     BridgeContext,

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from bridges.meshtastic import kind
 from bridges.meshtastic.airtime import PRESETS
-from bridges.meshtastic.config import MeshtasticConfig, SerialAuto, SerialPath, Tcp, Udp, parse_connection
+from bridges.meshtastic.config import MeshtasticConfig
+from bridges.meshtastic.connection import SerialAuto, SerialPath, Tcp, Udp, parse_connection
 from gateway.model import ConfigError
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from meshtastic.protobuf.mesh_pb2 import MeshPacket
 
-from bridges.meshtastic.config import Question
+from bridges.meshtastic.choices import Question
 from bridges.meshtastic.questions import (
     BURST_S,
     MOST_BYTES,

@@ -8,6 +8,7 @@ import pytest
 from meshtastic.protobuf.channel_pb2 import Channel
 from meshtastic.protobuf.mesh_pb2 import FromRadio, MeshPacket, ToRadio
 
+from bridges.meshtastic.events import Arrived, Lost, Noticed, Queued, Ready, Restarted
 from bridges.meshtastic.session import (
     ANSWER_S,
     ASK_AGAIN_S,
@@ -16,13 +17,7 @@ from bridges.meshtastic.session import (
     KEEP_OPEN_S,
     KNOCK_S,
     RESERVED_NONCES,
-    Arrived,
-    Lost,
-    Noticed,
     Phase,
-    Queued,
-    Ready,
-    Restarted,
     Session,
     parse,
 )
