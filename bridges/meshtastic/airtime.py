@@ -20,9 +20,10 @@ REFERENCE_BYTES = 5
 SIGNATURE_BYTES = 66
 """What firmware 2.8 adds to a broadcast, where it still fits."""
 
-_SLOT_SYMBOLS = 2.25
+_SLOT_SYMBOLS = 2.5
 _SLOT_FIXED_S = 0.0076
 _RETRY_SLOTS = 56
+"""2^3 + 2 * 8 + 2^5: the contention windows that a sender allows a relay for."""
 _PROCESSING_S = 4.5
 _PREAMBLE_SYMBOLS = 16 + 4.25
 _SLOW_SYMBOL_S = 0.016
@@ -87,13 +88,17 @@ def size_s(modem: Modem, size: int) -> float:
     return (_PREAMBLE_SYMBOLS + symbols) * modem.symbol_s
 
 
+def slot_s(modem: Modem) -> float:
+    """Return the seconds of one contention slot (`RadioInterface::computeSlotTimeMsec`)."""
+    return _SLOT_SYMBOLS * modem.symbol_s + _SLOT_FIXED_S
+
+
 def retry_gap_s(modem: Modem, on_air_s: float) -> float:
     """Return how soon the firmware may try again what nobody relayed (`RadioInterface::getRetransmissionMsec`).
 
     The contention window is the smallest there is: on a busy channel it waits longer.
     """
-    slot_s = _SLOT_SYMBOLS * modem.symbol_s + _SLOT_FIXED_S
-    return 2 * on_air_s + _RETRY_SLOTS * slot_s + _PROCESSING_S
+    return 2 * on_air_s + _RETRY_SLOTS * slot_s(modem) + _PROCESSING_S
 
 
 def message_ms(modem: Modem, message: Message, to: Address, *, signs: bool = False) -> int:

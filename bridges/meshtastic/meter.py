@@ -18,7 +18,7 @@ from bridges.meshtastic.allowance import Allowance, Cost, drain_s, room
 from bridges.meshtastic.channel import Channel, reading
 from bridges.meshtastic.fairness import Fairness
 from bridges.meshtastic.ledger import Ledger, Reservation
-from bridges.meshtastic.packet_airtime import packet_ms
+from bridges.meshtastic.packet_airtime import packet_s
 from bridges.meshtastic.places import BROADCAST, is_direct
 from bridges.meshtastic.regions import duty_cycle_percent
 from bridges.meshtastic.station import Station
@@ -221,7 +221,7 @@ class Meter:
         return self._channel.others_ms(self._clock.monotonic())
 
     def _packet_ms(self, packet: MeshPacket) -> int:
-        return packet_ms(self._station.modem, packet, signs=self._is_2_8)
+        return round(1000 * packet_s(self._station.modem, packet, signs=self._is_2_8))
 
     @property
     def _is_2_8(self) -> bool:

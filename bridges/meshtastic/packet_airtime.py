@@ -11,18 +11,16 @@ from bridges.meshtastic.places import BROADCAST, PKI_BYTES, ROOM_BYTES
 
 BITFIELD_BYTES = 2
 """What the firmware adds to all data."""
-_NEVER_PKI = frozenset(
-    {PortNum.ROUTING_APP, PortNum.NODEINFO_APP, PortNum.POSITION_APP, PortNum.TRACEROUTE_APP, PortNum.ADMIN_APP}
-)
-"""Ports that stay on the channel's key, also to one node."""
+_NEVER_PKI = frozenset({PortNum.ROUTING_APP, PortNum.NODEINFO_APP, PortNum.POSITION_APP, PortNum.TRACEROUTE_APP})
+"""Ports that stay on the channel's key, also to one node (firmware `Router::perhapsEncode`)."""
 
 
-def packet_ms(modem: Modem, packet: MeshPacket, *, signs: bool = False) -> int:
-    """Return the milliseconds a packet of ours takes once. `signs`: the firmware signs what it broadcasts."""
+def packet_s(modem: Modem, packet: MeshPacket, *, signs: bool = False) -> float:
+    """Return the seconds a packet of ours takes once. `signs`: the firmware signs what it broadcasts."""
     data = packet.decoded
     size = HEADER_BYTES + data.ByteSize() + BITFIELD_BYTES
     if packet.to != BROADCAST:
         size += PKI_BYTES * (data.portnum not in _NEVER_PKI)
     elif signs and len(data.payload) + SIGNATURE_BYTES <= ROOM_BYTES:
         size += SIGNATURE_BYTES
-    return round(1000 * size_s(modem, size))
+    return size_s(modem, size)

@@ -16,6 +16,7 @@ from bridges.meshtastic.awaited import Awaited, Waiting
 from bridges.meshtastic.convert import remote_id, sender_of
 from bridges.meshtastic.link import Link
 from bridges.meshtastic.meter import Meter
+from bridges.meshtastic.packet_airtime import packet_s
 from bridges.meshtastic.places import BROADCAST
 from bridges.meshtastic.refusals import BUSY_S, Refusal, of_status
 from bridges.meshtastic.sends import MOST_SENDS, Send, Sends, Verdict
@@ -230,7 +231,7 @@ class Transmitter:
 
     def _verdict_within_s(self, packet: MeshPacket) -> float:
         station = self._station
-        on_air_s = verdicts.packet_s(station.modem, packet)
+        on_air_s = packet_s(station.modem, packet)
         is_direct = packet.to != BROADCAST
         ahead_s = station.queue_ahead * on_air_s
         return verdicts.within_s(

@@ -8,11 +8,7 @@ random number of slots first, and so does every relay of the answer on its way b
 
 from __future__ import annotations
 
-from meshtastic.protobuf.mesh_pb2 import MeshPacket
-from meshtastic.protobuf.portnums_pb2 import PortNum
-
-from bridges.meshtastic.airtime import REFERENCE_BYTES, Modem, airtime_s
-from bridges.meshtastic.places import BROADCAST, PKI_BYTES
+from bridges.meshtastic.airtime import Modem, retry_gap_s, slot_s
 
 TRIES = 3
 LEAST_S = 60.0
@@ -21,37 +17,15 @@ LONGEST_S = 840.0
 
 BUSY = 2.0
 """On a busy channel it takes twice as long: measured 22-24 s idle and 46 s busy on LONG_FAST."""
-_PROCESSING_S = 4.5
-_RETRY_SLOTS = 56
-"""2^3 + 2 * 8 + 2^5: the contention windows that a sender allows a relay for."""
 _RELAY_SLOTS = 272
 """2 * 8 + 2^8: the longest that a relay may wait for its turn."""
-_SLOT_SYMBOLS = 2.5
-_SLOT_FIXED_S = 0.0076
 _ANSWER_S_OF = 0.5
 """An acknowledgement has about half the airtime of a text of 50 bytes, and never more than what it answers."""
-_ON_A_CHANNELS_KEY = frozenset(
-    {PortNum.ROUTING_APP, PortNum.NODEINFO_APP, PortNum.POSITION_APP, PortNum.TRACEROUTE_APP}
-)
-"""These are never encrypted for one node alone (firmware `Router::perhapsEncode`)."""
-
-
-def packet_s(modem: Modem, packet: MeshPacket) -> float:
-    """Return the seconds one transmission of a packet of ours takes."""
-    data = packet.decoded
-    is_private = packet.to != BROADCAST and data.portnum not in _ON_A_CHANNELS_KEY
-    extra = REFERENCE_BYTES * (bool(data.reply_id) + bool(data.emoji)) + PKI_BYTES * is_private
-    return airtime_s(modem, len(data.payload), extra_bytes=extra)
-
-
-def slot_s(modem: Modem) -> float:
-    """Return the seconds of one contention slot."""
-    return _SLOT_SYMBOLS * modem.symbol_s + _SLOT_FIXED_S
 
 
 def tries_s(modem: Modem, on_air_s: float) -> float:
     """Return how long our node tries on an idle channel before it says that nobody relayed it."""
-    return TRIES * (3 * on_air_s + _RETRY_SLOTS * slot_s(modem) + _PROCESSING_S)
+    return TRIES * (on_air_s + retry_gap_s(modem, on_air_s))
 
 
 def journey_s(modem: Modem, on_air_s: float, hops: int) -> float:

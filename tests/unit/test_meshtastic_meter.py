@@ -17,10 +17,10 @@ from meshtastic.protobuf.portnums_pb2 import PortNum
 from meshtastic.protobuf.telemetry_pb2 import Telemetry
 
 from bridges.meshtastic import kept
-from bridges.meshtastic.airtime import PRESETS, retry_gap_s
+from bridges.meshtastic.airtime import PRESETS, Modem, retry_gap_s
 from bridges.meshtastic.channel import FRESH_S, Channel, Reading, reading
 from bridges.meshtastic.meter import Meter
-from bridges.meshtastic.packet_airtime import packet_ms
+from bridges.meshtastic.packet_airtime import packet_s
 from bridges.meshtastic.places import BROADCAST
 from bridges.meshtastic.regions import duty_cycle_percent
 from bridges.meshtastic.station import Station
@@ -41,6 +41,10 @@ from gateway.model import (
 
 OWN, FAR = 0xA1B2C300, 0xA1B2C301
 LONG_FAST = PRESETS["LONG_FAST"]
+
+
+def packet_ms(modem: Modem, packet: MeshPacket, *, signs: bool = False) -> int:
+    return round(1000 * packet_s(modem, packet, signs=signs))
 
 
 def telemetry(*, sender: int = OWN, busy: float = 12.5, sent: float = 3.0, statistics: bool = False) -> MeshPacket:

@@ -5,8 +5,9 @@ import pytest
 from meshtastic.protobuf.mesh_pb2 import Data, MeshPacket
 
 from bridges.meshtastic.airtime import PRESETS, airtime_s, custom
+from bridges.meshtastic.packet_airtime import packet_s
 from bridges.meshtastic.places import BROADCAST
-from bridges.meshtastic.verdicts import LEAST_S, LONGEST_S, packet_s, tries_s, within_s
+from bridges.meshtastic.verdicts import LEAST_S, LONGEST_S, tries_s, within_s
 from bridges.sim.airtime import PRESETS as FIRMWARE
 from bridges.sim.airtime import airtime_s as firmware_airtime_s
 from bridges.sim.airtime import retry_wait_s
