@@ -10,6 +10,7 @@ from bridges.meshtastic import places
 from bridges.meshtastic.admin import Administrator
 from bridges.meshtastic.connecting import Connector
 from bridges.meshtastic.connection import Udp
+from bridges.meshtastic.orders import Orders
 from bridges.meshtastic.parts import Parts
 from bridges.meshtastic.setup import Setup
 from gateway.model import Alteration, Declined
@@ -22,12 +23,14 @@ class Adjusting:
         self._parts = parts
         self._connector = connector
         self.setup = Setup(parts.station, parts.context.clock, parts.log)
-        self.administrator = Administrator(
+        self.orders = Orders(
             station=parts.station,
             clock=parts.context.clock,
             random=parts.context.random,
             link=lambda: connector.link,
-            hold=parts.transmitter.held,
+        )
+        self._administrator = Administrator(
+            orders=self.orders, station=parts.station, clock=parts.context.clock, hold=parts.transmitter.held
         )
 
     def describe(self) -> Mapping[str, str]:
@@ -62,7 +65,7 @@ class Adjusting:
         """As `Adjustable.adjust`."""
         self._check_adjustable()
         self.setup.check()
-        done = await self.administrator.adjust(wanted)
+        done = await self._administrator.adjust(wanted)
         self._parts.log.warning("radio_settings_changed", settings=[each.key for each in done])
         return done
 

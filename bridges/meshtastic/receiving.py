@@ -28,7 +28,7 @@ class Receiver:
         self._parts = parts
         self._connector = connector
         self._setup = adjusting.setup
-        self._administrator = adjusting.administrator
+        self._orders = adjusting.orders
         self._own_words = own_words
         self._traffic = Traffic(
             telemetry_every_s=parts.config.telemetry_every_s,
@@ -53,7 +53,7 @@ class Receiver:
         """Say to whoever waits for the radio that it is gone, or forgot."""
         self._parts.transmitter.lost(error)
         self._parts.locator.lost(error)
-        self._administrator.lost(error)
+        self._orders.lost(error)
 
     def on_event(self, event: Event) -> None:
         """Take what happened on the link."""
@@ -63,7 +63,7 @@ class Receiver:
                 self._on_packet(packet)
             case Met(info=info):
                 parts.nodes.learn(info)
-            case Queued(status=status) if self._administrator.has_said(status.mesh_packet_id):
+            case Queued(status=status) if self._orders.has_said(status.mesh_packet_id):
                 pass
             case Queued(status=status):
                 parts.transmitter.on_status(status)
@@ -90,7 +90,7 @@ class Receiver:
         parts = self._parts
         if sender_of(packet) == parts.station.number:
             self._setup.heard(packet.rx_time)
-            if self._administrator.take(packet):
+            if self._orders.take(packet):
                 return
         replayed = replays.as_said(packet)
         if replayed is None:
