@@ -5,10 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from serial.tools import list_ports
 
-from bridges.meshtastic.port import BY_ID, is_board
+from bridges.meshtastic.connection import SerialPath
+
+BY_ID = Path("/dev/serial/by-id")
 
 FAMILIES = {
     (0x10C4, 0xEA60): "CP210x converter: Heltec V1 to V3, T-LoRa V1.3; Zigbee sticks too",
@@ -28,7 +31,14 @@ FAMILIES = {
     (0x2886, 0x1667): "Seeed: Wio Tracker L1",
     (0x2886, 0x1668): "Seeed: Wio Tracker L1",
 }
-"""By vendor and product. A hint for people: what is behind a converter, only the greeting tells."""
+"""By vendor and product: these are opened. What they are is a hint for people: only the greeting tells."""
+_NEVER = frozenset({0x1366, 0x0483, 0x1915, 0x0925, 0x04B4})
+"""Debug probes, logic analysers and bare development boards: opening one may upset what it is at."""
+
+
+def is_board(vendor: int | None, product: int | None) -> bool:
+    """Tell whether a USB device may be a radio."""
+    return vendor not in _NEVER and (vendor, product) in FAMILIES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +81,13 @@ def plugged_in() -> Sequence[Board]:
     return sorted(found, key=lambda board: board.path)
 
 
+def candidates() -> list[SerialPath]:
+    """Return their devices, in a fixed order."""
+    return [SerialPath(board.path) for board in plugged_in()]
+
+
 def _lasting_names() -> dict[str, str]:
+    """Map ``/dev/ttyACM0`` to its name under by-id: ttyACM numbers swap."""
     try:
         return {str(link.resolve()): str(link) for link in sorted(BY_ID.iterdir())}
     except OSError:

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from bridges.meshtastic import places
 from bridges.meshtastic.adjusting import Adjusting
+from bridges.meshtastic.boards import candidates
 from bridges.meshtastic.connecting import Connector
 from bridges.meshtastic.connection import SerialPath
 from bridges.meshtastic.dispatch import Dispatch
@@ -23,7 +24,6 @@ from bridges.meshtastic.keeping import KeptNodes
 from bridges.meshtastic.link import Link
 from bridges.meshtastic.own_words import OwnWords
 from bridges.meshtastic.parts import build
-from bridges.meshtastic.port import candidates
 from bridges.meshtastic.receiving import Receiver
 from bridges.meshtastic.register import SHARED, Register
 from bridges.meshtastic.shorten import shorter

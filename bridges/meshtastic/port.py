@@ -10,63 +10,15 @@ import fcntl
 import os
 import termios
 from collections.abc import Callable
-from pathlib import Path
 
 import serial
-from serial.tools import list_ports
 
-from bridges.meshtastic.connection import SerialPath
 from bridges.meshtastic.reasons import of_device, reason
 from gateway.model import LinkDown
 
 BAUD = 115200
 READ_BYTES = 4096
 MOST_UNWRITTEN_BYTES = 16 * 1024
-
-BY_ID = Path("/dev/serial/by-id")
-
-_BOARDS = frozenset(
-    {
-        (0x10C4, 0xEA60),  # CP210x; also a Zigbee stick: only the handshake proves a radio
-        (0x1A86, 0x7523),  # CH340
-        (0x1A86, 0x55D4),  # CH9102
-        (0x1A86, 0x55D3),  # CH343
-        (0x303A, 0x1001),  # Espressif
-        (0x303A, 0x0002),
-        (0x239A, 0x8029),  # nRF52
-        (0x239A, 0x0029),
-        (0x239A, 0x4405),
-        (0x239A, 0x0071),
-        (0x239A, 0x00B3),
-        (0x2886, 0x0057),  # Seeed
-        (0x2886, 0x0059),
-        (0x2886, 0x0166),
-        (0x2886, 0x1667),
-        (0x2886, 0x1668),
-    }
-)
-_NEVER = frozenset({0x1366, 0x0483, 0x1915, 0x0925, 0x04B4})
-"""Debug probes, logic analysers and bare development boards: opening one may upset what it is at."""
-
-
-def candidates() -> list[SerialPath]:
-    """Return the serial devices that may be radios, by their lasting names, in a fixed order."""
-    names = _lasting_names()
-    boards = [each for each in list_ports.comports() if is_board(each.vid, each.pid)]
-    return sorted((SerialPath(names.get(each.device, each.device)) for each in boards), key=str)
-
-
-def is_board(vendor: int | None, product: int | None) -> bool:
-    """Tell whether a USB device may be a radio."""
-    return vendor not in _NEVER and (vendor, product) in _BOARDS
-
-
-def _lasting_names() -> dict[str, str]:
-    """Map ``/dev/ttyACM0`` to its name under by-id: ttyACM numbers swap."""
-    try:
-        return {str(link.resolve()): str(link) for link in sorted(BY_ID.iterdir())}
-    except OSError:
-        return {}
 
 
 class Closed(LinkDown):

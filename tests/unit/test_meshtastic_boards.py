@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from bridges.meshtastic import listing
-from bridges.meshtastic.boards import FAMILIES, Board
-from bridges.meshtastic.port import is_board
+from bridges.meshtastic.boards import FAMILIES, Board, is_board
 from gateway.model import BridgeName
 
 ROOT = Path(__file__).parents[2]
