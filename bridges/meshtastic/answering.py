@@ -12,7 +12,7 @@ from meshtastic.protobuf.mesh_pb2 import MeshPacket
 from bridges.meshtastic.choices import Question
 from bridges.meshtastic.convert import SAID_EARLIER
 from bridges.meshtastic.link import Link
-from bridges.meshtastic.questions import Allowance, Questions, fitting, pong, question, who_is_there
+from bridges.meshtastic.questions import AnswerBudget, Questions, fitting, pong, question, who_is_there
 from gateway.model import (
     Address,
     Asked,
@@ -70,7 +70,7 @@ class Answering:
         self._say = say
         self._count = count
         self._questions = Questions()
-        self._allowance = Allowance()
+        self._budget = AnswerBudget()
         self._waiting: asyncio.Queue[_Asked] = asyncio.Queue(MOST_WAITING)
 
     def take(self, message: Message, packet: MeshPacket, *, is_replay: bool) -> bool:
@@ -96,7 +96,7 @@ class Answering:
             return "held"
         if self._waiting.full():
             return "too_many"
-        return "" if self._allowance.take(message.sender.id, now, cost_s=self._cost_s()) else "too_often"
+        return "" if self._budget.take(message.sender.id, now, cost_s=self._cost_s()) else "too_often"
 
     async def answer(self, link: Link) -> None:
         """Answer what was asked, one after the other, for as long as the link lasts."""

@@ -8,7 +8,7 @@ import asyncio
 from bridges.meshtastic import places
 from bridges.meshtastic.airtime import airtime_s
 from bridges.meshtastic.answering import Answering
-from bridges.meshtastic.courtesy import Courtesy, answer
+from bridges.meshtastic.courtesy import THANKS_EVERY_S, Courtesy, answer
 from bridges.meshtastic.dispatch import Dispatch
 from bridges.meshtastic.link import Link
 from bridges.meshtastic.parts import Parts
@@ -25,7 +25,7 @@ class OwnWords:
     def __init__(self, parts: Parts, dispatch: Dispatch) -> None:
         self._parts = parts
         self._dispatch = dispatch
-        self._courtesy = Courtesy()
+        self._courtesy = Courtesy(THANKS_EVERY_S)
         self._to_thank: asyncio.Queue[Message] = asyncio.Queue(MOST_ANSWERS)
         self.answering = Answering(
             parts.config.answers,
@@ -44,7 +44,9 @@ class OwnWords:
         wanted = config.answer_direct and config.direct and isinstance(message.content, Text)
         if not wanted or self._to_thank.full():
             return
-        if self._courtesy.is_due(message.sender.id, self._parts.context.clock.monotonic()):
+        now = self._parts.context.clock.monotonic()
+        if self._courtesy.is_due(message.sender.id, now):
+            self._courtesy.answered(message.sender.id, now)
             self._to_thank.put_nowait(message)
 
     async def say_thanks(self, link: Link) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable
 from meshtastic.protobuf.mesh_pb2 import MeshPacket
 
 from bridges.meshtastic.choices import Question
+from bridges.meshtastic.courtesy import Courtesy
 from gateway.model import Node
 
 ONCE_IN_S = 60.0
@@ -17,7 +18,6 @@ SHARE = 0.01
 """Of the time on the air: answers together take no more."""
 BURST_S = 6.0
 """What they may take at once, of the air."""
-MOST_NODES = 500
 MOST_QUESTIONS = 500
 """Remembered, so that the same packet that comes again, after minutes too, is answered once."""
 MOST_BYTES = 180
@@ -35,27 +35,23 @@ def question(body: str, answered: Collection[Question]) -> Question | None:
     return next((each for each in answered if word == f"!{each}"), None)
 
 
-class Allowance:
+class AnswerBudget:
     """How often answers may be given. Times are seconds that only grow."""
 
     def __init__(self) -> None:
-        self._answered: OrderedDict[str, float] = OrderedDict()
+        self._courtesy = Courtesy(ONCE_IN_S)
         self._paid_at = 0.0
         """When all that was said has had its share."""
 
     def take(self, node: str, now: float, *, cost_s: float) -> bool:
         """Tell whether a node may be answered now, with so much airtime; if so it counts as answered."""
-        last = self._answered.get(node)
-        if last is not None and now - last < ONCE_IN_S:
+        if not self._courtesy.is_due(node, now):
             return False
         paid_at = max(self._paid_at, now)
         if paid_at > now and paid_at - now + cost_s / SHARE > BURST_S / SHARE:
             return False
         self._paid_at = paid_at + cost_s / SHARE
-        self._answered[node] = now
-        self._answered.move_to_end(node)
-        while len(self._answered) > MOST_NODES:
-            self._answered.popitem(last=False)
+        self._courtesy.answered(node, now)
         return True
 
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 
 import pytest
 
-from bridges.meshtastic.courtesy import ONCE_IN_S, Courtesy, answer
+from bridges.meshtastic.boards import is_board
+from bridges.meshtastic.courtesy import THANKS_EVERY_S, Courtesy, answer
 from bridges.meshtastic.places import Channel, Place, find, malformed, spelling
-from bridges.meshtastic.port import is_board
 from gateway.model import NotThere
 
 CHANNELS = {index: Channel(index, name) for index, name in enumerate(["LongFast", "Town", "Town"])}
@@ -49,13 +49,13 @@ def test_a_channel_is_spelled_as_the_routes_do(index: int, routed: list[str], ex
     assert spelling(index, CHANNELS, routed) == expected
 
 
-def test_a_node_is_answered_once_an_hour():
-    courtesy = Courtesy()
+def test_a_node_is_answered_once_in_a_while():
+    courtesy = Courtesy(THANKS_EVERY_S)
+    courtesy.answered("!a1b2c301", 0.0)
 
-    assert courtesy.is_due("!a1b2c301", 0.0)
     assert courtesy.is_due("!a1b2c302", 1.0)
-    assert not courtesy.is_due("!a1b2c301", ONCE_IN_S - 1)
-    assert courtesy.is_due("!a1b2c301", ONCE_IN_S)
+    assert not courtesy.is_due("!a1b2c301", THANKS_EVERY_S - 1)
+    assert courtesy.is_due("!a1b2c301", THANKS_EVERY_S)
 
 
 def test_the_answer_fits_a_direct_reply_whatever_the_address():

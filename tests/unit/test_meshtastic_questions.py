@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from meshtastic.protobuf.mesh_pb2 import MeshPacket
 
 from bridges.meshtastic.choices import Question
+from bridges.meshtastic.courtesy import MOST_NODES
 from bridges.meshtastic.questions import (
     BURST_S,
     MOST_BYTES,
-    MOST_NODES,
     MOST_QUESTIONS,
     ONCE_IN_S,
     SHARE,
-    Allowance,
+    AnswerBudget,
     Questions,
     fitting,
     pong,
@@ -57,14 +57,14 @@ def test_no_answer_is_a_question_so_that_two_gateways_do_not_keep_each_other_tal
 
 
 def test_one_node_is_answered_once_a_minute() -> None:
-    allowance = Allowance()
+    allowance = AnswerBudget()
     found = [allowance.take("!1", at, cost_s=0.01) for at in (0.0, ONCE_IN_S - 0.1, ONCE_IN_S, ONCE_IN_S + 1)]
     assert found == [True, False, True, False]
     assert allowance.take("!2", ONCE_IN_S + 1, cost_s=0.01)
 
 
 def test_a_refused_one_does_not_count() -> None:
-    allowance = Allowance()
+    allowance = AnswerBudget()
     allowance.take("!1", 0.0, cost_s=0.01)
     for at in range(1, 60):
         allowance.take("!1", float(at), cost_s=0.01)
@@ -72,7 +72,7 @@ def test_a_refused_one_does_not_count() -> None:
 
 
 def test_a_slow_preset_still_answers_and_then_is_silent_for_its_share() -> None:
-    allowance = Allowance()
+    allowance = AnswerBudget()
     assert allowance.take("!1", 0.0, cost_s=8.0)
     assert not allowance.take("!2", 799.0, cost_s=8.0)
     assert allowance.take("!2", 800.0, cost_s=8.0)
@@ -82,7 +82,7 @@ def test_a_slow_preset_still_answers_and_then_is_silent_for_its_share() -> None:
 def test_whoever_asks_and_however_often_answers_take_no_more_than_their_share(
     asked: list[tuple[float, int]], cost_s: float
 ) -> None:
-    allowance, now, used_s = Allowance(), 0.0, 0.0
+    allowance, now, used_s = AnswerBudget(), 0.0, 0.0
     for wait_s, node in asked:
         now += wait_s
         if allowance.take(f"!{node}", now, cost_s=cost_s):
@@ -91,7 +91,7 @@ def test_whoever_asks_and_however_often_answers_take_no_more_than_their_share(
 
 
 def test_only_so_many_nodes_and_packets_are_remembered() -> None:
-    allowance, questions = Allowance(), Questions()
+    allowance, questions = AnswerBudget(), Questions()
     for number in range(MOST_NODES + 1):
         assert allowance.take(f"!{number}", 0.0, cost_s=0.0)
     assert allowance.take("!0", 1.0, cost_s=0.0)
