@@ -13,11 +13,11 @@ from meshtastic.protobuf.config_pb2 import Config
 from bridges.meshtastic import channel_keys
 from bridges.meshtastic.config import MOST_HOPS
 from bridges.meshtastic.facts import label, preset_of
+from bridges.meshtastic.places import CHANNEL_NAME_BYTES, LONG_NAME_BYTES, SHORT_NAME_BYTES
 from bridges.meshtastic.profile import CHANNELS, Profile
 from bridges.meshtastic.sections import Draft, Part, Section
 from gateway.model import NEVER_SET_MS, Alteration, Declined
 
-LONG_NAME_BYTES, SHORT_NAME_BYTES, CHANNEL_NAME_BYTES = 39, 4, 11
 _LoRa = Config.LoRaConfig
 _CHANNEL = re.compile(rf"channel\.([0-{CHANNELS - 1}])\.(name|key|role)\Z")
 SETTINGS = (

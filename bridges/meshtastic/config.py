@@ -20,16 +20,23 @@ SHORTEST_PACE_S = 2.0
 LONGEST_PACE_S = 60.0
 MOST_PARTS = 9
 LONGEST_CORRECTION_S = 86_400.0
-_KEYS = frozenset({"kind", "connection", "direct", "hop_limit", "answer_direct", "want_ack", "pace_s", "max_parts"}) | {
+_KEYS = own.KEYS | {
+    "airtime_share",
+    "answer_direct",
+    "answers",
+    "connection",
+    "correct_within_s",
+    "direct",
+    "hop_limit",
+    "kind",
+    "max_parts",
+    "node",
+    "pace_s",
     "positions",
     "positions_every",
-    "correct_within_s",
-    "telemetry_every",
-    "answers",
-    *own.KEYS,
     "shorten",
-    "airtime_share",
-    "node",
+    "telemetry_every",
+    "want_ack",
 }
 
 

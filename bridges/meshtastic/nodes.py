@@ -99,6 +99,11 @@ class NodeBook:
         entry = self._entries.get(number)
         return entry.to_node(self._timeline) if entry else None
 
+    def heard_ms(self, number: int) -> int | None:
+        """Return when a node was last heard, by the clock on the wall; None if it never was."""
+        node = self.node(number)
+        return node.last_heard_ms if node else None
+
     def listed(self) -> tuple[Node, ...]:
         """Return all nodes, most recently heard first."""
         order = self._timeline.order

@@ -9,7 +9,6 @@ from typing import Any
 
 import structlog
 
-from bridges.meshtastic import places
 from bridges.meshtastic.config import MeshtasticConfig
 from bridges.meshtastic.connection import SerialPath, Udp
 from bridges.meshtastic.inbox import Inbox
@@ -90,7 +89,7 @@ def build(context: BridgeContext, register: Register) -> Parts:
             random=context.random,
             count=count,
         ),
-        twins=Twins(seat, clock=context.clock, heard_ms=lambda number: _heard_ms(nodes, number)),
+        twins=Twins(seat, clock=context.clock, heard_ms=nodes.heard_ms),
     )
 
 
@@ -127,8 +126,3 @@ def _keys(
         appeared=context.appeared,
         count=count,
     )
-
-
-def _heard_ms(nodes: NodeBook, number: int) -> int | None:
-    wanted = places.node_id(number)
-    return next((node.last_heard_ms for node in nodes.listed() if node.id == wanted), None)

@@ -20,6 +20,9 @@ ROOM_REACTION_BYTES = 222
 PKI_BYTES = 12
 """What the encryption to one node takes away from each of the rooms above."""
 
+LONG_NAME_BYTES, SHORT_NAME_BYTES, CHANNEL_NAME_BYTES = 39, 4, 11
+"""What a node and a channel may be called, at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class Channel:

@@ -47,10 +47,7 @@ class Station:
         """Free places in its transmit queue, when it last said."""
         self.notice = ""
         """Its last word to people (a client notification)."""
-        self.user: User | None = None
-        """How it introduces itself, its public key included; None while that isn't known."""
         self._queue_depth = 0
-        self._lora = Config.LoRaConfig()
         self._knows_lora = False
         self._slots: dict[int, RawChannel] = {}
         self._channels: dict[int, Channel] = {}
@@ -75,9 +72,14 @@ class Station:
         return self._channels
 
     @property
+    def user(self) -> User | None:
+        """How it introduces itself, its public key included; None while that isn't known."""
+        return self.profile.owner if self.profile.owner.ByteSize() else None
+
+    @property
     def preset(self) -> str:
         """The modem preset as the apps show it; ``Custom`` for settings of one's own."""
-        return preset_name(self._lora)
+        return preset_name(self.profile.lora)
 
     @property
     def modem(self) -> Modem:
@@ -94,7 +96,7 @@ class Station:
         return f"assuming {default}: {why}"
 
     def _modem(self) -> Modem | None:
-        lora = self._lora
+        lora = self.profile.lora
         if not self._knows_lora:
             return None
         if not lora.use_preset:
@@ -106,9 +108,9 @@ class Station:
     def region(self) -> str:
         """The region, as the firmware names it."""
         try:
-            return str(Config.LoRaConfig.RegionCode.Name(self._lora.region))
+            return str(Config.LoRaConfig.RegionCode.Name(self.profile.lora.region))
         except ValueError:
-            return str(self._lora.region)
+            return str(self.profile.lora.region)
 
     @property
     def queue_ahead(self) -> int:
@@ -120,9 +122,9 @@ class Station:
         """Why it may not transmit at all, for the operator; empty if it may, or hasn't told."""
         if not self._knows_lora:
             return ""
-        if self._lora.region == _LoRa.UNSET:
+        if self.profile.lora.region == _LoRa.UNSET:
             return "the radio has no region set: until it has, it transmits nothing"
-        return "" if self._lora.tx_enabled else "the radio's transmitter is switched off"
+        return "" if self.profile.lora.tx_enabled else "the radio's transmitter is switched off"
 
     def is_at_least(self, *version: int) -> bool:
         """Tell whether its firmware is of this version or later; what is not known is not."""
@@ -142,13 +144,10 @@ class Station:
                 self._slots[said.channel.index] = said.channel
                 self.channels_told = len(self._slots)
             case "config" if said.config.HasField("lora"):
-                self._lora = said.config.lora
                 self.has_told_lora = self._knows_lora = True
             case "queueStatus":
                 self.queue_free = said.queueStatus.free
                 self._queue_depth = said.queueStatus.maxlen
-            case "node_info" if said.node_info.num == self.number and said.node_info.HasField("user"):
-                self.user = said.node_info.user
             case _:
                 pass
 

@@ -225,7 +225,7 @@ def test_what_is_written_again_under_its_id_is_not_asked_for_again(tmp_path):
 
 def test_what_never_fits_is_rejected(tmp_path):
     known = station()
-    known._lora.modem_preset = Config.LoRaConfig.LONG_SLOW
+    known.profile.lora.modem_preset = Config.LoRaConfig.LONG_SLOW
     rig = Rig(tmp_path, known, share=0.1)
 
     with pytest.raises(Rejected, match=r"12\.\d s on the air"):

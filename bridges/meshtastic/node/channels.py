@@ -13,9 +13,9 @@ from meshtastic.protobuf.apponly_pb2 import ChannelSet
 from meshtastic.protobuf.config_pb2 import Config
 
 from bridges.meshtastic.node.crypto import channel_hash, channel_key
+from bridges.meshtastic.places import CHANNEL_NAME_BYTES
 from bridges.meshtastic.profile import CHANNELS
 
-LONGEST_NAME_BYTES = 11
 PUBLIC = b"\x01"
 
 
@@ -91,8 +91,8 @@ def _read_line(number: int, line: str) -> ChannelKey:
 
 
 def _checked(name: str, psk: bytes, where: str) -> ChannelKey:
-    if len(name.encode()) > LONGEST_NAME_BYTES:
-        raise Unreadable(f"{where}: a channel's name has at most {LONGEST_NAME_BYTES} bytes")
+    if len(name.encode()) > CHANNEL_NAME_BYTES:
+        raise Unreadable(f"{where}: a channel's name has at most {CHANNEL_NAME_BYTES} bytes")
     channel = ChannelKey(name=name, psk=psk)
     try:
         channel.key  # noqa: B018 - an impossible key is found here

@@ -8,15 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bridges.meshtastic import values
 from bridges.meshtastic.airtime import PRESETS
+from bridges.meshtastic.places import LONG_NAME_BYTES, SHORT_NAME_BYTES
 from gateway.model import ConfigError
 
 KEYS = frozenset({"channels_file", "preset", "region", "long_name", "short_name"})
 _REGION = re.compile(r"[A-Z][A-Z0-9_]{1,11}\Z")
 _UNNUMBERED = frozenset({"MEDIUM_TURBO"})
 """Presets that the protobufs we build on have no number for."""
-LONGEST_LONG_NAME_BYTES = 39
-LONGEST_SHORT_NAME_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,15 +35,15 @@ class NodeSetup:
     @classmethod
     def parse(cls, table: Mapping[str, Any]) -> NodeSetup:
         """Read the keys; ConfigError with the key and the mend."""
-        setup = cls(**{key: _text(table, key) for key in KEYS})
+        setup = cls(**{key: values.text(table, key) for key in KEYS})
         if setup.preset and (setup.preset not in PRESETS or setup.preset in _UNNUMBERED):
             known = ", ".join(each for each in PRESETS if each not in _UNNUMBERED)
             raise ConfigError(f"{setup.preset!r} is no modem preset", key="preset", mend=f"one of {known}")
         if setup.region and not _REGION.match(setup.region):
             mend = 'region = "EU_868", as the apps write it'
             raise ConfigError(f"{setup.region!r} is no region", key="region", mend=mend)
-        _check_size("long_name", setup.long_name, LONGEST_LONG_NAME_BYTES)
-        _check_size("short_name", setup.short_name, LONGEST_SHORT_NAME_BYTES)
+        _check_size("long_name", setup.long_name, LONG_NAME_BYTES)
+        _check_size("short_name", setup.short_name, SHORT_NAME_BYTES)
         return setup
 
 
@@ -52,13 +52,6 @@ def refuse(table: Mapping[str, Any]) -> None:
     for key in sorted(KEYS & set(table)):
         mend = f"leave {key} out: a radio keeps its own, which the phone apps change"
         raise ConfigError(f'{key} belongs to connection = "udp:..." alone', key=key, mend=mend)
-
-
-def _text(table: Mapping[str, Any], key: str) -> str:
-    value = table.get(key, "")
-    if not isinstance(value, str):
-        raise ConfigError(f"{key} must be text", key=key, mend=f'write {key} = "..."')
-    return value
 
 
 def _check_size(key: str, value: str, most: int) -> None:
