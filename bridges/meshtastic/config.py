@@ -20,7 +20,7 @@ SHORTEST_PACE_S = 2.0
 LONGEST_PACE_S = 60.0
 MOST_PARTS = 9
 LONGEST_CORRECTION_S = 86_400.0
-_KEYS = own.KEYS | {
+KEYS = own.KEYS | {
     "airtime_share",
     "answer_direct",
     "answers",
@@ -77,8 +77,8 @@ class MeshtasticConfig:
     def parse(cls, table: Mapping[str, Any]) -> Self:
         """Read the raw table; ConfigError with the key and the mend."""
         for key in table:
-            if key not in _KEYS:
-                raise ConfigError(f"unknown key {key!r}", key=key, mend=f"known are {', '.join(sorted(_KEYS))}")
+            if key not in KEYS:
+                raise ConfigError(f"unknown key {key!r}", key=key, mend=f"known are {', '.join(sorted(KEYS))}")
         connection = parse_connection(table.get("connection"))
         if not isinstance(connection, Udp):
             own.refuse(table)

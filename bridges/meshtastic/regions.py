@@ -10,7 +10,7 @@ ALL_THE_TIME = 100.0
 UNKNOWN_PERCENT = 10.0
 """For a region that is newer than this gateway: what most of those with a limit have."""
 
-_DUTY_CYCLE_PERCENT = {
+DUTY_CYCLE_PERCENT = {
     "EU_433": 10.0,
     "EU_868": 10.0,
     "EU_N_868": 10.0,
@@ -25,7 +25,7 @@ _DUTY_CYCLE_PERCENT = {
 
 def duty_cycle_percent(region: str) -> float:
     """Return the share of every hour, in percent, that one transmitter may be on the air."""
-    known = _DUTY_CYCLE_PERCENT.get(region)
+    known = DUTY_CYCLE_PERCENT.get(region)
     if known is not None:
         return known
     # One that these protobufs don't know has a number instead of a name.
