@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +14,7 @@ import structlog
 from bridges.matrix.client import Client, Refused
 from bridges.matrix.config import MatrixConfig
 from bridges.matrix.wire import mapping, read_json, text
-from gateway.model import AuthFailed, ProtocolError
+from gateway.model import AuthFailed, ProtocolError, files
 
 log = structlog.get_logger()
 
@@ -64,16 +62,7 @@ def read_secret(file: Path) -> str:
 def write_secret(file: Path, secret: str) -> None:
     """Write a file that only its owner reads (0600): the whole of it or nothing. OSError if it can't."""
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")  # made 0600
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as temporary:
-            temporary.write(f"{secret}\n")
-            temporary.flush()
-            os.fsync(temporary.fileno())
-        Path(name).replace(file)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    files.replace(file, f"{secret}\n")
 
 
 def keep(file: Path, secret: str) -> None:

@@ -8,12 +8,10 @@ never older than they are by the clock, so that what was used is rather counted 
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from gateway.model import NEVER_SET_MS
+from gateway.model import NEVER_SET_MS, files
 
 VERSION = 1
 FILE = "airtime.json"
@@ -42,16 +40,7 @@ def from_text(text: str, now_ms: int) -> list[tuple[float, int]]:
 
 def write(file: Path, text: str) -> None:
     """Replace the file: the whole of it or nothing, also when the power fails. OSError if it can't."""
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as temporary:
-            temporary.write(f"{text}\n")
-            temporary.flush()
-            os.fsync(temporary.fileno())
-        Path(name).replace(file)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    files.replace(file, f"{text}\n")
 
 
 def _since_s(at_ms: int, now_ms: int) -> float:
