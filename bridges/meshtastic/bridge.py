@@ -23,7 +23,7 @@ from bridges.meshtastic.events import Event
 from bridges.meshtastic.keeping import KeptNodes
 from bridges.meshtastic.link import Link
 from bridges.meshtastic.own_words import OwnWords
-from bridges.meshtastic.parts import build
+from bridges.meshtastic.parts import parts_of
 from bridges.meshtastic.receiving import Receiver
 from bridges.meshtastic.register import SHARED, Register
 from bridges.meshtastic.shorten import shorter
@@ -64,7 +64,7 @@ class MeshtasticBridge:
     ) -> None:
         """`boards`: the devices that may be radios. `register`: what the radio bridges here know of each other."""
         self._context = context
-        self._parts = parts = build(context, register)
+        self._parts = parts = parts_of(context, register)
         self._kept_nodes = KeptNodes(
             parts.nodes, context.state_dir, clock=context.clock, count=parts.count, bridge=context.name
         )

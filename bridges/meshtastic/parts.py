@@ -48,8 +48,8 @@ class Parts:
     twins: Twins
 
 
-def build(context: BridgeContext, register: Register) -> Parts:
-    """Build the parts of the bridge that this context is for; ConfigError if its table is none of a radio's."""
+def parts_of(context: BridgeContext, register: Register) -> Parts:
+    """Put together the parts of the bridge that this context is for; ConfigError if its table is none of a radio's."""
     config = MeshtasticConfig.parse(context.table)
     bound = log.bind(bridge=context.name)
     count = Tally(context, bound).count
@@ -68,6 +68,9 @@ def build(context: BridgeContext, register: Register) -> Parts:
         count=count,
         judge=keys.judge,
     )
+    locator = Locator(
+        config, clock=context.clock, station=station, transmitter=transmitter, random=context.random, count=count
+    )
     return Parts(
         context=context,
         config=config,
@@ -81,14 +84,7 @@ def build(context: BridgeContext, register: Register) -> Parts:
         meter=meter,
         keys=keys,
         transmitter=transmitter,
-        locator=Locator(
-            config,
-            clock=context.clock,
-            station=station,
-            transmitter=transmitter,
-            random=context.random,
-            count=count,
-        ),
+        locator=locator,
         twins=Twins(seat, clock=context.clock, heard_ms=nodes.heard_ms),
     )
 
