@@ -14,6 +14,7 @@ from meshtastic.protobuf.mesh_pb2 import MeshPacket
 
 from bridges.meshtastic.answering import GOOD_FOR_S, MOST_WAITING, Answering
 from bridges.meshtastic.choices import Question
+from gateway.clock import ManualClock
 from gateway.model import (
     Address,
     BridgeContext,
@@ -37,25 +38,11 @@ LONG_FAST = Address(RADIO, "LongFast")
 LINK: Any = None
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def now_ms(self) -> int:
-        return int(self.now * 1000)
-
-    def monotonic(self) -> float:
-        return self.now
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.Event().wait()
-
-
 class Desk:
     """Questions to a gateway whose radio takes what it says, or refuses it."""
 
     def __init__(self, *, refusals: list[BridgeError] | None = None, held: str = "") -> None:
-        self.clock = Clock()
+        self.clock = ManualClock(0)
         self.refusals = refusals or []
         self.said: list[str] = []
         self.counts: Counter[str] = Counter()
@@ -154,7 +141,7 @@ async def test_while_nothing_may_go_out_no_question_is_answered_later_either() -
 async def test_what_waited_for_a_link_too_long_is_not_answered_any_more() -> None:
     desk = Desk()
     desk.ask()
-    desk.clock.now = GOOD_FOR_S + 1
+    desk.clock.advance(GOOD_FOR_S + 1)
     desk.ask(node=2)
     assert await desk.answered() == ["!00000002: pong: heard you"]
     assert desk.counts == {"question_too_late": 1, "question_answered": 1}

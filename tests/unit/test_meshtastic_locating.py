@@ -14,24 +14,11 @@ from meshtastic.protobuf.portnums_pb2 import PortNum
 from bridges.meshtastic.config import MeshtasticConfig
 from bridges.meshtastic.locating import ASK_EVERY_S, Locator
 from bridges.meshtastic.station import Station
+from gateway.clock import ManualClock
 from gateway.model import Declined, LinkDown, Location, RateLimited
 
 OWN, RIDGE, MARKET = 0xA1B2C300, 0xA1B2C301, 0xA1B2C302
 LINK: Any = None
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def now_ms(self) -> int:
-        return int(self.now * 1000)
-
-    def monotonic(self) -> float:
-        return self.now
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.Event().wait()
 
 
 class Transmitter:
@@ -52,7 +39,7 @@ class Desk:
     """A locator with what it works with, and a question on its way."""
 
     def __init__(self) -> None:
-        self.clock, self.transmitter = Clock(), Transmitter()
+        self.clock, self.transmitter = ManualClock(0), Transmitter()
         station = Station()
         station.number = OWN
         anything: Any = self.transmitter
@@ -112,7 +99,7 @@ async def test_one_question_at_a_time_and_no_sooner_than_the_radio_takes_one() -
     await first
     with pytest.raises(Declined, match="once in 11 s: try again in 11 s"):
         await desk.locator.locate(LINK, RIDGE, 0)
-    desk.clock.now += ASK_EVERY_S
+    desk.clock.advance(ASK_EVERY_S)
     again = await desk.ask()
     desk.locator.take(desk.answer())
     await again
@@ -153,13 +140,13 @@ async def test_what_the_radio_refuses_or_loses_ends_the_question_and_the_next_ma
     with pytest.raises(RateLimited):
         await desk.locator.locate(LINK, RIDGE, 0)
     desk.transmitter.refusal = None
-    desk.clock.now += ASK_EVERY_S
+    desk.clock.advance(ASK_EVERY_S)
     asking = await desk.ask()
     desk.locator.lost(LinkDown("unplugged"))
     with pytest.raises(LinkDown):
         await asking
     desk.locator.lost(LinkDown("again"))
-    desk.clock.now += ASK_EVERY_S
+    desk.clock.advance(ASK_EVERY_S)
     again = await desk.ask()
     desk.locator.take(desk.answer())
     await again
