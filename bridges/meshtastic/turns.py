@@ -34,6 +34,7 @@ SHORTEST_S = 0.05
 OPEN_S = 1.0
 """How soon to ask again whether the radio has told."""
 
+PACE = "one after the other, at the radio's pace"
 _LANES = (Lane.EMERGENCY, Lane.NORMAL, Lane.GUEST)
 
 
@@ -85,9 +86,6 @@ def _stopped(sky: Sky) -> Hold | None:
     if sky.pace_s > 0:
         return Hold(for_s=max(SHORTEST_S, sky.pace_s), reason=PACE)
     return None
-
-
-PACE = "one after the other, at the radio's pace"
 
 
 def _foremost(waiting: Sequence[Candidate]) -> tuple[Lane, list[Candidate]]:

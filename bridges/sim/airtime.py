@@ -18,7 +18,7 @@ _PREAMBLE_SYMBOLS = 16 + 4.25
 _SLOW_SYMBOL_S = 0.016
 # Time between two tries, besides what is on the air: contention slots and the firmware's own work.
 _RETRY_SLOTS = 56
-_SLOT_SYMBOLS = 2.25
+_SLOT_SYMBOLS = 2.5
 _SLOT_FIXED_S = 0.0076
 _PROCESSING_S = 4.5
 

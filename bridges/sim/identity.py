@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 BROADCAST = 0xFFFFFFFF
 
-DUTY_CYCLE_PERCENT = {"EU_868": 10.0, "EU_433": 10.0, "UA_433": 10.0, "TH": 10.0, "EU_866": 2.5}
+DUTY_CYCLE_PERCENT = {"EU_868": 10.0, "EU_433": 10.0, "UA_433": 10.0, "UA_868": 1.0, "TH": 10.0, "EU_866": 2.5}
 """By region; others may send all the time."""
 
 
