@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -13,6 +14,7 @@ from typing import Any
 
 from bridges.meshtastic import kind
 from bridges.meshtastic.bridge import MeshtasticBridge
+from bridges.meshtastic.node.interfaces import look
 from bridges.sim.lan import LanNode
 from gateway.model import Address, BridgeContext, BridgeName, RemoteId
 from tests.contract.harness import Shown
@@ -99,6 +101,10 @@ class LanHarness:
 
     async def mend(self) -> None:
         self._network.wires.ip("link set lan0 up")
+        # The kernel tells of the cable a moment later, longer on a machine that is busy.
+        async with asyncio.timeout(10):
+            while isinstance(look("lan0"), str):
+                await asyncio.sleep(0.01)
 
     def mute(self) -> None:
         raise NotImplementedError("our own node always answers")
