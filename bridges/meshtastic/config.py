@@ -66,7 +66,7 @@ class MeshtasticConfig:
     """Which questions are answered on the air."""
     correct_within_s: float = 300.0
     """How old what was sent may be for a correction of it to be said."""
-    node: own.NodeSetup = field(default_factory=own.NodeSetup)
+    own_node: own.NodeSetup = field(default_factory=own.NodeSetup)
     """How our own node is set, where there is no radio."""
     shorten: frozenset[Shorten] = frozenset()
     """How texts may be said in fewer bytes."""
@@ -85,7 +85,7 @@ class MeshtasticConfig:
         return cls(
             connection=connection,
             board=_board(table.get("node"), connection),
-            node=own.NodeSetup.parse(table),
+            own_node=own.NodeSetup.parse(table),
             direct=values.text(table, "direct"),
             hop_limit=values.whole(table, "hop_limit", 3, 0, MOST_HOPS),
             answer_direct=values.flag(table, "answer_direct", default=False),

@@ -77,7 +77,7 @@ class Connector:
 
             parts, config = self._parts, self._parts.config
             self._own_node = OwnNode(
-                where.interfaces, config.node, parts.context, hop_limit=config.hop_limit, count=parts.count
+                where.interfaces, config.own_node, parts.context, hop_limit=config.hop_limit, count=parts.count
             )
         return self._own_node
 
