@@ -92,6 +92,15 @@ def sender_of(packet: MeshPacket) -> int:
     return int(getattr(packet, "from"))
 
 
+def came_over_the_air(packet: MeshPacket) -> bool:
+    """Tell whether our node received it, or the internet did: there anybody can write our own number on it.
+
+    The firmware hands such a packet on like any other (`RoutingModule::handleReceivedProtobuf`); what our node
+    says of itself has no signal.
+    """
+    return bool(packet.rx_rssi or packet.rx_snr or packet.via_mqtt)
+
+
 def to_message(
     packet: MeshPacket, ear: Ear, received_ms: int, other: Other | None = None, *, is_replay: bool = False
 ) -> Message | None:

@@ -13,7 +13,7 @@ from meshtastic.protobuf.mesh_pb2 import MeshPacket, QueueStatus, Routing
 from bridges.meshtastic import verdicts
 from bridges.meshtastic.attempt import Attempt, within
 from bridges.meshtastic.awaited import Awaited, Waiting
-from bridges.meshtastic.convert import remote_id, sender_of
+from bridges.meshtastic.convert import came_over_the_air, remote_id, sender_of
 from bridges.meshtastic.link import Link
 from bridges.meshtastic.meter import Meter
 from bridges.meshtastic.places import BROADCAST
@@ -151,6 +151,10 @@ class Transmitter:
         answer = Routing.FromString(packet.decoded.payload)
         request = packet.decoded.request_id
         if not request or answer.WhichOneof("variant") not in ("error_reason", None):
+            return
+        if sender_of(packet) == self._station.number and came_over_the_air(packet):
+            # Whoever made it up could say that something was heard, or keep us silent for ever.
+            self._count("answer_under_our_number")
             return
         verdict = self._sends.judge(
             request=request, error=answer.error_reason, sender=sender_of(packet), own=self._station.number
