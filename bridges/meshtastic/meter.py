@@ -19,6 +19,7 @@ from bridges.meshtastic.channel import Channel, reading
 from bridges.meshtastic.fairness import Fairness
 from bridges.meshtastic.ledger import Ledger, Reservation
 from bridges.meshtastic.packet_airtime import packet_ms
+from bridges.meshtastic.parts import Parts
 from bridges.meshtastic.places import BROADCAST, is_direct
 from bridges.meshtastic.regions import duty_cycle_percent
 from bridges.meshtastic.station import Station
@@ -76,6 +77,7 @@ class Meter:
         self._file = folder / kept.FILE
         self._count = count
         self.ledger = Ledger()
+        self._parts = Parts()
         self._channel = Channel(self.ledger.used_ms)
         self._fairness = Fairness()
         self._rest_until = self._held_until = clock.monotonic()
@@ -107,16 +109,20 @@ class Meter:
             self._count("airtime_not_kept")
             log.warning("airtime_not_kept", file=str(self._file), reason=error.strerror)
 
-    async def admit(self, packet: MeshPacket, *, is_emergency: bool, verdict_s: float) -> None:
+    async def admit(
+        self, packet: MeshPacket, *, is_emergency: bool, verdict_s: float, is_courtesy: bool = False
+    ) -> None:
         """Reserve what a packet may take, before it is written to the radio; RateLimited or Rejected if it can't be.
 
-        `verdict_s`: how long the radio may take to say how often it was sent.
+        `verdict_s`: how long the radio may take to say how often it was sent. `is_courtesy`: nobody's words.
         """
         now = self._clock.monotonic()
         self.ledger.used_ms(now)
         if self.ledger.holds(packet.id):
             return  # the radio knows the id: it is the same packet, written again
         cost = self._cost(self._packet_ms(packet), is_direct=packet.to != BROADCAST, wants_ack=packet.want_ack)
+        if is_courtesy:
+            self._check_courtesy(cost, now)
         full = room(self.ledger, self._allowed(), cost, others_ms=self._others_ms(), now=now, is_emergency=is_emergency)
         if full is not None and full.for_s == float("inf"):
             raise Rejected(full.reason)
@@ -126,20 +132,31 @@ class Meter:
         until = now + (verdict_s if cost.tries > 1 else 2 * cost.ms / 1000 + OUT_S)
         held = Reservation(at=now, ms=cost.ms, tries=cost.tries, gap_s=cost.gap_s, until=until)
         self.ledger.reserve(packet.id, held)
+        if is_courtesy:
+            self._parts.reserve(packet.id, held)
         await self.keep()
+
+    def _check_courtesy(self, cost: Cost, now: float) -> None:
+        wait_s = self._parts.wait_s(cost, self._allowed().share_ms, now)
+        if wait_s > 0:
+            self._count("courtesy_over_share")
+            reason = "what the gateway says of itself has had its part of the hour's airtime"
+            raise RateLimited(reason, retry_after_s=wait_s)
 
     def refused(self, id: int) -> None:
         """Note that the radio did not send a packet."""
-        self.ledger.release(id)
+        for ledger in (self.ledger, self._parts):
+            ledger.release(id)
 
     def judged(self, id: int, error: int, *, is_own: bool) -> None:
         """Note what a routing packet says of one of ours: from our own node, or from where it went."""
         if is_own and error == Routing.DUTY_CYCLE_LIMIT:
             self.over_duty_cycle()
         if is_own and error not in (Routing.NONE, Routing.MAX_RETRANSMIT):
-            self.ledger.release(id)
-        else:
-            self.ledger.settle(id, self._clock.monotonic(), is_final=is_own and error == Routing.MAX_RETRANSMIT)
+            self.refused(id)
+            return
+        for ledger in (self.ledger, self._parts):
+            ledger.settle(id, self._clock.monotonic(), is_final=is_own and error == Routing.MAX_RETRANSMIT)
 
     def over_duty_cycle(self) -> None:
         """Note that the radio refuses everything for a while."""
@@ -160,7 +177,11 @@ class Meter:
             self._channel.take(told)
         elif packet.want_ack and packet.to == own and int(getattr(packet, "from")) not in (0, own):
             answer = MeshPacket(to=getattr(packet, "from"), decoded=_ACK)
-            self.ledger.spend(self._packet_ms(answer), now)
+            ms = self._packet_ms(answer)
+            if self._parts.acknowledges(ms, self._allowed().share_ms, now):
+                self.ledger.spend(ms, now)
+            else:
+                self._count("acknowledgements_over_share")
 
     def served(self, message: Message, to: Address) -> None:
         """Note whose turn it was."""
