@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Packets to a radio at the end of a line that takes its time."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, cast
+
+from meshtastic.protobuf.config_pb2 import Config
+from meshtastic.protobuf.mesh_pb2 import Data, FromRadio, MeshPacket, QueueStatus
+from meshtastic.protobuf.portnums_pb2 import PortNum
+
+from bridges.meshtastic.meter import Meter
+from bridges.meshtastic.places import BROADCAST
+from bridges.meshtastic.station import Station
+from bridges.meshtastic.transmitter import Transmitter
+from gateway.model import Clock
+from tests.virtual_time import VirtualClock, run_virtually
+
+OWN = 0xA1B2C300
+LIMIT_S = 2.0
+"""The firmware drops a text that comes sooner after the last."""
+
+
+class SlowLine:
+    """A link whose radio has each packet so much later than it was written, and says so at once."""
+
+    def __init__(self, clock: Clock, late_s: list[float]) -> None:
+        self.clock = clock
+        self.late_s = late_s
+        self.taken_at: list[float] = []
+        self.transmitter: Transmitter | None = None
+
+    async def wait_ready(self) -> None:
+        """It is."""
+
+    def check(self) -> None:
+        """It is never lost."""
+
+    def send(self, packet: MeshPacket) -> None:
+        asyncio.get_running_loop().call_later(self.late_s.pop(0), self._take, packet.id)
+
+    def _take(self, id: int) -> None:
+        self.taken_at.append(self.clock.monotonic())
+        assert self.transmitter is not None
+        self.transmitter.on_status(QueueStatus(mesh_packet_id=id, free=16, maxlen=16))
+
+
+def station() -> Station:
+    known = Station()
+    lora = Config.LoRaConfig(use_preset=True, region=Config.LoRaConfig.US, tx_enabled=True)
+    known.learn(FromRadio(config=Config(lora=lora)))
+    known.number, known.firmware = OWN, "2.7.26.x"
+    return known
+
+
+def transmitter(clock: Clock, folder: Path) -> Transmitter:
+    known = station()
+    meter = Meter(clock=clock, station=known, share_percent=None, want_ack=True, folder=folder, count=lambda _: None)
+    return Transmitter(
+        clock=clock,
+        station=known,
+        meter=meter,
+        pace_s=2.3,
+        state_dir=folder,
+        on_report=lambda _: None,
+        count=lambda _: None,
+    )
+
+
+def text(id: int) -> MeshPacket:
+    packet = MeshPacket(id=id, to=BROADCAST, want_ack=True)
+    packet.decoded.CopyFrom(Data(portnum=PortNum.TEXT_MESSAGE_APP, payload=b"words"))
+    return packet
+
+
+def test_a_text_that_was_long_on_the_line_puts_off_the_next_by_as_much(tmp_path: Path):
+    async def story() -> list[float]:
+        clock = VirtualClock()
+        line = SlowLine(clock, late_s=[1.5, 0.0, 0.9, 0.0])
+        line.transmitter = transmitter(clock, tmp_path)
+        for number in range(1, 5):
+            await line.transmitter.transmit(cast("Any", line), text(number), key=f"d{number}.0")
+        return line.taken_at
+
+    taken_at = run_virtually(story())
+
+    assert len(taken_at) == 4
+    assert min(later - sooner for sooner, later in pairwise(taken_at)) >= LIMIT_S
