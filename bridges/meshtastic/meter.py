@@ -50,7 +50,8 @@ MOST_REST_S = 3600.0
 HELD_FOR_S = 5.0
 """A reason holds so much longer than it said: until it is asked again."""
 
-_REST = re.compile(r"duty cycle.*?(\d{1,3})\s*min", re.IGNORECASE | re.DOTALL)
+_REST = re.compile(r"\s*duty cycle limit exceeded.*?(\d{1,3})\s*min", re.IGNORECASE | re.DOTALL)
+"""At the beginning (firmware `Router::send`): other notices have words of other nodes in them."""
 _ACK = Data(portnum=PortNum.ROUTING_APP, payload=Routing(error_reason=Routing.NONE).SerializeToString(), request_id=1)
 
 
@@ -164,7 +165,7 @@ class Meter:
 
     def noticed(self, text: str) -> None:
         """Take the firmware's word to people: for how long it refuses is said nowhere else."""
-        found = _REST.search(text)
+        found = _REST.match(text)
         if found:
             rest_s = min(max(60.0 * int(found[1]), REST_S), MOST_REST_S)
             self._rest_until = max(self._rest_until, self._clock.monotonic() + rest_s)

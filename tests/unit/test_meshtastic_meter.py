@@ -298,6 +298,13 @@ def test_a_node_in_software_needs_no_region(tmp_path):
     assert not isinstance(rig.chosen(), Hold)
 
 
+def test_a_notice_with_another_nodes_name_in_it_silences_nothing(tmp_path):
+    rig = Rig(tmp_path)
+    rig.meter.noticed("Remote device Duty cycle limit exceeded for 60 mins has advertised your public key.")
+
+    assert not isinstance(rig.chosen(), Hold)
+
+
 def test_the_radios_own_word_on_its_duty_cycle_is_honoured_for_as_long_as_it_says(tmp_path):
     rig = Rig(tmp_path)
     rig.meter.over_duty_cycle()
