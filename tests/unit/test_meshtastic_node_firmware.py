@@ -593,16 +593,31 @@ def test_what_we_said_before_a_restart_and_comes_back_does_not_make_us_change_ou
     assert lan.counts["lan_number_taken"] == 0
 
 
-def test_a_copied_box_with_our_very_key_makes_us_take_a_new_number():
+def test_what_we_said_and_somebody_plays_back_does_not_cost_us_our_number_and_keys():
     lan = Lan()
+    lan.pass_time(FIRST_AFTER_S + JITTER_S)
+    announced = next(raw for raw in lan.ridge.raw)
     before = lan.own
+    lan.firmware = lan.boot()
+
+    for days in range(1, 4):
+        lan.firmware.hear(announced, lan.now + days * 86_400, 0)
+
+    assert lan.own == before
+    assert lan.counts["lan_own_key"] == 3
+
+
+def test_a_copied_box_with_our_very_key_is_told_of_once():
+    lan = Lan()
     copied = lan.boot()
     copied.tick(FIRST_AFTER_S + JITTER_S, 0)
     (announced,) = copied.outgoing()
 
     lan.firmware.hear(announced, lan.now + 100, 0)
+    lan.firmware.hear(announced, lan.now + 200, 0)
 
-    assert lan.own != before
+    (words,) = [each.clientNotification.message for each in lan.firmware.said() if each.HasField("clientNotification")]
+    assert "node.json" in words
 
 
 def test_texts_under_our_number_that_are_not_ours_are_not_passed_on():
