@@ -22,7 +22,7 @@ from bridges.meshtastic.node.channels import ChannelKey
 from bridges.meshtastic.node.crypto import key_pair
 from bridges.meshtastic.node.firmware import MOST_SAID, RENUMBER_APART_S, Firmware
 from bridges.meshtastic.node.identity import Identity
-from bridges.meshtastic.node.roster import Roster
+from bridges.meshtastic.node.roster import MOST_NODES, Roster
 from bridges.meshtastic.node.wire import MOST_BYTES
 from bridges.sim.lan_peer import LanHeard, LanPeer
 from bridges.sim.lan_secrets import SharedChannel
@@ -539,6 +539,23 @@ def test_the_first_key_of_a_node_stands():
     assert lan.firmware.roster.key(RIDGE) == first.public
     assert lan.packets() == []
     assert lan.counts["lan_key_changed"] == 1
+
+
+def test_whom_somebody_wrote_to_cannot_be_pushed_out_and_come_back_with_another_key():
+    lan = Lan()
+    lan.ridge.introduce()
+    lan.pump()
+    lan.send("psst", to=RIDGE)
+    lan.pump()
+    known = lan.firmware.roster.key(RIDGE)
+    for number in range(MOST_NODES + 1):
+        LanPeer(f"Nobody {number}", 0x1000 + number, put=lan.on_air.append).introduce()
+        lan.pump()
+    LanPeer("Thief", RIDGE, put=lan.on_air.append).introduce()
+    lan.pump()
+
+    assert known
+    assert lan.firmware.roster.key(RIDGE) == known
 
 
 # Our number.

@@ -178,6 +178,8 @@ class Firmware:
             if packet.decoded.portnum == PortNum.NODEINFO_APP:
                 # Whatever a client says of it, our node introduces itself under its own name and key.
                 packet.decoded.payload = self.identity.user().SerializeToString()
+            if packet.to != BROADCAST:
+                self.roster.spoke(packet.to)
             error = self._router.send(packet, now)
         if error:
             self._settled(packet.id, error)
