@@ -159,6 +159,11 @@ class Meter:
         for ledger in (self.ledger, self._parts):
             ledger.settle(id, self._clock.monotonic(), is_final=is_own and error == Routing.MAX_RETRANSMIT)
 
+    def forgotten(self, id: int) -> None:
+        """Note that the radio sends a packet no more unless it gets it again, which counts anew."""
+        for ledger in (self.ledger, self._parts):
+            ledger.settle(id, self._clock.monotonic(), is_final=False)
+
     def over_duty_cycle(self) -> None:
         """Note that the radio refuses everything for a while."""
         self._rest_until = max(self._rest_until, self._clock.monotonic() + REST_S)

@@ -133,6 +133,7 @@ class Transmitter:
         lost = TransientError("the radio restarted before it said what became of it")
         for send in self._sends.take_back(self._clock.monotonic() - AGAIN_WITHIN_S):
             self._count("sent_again_after_restart")
+            self._meter.forgotten(send.id)
             if send.key is not None:
                 self._on_report(Report(key=send.key, outcome=lost))
 

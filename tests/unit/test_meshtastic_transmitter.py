@@ -89,3 +89,21 @@ def test_a_text_that_was_long_on_the_line_puts_off_the_next_by_as_much(tmp_path:
 
     assert len(taken_at) == 4
     assert min(later - sooner for sooner, later in pairwise(taken_at)) >= LIMIT_S
+
+
+def test_what_a_radio_gets_again_after_each_of_its_restarts_is_counted_each_time(tmp_path: Path):
+    async def story() -> list[int]:
+        clock = VirtualClock()
+        line = SlowLine(clock, late_s=[0.0] * 3)
+        line.transmitter = transmitter(clock, tmp_path)
+        used_ms = []
+        for _ in range(3):
+            await line.transmitter.transmit(cast("Any", line), text(1), key="d1.0")
+            used_ms.append(line.transmitter._meter.airtime().used_ms)
+            line.transmitter.restarted()
+        return used_ms
+
+    first, second, third = run_virtually(story())
+
+    once = first // 3
+    assert (second, third) == (first + once, first + 2 * once)
