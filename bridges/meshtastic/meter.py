@@ -128,7 +128,8 @@ class Meter:
         if full is not None and full.for_s == float("inf"):
             raise Rejected(full.reason)
         if full is not None:
-            raise RateLimited(full.reason, retry_after_s=full.for_s, for_all=True)
+            # Emergencies have more room than what is refused here: that must not keep them waiting with it.
+            raise RateLimited(full.reason, retry_after_s=full.for_s, for_all=is_emergency)
         # Of what asks for no acknowledgement nothing is said: by then it is out.
         until = now + (verdict_s if cost.tries > 1 else 2 * cost.ms / 1000 + OUT_S)
         held = Reservation(at=now, ms=cost.ms, tries=cost.tries, gap_s=cost.gap_s, until=until)
