@@ -198,10 +198,13 @@ class Transmitter:
             link.send(packet)
             self._next_at = self._clock.monotonic() + self._pace_s
             send.tries += 1
-            if not await within(self._clock, STATUS_WITHIN_S, attempt.taken):
-                await self._ask_after(link, attempt, send)
-            # It may have been long on its way: the radio counts from when it has it, which was before it said so.
-            self._next_at = self._clock.monotonic() + self._pace_s
+            try:
+                if not await within(self._clock, STATUS_WITHIN_S, attempt.taken):
+                    await self._ask_after(link, attempt, send)
+            finally:
+                # It may have been long on its way: the radio counts from when it has it, which was before it said so,
+                # or before the link was lost.
+                self._next_at = self._clock.monotonic() + self._pace_s
             await within(self._clock, NAK_WITHIN_S, attempt.refused)
             attempt.check()
         except (LinkDown, Unconfirmed):

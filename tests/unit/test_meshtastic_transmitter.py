@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
 from meshtastic.protobuf.config_pb2 import Config
 from meshtastic.protobuf.mesh_pb2 import Data, FromRadio, MeshPacket, QueueStatus
 from meshtastic.protobuf.portnums_pb2 import PortNum
@@ -16,7 +17,7 @@ from bridges.meshtastic.meter import Meter
 from bridges.meshtastic.places import BROADCAST
 from bridges.meshtastic.station import Station
 from bridges.meshtastic.transmitter import Transmitter
-from gateway.model import Clock
+from gateway.model import Clock, LinkDown, Unconfirmed
 from tests.virtual_time import VirtualClock, run_virtually
 
 OWN = 0xA1B2C300
@@ -31,7 +32,10 @@ class SlowLine:
         self.clock = clock
         self.late_s = late_s
         self.taken_at: list[float] = []
+        self.is_mute = False
+        """Whether what it says of packets is lost on the line."""
         self.transmitter: Transmitter | None = None
+        self._alive: asyncio.Future[None] | None = None
 
     async def wait_ready(self) -> None:
         """It is."""
@@ -42,10 +46,18 @@ class SlowLine:
     def send(self, packet: MeshPacket) -> None:
         asyncio.get_running_loop().call_later(self.late_s.pop(0), self._take, packet.id)
 
+    def probe(self) -> asyncio.Future[None]:
+        """Answered in order: when it has the packet before."""
+        self._alive = asyncio.get_running_loop().create_future()
+        return self._alive
+
     def _take(self, id: int) -> None:
         self.taken_at.append(self.clock.monotonic())
+        if self._alive is not None and not self._alive.done():
+            self._alive.set_result(None)
         assert self.transmitter is not None
-        self.transmitter.on_status(QueueStatus(mesh_packet_id=id, free=16, maxlen=16))
+        if not self.is_mute:
+            self.transmitter.on_status(QueueStatus(mesh_packet_id=id, free=16, maxlen=16))
 
 
 def station() -> Station:
@@ -89,6 +101,25 @@ def test_a_text_that_was_long_on_the_line_puts_off_the_next_by_as_much(tmp_path:
 
     assert len(taken_at) == 4
     assert min(later - sooner for sooner, later in pairwise(taken_at)) >= LIMIT_S
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_a_text_of_which_nothing_was_heard_puts_off_the_next_too(tmp_path: Path, *, is_lost: bool):
+    async def story() -> list[float]:
+        clock = VirtualClock()
+        line = SlowLine(clock, late_s=[4.0, 0.0])
+        line.transmitter, line.is_mute = transmitter(clock, tmp_path), True
+        if is_lost:
+            asyncio.get_running_loop().call_later(4.1, line.transmitter.lost, LinkDown("unplugged"))
+        with pytest.raises(LinkDown if is_lost else Unconfirmed):
+            await line.transmitter.transmit(cast("Any", line), text(1), key="d1.0")
+        line.is_mute = False
+        await line.transmitter.transmit(cast("Any", line), text(2), key="d2.0")
+        return line.taken_at
+
+    first, second = run_virtually(story())
+
+    assert second - first >= LIMIT_S
 
 
 def test_what_a_radio_gets_again_after_each_of_its_restarts_is_counted_each_time(tmp_path: Path):
