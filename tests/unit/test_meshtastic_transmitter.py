@@ -10,14 +10,14 @@ from typing import Any, cast
 
 import pytest
 from meshtastic.protobuf.config_pb2 import Config
-from meshtastic.protobuf.mesh_pb2 import Data, FromRadio, MeshPacket, QueueStatus
+from meshtastic.protobuf.mesh_pb2 import Data, FromRadio, MeshPacket, QueueStatus, Routing
 from meshtastic.protobuf.portnums_pb2 import PortNum
 
 from bridges.meshtastic.meter import Meter
 from bridges.meshtastic.places import BROADCAST
 from bridges.meshtastic.station import Station
 from bridges.meshtastic.transmitter import Transmitter
-from gateway.model import Clock, LinkDown, Unconfirmed
+from gateway.model import Certainty, Clock, LinkDown, Unconfirmed
 from tests.virtual_time import VirtualClock, run_virtually
 
 OWN = 0xA1B2C300
@@ -138,3 +138,24 @@ def test_what_a_radio_gets_again_after_each_of_its_restarts_is_counted_each_time
 
     once = first // 3
     assert (second, third) == (first + once, first + 2 * once)
+
+
+def test_that_a_broker_returned_it_is_not_taken_for_a_neighbour_who_relayed_it(tmp_path: Path):
+    async def story(transport: int) -> Certainty:
+        clock = VirtualClock()
+        line = SlowLine(clock, late_s=[0.0])
+        line.transmitter = transmitter(clock, tmp_path)
+        line.is_mute = True
+        answer = MeshPacket(to=OWN, transport_mechanism=transport)  # type: ignore[arg-type]  # an enum's number
+        payload = Routing(error_reason=Routing.NONE).SerializeToString()
+        answer.decoded.CopyFrom(Data(portnum=PortNum.ROUTING_APP, request_id=1, payload=payload))
+        setattr(answer, "from", OWN)
+        status = QueueStatus(mesh_packet_id=1, free=16, maxlen=16)
+        asyncio.get_running_loop().call_later(0.1, line.transmitter.on_routing, answer)
+        asyncio.get_running_loop().call_later(0.2, line.transmitter.on_status, status)
+        receipt = await line.transmitter.transmit(cast("Any", line), text(1), key="d1.0")
+        return receipt.certainty
+
+    transports = MeshPacket.TransportMechanism
+    assert run_virtually(story(transports.TRANSPORT_INTERNAL)) is Certainty.HEARD
+    assert run_virtually(story(transports.TRANSPORT_MQTT)) is Certainty.SENT
