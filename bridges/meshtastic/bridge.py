@@ -468,9 +468,7 @@ class MeshtasticBridge:
             case Ready():
                 self._setup.greeted(self._routed)
             case Restarted():
-                self._log.warning("radio_restarted")
-                self._lost(LinkDown("the radio restarted"))
-                self._transmitter.restarted()
+                self._restarted()
             case Lost(error=LinkDown() as error):
                 # While it is greeted, whoever greets it hears of it.
                 down = error if self._link is None else self._finder.lost(error)
@@ -480,6 +478,14 @@ class MeshtasticBridge:
                 pass  # the link says it again, with the error
             case _:
                 assert_never(event)
+
+    def _restarted(self) -> None:
+        self._log.warning("radio_restarted")
+        self._lost(LinkDown("the radio restarted"))
+        if not isinstance(self._config.connection, Udp):
+            # A node in software says so when it takes another number: it forgot nothing, and under that
+            # number what it said would be new to everybody.
+            self._transmitter.restarted()
 
     def _lost(self, error: LinkDown) -> None:
         self._transmitter.lost(error)
