@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -90,6 +91,8 @@ class Meter:
         if self._is_loaded:
             return
         self._is_loaded = True
+        with suppress(OSError):  # what lies there harms nobody
+            kept.tidy(self._file)
         try:
             minutes = kept.from_text(self._file.read_text(encoding="utf-8"), self._clock.now_ms())
         except FileNotFoundError:

@@ -243,6 +243,14 @@ def test_an_acknowledgement_our_node_makes_is_counted(tmp_path):
     assert rig.used_ms == once
 
 
+def test_drafts_that_power_cuts_left_do_not_pile_up(tmp_path):
+    (tmp_path / f".{kept.FILE}.x7f3").write_text("half a led")
+    (tmp_path / "nodes.db").write_text("another's")
+    Rig(tmp_path).meter.load()
+
+    assert [each.name for each in tmp_path.iterdir()] == ["nodes.db"]
+
+
 def test_a_node_that_writes_to_ours_without_end_takes_a_part_of_the_share_and_no_more(tmp_path):
     rig = Rig(tmp_path)
     share_ms = rig.meter.airtime().allowed_ms
