@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 
+import structlog
 from meshtastic.protobuf.mesh_pb2 import MeshPacket
 
 from bridges.meshtastic.choices import Question
@@ -27,6 +28,8 @@ from gateway.model import (
     Text,
     Unconfirmed,
 )
+
+log = structlog.get_logger()
 
 MOST_WAITING = 4
 """Questions; with more than that the air is not where to answer them."""
@@ -112,6 +115,9 @@ class Answering:
                 self._count("question_declined")
             except BridgeError:
                 self._count("question_answer_failed")
+            except Exception:  # a defect at the desk must not be a way to take the radio down with a word
+                self._count("question_defect")
+                log.exception("question_defect", bridge=self._context.name, question=asked.what)
 
     async def _tell(self, link: Link, asked: Message, words: str) -> None:
         """Answer in private: that isn't said by every relay to everybody, and shows to the asker alone.

@@ -16,6 +16,8 @@ from meshtastic.protobuf.mesh_pb2 import MeshPacket
 from meshtastic.protobuf.portnums_pb2 import PortNum
 from meshtastic.protobuf.telemetry_pb2 import Telemetry
 
+from bridges.meshtastic.convert import came_over_the_air, sender_of
+
 FRESH_S = 180.0
 """For how long a minute's telling counts: two may be left out, where the node has more to say."""
 FRESH_SENT_S = 3600.0
@@ -53,9 +55,7 @@ def reading(packet: MeshPacket, own: int, now: float) -> Reading | None:
 
 
 def _is_from_here(packet: MeshPacket, own: int) -> bool:
-    """Whether it never was on the air: there anybody can write our number on it, and silence us."""
-    was_received = packet.rx_rssi or packet.rx_snr or packet.via_mqtt
-    return int(getattr(packet, "from")) in (own, 0) and not was_received
+    return sender_of(packet) in (own, 0) and not came_over_the_air(packet)
 
 
 class Channel:

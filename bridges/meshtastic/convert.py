@@ -31,6 +31,9 @@ from gateway.model import (
 
 _TEXT_PORTS = frozenset({PortNum.TEXT_MESSAGE_APP, PortNum.ALERT_APP})
 _REMOTE_ID = re.compile(r"[0-9a-f]{8}\Z")
+_OWN_TRANSPORTS = frozenset(
+    {MeshPacket.TransportMechanism.TRANSPORT_INTERNAL, MeshPacket.TransportMechanism.TRANSPORT_API}
+)
 _BLANK = " \t\r\n\0"
 _BELL = "\a"
 WORDLESS_ALERT = "(alert)"
@@ -90,6 +93,16 @@ def native_id(sender: int, packet: int) -> NativeId:
 def sender_of(packet: MeshPacket) -> int:
     """Return the packet's ``from``, a word of Python's own."""
     return int(getattr(packet, "from"))
+
+
+def came_over_the_air(packet: MeshPacket) -> bool:
+    """Tell whether our node received it, or the internet did: there anybody can write our own number on it.
+
+    The firmware hands such a packet on like any other (`RoutingModule::handleReceivedProtobuf`); what our node
+    says of itself has no signal. Where a broker returned what our node had put there it makes an acknowledgement
+    too, which no neighbour gave, and says so (`MQTT::onReceive`, since 2.7).
+    """
+    return bool(packet.rx_rssi or packet.rx_snr or packet.via_mqtt or packet.transport_mechanism not in _OWN_TRANSPORTS)
 
 
 def to_message(

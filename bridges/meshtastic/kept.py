@@ -43,6 +43,12 @@ def write(file: Path, text: str) -> None:
     files.replace(file, f"{text}\n")
 
 
+def tidy(file: Path) -> None:
+    """Remove what writes that a power cut ended have left; only while nobody writes. OSError if it can't."""
+    for draft in file.parent.glob(f".{file.name}.*"):
+        draft.unlink(missing_ok=True)
+
+
 def _since_s(at_ms: int, now_ms: int) -> float:
     # A clock that was set for the first time in between tells nothing of how long it was.
     is_comparable = at_ms <= now_ms and (at_ms >= NEVER_SET_MS or now_ms < NEVER_SET_MS)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -20,6 +21,7 @@ from bridges.meshtastic.fairness import Fairness
 from bridges.meshtastic.ledger import Ledger, Reservation
 from bridges.meshtastic.packet_airtime import packet_s
 from bridges.meshtastic.places import BROADCAST, is_direct
+from bridges.meshtastic.portions import Portions
 from bridges.meshtastic.regions import duty_cycle_percent
 from bridges.meshtastic.station import Station
 from gateway.model import (
@@ -49,7 +51,8 @@ MOST_REST_S = 3600.0
 HELD_FOR_S = 5.0
 """A reason holds so much longer than it said: until it is asked again."""
 
-_REST = re.compile(r"duty cycle.*?(\d{1,3})\s*min", re.IGNORECASE | re.DOTALL)
+_REST = re.compile(r"\s*duty cycle limit exceeded.*?(\d{1,3})\s*min", re.IGNORECASE | re.DOTALL)
+"""At the beginning (firmware `Router::send`): other notices have words of other nodes in them."""
 _ACK = Data(portnum=PortNum.ROUTING_APP, payload=Routing(error_reason=Routing.NONE).SerializeToString(), request_id=1)
 
 
@@ -76,6 +79,7 @@ class Meter:
         self._file = folder / kept.FILE
         self._count = count
         self.ledger = Ledger()
+        self._portions = Portions()
         self._channel = Channel(self.ledger.used_ms)
         self._fairness = Fairness()
         self._rest_until = self._held_until = clock.monotonic()
@@ -87,6 +91,8 @@ class Meter:
         if self._is_loaded:
             return
         self._is_loaded = True
+        with suppress(OSError):  # what lies there harms nobody
+            kept.tidy(self._file)
         try:
             minutes = kept.from_text(self._file.read_text(encoding="utf-8"), self._clock.now_ms())
         except FileNotFoundError:
@@ -107,39 +113,60 @@ class Meter:
             self._count("airtime_not_kept")
             log.warning("airtime_not_kept", file=str(self._file), reason=error.strerror)
 
-    async def admit(self, packet: MeshPacket, *, is_emergency: bool, verdict_s: float) -> None:
+    async def admit(
+        self, packet: MeshPacket, *, is_emergency: bool, verdict_s: float, is_courtesy: bool = False
+    ) -> None:
         """Reserve what a packet may take, before it is written to the radio; RateLimited or Rejected if it can't be.
 
-        `verdict_s`: how long the radio may take to say how often it was sent.
+        `verdict_s`: how long the radio may take to say how often it was sent. `is_courtesy`: nobody's words.
         """
         now = self._clock.monotonic()
         self.ledger.used_ms(now)
         if self.ledger.holds(packet.id):
             return  # the radio knows the id: it is the same packet, written again
         cost = self._cost(self._packet_ms(packet), is_direct=packet.to != BROADCAST, wants_ack=packet.want_ack)
+        if is_courtesy:
+            self._check_courtesy(cost, now)
         full = room(self.ledger, self._allowed(), cost, others_ms=self._others_ms(), now=now, is_emergency=is_emergency)
         if full is not None and full.for_s == float("inf"):
             raise Rejected(full.reason)
         if full is not None:
-            raise RateLimited(full.reason, retry_after_s=full.for_s, for_all=True)
+            # Emergencies have more room than what is refused here: that must not keep them waiting with it.
+            raise RateLimited(full.reason, retry_after_s=full.for_s, for_all=is_emergency)
         # Of what asks for no acknowledgement nothing is said: by then it is out.
         until = now + (verdict_s if cost.tries > 1 else 2 * cost.ms / 1000 + OUT_S)
         held = Reservation(at=now, ms=cost.ms, tries=cost.tries, gap_s=cost.gap_s, until=until)
         self.ledger.reserve(packet.id, held)
+        if is_courtesy:
+            self._portions.reserve(packet.id, held)
         await self.keep()
+
+    def _check_courtesy(self, cost: Cost, now: float) -> None:
+        wait_s = self._portions.wait_s(cost, self._allowed().share_ms, now)
+        if wait_s > 0:
+            self._count("courtesy_over_share")
+            reason = "what the gateway says of itself has had its part of the hour's airtime"
+            raise RateLimited(reason, retry_after_s=wait_s)
 
     def refused(self, id: int) -> None:
         """Note that the radio did not send a packet."""
-        self.ledger.release(id)
+        for ledger in (self.ledger, self._portions):
+            ledger.release(id)
 
     def judged(self, id: int, error: int, *, is_own: bool) -> None:
         """Note what a routing packet says of one of ours: from our own node, or from where it went."""
         if is_own and error == Routing.DUTY_CYCLE_LIMIT:
             self.over_duty_cycle()
         if is_own and error not in (Routing.NONE, Routing.MAX_RETRANSMIT):
-            self.ledger.release(id)
-        else:
-            self.ledger.settle(id, self._clock.monotonic(), is_final=is_own and error == Routing.MAX_RETRANSMIT)
+            self.refused(id)
+            return
+        for ledger in (self.ledger, self._portions):
+            ledger.settle(id, self._clock.monotonic(), is_final=is_own and error == Routing.MAX_RETRANSMIT)
+
+    def forgotten(self, id: int) -> None:
+        """Note that the radio sends a packet no more unless it gets it again, which counts anew."""
+        for ledger in (self.ledger, self._portions):
+            ledger.settle(id, self._clock.monotonic(), is_final=False)
 
     def over_duty_cycle(self) -> None:
         """Note that the radio refuses everything for a while."""
@@ -147,7 +174,7 @@ class Meter:
 
     def noticed(self, text: str) -> None:
         """Take the firmware's word to people: for how long it refuses is said nowhere else."""
-        found = _REST.search(text)
+        found = _REST.match(text)
         if found:
             rest_s = min(max(60.0 * int(found[1]), REST_S), MOST_REST_S)
             self._rest_until = max(self._rest_until, self._clock.monotonic() + rest_s)
@@ -160,7 +187,11 @@ class Meter:
             self._channel.take(told)
         elif packet.want_ack and packet.to == own and int(getattr(packet, "from")) not in (0, own):
             answer = MeshPacket(to=getattr(packet, "from"), decoded=_ACK)
-            self.ledger.spend(self._packet_ms(answer), now)
+            ms = self._packet_ms(answer)
+            if self._portions.acknowledges(ms, self._allowed().share_ms, now):
+                self.ledger.spend(ms, now)
+            else:
+                self._count("acknowledgements_over_share")
 
     def served(self, message: Message, to: Address) -> None:
         """Note whose turn it was."""

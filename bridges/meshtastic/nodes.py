@@ -31,6 +31,8 @@ class Changes:
 
     entries: Mapping[int, str] = field(default_factory=dict)
     forgotten: Collection[int] = ()
+    fresh: Collection[int] = ()
+    """Of the entries, those that were never kept before."""
 
     def __bool__(self) -> bool:
         """Whether there are any."""
@@ -61,6 +63,8 @@ class NodeBook:
         self._alike: dict[str, set[int]] = {}
         self._changed: set[int] = set()
         self._forgotten: set[int] = set()
+        self._written: set[int] = set()
+        """Those that were given out to be kept: of others nothing is to be deleted."""
 
     def name(self, number: int) -> str:
         """Return a node's long name, or its ``!hex`` while that isn't known.
@@ -132,6 +136,8 @@ class NodeBook:
 
     def recall(self, kept: Iterable[tuple[int, str]]) -> None:
         """Take what was kept of earlier runs; of a node already heard of in this one, nothing."""
+        kept = list(kept)
+        self._written.update(number for number, _ in kept)
         read = [(number, loaded(number, words, self._timeline)) for number, words in kept]
         for number, entry in read:
             if entry is None:
@@ -149,10 +155,13 @@ class NodeBook:
         changed, self._changed = self._changed, set()
         forgotten, self._forgotten = self._forgotten, set()
         entries = {number: dumped(self._entries[number], self._timeline) for number in changed}
-        return Changes(entries=entries, forgotten=forgotten)
+        fresh = changed - self._written
+        self._written = (self._written | changed) - forgotten
+        return Changes(entries=entries, forgotten=forgotten, fresh=fresh)
 
     def not_kept(self, changes: Changes) -> None:
         """Take changes back that could not be kept: they are among the next."""
+        self._written = (self._written | set(changes.forgotten)) - set(changes.fresh)
         self._changed.update(number for number in changes.entries if number in self._entries)
         self._forgotten.update(number for number in changes.forgotten if number not in self._entries)
 
@@ -199,7 +208,8 @@ class NodeBook:
         for goes in nsmallest(1 + self._limit // _AT_ONCE, others, key=self._worth):
             self._unname(self._entries.pop(goes.number))
             self._changed.discard(goes.number)
-            self._forgotten.add(goes.number)
+            if goes.number in self._written:
+                self._forgotten.add(goes.number)
             self._count("node_forgotten")
 
     def _worth(self, entry: Entry) -> tuple[bool, bool, tuple[int, int]]:

@@ -13,6 +13,7 @@ from meshtastic.protobuf.portnums_pb2 import PortNum
 from bridges.meshtastic import replays
 from bridges.meshtastic.adjusting import Adjusting
 from bridges.meshtastic.connecting import Connector
+from bridges.meshtastic.connection import Udp
 from bridges.meshtastic.convert import Ear, sender_of, to_message, why_not
 from bridges.meshtastic.events import Arrived, Event, Lost, Met, Noticed, Queued, Ready, Restarted
 from bridges.meshtastic.own_words import OwnWords
@@ -74,9 +75,7 @@ class Receiver:
             case Ready():
                 self._setup.greeted(parts.spelling.routed)
             case Restarted():
-                parts.log.warning("radio_restarted")
-                self.lost(LinkDown("the radio restarted"))
-                parts.transmitter.restarted()
+                self._restarted()
             case Lost(error=LinkDown() as error):
                 down = self._connector.lost(error)
                 self.lost(down)
@@ -85,6 +84,14 @@ class Receiver:
                 pass  # the link says it again, with the error
             case _:
                 assert_never(event)
+
+    def _restarted(self) -> None:
+        self._parts.log.warning("radio_restarted")
+        self.lost(LinkDown("the radio restarted"))
+        if not isinstance(self._parts.config.connection, Udp):
+            # A node in software says so when it takes another number: it forgot nothing, and under that
+            # number what it said would be new to everybody.
+            self._parts.transmitter.restarted()
 
     def _on_packet(self, packet: MeshPacket) -> None:
         parts = self._parts

@@ -13,7 +13,7 @@ from meshtastic.protobuf.mesh_pb2 import MeshPacket, QueueStatus, Routing
 from bridges.meshtastic import verdicts
 from bridges.meshtastic.attempt import Attempt, within
 from bridges.meshtastic.awaited import Awaited, Waiting
-from bridges.meshtastic.convert import remote_id, sender_of
+from bridges.meshtastic.convert import came_over_the_air, remote_id, sender_of
 from bridges.meshtastic.link import Link
 from bridges.meshtastic.meter import Meter
 from bridges.meshtastic.packet_airtime import packet_s
@@ -115,7 +115,7 @@ class Transmitter:
                 # An earlier try was answered after we had given up on it.
                 return self._receipt(send, send.known)
             is_emergency = packet.priority == MeshPacket.Priority.ALERT
-            await self._meter.admit(packet, is_emergency=is_emergency, verdict_s=send.within_s)
+            await self._meter.admit(packet, is_emergency=is_emergency, verdict_s=send.within_s, is_courtesy=key is None)
             return self._receipt(send, await self._try(link, packet, send))
 
     @asynccontextmanager
@@ -134,6 +134,7 @@ class Transmitter:
         lost = TransientError("the radio restarted before it said what became of it")
         for send in self._sends.take_back(self._clock.monotonic() - AGAIN_WITHIN_S):
             self._count("sent_again_after_restart")
+            self._meter.forgotten(send.id)
             if send.key is not None:
                 self._on_report(Report(key=send.key, outcome=lost))
 
@@ -152,6 +153,10 @@ class Transmitter:
         answer = Routing.FromString(packet.decoded.payload)
         request = packet.decoded.request_id
         if not request or answer.WhichOneof("variant") not in ("error_reason", None):
+            return
+        if sender_of(packet) == self._station.number and came_over_the_air(packet):
+            # Whoever made it up could say that something was heard, or keep us silent for ever.
+            self._count("answer_under_our_number")
             return
         verdict = self._sends.judge(
             request=request, error=answer.error_reason, sender=sender_of(packet), own=self._station.number
@@ -194,8 +199,13 @@ class Transmitter:
             link.send(packet)
             self._next_at = self._clock.monotonic() + self._pace_s
             send.tries += 1
-            if not await within(self._clock, STATUS_WITHIN_S, attempt.taken):
-                await self._ask_after(link, attempt, send)
+            try:
+                if not await within(self._clock, STATUS_WITHIN_S, attempt.taken):
+                    await self._ask_after(link, attempt, send)
+            finally:
+                # It may have been long on its way: the radio counts from when it has it, which was before it said so,
+                # or before the link was lost.
+                self._next_at = self._clock.monotonic() + self._pace_s
             await within(self._clock, NAK_WITHIN_S, attempt.refused)
             attempt.check()
         except (LinkDown, Unconfirmed):

@@ -41,6 +41,8 @@ class Twins:
         self._heard_ms = heard_ms
         self._connected_at = clock.monotonic()
         self._heard: OrderedDict[NativeId, tuple[str, str]] = OrderedDict()
+        self._asked: OrderedDict[NativeId, float] = OrderedDict()
+        """When something that came in at another radio was first to be sent here."""
 
     def connected(self) -> None:
         """Note that the radio was greeted just now."""
@@ -99,12 +101,18 @@ class Twins:
         for other in self._seat.others():
             came_from = message.origin.bridge == other.name
             if came_from and self._hears(other, message) and other.conversation(message.origin.conversation) == channel:
-                age_s = (self._clock.now_ms() - message.received_ms) / 1000
-                return max(window_s - age_s, drained_s), other.name
+                return max(window_s - self._age_s(message, now), drained_s), other.name
         said = self._seat.register.said(message.native_id, channel, message.content)
         if said is None or not self._hears(said.seat, message):
             return 0.0, ""
         return max(min(said.at - now, 0.0) + window_s, drained_s), said.seat.name
+
+    def _age_s(self, message: Message, now: float) -> float:
+        """Return how old it is at least: a clock that was set back makes none younger than it is known here."""
+        known_s = now - self._asked.setdefault(message.native_id, now)
+        while len(self._asked) > MOST_HEARD:
+            self._asked.popitem(last=False)
+        return max((self._clock.now_ms() - message.received_ms) / 1000, known_s)
 
     def _hears(self, other: Seat, message: Message) -> bool:
         """Tell whether this radio hears what the other does: its own words, or those of who speaks."""

@@ -275,6 +275,22 @@ async def test_a_node_with_our_number_makes_us_another_one_and_that_is_kept(netw
 # Channels.
 
 
+async def test_what_went_out_under_the_number_of_before_is_not_said_again_under_the_new_one(
+    network: Lan, tmp_path: Path
+):
+    network.ridge.relays = False
+    bridge = bridge_without_radio(network, tmp_path)
+    async with bridge, Reader(bridge) as reader:
+        before = number_of(bridge)
+        await bridge.send(said("once"), LONG_FAST, key="d1.0")
+        async with LanNode("Twin", before, interface="lan0") as twin:
+            twin.introduce()
+            await until(lambda: number_of(bridge) != before)
+        await bridge.send(said("after"), LONG_FAST, key="d2.0")
+
+    assert not any(isinstance(report.outcome, TransientError) for report in reader.reports)
+
+
 async def test_channels_come_from_a_file_by_name_and_key(network: Lan, tmp_path: Path):
     channels = tmp_path / "channels"
     channels.write_text(f"LongFast AQ==\nTown {base64.b64encode(TOWN).decode()}\n")

@@ -41,7 +41,7 @@ LINK: Any = None
 class Desk:
     """Questions to a gateway whose radio takes what it says, or refuses it."""
 
-    def __init__(self, *, refusals: list[BridgeError] | None = None, held: str = "") -> None:
+    def __init__(self, *, refusals: list[Exception] | None = None, held: str = "") -> None:
         self.clock = ManualClock(0)
         self.refusals = refusals or []
         self.said: list[str] = []
@@ -129,6 +129,14 @@ async def test_after_a_failure_the_next_question_is_answered() -> None:
     desk.ask()
     desk.ask(node=2)
     assert await desk.answered() == ["!00000002: pong: heard you"]
+
+
+async def test_a_question_that_strikes_a_defect_ends_no_link_and_the_next_is_answered() -> None:
+    desk = Desk(refusals=[RuntimeError("a defect")])
+    desk.ask()
+    desk.ask(node=2)
+    assert await desk.answered() == ["!00000002: pong: heard you"]
+    assert desk.counts == {"question_defect": 1, "question_answered": 1}
 
 
 async def test_while_nothing_may_go_out_no_question_is_answered_later_either() -> None:

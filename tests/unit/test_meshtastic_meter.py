@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -91,8 +92,8 @@ class Rig:
             count=lambda kind: self.counts.update([kind]),
         )
 
-    def admit(self, packet: MeshPacket, *, is_emergency: bool = False) -> None:
-        asyncio.run(self.meter.admit(packet, is_emergency=is_emergency, verdict_s=60.0))
+    def admit(self, packet: MeshPacket, *, is_emergency: bool = False, is_courtesy: bool = False) -> None:
+        asyncio.run(self.meter.admit(packet, is_emergency=is_emergency, verdict_s=60.0, is_courtesy=is_courtesy))
 
     @property
     def used_ms(self) -> int:
@@ -219,7 +220,7 @@ def test_what_is_written_again_under_its_id_is_not_asked_for_again(tmp_path):
 
     with pytest.raises(RateLimited, match="budget is used up") as refused:
         rig.admit(text(id=2))
-    assert refused.value.for_all
+    assert not refused.value.for_all, "what waits for its hour holds up no emergency"
     assert refused.value.retry_after_s
 
 
@@ -246,6 +247,52 @@ def test_an_acknowledgement_our_node_makes_is_counted(tmp_path):
     assert rig.used_ms == once
 
 
+def test_drafts_that_power_cuts_left_do_not_pile_up(tmp_path):
+    (tmp_path / f".{kept.FILE}.x7f3").write_text("half a led")
+    (tmp_path / "nodes.db").write_text("another's")
+    Rig(tmp_path).meter.load()
+
+    assert [each.name for each in tmp_path.iterdir()] == ["nodes.db"]
+
+
+def test_a_node_that_writes_to_ours_without_end_takes_a_part_of_the_share_and_no_more(tmp_path):
+    rig = Rig(tmp_path)
+    share_ms = rig.meter.airtime().allowed_ms
+    for number in range(1000):
+        asked = text(to=OWN, id=number + 1)
+        setattr(asked, "from", FAR + number)
+        rig.meter.heard(asked)
+
+    assert share_ms / 5 < rig.used_ms <= share_ms / 4
+    assert rig.counts["acknowledgements_over_share"] > 0
+    rig.admit(text(id=5000))
+
+
+def test_what_the_gateway_says_of_itself_leaves_room_for_peoples_words(tmp_path):
+    rig = Rig(tmp_path)
+    share_ms = rig.meter.airtime().allowed_ms
+    for number in range(1, 200):
+        with suppress(RateLimited):
+            rig.admit(text(id=number, to=FAR), is_courtesy=True)
+        rig.clock.advance(10.0)
+    with pytest.raises(RateLimited, match="of itself"):
+        rig.admit(text(id=300, to=FAR), is_courtesy=True)
+
+    assert share_ms / 5 < rig.used_ms <= share_ms / 2
+    assert rig.counts["courtesy_over_share"] > 0
+    rig.admit(text(id=5000))
+
+
+def test_a_courtesy_that_was_refused_takes_nothing_of_their_part(tmp_path):
+    rig = Rig(tmp_path, share=0.2)
+    for number in range(1, 20):
+        rig.admit(text(id=number, to=FAR), is_courtesy=True)
+        rig.meter.refused(number)
+
+    assert rig.used_ms == 0
+    assert rig.counts["courtesy_over_share"] == 0
+
+
 def test_a_radio_without_a_region_or_with_its_transmitter_off_is_told_in_words(tmp_path):
     unset, off = Rig(tmp_path, station(Config.LoRaConfig.UNSET)), Rig(tmp_path, station(tx_enabled=False))
 
@@ -260,6 +307,13 @@ def test_a_node_in_software_needs_no_region(tmp_path):
     rig = Rig(tmp_path, station(Config.LoRaConfig.UNSET, tx_enabled=False), has_radio=False)
 
     assert rig.meter.airtime().held == ""
+    assert not isinstance(rig.chosen(), Hold)
+
+
+def test_a_notice_with_another_nodes_name_in_it_silences_nothing(tmp_path):
+    rig = Rig(tmp_path)
+    rig.meter.noticed("Remote device Duty cycle limit exceeded for 60 mins has advertised your public key.")
+
     assert not isinstance(rig.chosen(), Hold)
 
 

@@ -22,7 +22,7 @@ from bridges.meshtastic.node.channels import ChannelKey
 from bridges.meshtastic.node.crypto import key_pair
 from bridges.meshtastic.node.firmware import MOST_SAID, RENUMBER_APART_S, Firmware
 from bridges.meshtastic.node.identity import Identity
-from bridges.meshtastic.node.roster import Roster
+from bridges.meshtastic.node.roster import MOST_NODES, Roster
 from bridges.meshtastic.node.wire import MOST_BYTES
 from bridges.sim.lan_peer import LanHeard, LanPeer
 from bridges.sim.lan_secrets import SharedChannel
@@ -541,6 +541,23 @@ def test_the_first_key_of_a_node_stands():
     assert lan.counts["lan_key_changed"] == 1
 
 
+def test_whom_somebody_wrote_to_cannot_be_pushed_out_and_come_back_with_another_key():
+    lan = Lan()
+    lan.ridge.introduce()
+    lan.pump()
+    lan.send("psst", to=RIDGE)
+    lan.pump()
+    known = lan.firmware.roster.key(RIDGE)
+    for number in range(MOST_NODES + 1):
+        LanPeer(f"Nobody {number}", 0x1000 + number, put=lan.on_air.append).introduce()
+        lan.pump()
+    LanPeer("Thief", RIDGE, put=lan.on_air.append).introduce()
+    lan.pump()
+
+    assert known
+    assert lan.firmware.roster.key(RIDGE) == known
+
+
 # Our number.
 
 
@@ -593,16 +610,31 @@ def test_what_we_said_before_a_restart_and_comes_back_does_not_make_us_change_ou
     assert lan.counts["lan_number_taken"] == 0
 
 
-def test_a_copied_box_with_our_very_key_makes_us_take_a_new_number():
+def test_what_we_said_and_somebody_plays_back_does_not_cost_us_our_number_and_keys():
     lan = Lan()
+    lan.pass_time(FIRST_AFTER_S + JITTER_S)
+    announced = next(raw for raw in lan.ridge.raw)
     before = lan.own
+    lan.firmware = lan.boot()
+
+    for days in range(1, 4):
+        lan.firmware.hear(announced, lan.now + days * 86_400, 0)
+
+    assert lan.own == before
+    assert lan.counts["lan_own_key"] == 3
+
+
+def test_a_copied_box_with_our_very_key_is_told_of_once():
+    lan = Lan()
     copied = lan.boot()
     copied.tick(FIRST_AFTER_S + JITTER_S, 0)
     (announced,) = copied.outgoing()
 
     lan.firmware.hear(announced, lan.now + 100, 0)
+    lan.firmware.hear(announced, lan.now + 200, 0)
 
-    assert lan.own != before
+    (words,) = [each.clientNotification.message for each in lan.firmware.said() if each.HasField("clientNotification")]
+    assert "node.json" in words
 
 
 def test_texts_under_our_number_that_are_not_ours_are_not_passed_on():

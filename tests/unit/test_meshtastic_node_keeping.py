@@ -108,6 +108,20 @@ def test_past_the_limit_the_one_silent_longest_is_forgotten_those_without_a_key_
     assert Roster()._limit == MOST_NODES
 
 
+def test_who_was_written_to_is_kept_as_such_and_a_file_of_before_says_of_nobody():
+    made = roster("Ridge", "Market")
+    made.spoke(10)
+    made.spoke(99)
+    written = made.to_json()
+    before = {
+        number: {key: value for key, value in each.items() if key != "spoken"} for number, each in written.items()
+    }
+
+    assert Roster.from_json(written).to_json() == written
+    assert [each["spoken"] for each in written.values()] == [False, True]
+    assert not any(each["spoken"] for each in Roster.from_json(before).to_json().values())
+
+
 def test_only_what_is_new_is_worth_keeping():
     made = roster("Ridge")
     made.has_changed = False

@@ -307,12 +307,25 @@ def test_a_cut_place_in_the_radios_database_is_known_to_be_cut():
 
 def test_the_one_silent_for_longest_is_forgotten_and_that_is_counted():
     found = Directory(limit=3)
-    for number in range(1, 6):
+    for number in range(1, 4):
+        found.hear(number)
+    found.kept()
+    for number in range(4, 6):
         found.hear(number)
 
     assert [node.id for node in found.book.listed()] == ["!00000005", "!00000004", "!00000003"]
     assert found.counts == {"node_forgotten": 2}
     assert set(found.book.changes().forgotten) == {1, 2}
+
+
+def test_a_flood_of_made_up_nodes_while_the_disk_is_full_leaves_no_endless_list_of_what_to_delete():
+    found = Directory(limit=30)
+    for flood in range(20):
+        for number in range(100):
+            found.hear(1 + 100 * flood + number)
+        found.book.not_kept(found.book.changes())
+
+    assert len(found.book.changes().forgotten) <= 30
 
 
 def test_those_of_the_internet_go_first_and_friends_last():

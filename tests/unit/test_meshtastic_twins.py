@@ -162,3 +162,13 @@ def test_direct_chats_and_channels_that_are_not_there_are_no_business_of_the_oth
     for place in ("!a1b2c302", "Village"):
         pair.say(message, on=place)
         assert pair.held_s(message, on=place) == 0
+
+
+def test_a_clock_that_is_set_back_by_a_day_holds_nothing_for_longer_than_a_copy_may_take():
+    pair = Pair()
+    came_in = replace(
+        _message(pair, origin="hill/LongFast", sender="!a1b2c302"), received_ms=pair.clock.now_ms() + 86_400_000
+    )
+    assert pair.held_s(came_in) == WINDOW_S
+    pair.clock.at += WINDOW_S
+    assert pair.held_s(came_in) == 0

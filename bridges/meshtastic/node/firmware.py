@@ -21,7 +21,6 @@ from meshtastic.protobuf.mesh_pb2 import (
     QueueStatus,
     Routing,
     ToRadio,
-    User,
 )
 from meshtastic.protobuf.portnums_pb2 import PortNum
 
@@ -40,9 +39,8 @@ QUEUE = 16
 """Free places it reports: a datagram is out at once."""
 MOST_SAID = 512
 """Waiting for the client; past it the oldest packet goes, counted."""
-SETTLED_AFTER_S = 60.0
-"""For so long what we said before a restart may still come back from the mesh."""
-RENUMBER_APART_S = 600.0
+RENUMBER_APART_S = 86_400.0
+"""Two others by chance under one number within a day there are not; who gives us another each time, means harm."""
 _LONG_TEXT = 200
 _AGAIN_AIRTIMES = 4
 """So many times the airtime of a long text the firmware waits before it sends again (measured: 22 s for three
@@ -75,8 +73,8 @@ class Firmware:
         self._preset_name = preset_name
         self._entropy = entropy
         self._count = count
-        self._began = now
         self._renumbered_at: float | None = None
+        self._has_met_copy = False
         self._unix = 0
         self._said: deque[FromRadio] = deque()
         self._router = Router(
@@ -180,6 +178,8 @@ class Firmware:
             if packet.decoded.portnum == PortNum.NODEINFO_APP:
                 # Whatever a client says of it, our node introduces itself under its own name and key.
                 packet.decoded.payload = self.identity.user().SerializeToString()
+            if packet.to != BROADCAST:
+                self.roster.spoke(packet.to)
             error = self._router.send(packet, now)
         if error:
             self._settled(packet.id, error)
@@ -204,9 +204,12 @@ class Firmware:
         self._said.append(said)
 
     def _meet_namesake(self, packet: MeshPacket, now: float) -> None:
-        """Somebody introduces themselves under our number: if that isn't us of before, we take another one."""
+        """Somebody introduces themselves under our number: if they have a key of their own, we take another number."""
         user = introduction(packet)
-        if user is None or not self._is_other(user, packet, now):
+        if user is None:
+            return
+        if user.public_key == self.identity.keys.public:
+            self._meet_copy()
             return
         if self._renumbered_at is not None and now - self._renumbered_at < RENUMBER_APART_S:
             self._count("lan_number_taken_again")
@@ -223,10 +226,14 @@ class Firmware:
         self._introducing.begin(now)
         self._tell(FromRadio(rebooted=True))
 
-    def _is_other(self, user: User, packet: MeshPacket, now: float) -> bool:
-        """Tell whether it is another node: by its key, or, if it was copied from us, by its name or nearness."""
-        own = self.identity.user()
-        if user.public_key != own.public_key:
-            return True
-        is_copied = user.long_name != own.long_name or packet.hop_limit == packet.hop_start
-        return bool(is_copied and now - self._began > SETTLED_AFTER_S)
+    def _meet_copy(self) -> None:
+        """What has our own key was said by us, before a restart, or by a copied box.
+
+        Nothing tells these apart, and who recorded what we said can play it back without any key: our number and keys
+        are not to be had for that.
+        """
+        self._count("lan_own_key")
+        if not self._has_met_copy:
+            self._has_met_copy = True
+            number = node_id(self.identity.number)
+            self.notify(f"our own introduction as {number} came from elsewhere: an echo, or a box with our node.json")

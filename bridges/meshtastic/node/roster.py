@@ -33,10 +33,15 @@ class Known:
     """Its public key; empty: not known."""
     heard_s: int = 0
     """When it was last heard, by our clock, in Unix seconds."""
+    is_spoken: bool = False
+    """Something was sent to it alone: its key must not be had by pushing it out and coming back with another."""
 
 
 class Roster:
-    """At most `limit` nodes: past it the one silent longest is forgotten, those without a key first."""
+    """At most `limit` nodes: past it the one silent longest is forgotten, those without a key first.
+
+    Those that were written to alone go last.
+    """
 
     def __init__(self, limit: int = MOST_NODES) -> None:
         self._limit = limit
@@ -52,6 +57,13 @@ class Roster:
     def hear(self, number: int, unix: int) -> None:
         """Note that a node lives."""
         self._keep(replace(self._of(number), heard_s=unix))
+
+    def spoke(self, number: int) -> None:
+        """Note that something goes to a node alone; to one that isn't known it says nothing."""
+        node = self._nodes.get(number)
+        if node is not None and not node.is_spoken:
+            self.has_changed = True
+            self._keep(replace(node, is_spoken=True))
 
     def introduce(self, number: int, user: User) -> bool:
         """Take what a node says of itself; False, and nothing is taken, if its key is another than before.
@@ -100,8 +112,13 @@ class Roster:
         self._nodes[node.number] = node
         self._nodes.move_to_end(node.number)
         while len(self._nodes) > self._limit:
-            keyless = (each for each in self._nodes if not self._nodes[each].key and each != node.number)
-            del self._nodes[next(keyless, next(iter(self._nodes)))]
+            # The first of the least worth: it is silent longest.
+            goes = min((each for each in self._nodes.values() if each.number != node.number), key=_worth)
+            del self._nodes[goes.number]
+
+
+def _worth(node: Known) -> tuple[bool, bool]:
+    return node.is_spoken, bool(node.key)
 
 
 def _info(node: Known) -> NodeInfo:
@@ -128,6 +145,7 @@ def _written(node: Known) -> dict[str, Any]:
         "role": node.role,
         "key": base64.b64encode(node.key).decode(),
         "heard": node.heard_s,
+        "spoken": node.is_spoken,
     }
 
 
@@ -146,4 +164,5 @@ def _read(number: int, kept: Mapping[str, Any]) -> Known:
         role=int(kept["role"]),
         key=key,
         heard_s=int(kept["heard"]),
+        is_spoken=bool(kept.get("spoken")),  # not in files of before
     )
