@@ -143,6 +143,7 @@ def check(run, ears):
     assert ears.counts["frame_failed"] == ears.counts["lan_failed"] == 0
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("fuzz", [frames, datagrams])
 def test_no_exception_and_no_good_frame_lost_in_many_bad_ones(tmp_path, fuzz):
     check(*run_virtually(fuzz(tmp_path, a_seed(), 20_000)))
