@@ -12,7 +12,7 @@ WORKERS ?= 3
 CHAOS_MINUTES ?= 20
 CHAOS_SEED ?=
 
-.PHONY: run once test check format bench chaos lock clean help
+.PHONY: run once test check format bench chaos soak lock clean help
 
 help: ## Show this
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -41,6 +41,9 @@ bench: $(VENV)/.dev $(SYNAPSE)/.ready ## Measure; writes bench.json. Run nothing
 
 chaos: $(VENV)/.dev $(SYNAPSE)/.ready ## Let a storm loose, count what it cost; writes chaos.json. CHAOS_MINUTES=20 CHAOS_SEED=
 	$(BIN)/python -m tests.chaos.run --minutes $(CHAOS_MINUTES) --seed "$(CHAOS_SEED)" $(ARGS)
+
+soak: $(VENV)/.dev ## The long runs over a radio's bad line: 10,000 messages; a million damaged frames and datagrams
+	$(BIN)/python -m pytest -n $(WORKERS) -m slow -rP tests/soak tests/fuzz $(ARGS)
 
 lock: $(VENV)/.dev ## Pin and hash what requirements/*.in name
 	$(BIN)/pip install --quiet --disable-pip-version-check uv

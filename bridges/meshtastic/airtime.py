@@ -29,6 +29,10 @@ _PREAMBLE_SYMBOLS = 16 + 4.25
 _SLOW_SYMBOL_S = 0.016
 _NARROW_KHZ = {31: 31.25, 62: 62.5, 200: 203.125, 400: 406.25, 800: 812.5, 1600: 1625.0}
 """What the radio's settings mean by these numbers."""
+_SPREADING_FACTORS = range(5, 13)
+_CODING_RATES = range(4, 9)
+_NARROWEST_KHZ = 7
+_WIDEST_KHZ = 1625
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +70,15 @@ DEFAULT = PRESETS["LONG_FAST"]
 
 
 def custom(spreading_factor: int, bandwidth: int, coding_rate: int) -> Modem:
-    """Return the modem of settings of one's own, as the radio tells them; what it does not tell is the default's."""
+    """Return the modem of settings of one's own, as the radio tells them.
+
+    What it does not tell, or what no modem has (a damaged frame tells anything), is the default's.
+    """
+    khz = _NARROW_KHZ.get(bandwidth, bandwidth)
     return Modem(
-        spreading_factor or DEFAULT.spreading_factor,
-        _NARROW_KHZ.get(bandwidth, bandwidth) or DEFAULT.bandwidth_khz,
-        coding_rate or DEFAULT.coding_rate,
+        spreading_factor if spreading_factor in _SPREADING_FACTORS else DEFAULT.spreading_factor,
+        khz if _NARROWEST_KHZ <= khz <= _WIDEST_KHZ else DEFAULT.bandwidth_khz,
+        coding_rate if coding_rate in _CODING_RATES else DEFAULT.coding_rate,
     )
 
 

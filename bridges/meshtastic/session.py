@@ -89,7 +89,8 @@ class Session:
         self._random = random
         self._count = count
         self._outgoing: list[ToRadio] = []
-        self._held: list[MeshPacket] = []
+        # Outlives this connection: a packet that came while it was greeted doesn't come again.
+        self._held = station.held
         self._incomplete = 0
         self._began = self._heard_at = now
         self._said_at = self._asked_at = now
@@ -134,7 +135,7 @@ class Session:
             number = said.my_info.my_node_num
             if reason := self._objection(number):
                 return self._leave(number, reason, now)
-            self._held[:0] = self._claim_strays(number)
+            self._take_up(number)
         self._station.learn(said)
         events: list[Event] = []
         match said.WhichOneof("payload_variant"):
@@ -200,6 +201,14 @@ class Session:
             self._count("packet_before_greeting_dropped")
         return []
 
+    def _take_up(self, number: int) -> None:
+        """Go on with what this node said earlier, and forget what another did that was at the port before."""
+        if self._station.number not in (0, number):
+            for _ in self._held:
+                self._count("packet_of_another_board_dropped")
+            self._held.clear()
+        self._held[:0] = self._claim_strays(number)
+
     def _on_complete(self, nonce: int, now: float) -> list[Event]:
         if self.phase is not Phase.CONFIGURING or nonce != self._nonce:
             return []
@@ -214,7 +223,8 @@ class Session:
         self._incomplete = 0
         self._station.settle()
         self.phase = Phase.READY
-        held, self._held = self._held, []
+        held = list(self._held)
+        self._held.clear()
         return [Ready(), *(Arrived(packet) for packet in held)]
 
     def _on_reboot(self, now: float) -> list[Event]:

@@ -7,7 +7,7 @@ import re
 
 from meshtastic.protobuf.channel_pb2 import Channel as RawChannel
 from meshtastic.protobuf.config_pb2 import Config
-from meshtastic.protobuf.mesh_pb2 import FromRadio, User
+from meshtastic.protobuf.mesh_pb2 import FromRadio, MeshPacket, User
 
 from bridges.meshtastic.airtime import DEFAULT, PRESETS, Modem, custom
 from bridges.meshtastic.places import Channel
@@ -47,6 +47,8 @@ class Station:
         """Free places in its transmit queue, when it last said."""
         self.notice = ""
         """Its last word to people (a client notification)."""
+        self.held: list[MeshPacket] = []
+        """What it said while it was greeted, until the greeting, or a later one, is over."""
         self._queue_depth = 0
         self._knows_lora = False
         self._slots: dict[int, RawChannel] = {}

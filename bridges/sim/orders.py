@@ -129,7 +129,7 @@ class Orders(DeviceOrders):
     async def do_faults(self, order: Mapping[str, Any]) -> dict[str, Any]:
         """Take [port, any number of `Faults` fields]: set what is wrong with the line; the present faults."""
         faults = self._port(order).faults
-        known = {field.name for field in fields(Faults)} - {"after_cut", "cut_next_at"}
+        known = {field.name for field in fields(Faults)} - {"after_cut", "cut_next_at", "watch"}
         for name in known & order.keys():
             setattr(faults, name, float(order[name]))
         return {name: getattr(faults, name) for name in sorted(known)}

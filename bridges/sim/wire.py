@@ -23,13 +23,20 @@ _SLICE_S = 0.02
 class Faults:
     """What is wrong with a line, from the node to the client unless said otherwise. Change it at any time.
 
-    The shares are 0..1: `lose_frame` and `duplicate_frame` of whole frames, `lose_byte` and `corrupt_byte`
-    of single bytes, `lose_byte_in` of bytes from the client. `bytes_per_s` 0 is as fast as it goes.
+    The shares are 0..1: `lose_frame`, `duplicate_frame`, `cut_frame` and `stall_frame` of whole frames, `lose_byte`,
+    `repeat_byte` and `corrupt_byte` of single bytes, `lose_byte_in` of bytes from the client. `bytes_per_s` 0 is as
+    fast as it goes.
     """
 
     lose_frame: float = 0.0
     duplicate_frame: float = 0.0
+    cut_frame: float = 0.0
+    """Its end is lost, anywhere."""
+    stall_frame: float = 0.0
+    """In the middle of it the line stands still for `stall_s` real seconds."""
+    stall_s: float = 1.0
     lose_byte: float = 0.0
+    repeat_byte: float = 0.0
     corrupt_byte: float = 0.0
     lose_byte_in: float = 0.0
     delay_s: float = 0.0
@@ -38,9 +45,17 @@ class Faults:
     """Keep only this many bytes of the next frame, and go on with the one after it."""
     after_cut: Callable[[], None] | None = None
     """Called, once, when that has happened."""
+    watch: Callable[[bytes, bytes], None] | None = None
+    """Called with each frame that the node says, and what the line makes of it."""
 
     def spoil(self, data: bytes, chance: random.Random) -> bytes:
         """Return what becomes of one frame on its way to the client."""
+        spoiled = self._spoil_bytes(self._spoil_frame(data, chance), chance)
+        if self.watch is not None:
+            self.watch(data, spoiled)
+        return spoiled
+
+    def _spoil_frame(self, data: bytes, chance: random.Random) -> bytes:
         if self.cut_next_at is not None:
             data, self.cut_next_at = data[: self.cut_next_at], None
             after, self.after_cut = self.after_cut, None
@@ -50,8 +65,15 @@ class Faults:
             return b""
         if self.duplicate_frame and chance.random() < self.duplicate_frame:
             data += data
+        if self.cut_frame and chance.random() < self.cut_frame:
+            data = data[: chance.randrange(len(data) + 1)]
+        return data
+
+    def _spoil_bytes(self, data: bytes, chance: random.Random) -> bytes:
         if self.lose_byte:
             data = thin_out(data, self.lose_byte, chance)
+        if self.repeat_byte:
+            data = b"".join(bytes([byte]) * (1 + (chance.random() < self.repeat_byte)) for byte in data)
         if self.corrupt_byte:
             data = bytes(chance.randrange(256) if chance.random() < self.corrupt_byte else byte for byte in data)
         return data
@@ -88,6 +110,10 @@ class Wire:
         self._loop = asyncio.get_running_loop()
         self._deframer = Deframer()
         self._out = bytearray()
+        self._under_way = 0
+        """Bytes that are delayed."""
+        self._stalled: bytearray | None = None
+        """What waits while the line stands still."""
         self._is_taking = False
         self._is_writing = False
         self._pause: asyncio.TimerHandle | None = None
@@ -104,11 +130,11 @@ class Wire:
         """Fetch what the node has to say, unless it is still reading."""
         while self._is_deaf and self._firmware.pull(self) is not None:
             pass  # said to nobody
-        while self.is_open and not self._is_taking and len(self._out) < _HIGH_WATER_BYTES:
+        while self.is_open and not self._is_taking and self._waiting < _HIGH_WATER_BYTES:
             payload = self._firmware.pull(self)
             if payload is None:
                 break
-            self.write(self._faults.spoil(frame(payload), self._mesh.chance))
+            self._say(self._faults.spoil(frame(payload), self._mesh.chance))
 
     def drop(self) -> None:
         """End a TCP connection; a serial line has nothing to end."""
@@ -124,7 +150,8 @@ class Wire:
     def write(self, data: bytes) -> None:
         """Put any bytes on the line, after the line's delay."""
         if self._faults.delay_s > 0:
-            self._loop.call_later(self._faults.delay_s, self._append, data)
+            self._under_way += len(data)
+            self._loop.call_later(self._faults.delay_s, self._arrive, data)
         else:
             self._append(data)
 
@@ -175,8 +202,37 @@ class Wire:
         self._mesh.pump()
         self.wake()
 
+    @property
+    def _waiting(self) -> int:
+        return len(self._out) + len(self._stalled or b"") + self._under_way
+
+    def _say(self, data: bytes) -> None:
+        chance, share = self._mesh.chance, self._faults.stall_frame
+        at = chance.randrange(len(data) + 1) if share and chance.random() < share else len(data)
+        self.write(data[:at])
+        if at < len(data):
+            self._stall()
+            self.write(data[at:])
+
+    def _stall(self) -> None:
+        if self._stalled is None:
+            self._stalled = bytearray()
+            self._loop.call_later(self._faults.stall_s, self._go_on)
+
+    def _go_on(self) -> None:
+        stalled, self._stalled = self._stalled, None
+        self._append(bytes(stalled or b""))
+        self.wake()
+
+    def _arrive(self, data: bytes) -> None:
+        self._under_way -= len(data)
+        self._append(data)
+        self.wake()
+
     def _append(self, data: bytes) -> None:
-        if self.is_open:
+        if self._stalled is not None:
+            self._stalled += data
+        elif self.is_open:
             self._out += data
             self._write_some()
 
@@ -195,7 +251,8 @@ class Wire:
             return
         del self._out[:written]
         self._stop_writing()
-        if self._out and rate > 0:
+        if rate > 0:
+            # Also where nothing is left: the next one finds the line busy so long.
             self._pause = self._loop.call_later(written / rate, self._resume)
         elif self._out:
             self._start_writing()

@@ -25,6 +25,7 @@ from tests.bench import pipeline, running
 from tests.bench.air_day import day_on_air
 from tests.bench.backlog import backlog
 from tests.bench.draining import draining
+from tests.bench.frames import decoded, eight_radios
 from tests.bench.ghosts import ghosts
 from tests.bench.report import Report
 from tests.bench.talk import percentile
@@ -49,6 +50,9 @@ GOALS = {
     "ghosts_added_p95_ms": ("ms", "<= 150"),
     "goodput_ratio": ("", ">= 0.95"),
     "budget_error_percent": ("%", "<= 1"),
+    "frames_per_s": ("1/s", ">= 5000"),
+    "radios8_cpu_percent": ("%", "<= 60"),
+    "radios8_per_s": ("1/s", ">= 250"),
 }
 RUNS = 5
 RUN_WITHIN_S = 300.0
@@ -101,6 +105,8 @@ MEASUREMENTS = (
     Measurement(frozenset({"drain_ratio"}), draining),
     Measurement(frozenset({"ghosts_added_mib", "ghosts_added_p95_ms"}), ghosts),
     Measurement(frozenset({"goodput_ratio", "budget_error_percent"}), day_on_air),
+    Measurement(frozenset({"frames_per_s"}), decoded),
+    Measurement(frozenset({"radios8_cpu_percent", "radios8_per_s"}), eight_radios),
     Measurement(frozenset({"queued_bytes", "claim_p99_ms", "reload_1m_s"}), backlog),
 )
 

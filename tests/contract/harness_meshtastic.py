@@ -80,9 +80,15 @@ class Air:
 
 @asynccontextmanager
 async def air(
-    tmp_path: Path, *, tcp: bool = False, scale: float = SCALE, settings: Settings | None = None, **port: Any
+    tmp_path: Path,
+    *,
+    tcp: bool = False,
+    scale: float = SCALE,
+    settings: Settings | None = None,
+    seed: int | None = None,
+    **port: Any,
 ) -> AsyncIterator[Air]:
-    async with SimMesh(time_scale=scale, settings=settings) as mesh:
+    async with SimMesh(time_scale=scale, settings=settings, seed=seed) as mesh:
         if tcp:
             async with TcpPort(mesh) as open_port:
                 yield Air(mesh, open_port, f"tcp:127.0.0.1:{open_port.port}")

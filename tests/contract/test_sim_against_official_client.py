@@ -87,6 +87,34 @@ async def test_a_direct_text_it_sends_is_acknowledged_by_its_destination(sim):
     assert await sim.heard("River lock") == []
 
 
+@pytest.mark.parametrize("kind", ["serial", "tcp"])
+async def test_it_receives_what_far_nodes_say(sim, kind):
+    arguments = ("-u", "-m", "meshtastic", *line_of(sim, kind), "--listen")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    try:
+        async with asyncio.timeout(40):
+            await printed_by(process, "Connected to radio")
+            await sim.say("Ridge relay", "is anybody listening?")
+            line = await printed_by(process, "meshtastic.receive.text")
+    finally:
+        # It listens for ever.
+        process.kill()
+        await process.communicate()
+
+    assert "'text': 'is anybody listening?'" in line
+    assert "'fromId': '!a1b2c301'" in line
+
+
+async def printed_by(process, words):
+    """Return the first line it prints with these words."""
+    while line := await process.stdout.readline():
+        if words in line.decode():
+            return line.decode()
+    raise AssertionError(f"it ended without a word of {words!r}")
+
+
 async def test_a_text_on_the_second_channel_arrives_there(sim):
     await run_client(*line_of(sim, "serial"), "--ch-index", "1", "--sendtext", "to the town")
 

@@ -7,7 +7,7 @@ import pytest
 from meshtastic.protobuf.config_pb2 import Config
 from meshtastic.protobuf.mesh_pb2 import FromRadio
 
-from bridges.meshtastic.airtime import DEFAULT, PRESETS, Modem, airtime_s, message_ms
+from bridges.meshtastic.airtime import DEFAULT, PRESETS, Modem, airtime_s, custom, message_ms
 from bridges.meshtastic.station import Station
 from gateway.model import Address, Edit, Message, NativeId, Reaction, Redaction, RemoteId, Sender, SenderId, Text
 
@@ -98,3 +98,16 @@ def test_settings_of_ones_own_count_as_the_radio_tells_them():
     assert told(spread_factor=10, bandwidth=62, coding_rate=6).modem == Modem(10, 62.5, 6)
     assert told(bandwidth=500).modem == Modem(11, 500, 5)
     assert told(spread_factor=10).modem_words == "Custom"
+
+
+@pytest.mark.parametrize("figures", [(4_000_000_000, 250, 5), (2, 1, 5), (11, 4_000_000_000, 5), (11, 250, 4_000_000)])
+def test_settings_that_no_modem_has_cost_what_the_default_does(figures):
+    modem = custom(*figures)
+
+    assert 0.5 < airtime_s(modem, 50) < 1
+    assert modem == DEFAULT
+
+
+def test_settings_of_ones_own_are_taken_where_there_is_such_a_modem():
+    assert custom(7, 62, 8) == Modem(7, 62.5, 8)
+    assert custom(0, 0, 0) == DEFAULT

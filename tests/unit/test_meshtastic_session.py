@@ -267,3 +267,28 @@ def test_statuses_and_notices_are_passed_on():
 @pytest.mark.parametrize("payload", [b"", b"\xff", b"\x12\x05ab", b"\xf8\x07\x01", FromRadio(id=4).SerializeToString()])
 def test_what_says_nothing_is_no_frame(payload: bytes):
     assert parse(payload) is None
+
+
+def test_what_came_during_a_greeting_that_fails_comes_out_of_the_next_one():
+    talk = Talk()
+    talk.session.take(packet(7), 0.0)
+    (lost,) = talk.session.tick(HANDSHAKE_SILENCE_S)
+    assert isinstance(lost, Lost)
+
+    again = Session(station=talk.station, random=random.Random(), count=talk.counts.__delitem__, now=20.0)
+    talk.session = again
+
+    assert talk.greet(talk.nonce(), now=20.0) == [Ready(), Arrived(packet(7).packet)]
+
+
+def test_what_came_during_a_greeting_is_not_taken_for_another_boards_word():
+    talk = ready()
+    reboot = FromRadio(rebooted=True)
+    talk.session.take(reboot, 1.0)
+    talk.session.take(packet(7), 1.0)
+    other = FromRadio()
+    other.my_info.my_node_num = OWN + 1
+    talk.session.take(other, 2.0)
+
+    assert Arrived(packet(7).packet) not in talk.greet(talk.nonce(), my_info=False, now=2.0)
+    assert talk.counts["packet_of_another_board_dropped"] == 1

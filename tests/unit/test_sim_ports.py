@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 
 import pytest
 from meshtastic.protobuf.mesh_pb2 import Data, FromRadio, Heartbeat, MeshPacket, ToRadio
 
-from bridges.sim import BROADCAST, Hang, PtyPort, SimMesh, TcpPort, swap
+from bridges.sim import BROADCAST, Faults, Hang, PtyPort, SimMesh, TcpPort, swap
 from bridges.sim.framing import Deframer, frame
 from bridges.sim.packets import packet_of, sender_of, text_data
 
@@ -202,6 +203,49 @@ async def test_a_slow_line_takes_its_time_and_loses_nothing(mesh, port, client):
     await client.until(lambda c: c.texts() == ["x" * 200])
 
     assert loop.time() - started > 0.1
+
+
+async def test_a_slow_line_takes_its_time_for_short_frames_too(mesh, port, client):
+    loop = asyncio.get_running_loop()
+    # Each frame is shorter than what goes out at once.
+    port.faults.bytes_per_s = 4000
+    came, started = len(client.raw), loop.time()
+    for number in range(10):
+        mesh.inject(packet_of(text_data(f"short {number}"), sender=0xA1B2C301, to=BROADCAST, id=1 + number))
+    await client.until(lambda c: len(c.texts()) == 10)
+
+    # The last one has gone out whole before the line is busy with it.
+    assert loop.time() - started >= (len(client.raw) - came) * 0.9 / 4000
+
+
+async def test_a_line_that_stands_still_in_a_frame_loses_nothing_and_keeps_the_order(mesh, port, client):
+    loop = asyncio.get_running_loop()
+    port.faults.stall_frame, port.faults.stall_s = 1.0, 0.2
+    started = loop.time()
+    for number in range(5):
+        mesh.inject(packet_of(text_data(f"text {number}"), sender=0xA1B2C301, to=BROADCAST, id=1 + number))
+    await client.until(lambda c: len(c.texts()) == 5)
+
+    assert client.texts() == [f"text {number}" for number in range(5)]
+    assert loop.time() - started >= 0.2
+
+
+def test_who_watches_a_bad_line_sees_what_it_makes_of_each_frame():
+    seen: list[tuple[bytes, bytes]] = []
+    faults, chance = Faults(watch=lambda frame, made: seen.append((frame, made))), random.Random(1)
+    said = bytes(range(100))
+    faults.spoil(said, chance)
+    faults.cut_frame = 1.0
+    faults.spoil(said, chance)
+    faults.cut_frame, faults.repeat_byte = 0.0, 1.0
+    faults.spoil(said, chance)
+
+    assert [frame for frame, _ in seen] == [said] * 3
+    whole, cut, stammered = (made for _, made in seen)
+    assert whole == said
+    assert said.startswith(cut)
+    assert len(cut) < len(said)
+    assert (stammered[::2], stammered[1::2]) == (said, said)
 
 
 async def test_a_delayed_line_is_late(mesh, port, client):
