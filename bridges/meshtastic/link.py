@@ -171,7 +171,7 @@ class Link:
         now = self._clock.monotonic()
         if now - self._ticked_at >= STALL_S:
             # This process stood still: what the radio said meanwhile is there, and not read yet.
-            self._session.resume(now)
+            self._session.stood_still(now)
         self._ticked_at = now
         if self._deframer.is_inside and now - self._read_at >= QUIET_S:
             self._take(self._deframer.settle())

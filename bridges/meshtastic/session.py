@@ -124,6 +124,12 @@ class Session:
         self._heard_at = now
         self._is_asking = False
 
+    def stood_still(self, now: float) -> None:
+        """Say that we did nothing for a while: an answer that is waited for may be there, and gets its time anew."""
+        if self.phase is Phase.CONFIGURING:
+            self._heard_at = now
+        self._asked_at = now
+
     def take(self, said: FromRadio, now: float) -> list[Event]:
         """Take what the radio said; return what it means. What comes after it is lost says nothing."""
         if self.phase is Phase.LOST:
