@@ -79,6 +79,11 @@ class LanBridge:
         """People at a page see what becomes of their lines."""
         return Showing(waiting_after_s=WAITING_AFTER_S)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether its log is open: then the hall takes what is said."""
+        return self._diary.rooms is not None
+
     async def __aenter__(self) -> Self:
         try:
             await self._diary.__aenter__()
