@@ -13,7 +13,7 @@ from typing import Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from bridges.lan.event import BoxId, box_id
+from bridges.lan.event import BoxId, Event, box_id
 from bridges.lan.log import Log
 from bridges.lan.membership import Roll, root_of
 from bridges.lan.store import Arrived, Store
@@ -88,6 +88,11 @@ class Alone:
     def present(self) -> Mapping[BoxId, int]:
         """Return no box."""
         return {}
+
+    def take(self, events: Sequence[Event]) -> None:
+        """Have events of boxes that were let in, however they came."""
+        self._open.take(events, self._clock.now_ms())
+        self._news.set()
 
     def retain(self, since_ms: int) -> int:
         """Drop what is older."""

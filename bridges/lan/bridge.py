@@ -12,7 +12,7 @@ from typing import Self
 from bridges.lan.alone import Alone
 from bridges.lan.chat import ChatHall
 from bridges.lan.config import LanConfig
-from bridges.lan.diary import ROOMS_FILE, Diary, words_of_state
+from bridges.lan.diary import ROOMS_FILE, Diary, readable, words_of_state
 from bridges.lan.entries import PAGE, Said, Standing, standing_body
 from bridges.lan.inward import to_message
 from bridges.lan.places import CAPABILITIES
@@ -27,10 +27,12 @@ from gateway.model import (
     Message,
     NativeId,
     Node,
+    NotThere,
     Progress,
     Receipt,
     RemoteId,
     Report,
+    RoutedConversation,
     SenderId,
     Showing,
     State,
@@ -99,10 +101,10 @@ class LanBridge:
     async def receive(self) -> AsyncGenerator[Message | Report]:
         """Yield what was said at this box's page and at other boxes, in the order it came."""
         shared = self._diary.shared
-        found = go_on(shared, self._resume)
-        since_ms = 0 if found is not None else self._context.clock.now_ms() - REPLAY_S * 1000
-        after = found or 0
-        try:
+        with readable():
+            found = go_on(shared, self._resume)
+            since_ms = 0 if found is not None else self._context.clock.now_ms() - REPLAY_S * 1000
+            after = found or 0
             while True:
                 batch = shared.news(after, AT_ONCE)
                 for arrived in batch:
@@ -113,14 +115,19 @@ class LanBridge:
                         self._resume = message.resume
                 if not batch:
                     await shared.wait(after)
-        except sqlite3.Error as error:
-            raise LinkDown(f"the log can't be read: {error}") from error
 
     async def send(self, message: Message, to: Address, *, key: str) -> Receipt:
         """Log it under its native id: whichever box does so first, it is there once."""
         del key
+        if not self.hall.has_place(to.conversation):
+            raise NotThere(f"no route names the room {to.conversation}")
         await self._diary.write(message, to.conversation)
         return Receipt(remote_id=RemoteId(message.native_id))
+
+    def reroute(self, conversations: tuple[RoutedConversation, ...]) -> None:
+        """Have these rooms from now on."""
+        for name in self.hall.reroute(conversations):
+            self._context.appeared(name)
 
     async def reflect(self, news: Sequence[Progress]) -> None:
         """Show people at a page what becomes of what they said: here, or by the log at their box."""
@@ -145,7 +152,7 @@ class LanBridge:
         if not isinstance(said, Said):
             return None
         is_ours = arrived.event.box == self._diary.shared.box
-        if is_ours and not arrived.event.native.startswith(PAGE):
+        if is_ours and not self._is_at_our_page(arrived.event.native):
             return None  # the core itself put it in
         at_ms = self._diary.said_at(said, arrived)
         if at_ms < since_ms:
@@ -155,17 +162,20 @@ class LanBridge:
 
     async def _tell(self, standing: Standing) -> None:
         words = words_of_state(standing)
-        if standing.about.startswith(f"{PAGE}{self._diary.shared.box}:"):
+        if self._is_at_our_page(standing.about):
             self._diary.stand(standing, words)
             return
         place = (standing.about, standing.leg)
-        if self._told.get(place) == words or standing.state == State.CANCELLED:
-            return
+        if self._told.get(place) == words or (State(standing.state).is_pending and not standing.reason):
+            return  # that it is on its way without more is no news for another box
         await self._diary.note(standing_body(standing))
         self._told[place] = words
         self._told.move_to_end(place)
         if len(self._told) > MOST_TOLD:
             self._told.popitem(last=False)
+
+    def _is_at_our_page(self, native: str) -> bool:
+        return native.startswith(f"{PAGE}{self._diary.shared.box}:")
 
     def _boxes(self) -> Sequence[Node]:
         if self._diary.rooms is None:

@@ -9,10 +9,11 @@ from typing import Any
 
 from bridges.lan.chronicle import Chronicle
 from bridges.lan.contents import MOST_EMOJI_BYTES
-from bridges.lan.diary import Diary
+from bridges.lan.diary import Diary, readable
 from bridges.lan.entries import PAGE
 from bridges.lan.hall import Cost, Line, Person, Refusal, Room
 from bridges.lan.people import People
+from bridges.lan.places import is_direct
 from bridges.lan.pricing import cost_of
 from bridges.lan.slash import Slash, answer_line
 from gateway.model import (
@@ -28,6 +29,7 @@ from gateway.model import (
     Reaction,
     Redaction,
     RemoteId,
+    RoutedConversation,
     Sender,
     Text,
 )
@@ -55,25 +57,28 @@ class ChatHall:
         self._context = context
         self._diary = diary
         self._people = People(box)
+        self._conversations = context.conversations
         self._slash = Slash(context, self._people, box=box)
 
     # What there is to see.
 
     def rooms(self) -> Sequence[Room]:
         """Return the rooms of the routes; no direct chats."""
-        names = dict.fromkeys(one.name for one in self._context.conversations if not one.name.startswith("~"))
+        names = dict.fromkeys(one.name for one in self._conversations if not is_direct(one.name))
         return [Room(name=name, members=self._members(name)) for name in names]
 
     async def lines(self, room: str, *, after: int = 0, before: int | None = None, limit: int = 50) -> Sequence[Line]:
-        """Return lines of a room; none of a direct chat: see `directs`."""
+        """Return lines of a room; none of a direct chat: see `directs`. LinkDown if they can't be read."""
         if (rooms := self._shown(room)) is None:
             return ()
-        return rooms.lines(room, after=after, before=before, limit=_within(limit))
+        with readable():
+            return rooms.lines(room, after=after, before=before, limit=_within(limit))
 
     async def directs(self, person: Person, *, after: int = 0, limit: int = 50) -> Sequence[Line]:
         """Return what was said to one person alone."""
         rooms = self._diary.rooms
-        return () if rooms is None else rooms.lines(person.id, after=after, limit=_within(limit))
+        with readable():
+            return () if rooms is None else rooms.lines(person.id, after=after, limit=_within(limit))
 
     def follow(self, room: str) -> AsyncGenerator[Line]:
         """Yield what is new or changed in a room."""
@@ -94,6 +99,15 @@ class ChatHall:
             return Cost(bytes_left=0, packets=0, airtime_ms=0, reaches=(), not_reached=(f"there is no room {room}",))
         draft = self._message(person, room, Text(body=text.strip()), None, NativeId(f"{PAGE}draft"))
         return cost_of(self._context.reckon(draft), most=MOST_LINE_BYTES, text=text.strip())
+
+    def has_place(self, conversation: str) -> bool:
+        """Whether this is a room, or a chat with one person."""
+        return is_direct(conversation) or self._is_room(conversation)
+
+    def reroute(self, conversations: tuple[RoutedConversation, ...]) -> Sequence[str]:
+        """Have these rooms from now on; return those that are new."""
+        before, self._conversations = {one.name for one in self._conversations}, conversations
+        return [one.name for one in conversations if one.name not in before]
 
     # What people do.
 
@@ -154,7 +168,7 @@ class ChatHall:
         rooms = self._shown(room)
         if rooms is None:
             return NOT_OPEN if self._is_room(room) else Refusal(reason=f"there is no room {room}")
-        if reply_to is not None and not rooms.has(room, reply_to):
+        if reply_to is not None and not _has(rooms, room, reply_to):
             reply_to = None  # retention took it, or it never was: the words go without
         if (refusal := self.rules(person, room, content)) is not None:
             return refusal
@@ -166,7 +180,8 @@ class ChatHall:
         rooms = self._shown(room)
         if rooms is None:
             return NOT_OPEN if self._is_room(room) else Refusal(reason=f"there is no room {room}")
-        there = rooms.line(room, line)
+        with readable():
+            there = rooms.line(room, line)
         if there is None or there.gone:
             return Refusal(reason="that line isn't there any more")
         if not isinstance(content, Reaction) and there.sender != person.id:
@@ -174,7 +189,8 @@ class ChatHall:
         if (refusal := self.rules(person, room, content)) is not None:
             return refusal
         logged = await self._log(person, room, content, None)
-        return logged if isinstance(logged, Refusal) else rooms.line(room, line) or there
+        with readable():
+            return logged if isinstance(logged, Refusal) else rooms.line(room, line) or there
 
     async def _whisper(self, person: Person, words: str) -> Line | Refusal:
         to, _, body = words.strip().partition(" ")
@@ -193,10 +209,11 @@ class ChatHall:
         message = self._message(person, room, content, reply_to, native)
         try:
             await self._diary.write(message, room)
+            with readable():
+                line = None if self._diary.rooms is None else self._diary.rooms.line(room, native)
         except BridgeError as error:
             return Refusal(reason=str(error))
         self._people.saw(person, self._now_s())
-        line = None if self._diary.rooms is None else self._diary.rooms.line(room, native)
         return line or answer_line(self._context, room, "")
 
     def _message(
@@ -220,11 +237,11 @@ class ChatHall:
         except Declined:
             joined = ()
         ends = [str(end) for one in joined for end in one.ends if end != here]
-        exposed = (str(to) for one in self._context.conversations if one.name == room for to in one.exposed_to)
+        exposed = (str(to) for one in self._conversations if one.name == room for to in one.exposed_to)
         return tuple(dict.fromkeys([*ends, *exposed]))
 
     def _is_room(self, room: str) -> bool:
-        return any(one.name == room for one in self._context.conversations if not one.name.startswith("~"))
+        return not is_direct(room) and any(one.name == room for one in self._conversations)
 
     def _shown(self, room: str) -> Chronicle | None:
         return self._diary.rooms if self._is_room(room) else None
@@ -235,6 +252,11 @@ class ChatHall:
 
 def _within(limit: int) -> int:
     return max(1, min(limit, MOST_LINES))
+
+
+def _has(rooms: Chronicle, room: str, line: NativeId) -> bool:
+    with readable():
+        return rooms.has(room, line)
 
 
 async def _nothing() -> AsyncGenerator[Line]:

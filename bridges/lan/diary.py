@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -22,7 +22,7 @@ from bridges.lan.hall import Line
 from bridges.lan.hlc import ms_of
 from bridges.lan.shared import SharedLog, go_on, mark_of
 from bridges.lan.store import Arrived
-from gateway.model import NEVER_SET_MS, Clock, Message, Rejected, Unconfirmed
+from gateway.model import NEVER_SET_MS, Clock, LinkDown, Message, NativeId, Rejected, Unconfirmed, plain_name
 
 log = structlog.get_logger()
 
@@ -30,6 +30,17 @@ ROOMS_FILE = "rooms.db"
 AT_ONCE = 64
 AGAIN_S = 2.0
 RETAIN_EVERY_S = 3600.0
+MOST_WORDS = 320
+"""Of what became of a line."""
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """Say LinkDown where the log, or what is made of it, can't be used."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise LinkDown(f"the log can't be used: {error}") from error
 
 
 class Diary:
@@ -74,12 +85,16 @@ class Diary:
     async def write(self, message: Message, room: str) -> bool:
         """Have a message in the log under its native id, durably, and show it; False if it is there already.
 
-        Its ids are native ones. Rejected if it is too large; Unconfirmed if it can't be written.
+        Its ids are native ones. Rejected if it is too large; LinkDown or Unconfirmed if it can't be written.
         """
         native = message.native_id
         body = said_body(message, room, said_ms=message.received_ms)
         if len(body.encode("utf-8", "replace")) > MOST_BODY_BYTES or len(native.encode()) > MOST_NATIVE_BYTES:
             raise Rejected(f"too large for the log: more than {MOST_BODY_BYTES} bytes with who said it")
+        with readable():
+            return await self._write(native, body, room)
+
+    async def _write(self, native: NativeId, body: str, room: str) -> bool:
         is_new = await self._append(native, body)
         if not is_new and is_line(_said(native, body)) and not self._has(room, native):
             copy = f"{COPY}{room}:{native}"
@@ -97,10 +112,10 @@ class Diary:
         """Show what became of a line, as this box knows; False if that is shown."""
         if self._rooms is None:
             return False
-        now_ms = self._clock.now_ms()
-        changed = self._rooms.stand(standing.about, self.shared.box, standing.leg, words, now_ms)
-        if changed:
-            self._show({standing.about})
+        with readable():
+            changed = self._rooms.stand(standing.about, self.shared.box, standing.leg, words, self._clock.now_ms())
+            if changed:
+                self._show({standing.about})
         return changed
 
     def follow(self, room: str) -> AsyncGenerator[Line]:
@@ -186,7 +201,9 @@ class Diary:
                 case Said() as said:
                     heard.append(self._heard(said, arrived))
                 case Standing() as one:
-                    standings.append((one.about, arrived.event.box, one.leg, words_of_state(one)))
+                    standings.append(
+                        (one.about, arrived.event.box, plain_name(one.leg, MOST_WORDS), words_of_state(one))
+                    )
                 case _:
                     pass
         self._rooms.take(heard, standings, mark_of(batch[-1]), self._clock.now_ms())
@@ -219,7 +236,8 @@ class Diary:
 
 def words_of_state(standing: Standing) -> str:
     """Return what became of a message on its way to one address, for people."""
-    return f"{standing.state}, {standing.reason}" if standing.reason else standing.state
+    words = f"{standing.state}, {standing.reason}" if standing.reason else standing.state
+    return plain_name(words, MOST_WORDS)
 
 
 def _said(native: str, body: str) -> Said:

@@ -9,7 +9,19 @@ import pytest
 
 from bridges.lan.hall import Hall, Line, Refusal
 from bridges.lan.people import KEPT_S, MOST_PEOPLE, People
-from gateway.model import Address, Asked, BridgeName, Declined, Level, NoDesk, Reckoned, Text
+from gateway.model import (
+    Address,
+    Asked,
+    BridgeName,
+    Declined,
+    Level,
+    NoDesk,
+    NotThere,
+    Reckoned,
+    Rerouted,
+    RoutedConversation,
+    Text,
+)
 from tests.contract.lan_box import LanBox, from_radio, join, said
 
 RADIO = Address(BridgeName("radio"), "LongFast")
@@ -173,3 +185,17 @@ async def test_people_at_the_page_are_in_the_directory(box: LanBox) -> None:
         (node,) = bridge.nodes()
     assert (node.id, node.name, node.role) == ("~ali@hilltop", "ali", "page")
     assert node.last_heard_ms is not None
+
+
+async def test_a_room_that_a_route_made_in_a_chat_names_is_there_from_then_on(box: LanBox) -> None:
+    appeared: list[str] = []
+    hill = Address(BridgeName("lan"), "hill")
+    async with box.running(appeared=appeared.append) as bridge:
+        assert isinstance(bridge, Rerouted)
+        with pytest.raises(NotThere):
+            await bridge.send(from_radio("early"), hill, key="k.0")
+        bridge.reroute((RoutedConversation(name="town"), RoutedConversation(name="hill")))
+        await bridge.send(from_radio("now"), hill, key="k.0")
+        assert [room.name for room in bridge.hall.rooms()] == ["town", "hill"]
+        assert [line.text for line in await bridge.hall.lines("hill")] == ["now"]
+    assert appeared == ["hill"]
