@@ -13,13 +13,13 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bridges.lan import kind as lan_kind
 from bridges.lan.bridge import LanBridge
 from bridges.lan.hall import Line, Person
-from bridges.meshtastic import kind as radio_kind
 from gateway import service
 from gateway.config import load
 from gateway.model import BridgeContext, BridgeKind
@@ -79,7 +79,9 @@ class LanGateway:
         kind = BridgeKind(
             create=self._kept, check=lan_kind.check, is_direct=lan_kind.is_direct, acknowledges=lan_kind.acknowledges
         )
-        registry = Registry({"lan": lambda: kind, "meshtastic": lambda: radio_kind})
+        installed = Registry.installed()
+        kinds = {name: partial(installed.kind, name) for name in installed.names}
+        registry = Registry({**kinds, "lan": lambda: kind})
         settings = load(self._config, {}, registry=registry)
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as group:
