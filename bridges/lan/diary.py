@@ -96,12 +96,12 @@ class Diary:
 
     async def _write(self, native: NativeId, body: str, room: str) -> bool:
         is_new = await self._append(native, body)
-        if not is_new and is_line(_said(native, body)) and not self._has(room, native):
+        if not is_new and is_line(_said(native, body)) and not await self._has(room, native):
             copy = f"{COPY}{room}:{native}"
             if len(copy.encode()) > MOST_NATIVE_BYTES:
                 raise Rejected("its id is too long for a second room")
             is_new = await self._append(copy, copy_body(body, native))
-        self.catch_up()
+        await self.catch_up()
         return is_new
 
     async def note(self, body: str) -> None:
@@ -135,10 +135,10 @@ class Diary:
         times = (said.said_ms, ms_of(arrived.event.hlc))
         return next((at for at in times if NEVER_SET_MS <= at <= now_ms), now_ms)
 
-    def catch_up(self) -> None:
-        """Show what is new in the log, all of it."""
-        while self._step():
-            pass
+    async def catch_up(self) -> None:
+        """Show what is new in the log, all of it; a long history lets others run meanwhile."""
+        while self._step():  # noqa: ASYNC110 - it waits for nothing
+            await asyncio.sleep(0)
 
     # Inside.
 
@@ -162,16 +162,15 @@ class Diary:
         except sqlite3.Error as error:
             raise Unconfirmed(f"the log can't be written: {error}") from error
 
-    def _has(self, room: str, native: str) -> bool:
-        self.catch_up()
+    async def _has(self, room: str, native: str) -> bool:
+        await self.catch_up()
         return self._rooms is not None and self._rooms.has(room, native)
 
     async def _follow(self) -> None:
         retained_s = float("-inf")
         while True:
             try:
-                while self._step():  # noqa: ASYNC110 - it waits for nothing: a long history lets others run
-                    await asyncio.sleep(0)
+                await self.catch_up()
                 if self._clock.monotonic() - retained_s >= RETAIN_EVERY_S:
                     retained_s = self._clock.monotonic()
                     self._retain()
