@@ -64,9 +64,8 @@ class Alone:
         """Who belongs: we."""
         return self._open.roll
 
-    @property
-    def last_arrival(self) -> int:
-        """The latest arrival there ever was here."""
+    async def last_arrival(self) -> int:
+        """Return the latest arrival there ever was here."""
         return self._open.last_arrival
 
     async def append(self, native: str, body: str) -> bool:
@@ -75,7 +74,7 @@ class Alone:
         self._news.set()
         return event is not None
 
-    def news(self, after: int, limit: int = 64) -> Sequence[Arrived]:
+    async def news(self, after: int, limit: int = 64) -> Sequence[Arrived]:
         """Return what came after an arrival."""
         return self._open.news(after, limit)
 
@@ -94,9 +93,9 @@ class Alone:
         self._open.take(events, self._clock.now_ms())
         self._news.set()
 
-    def retain(self, since_ms: int) -> int:
+    async def retain(self, since_ms: int) -> None:
         """Drop what is older."""
-        return self._open.retain(since_ms)
+        self._open.retain(since_ms)
 
     @property
     def _open(self) -> Log:

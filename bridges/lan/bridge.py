@@ -102,11 +102,11 @@ class LanBridge:
         """Yield what was said at this box's page and at other boxes, in the order it came."""
         shared = self._diary.shared
         with readable():
-            found = go_on(shared, self._resume)
+            found = await go_on(shared, self._resume)
             since_ms = 0 if found is not None else self._context.clock.now_ms() - REPLAY_S * 1000
             after = found or 0
             while True:
-                batch = shared.news(after, AT_ONCE)
+                batch = await shared.news(after, AT_ONCE)
                 for arrived in batch:
                     after = arrived.arrival
                     message = self._message(arrived, since_ms)

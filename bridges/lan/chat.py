@@ -8,10 +8,10 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
 
 from bridges.lan.chronicle import Chronicle
-from bridges.lan.contents import MOST_EMOJI_BYTES
 from bridges.lan.diary import Diary, readable
 from bridges.lan.entries import PAGE
 from bridges.lan.hall import Cost, Line, Person, Refusal, Room
+from bridges.lan.limits import MOST_LINE_BYTES, why_no_emoji, why_no_line, within
 from bridges.lan.people import People
 from bridges.lan.places import is_direct
 from bridges.lan.pricing import cost_of
@@ -34,8 +34,6 @@ from gateway.model import (
     Text,
 )
 
-MOST_LINE_BYTES = 4096
-MOST_LINES = 200
 NOT_OPEN = Refusal(reason="this box is starting, or can't read its log: try again", retry_after_s=5.0)
 
 Rules = Callable[[Person, str, Content], Refusal | None]
@@ -72,13 +70,13 @@ class ChatHall:
         if (rooms := self._shown(room)) is None:
             return ()
         with readable():
-            return rooms.lines(room, after=after, before=before, limit=_within(limit))
+            return rooms.lines(room, after=after, before=before, limit=within(limit))
 
     async def directs(self, person: Person, *, after: int = 0, limit: int = 50) -> Sequence[Line]:
         """Return what was said to one person alone."""
         rooms = self._diary.rooms
         with readable():
-            return () if rooms is None else rooms.lines(person.id, after=after, limit=_within(limit))
+            return () if rooms is None else rooms.lines(person.id, after=after, limit=within(limit))
 
     def follow(self, room: str) -> AsyncGenerator[Line]:
         """Yield what is new or changed in a room."""
@@ -122,8 +120,8 @@ class ChatHall:
     async def say(self, person: Person, room: str, text: str, *, reply_to: NativeId | None = None) -> Line | Refusal:
         """Take a line; of a command the answer comes back as a line that nobody else sees, with no `arrival`."""
         words = text.strip()
-        if not words or len(words.encode("utf-8", "replace")) > MOST_LINE_BYTES:
-            return Refusal(reason=f"a line has 1 to {MOST_LINE_BYTES} bytes")
+        if (refusal := why_no_line(words)) is not None:
+            return refusal
         if words.startswith("/msg "):
             return await self._whisper(person, words.removeprefix("/msg "))
         if words.startswith("/") and not words.startswith("/me "):
@@ -134,15 +132,15 @@ class ChatHall:
 
     async def react(self, person: Person, room: str, line: NativeId, emoji: str) -> Line | Refusal:
         """Put an emoji on a line."""
-        if not emoji.strip() or len(emoji.encode("utf-8", "replace")) > MOST_EMOJI_BYTES or len(emoji.split()) > 1:
-            return Refusal(reason="that is no emoji")
+        if (refusal := why_no_emoji(emoji)) is not None:
+            return refusal
         return await self._change(person, room, line, Reaction(target=RemoteId(line), emoji=emoji.strip()))
 
     async def edit(self, person: Person, room: str, line: NativeId, text: str) -> Line | Refusal:
         """Give a line of one's own other words."""
         words = text.strip()
-        if not words or len(words.encode("utf-8", "replace")) > MOST_LINE_BYTES:
-            return Refusal(reason=f"a line has 1 to {MOST_LINE_BYTES} bytes")
+        if (refusal := why_no_line(words)) is not None:
+            return refusal
         return await self._change(person, room, line, Edit(target=RemoteId(line), body=words))
 
     async def take_back(self, person: Person, room: str, line: NativeId) -> Line | Refusal:
@@ -248,10 +246,6 @@ class ChatHall:
 
     def _now_s(self) -> float:
         return self._context.clock.monotonic()
-
-
-def _within(limit: int) -> int:
-    return max(1, min(limit, MOST_LINES))
 
 
 def _has(rooms: Chronicle, room: str, line: NativeId) -> bool:

@@ -59,6 +59,7 @@ class Diary:
         self._count = count
         self._rooms: Chronicle | None = None
         self._after = 0
+        self._one_at_a_time = asyncio.Lock()
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -66,7 +67,7 @@ class Diary:
             await stack.enter_async_context(self.shared)
             self._rooms = Chronicle(self._path)
             stack.callback(self._close)
-            self._begin()
+            await self._begin()
             following = asyncio.create_task(self._follow(), name="follow the LAN's log")
             stack.push_async_callback(_ended, following)
             self._stack = stack.pop_all()
@@ -137,15 +138,16 @@ class Diary:
 
     async def catch_up(self) -> None:
         """Show what is new in the log, all of it; a long history lets others run meanwhile."""
-        while self._step():  # noqa: ASYNC110 - it waits for nothing
-            await asyncio.sleep(0)
+        async with self._one_at_a_time:
+            while await self._step():  # noqa: ASYNC110 - it waits for nothing
+                await asyncio.sleep(0)
 
     # Inside.
 
-    def _begin(self) -> None:
+    async def _begin(self) -> None:
         assert self._rooms is not None  # noqa: S101 - opened just before
         believed = repr(sorted((box, sorted(limit.items())) for box, limit in self.shared.roll.limits.items()))
-        after = go_on(self.shared, self._rooms.mark) if self._rooms.believed == believed else None
+        after = await go_on(self.shared, self._rooms.mark) if self._rooms.believed == believed else None
         if after is None:
             self._rooms.begin(believed)
         self._after = after or 0
@@ -173,7 +175,7 @@ class Diary:
                 await self.catch_up()
                 if self._clock.monotonic() - retained_s >= RETAIN_EVERY_S:
                     retained_s = self._clock.monotonic()
-                    self._retain()
+                    await self._retain()
                 self.trouble = ""
                 await self.shared.wait(self._after)
             except sqlite3.Error as error:
@@ -181,17 +183,18 @@ class Diary:
                 log.warning("lan_log_unreadable", reason=str(error))
                 await self._clock.sleep(AGAIN_S)
 
-    def _retain(self) -> None:
+    async def _retain(self) -> None:
         now_ms = self._clock.now_ms()
         if self._rooms is None or now_ms < NEVER_SET_MS:
             return  # by a clock that was never set everything is of the future
         since_ms = now_ms - self._retention_s * 1000
-        self.shared.retain(since_ms)
+        await self.shared.retain(since_ms)
         self._rooms.retain(since_ms)
 
-    def _step(self) -> bool:
+    async def _step(self) -> bool:
         """Show some of what is new; False if there was nothing."""
-        if self._rooms is None or not (batch := self.shared.news(self._after, AT_ONCE)):
+        batch = await self.shared.news(self._after, AT_ONCE)
+        if self._rooms is None or not batch:
             return False
         heard: list[Heard] = []
         standings: list[tuple[str, str, str, str]] = []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What boxes write into the log, as JSON: what people say, what became of it, and where some box said it. Pure.
+"""What boxes write into the log of messages, as JSON: what people say, and what became of it. Pure.
 
 Whoever reads it reads what another box wrote, perhaps of a later release: strictly, bounded, and what it doesn't
 know it skips. Words stay words: no markup is made of them, and none is taken off.
@@ -25,7 +25,8 @@ PAGE = "web:"
 """Begins the native id of what was said at a page: ``web:BOX:...``."""
 _NETWORKS = {"mx:": "matrix", "mt:": "radio", PAGE: "page", "api:": "operator"}
 _KINDS = frozenset({"text", "reaction", "edit", "redaction", "location"})
-_OF_BOXES = frozenset({"add", "remove"})
+_OTHERS = frozenset({"add", "remove", "emitting", "emitted"})
+"""Kinds of entries that are read elsewhere: of boxes, and of who says what where."""
 _MOST_MS = 2**53
 
 
@@ -46,6 +47,8 @@ class Said:
     reply_to: NativeId | None = None
     lane: Lane = Lane.NORMAL
     topic: Topic = Topic.TALK
+    said_in: str | None = None
+    """What every box calls the conversation it was said in: see `gateway.model.Commons`."""
 
     @property
     def network(self) -> str:
@@ -64,21 +67,10 @@ class Standing:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Emitted:
-    """The box that wrote this is about to say, or said, a message in a conversation that others serve too."""
-
-    message: NativeId
-    common: str
-    """What every box calls the conversation: see `gateway.model.Commons`."""
-    as_native: NativeId
-    """What the message is called there."""
+Entry = Said | Standing
 
 
-Entry = Said | Standing | Emitted
-
-
-def said_body(message: Message, room: str, *, said_ms: int) -> str:
+def said_body(message: Message, room: str, *, said_ms: int, said_in: str | None = None) -> str:
     """Return the body of the event that has this message; its remote ids are native ones already."""
     said: dict[str, Any] = {
         "room": room,
@@ -92,6 +84,8 @@ def said_body(message: Message, room: str, *, said_ms: int) -> str:
         said["lane"] = message.lane.value
     if message.topic is not Topic.TALK:
         said["topic"] = message.topic.value
+    if said_in is not None:
+        said["said_in"] = said_in
     return _body(message.content.kind, said)
 
 
@@ -106,13 +100,8 @@ def standing_body(standing: Standing) -> str:
     return _body("state", said | ({"reason": standing.reason[:MOST_REASON]} if standing.reason else {}))
 
 
-def emitted_body(emitted: Emitted) -> str:
-    """Return the body of the event that says it."""
-    return _body("emitted", {"message": emitted.message, "common": emitted.common, "as": emitted.as_native})
-
-
 def read(native: str, body: str) -> Entry | None:
-    """Read an event's body; None if it is of boxes, not of messages.
+    """Read an event's body; None if it is none of messages, but of what is read elsewhere.
 
     Unknown: it is of a kind or a release that this one doesn't know. Unreadable, with the reason: it is none.
     """
@@ -123,7 +112,7 @@ def read(native: str, body: str) -> Entry | None:
     if not isinstance(raw, dict):
         raise Unreadable("not an object")
     kind = raw.get("kind")
-    if not native and kind in _OF_BOXES:
+    if isinstance(kind, str) and kind in _OTHERS:
         return None
     if raw.get("v") != VERSION:
         raise Unknown("of another release")
@@ -140,12 +129,6 @@ def _read(kind: object, native: str, raw: Mapping[str, Any]) -> Entry:
                 leg=words(raw, "leg", most=MOST_REASON),
                 state=words(raw, "state", most=MOST_REASON),
                 reason=words(raw, "reason", most=MOST_REASON, default=""),
-            )
-        case "emitted":
-            return Emitted(
-                message=NativeId(identity(raw, "message")),
-                common=identity(raw, "common"),
-                as_native=NativeId(identity(raw, "as")),
             )
         case _:
             raise Unknown("of a kind that isn't known here")
@@ -165,6 +148,7 @@ def _said(kind: str, native: str, raw: Mapping[str, Any]) -> Said:
         reply_to=None if reply_to is None else NativeId(reply_to),
         lane=choice(raw, "lane", Lane.NORMAL),
         topic=choice(raw, "topic", Topic.TALK),
+        said_in=optional(raw, "said_in", identity),
     )
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bridges.lan.hall import Cost
+from bridges.lan.limits import size
 from gateway.model import Reckoned
 
 
@@ -13,7 +14,7 @@ def cost_of(reckoned: Sequence[Reckoned], *, most: int, text: str) -> Cost:
     """Return the cost of a line that would go to these addresses, and may have `most` bytes here."""
     there = [one for one in reckoned if not one.refusal]
     on_air = [one for one in there if one.airtime_ms is not None]
-    left = most - len(text.encode("utf-8", "replace"))
+    left = most - size(text)
     return Cost(
         bytes_left=min([left, *(one.bytes_left for one in there)]),
         packets=sum(one.parts for one in on_air),

@@ -25,9 +25,8 @@ class SharedLog(Protocol):
         """Who belongs."""
         ...
 
-    @property
-    def last_arrival(self) -> int:
-        """The latest arrival there ever was here."""
+    async def last_arrival(self) -> int:
+        """Return the latest arrival there ever was here."""
         ...
 
     async def __aenter__(self) -> Self:
@@ -44,7 +43,7 @@ class SharedLog(Protocol):
         """Write an event, durably, and tell the others; False if any box logged its native id already."""
         ...
 
-    def news(self, after: int, limit: int = 64) -> Sequence[Arrived]:
+    async def news(self, after: int, limit: int = 64) -> Sequence[Arrived]:
         """Return what is news to this box after an arrival, in the order it came."""
         ...
 
@@ -56,8 +55,8 @@ class SharedLog(Protocol):
         """Return the other boxes that were heard of lately, and when (ms)."""
         ...
 
-    def retain(self, since_ms: int) -> int:
-        """Drop what was stored before that time; return how many."""
+    async def retain(self, since_ms: int) -> None:
+        """Drop what was stored before that time."""
         ...
 
 
@@ -66,7 +65,7 @@ def mark_of(arrived: Arrived) -> str:
     return f"{arrived.arrival}:{arrived.event.hash.hex()}"
 
 
-def go_on(log: SharedLog, mark: str | None) -> int | None:
+async def go_on(log: SharedLog, mark: str | None) -> int | None:
     """Return after which arrival to go on from a mark; None: there is none, or this log never was that far.
 
     A log that lost its end, or was put back from an image, numbers other events with the numbers after that.
@@ -75,9 +74,9 @@ def go_on(log: SharedLog, mark: str | None) -> int | None:
     if not (colon and number.isascii() and number.isdigit()):
         return None
     arrival = int(number)
-    if arrival > log.last_arrival:
+    if arrival > await log.last_arrival():
         return None
-    there = log.news(arrival - 1, 1)
+    there = await log.news(arrival - 1, 1)
     if there and there[0].arrival == arrival:
         return arrival if there[0].event.hash.hex() == told else None
     return arrival  # retention took it

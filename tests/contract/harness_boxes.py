@@ -65,9 +65,9 @@ class Mortal(Alone):
         self._check()
         return await super().append(native, body)
 
-    def news(self, after: int, limit: int = 64) -> Sequence[Arrived]:
+    async def news(self, after: int, limit: int = 64) -> Sequence[Arrived]:
         self._check()
-        return super().news(after, limit)
+        return await super().news(after, limit)
 
     async def wait(self, after: int) -> None:
         waiting = asyncio.ensure_future(super().wait(after))

@@ -15,6 +15,7 @@ from gateway.model import (
     BridgeName,
     Declined,
     Level,
+    NativeId,
     NoDesk,
     NotThere,
     Reckoned,
@@ -199,3 +200,12 @@ async def test_a_room_that_a_route_made_in_a_chat_names_is_there_from_then_on(bo
         assert [room.name for room in bridge.hall.rooms()] == ["town", "hill"]
         assert [line.text for line in await bridge.hall.lines("hill")] == ["now"]
     assert appeared == ["hill"]
+
+
+@pytest.mark.parametrize("emoji", ["", " ", "👍 👍", "x" * 65])
+async def test_what_is_no_emoji_is_refused(box: LanBox, emoji: str) -> None:
+    async with box.running() as bridge:
+        ali = join(bridge, "ali")
+        line = await said(bridge, ali, "hello")
+        assert isinstance(await bridge.hall.react(ali, "town", line.id, emoji), Refusal)
+        assert isinstance(await bridge.hall.react(ali, "town", NativeId("web:none"), "👍"), Refusal)

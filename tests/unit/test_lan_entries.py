@@ -12,12 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridges.lan.entries import (
-    Emitted,
     Said,
     Standing,
     Unknown,
     copy_body,
-    emitted_body,
     read,
     said_body,
     standing_body,
@@ -101,11 +99,9 @@ def test_any_words_go_through_unchanged_or_are_unreadable_because_of_half_a_char
     assert entry.sender.name
 
 
-def test_states_and_what_was_emitted_are_read_as_they_were_written() -> None:
+def test_states_are_read_as_they_were_written() -> None:
     standing = Standing(about=NATIVE, leg="radio/LongFast", state="waiting", reason="the channel is busy")
-    emitted = Emitted(message=NATIVE, common="mt:EU_868/LongFast/8f2c", as_native=NativeId("mt:a1b2c300:9"))
     assert read("", standing_body(standing)) == standing
-    assert read("", emitted_body(emitted)) == emitted
 
 
 def test_a_message_in_a_second_room_keeps_its_own_native_id() -> None:
@@ -115,8 +111,15 @@ def test_a_message_in_a_second_room_keeps_its_own_native_id() -> None:
     assert (entry.native, entry.room) == (NATIVE, "warnings")
 
 
-def test_what_boxes_say_of_boxes_is_no_entry() -> None:
+def test_what_boxes_say_of_boxes_and_of_whose_turn_it_is_is_read_elsewhere() -> None:
     assert read("", '{"kind": "add", "key": "00", "name": "valley"}') is None
+    assert read("emitting:1", '{"kind": "emitting", "of": "mx:$1", "where": "mt:LongFast"}') is None
+
+
+def test_where_it_was_said_goes_with_it() -> None:
+    entry = read(NATIVE, said_body(message(Text(body="x")), "town", said_ms=1, said_in="mx:!town:example.org"))
+    assert isinstance(entry, Said)
+    assert entry.said_in == "mx:!town:example.org"
 
 
 @pytest.mark.parametrize("change", [{"v": 2}, {"v": None}, {"kind": "poll"}, {"kind": ["text"]}])
