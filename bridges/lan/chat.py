@@ -204,7 +204,8 @@ class ChatHall:
 
     async def _log(self, person: Person, room: str, content: Content, reply_to: NativeId | None) -> Line | Refusal:
         native = NativeId(f"{PAGE}{self._diary.shared.box}:{secrets.token_hex(16)}")
-        message = self._message(person, room, content, reply_to, native)
+        # Whoever asks may not know yet of a nickname that was just changed; the old one may be another's.
+        message = self._message(self.person(person.key) or person, room, content, reply_to, native)
         try:
             await self._diary.write(message, room)
             with readable():

@@ -46,9 +46,8 @@ class People:
         return person
 
     def saw(self, person: Person, now_s: float) -> None:
-        """Note that somebody does something."""
-        self._people.pop(person.key, None)
-        self._people[person.key] = person
+        """Note that somebody does something; under which nickname they go stays."""
+        self._people[person.key] = self._people.pop(person.key, person)
         self._seen_s[person.key] = now_s
 
     def known(self, key: str) -> Person | None:

@@ -112,6 +112,7 @@ async def test_who_takes_another_nick_is_called_so_from_then_on(box: LanBox) -> 
         now = bridge.hall.person(ali.key)
         assert now is not None
         assert (now.nick, now.id) == ("alina", "~alina@hilltop")
+        assert (await said(bridge, ali, "I was ali")).name == "alina"
         assert isinstance(bridge.hall.join("ALINA", "another key"), Refusal)
         assert join(bridge, "ali")  # free again
 
