@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections import OrderedDict
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from types import TracebackType
 from typing import Self
@@ -12,8 +11,8 @@ from typing import Self
 from bridges.lan.alone import Alone
 from bridges.lan.chat import ChatHall
 from bridges.lan.config import LanConfig
-from bridges.lan.diary import ROOMS_FILE, Diary, readable, words_of_state
-from bridges.lan.entries import PAGE, Said, Standing, standing_body
+from bridges.lan.diary import ROOMS_FILE, Diary, readable
+from bridges.lan.entries import PAGE, Said, Standing
 from bridges.lan.inward import to_message
 from bridges.lan.places import CAPABILITIES
 from bridges.lan.shared import SharedLog, go_on
@@ -40,8 +39,6 @@ from gateway.model import (
 
 AT_ONCE = 64
 WAITING_AFTER_S = 10.0
-MOST_TOLD = 4096
-"""Legs of which it is remembered what other boxes were told; of one that is forgotten the same may be told again."""
 REPLAY_S = 86_400
 """Where it isn't known how far the core had read: what is older was routed, or is nothing to route any more."""
 
@@ -64,7 +61,6 @@ class LanBridge:
         self.hall = ChatHall(context, self._diary, box=box)
         """What the page asks."""
         self._resume = context.resume
-        self._told: OrderedDict[tuple[NativeId, str], str] = OrderedDict()
 
     @property
     def name(self) -> BridgeName:
@@ -161,18 +157,10 @@ class LanBridge:
         return to_message(said, arrived, self.name, received_ms=at_ms, is_ours=is_ours)
 
     async def _tell(self, standing: Standing) -> None:
-        words = words_of_state(standing)
         if self._is_at_our_page(standing.about):
-            self._diary.stand(standing, words)
-            return
-        place = (standing.about, standing.leg)
-        if self._told.get(place) == words or (State(standing.state).is_pending and not standing.reason):
-            return  # that it is on its way without more is no news for another box
-        await self._diary.note(standing_body(standing))
-        self._told[place] = words
-        self._told.move_to_end(place)
-        if len(self._told) > MOST_TOLD:
-            self._told.popitem(last=False)
+            self._diary.stand(standing)
+        elif standing.reason or not State(standing.state).is_pending:  # that it is on its way is no news for a box
+            await self._diary.tell(standing)
 
     def _is_at_our_page(self, native: str) -> bool:
         return native.startswith(f"{PAGE}{self._diary.shared.box}:")

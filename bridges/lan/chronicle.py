@@ -101,6 +101,11 @@ class Chronicle:
         with self._db:
             return self._stand(about, box, leg, words, now_ms)
 
+    def standing(self, about: str, box: str, leg: str) -> str:
+        """Return what a box said became of a line on its way to one address; empty: nothing."""
+        found = self._one("SELECT words FROM standing WHERE about = ? AND box = ? AND leg = ?", about, box, leg)
+        return "" if found is None else str(found[0])
+
     def has(self, room: str, native: str) -> bool:
         """Whether a line is in a room."""
         return self._one("SELECT 1 FROM line WHERE native = ? AND room = ?", native, room) is not None

@@ -14,7 +14,7 @@ from typing import Self
 import structlog
 
 from bridges.lan.chronicle import Chronicle, Heard, about, is_line
-from bridges.lan.entries import COPY, Entry, Said, Standing, Unknown, copy_body, read, said_body
+from bridges.lan.entries import COPY, Entry, Said, Standing, Unknown, copy_body, read, said_body, standing_body
 from bridges.lan.event import MOST_BODY_BYTES, MOST_NATIVE_BYTES
 from bridges.lan.fields import Unreadable
 from bridges.lan.followers import Followers
@@ -105,16 +105,23 @@ class Diary:
         await self.catch_up()
         return is_new
 
-    async def note(self, body: str) -> None:
-        """Tell other boxes something that isn't a message. Unconfirmed if it can't be written."""
-        await self._append("", body)
+    async def tell(self, standing: Standing) -> None:
+        """Tell the box where a line was said what became of it, unless it was told. LinkDown or Unconfirmed."""
+        with readable():
+            if self._rooms is None or self._rooms.standing(
+                standing.about, self.shared.box, standing.leg
+            ) == words_of_state(standing):
+                return
+        await self._append("", standing_body(standing))
+        self.stand(standing)
 
-    def stand(self, standing: Standing, words: str) -> bool:
+    def stand(self, standing: Standing) -> bool:
         """Show what became of a line, as this box knows; False if that is shown."""
         if self._rooms is None:
             return False
+        words, now_ms = words_of_state(standing), self._clock.now_ms()
         with readable():
-            changed = self._rooms.stand(standing.about, self.shared.box, standing.leg, words, self._clock.now_ms())
+            changed = self._rooms.stand(standing.about, self.shared.box, standing.leg, words, now_ms)
             if changed:
                 self._show({standing.about})
         return changed

@@ -224,6 +224,9 @@ async def test_the_state_of_another_box_s_line_goes_into_the_log_once(box: LanBo
         for state in (State.SENT, State.SENT, State.HEARD):
             await bridge.reflect([progress("web:v:1", state)])
         await bridge.reflect([progress("mt:a1b2c301:17", State.SENT)])  # nobody's at a page
+        await bridge.reflect([progress("web:v:1", State.QUEUED)])  # no news
+    async with box.running() as bridge:
+        await bridge.reflect([progress("web:v:1", State.HEARD)])  # as the core does when it starts
     store = Store(box.folder / LOG_FILE)
     states = [one.event.body for one in store.news(0, 100) if '"state"' in one.event.body]
     store.close()
