@@ -330,3 +330,30 @@ def progress(line: str, state: State) -> Progress:
         kind="text",
         legs=(Leg(to=Address(BridgeName("radio"), "LongFast"), state=state),),
     )
+
+
+async def test_a_box_that_comes_to_a_community_shows_its_history_and_routes_the_last_day_of_it(box: LanBox) -> None:
+    async with box.running():
+        pass
+    day_ms = 86_400_000
+    now_ms = box.clock.now_ms()
+    old = from_radio("long ago", "mt:5:1", received_ms=now_ms - 2 * day_ms)
+    new = from_radio("just now", "mt:5:2", received_ms=now_ms - day_ms // 2)
+    OtherBox(box).say([(one.native_id, said_body(one, "town", said_ms=one.received_ms)) for one in (old, new)], now_ms)
+    async with box.running() as bridge:
+        (found,) = await box.received(bridge, 1)
+        lines = await shown(bridge, 2)
+    assert [(line.text, line.late) for line in lines] == [("long ago", True), ("just now", True)]
+    assert (found.content, found.received_ms) == (Text(body="just now"), new.received_ms)
+    assert box.counts == {"lan_entry_not_replayed": 1}
+
+
+async def test_what_a_box_with_a_wrong_clock_says_is_said_no_later_than_now(box: LanBox) -> None:
+    async with box.running():
+        pass
+    now_ms = box.clock.now_ms()
+    future = from_radio("from the future", "mt:5:1", received_ms=now_ms + 10**9)
+    OtherBox(box).say([("mt:5:1", said_body(future, "town", said_ms=future.received_ms))], now_ms + 10**9)
+    async with box.running() as bridge:
+        (found,) = await box.received(bridge, 1)
+    assert now_ms <= found.received_ms <= box.clock.now_ms()
