@@ -38,6 +38,7 @@ from gateway.model import (
 )
 from gateway.outbox.outbox import Outbox
 from gateway.planning import Planner
+from gateway.reckoning import Reckoning
 from gateway.reflections import Reflections
 from gateway.registry import Registry
 from gateway.rerouting import Rerouting
@@ -104,6 +105,7 @@ class Assembly:
         rerouting = Rerouting(configured, kinds, self.journal.decisions, self.clock, rulings.level_of)
         await rerouting.load()
         desk = FrontDesk(rulings, rerouting, count=self.tally.skip)
+        reckoning = Reckoning()
         bridges = {
             name: await self._bridge(
                 name,
@@ -111,6 +113,7 @@ class Assembly:
                 rerouting=rerouting,
                 rulings=rulings,
                 desk=desk,
+                reckoning=reckoning,
                 appeared=partial(appeared, parts, name),
             )
             for name, kind in kinds.items()
@@ -122,6 +125,7 @@ class Assembly:
             muted=rulings.muted,
             is_direct=partial(is_direct, kinds),
         )
+        reckoning.begin(planner, bridges)
         drains: list[Drain] = []
 
         def hand_over(seq: int, deliveries: Sequence[Delivery]) -> None:
@@ -189,6 +193,7 @@ class Assembly:
         rerouting: Rerouting,
         rulings: Rulings,
         desk: FrontDesk,
+        reckoning: Reckoning,
         appeared: Callable[[str], None],
     ) -> Bridge:
         context = BridgeContext(
@@ -203,6 +208,8 @@ class Assembly:
             count=lambda what: self.tally.skip(name, what),
             appeared=appeared,
             desk=desk,
+            box=self.settings.gateway.name,
+            reckon=reckoning.reckon,
         )
         return kind.create(context)
 

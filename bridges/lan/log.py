@@ -78,6 +78,11 @@ class Log:
         """Return what is news to this box, in the order it came."""
         return self._store.news(after, limit)
 
+    @property
+    def last_arrival(self) -> int:
+        """The latest arrival there ever was here."""
+        return self._store.last_arrival()
+
     def delta(self, frontier: Frontier, *, limit: int = 500) -> list[Event]:
         """Return what somebody with that frontier lacks, feed by feed in order; at most `limit`."""
         found: list[Event] = []

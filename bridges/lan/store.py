@@ -133,6 +133,11 @@ class Store:
         """Return what came after an arrival and wasn't known by its native id, in the order it came."""
         return list(self._events("WHERE arrival > ? AND news ORDER BY arrival LIMIT ?", (after, limit)))
 
+    def last_arrival(self) -> int:
+        """Return the latest arrival there ever was here; 0 if there was none."""
+        row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'event'").fetchone()
+        return 0 if row is None else int(row[0])
+
     def keep_statement(self, event: Event) -> None:
         """Keep what a box says of boxes: for ever, however old its feed."""
         self._db.execute(

@@ -129,6 +129,20 @@ class Clock(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reckoned:
+    """What saying something would take at one address, if it were said now."""
+
+    to: Address
+    refusal: str = ""
+    """Why it wouldn't go there, in words; empty: it would."""
+    parts: int = 1
+    bytes_left: int = 0
+    """Until it no longer fits one part; negative: so many more than one part holds."""
+    airtime_ms: int | None = None
+    """Of all its parts; None: that network has no airtime to run out of."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RoutedConversation:
     """A conversation of this bridge that routes name, as they spell it."""
 
@@ -159,6 +173,10 @@ class BridgeContext:
     """``appeared("#town:example.org")``: a conversation that may have been missing is there now."""
     desk: Desk = field(default_factory=NoDesk)
     """Where people's commands and wishes for routes go."""
+    box: str = ""
+    """The gateway's own name, by which people tell boxes of a community apart."""
+    reckon: Callable[[Message], Sequence[Reckoned]] = field(default=lambda _: ())
+    """Say what a message of this bridge's would take, before it is said. Pure and bounded; nothing is sent."""
 
 
 class Bridge(Protocol):

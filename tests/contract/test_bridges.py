@@ -33,13 +33,14 @@ from gateway.model import (
     TransientError,
 )
 from tests.contract.harness import PATIENCE_S, Harness, Reader, Shown, bodies
+from tests.contract.harness_boxes import BoxesHarness
 from tests.contract.harness_lan import no_radio
 from tests.contract.harness_matrix import room_on_a_cable, room_on_a_mortal_server
 from tests.contract.harness_meshtastic import radio
 
 EVERY_FAR_END = ["matrix", "radio on a serial line", "radio on TCP"]
 """Those with somebody at the far end of the link, who may be mute, and who keeps what is said meanwhile."""
-EVERY_KIND = [*EVERY_FAR_END, "no radio, on the LAN"]
+EVERY_KIND = [*EVERY_FAR_END, "no radio, on the LAN", "boxes on the LAN"]
 EVERY_LOSS = [*EVERY_KIND, "matrix whose homeserver is killed"]
 
 
@@ -73,7 +74,14 @@ async def lan_mesh(tmp_path: Path) -> AsyncIterator[Harness]:
         yield harness
 
 
-FIXTURES = dict(zip(EVERY_LOSS, ["matrix", "serial_radio", "tcp_radio", "lan_mesh", "mortal_matrix"], strict=True))
+@pytest.fixture
+def lan_boxes(tmp_path: Path) -> Harness:
+    return BoxesHarness(tmp_path)
+
+
+FIXTURES = dict(
+    zip(EVERY_LOSS, ["matrix", "serial_radio", "tcp_radio", "lan_mesh", "lan_boxes", "mortal_matrix"], strict=True)
+)
 
 
 @pytest.fixture(params=EVERY_KIND)
@@ -181,7 +189,7 @@ async def test_what_was_asked_past_is_not_yielded_again(harness: Harness):
     assert item.content != Text(body="stored")
 
 
-@pytest.mark.parametrize("harness", ["matrix"], indirect=True)
+@pytest.mark.parametrize("harness", ["matrix", "boxes on the LAN"], indirect=True)
 async def test_a_new_bridge_goes_on_after_the_last_message_that_was_stored(harness: Harness):
     """Of bridges with resume points, that is; a radio keeps no past."""
     bridge = harness.bridge()
@@ -339,7 +347,9 @@ async def test_a_lost_link_ends_receiving_and_sending_as_what_it_is(harness: Har
     assert reader.bodies == ["before"]
 
 
-@pytest.mark.parametrize("harness", [*EVERY_FAR_END, "matrix whose homeserver is killed"], indirect=True)
+@pytest.mark.parametrize(
+    "harness", [*EVERY_FAR_END, "boxes on the LAN", "matrix whose homeserver is killed"], indirect=True
+)
 async def test_entered_again_it_goes_on_where_it_was_and_nothing_said_meanwhile_is_lost(harness: Harness):
     bridge = harness.bridge()
     met: list[Message] = []

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ def _any(name: str) -> BridgeKind:
 
 
 def test_the_example_is_a_configuration(tmp_path: Path) -> None:
-    registry = Registry({"matrix": lambda: _any("matrix"), "meshtastic": lambda: _any("meshtastic")})
+    registry = Registry({name: partial(_any, name) for name in ("matrix", "meshtastic", "lan")})
 
     settings = load(DEPLOY / "crossband.toml", {}, registry=registry)
 
@@ -30,7 +31,7 @@ def test_the_example_is_a_configuration(tmp_path: Path) -> None:
 
 
 def test_the_examples_commented_keys_are_defaults_that_may_be_uncommented(tmp_path: Path) -> None:
-    registry = Registry({"matrix": lambda: _any("matrix"), "meshtastic": lambda: _any("meshtastic")})
+    registry = Registry({name: partial(_any, name) for name in ("matrix", "meshtastic", "lan")})
     text = re.sub(r"^#(?=\w+ = )", "", (DEPLOY / "crossband.toml").read_text(), flags=re.MULTILINE)
     (tmp_path / "all.toml").write_text(text)
 

@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The chat of this box: what its page asks (`hall.Hall`), answered by the log and by who is at the page."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import Any
+
+from bridges.lan.chronicle import Chronicle
+from bridges.lan.diary import Diary, readable
+from bridges.lan.entries import PAGE
+from bridges.lan.hall import Cost, Line, Person, Refusal, Room
+from bridges.lan.limits import MOST_LINE_BYTES, why_no_emoji, why_no_line, within
+from bridges.lan.people import People
+from bridges.lan.places import is_direct
+from bridges.lan.pricing import cost_of
+from bridges.lan.slash import Slash, answer_line
+from gateway.model import (
+    Address,
+    BridgeContext,
+    BridgeError,
+    Content,
+    Declined,
+    Edit,
+    Message,
+    NativeId,
+    Node,
+    Reaction,
+    Redaction,
+    RemoteId,
+    RoutedConversation,
+    Sender,
+    Text,
+)
+
+NOT_OPEN = Refusal(reason="this box is starting, or can't read its log: try again", retry_after_s=5.0)
+
+Rules = Callable[[Person, str, Content], Refusal | None]
+"""Who may say what where: asked once, before anything is logged; None: it may be."""
+
+
+def no_rules(person: Person, room: str, content: Content) -> Refusal | None:
+    """Let everybody say everything in every room."""
+    del person, room, content
+    return None
+
+
+class ChatHall:
+    """The hall of one box."""
+
+    def __init__(self, context: BridgeContext, diary: Diary, *, box: str) -> None:
+        self.rules: Rules = no_rules
+        """Moderation puts its own here."""
+        self._context = context
+        self._diary = diary
+        self._people = People(box)
+        self._conversations = context.conversations
+        self._slash = Slash(context, self._people, box=box)
+
+    # What there is to see.
+
+    def rooms(self) -> Sequence[Room]:
+        """Return the rooms of the routes; no direct chats."""
+        names = dict.fromkeys(one.name for one in self._conversations if not is_direct(one.name))
+        return [Room(name=name, members=self._members(name)) for name in names]
+
+    async def lines(self, room: str, *, after: int = 0, before: int | None = None, limit: int = 50) -> Sequence[Line]:
+        """Return lines of a room; none of a direct chat: see `directs`. LinkDown if they can't be read."""
+        if (rooms := self._shown(room)) is None:
+            return ()
+        with readable():
+            return rooms.lines(room, after=after, before=before, limit=within(limit))
+
+    async def directs(self, person: Person, *, after: int = 0, limit: int = 50) -> Sequence[Line]:
+        """Return what was said to one person alone."""
+        rooms = self._diary.rooms
+        with readable():
+            return () if rooms is None else rooms.lines(person.id, after=after, limit=within(limit))
+
+    def follow(self, room: str) -> AsyncGenerator[Line]:
+        """Yield what is new or changed in a room."""
+        return self._diary.follow(room) if self._shown(room) is not None else _nothing()
+
+    def follow_directs(self, person: Person) -> AsyncGenerator[Line]:
+        """Yield what is said to one person alone."""
+        return self._diary.follow(person.id)
+
+    def people(self, room: str) -> Sequence[Person]:
+        """Return who is at the page now: whoever is, is in every room."""
+        del room
+        return self._people.here(self._now_s())
+
+    def cost(self, person: Person, room: str, text: str) -> Cost:
+        """Say what a line would take, before it is said."""
+        if not self._is_room(room):
+            return Cost(bytes_left=0, packets=0, airtime_ms=0, reaches=(), not_reached=(f"there is no room {room}",))
+        draft = self._message(person, room, Text(body=text.strip()), None, NativeId(f"{PAGE}draft"))
+        return cost_of(self._context.reckon(draft), most=MOST_LINE_BYTES, text=text.strip())
+
+    def has_place(self, conversation: str) -> bool:
+        """Whether this is a room, or a chat with one person."""
+        return is_direct(conversation) or self._is_room(conversation)
+
+    def reroute(self, conversations: tuple[RoutedConversation, ...]) -> Sequence[str]:
+        """Have these rooms from now on; return those that are new."""
+        before, self._conversations = {one.name for one in self._conversations}, conversations
+        return [one.name for one in conversations if one.name not in before]
+
+    # What people do.
+
+    def join(self, nick: str, key: str) -> Person | Refusal:
+        """Let somebody in under a nickname, or a new one."""
+        return self._people.join(nick, key, self._now_s())
+
+    def person(self, key: str) -> Person | None:
+        """Return who has this key, under the nickname they have now."""
+        return self._people.known(key)
+
+    async def say(self, person: Person, room: str, text: str, *, reply_to: NativeId | None = None) -> Line | Refusal:
+        """Take a line; of a command the answer comes back as a line that nobody else sees, with no `arrival`."""
+        words = text.strip()
+        if (refusal := why_no_line(words)) is not None:
+            return refusal
+        if words.startswith("/msg "):
+            return await self._whisper(person, words.removeprefix("/msg "))
+        if words.startswith("/") and not words.startswith("/me "):
+            return await self._slash.answer(person, room, words)
+        emote = words.startswith("/me ")
+        content = Text(body=words.removeprefix("/me ").strip(), emote=emote)
+        return await self._say(person, room, content, reply_to=reply_to)
+
+    async def react(self, person: Person, room: str, line: NativeId, emoji: str) -> Line | Refusal:
+        """Put an emoji on a line."""
+        if (refusal := why_no_emoji(emoji)) is not None:
+            return refusal
+        return await self._change(person, room, line, Reaction(target=RemoteId(line), emoji=emoji.strip()))
+
+    async def edit(self, person: Person, room: str, line: NativeId, text: str) -> Line | Refusal:
+        """Give a line of one's own other words."""
+        words = text.strip()
+        if (refusal := why_no_line(words)) is not None:
+            return refusal
+        return await self._change(person, room, line, Edit(target=RemoteId(line), body=words))
+
+    async def take_back(self, person: Person, room: str, line: NativeId) -> Line | Refusal:
+        """Take a line of one's own back."""
+        return await self._change(person, room, line, Redaction(target=RemoteId(line)))
+
+    def nodes(self) -> Sequence[Node]:
+        """Return who is at the page, for the gateway's directory."""
+        now_s, now_ms = self._now_s(), self._context.clock.now_ms()
+        return [
+            Node(
+                id=one.id,
+                name=one.nick,
+                role="page",
+                last_heard_ms=now_ms - round(1000 * (now_s - self._people.seen_s(one))),
+            )
+            for one in self._people.here(now_s)
+        ]
+
+    # Inside.
+
+    async def _say(self, person: Person, room: str, content: Content, *, reply_to: NativeId | None) -> Line | Refusal:
+        rooms = self._shown(room)
+        if rooms is None:
+            return NOT_OPEN if self._is_room(room) else Refusal(reason=f"there is no room {room}")
+        if reply_to is not None and not _has(rooms, room, reply_to):
+            reply_to = None  # retention took it, or it never was: the words go without
+        if (refusal := self.rules(person, room, content)) is not None:
+            return refusal
+        return await self._log(person, room, content, reply_to)
+
+    async def _change(
+        self, person: Person, room: str, line: NativeId, content: Reaction | Edit | Redaction
+    ) -> Line | Refusal:
+        rooms = self._shown(room)
+        if rooms is None:
+            return NOT_OPEN if self._is_room(room) else Refusal(reason=f"there is no room {room}")
+        with readable():
+            there = rooms.line(room, line)
+        if there is None or there.gone:
+            return Refusal(reason="that line isn't there any more")
+        if not isinstance(content, Reaction) and there.sender != person.id:
+            return Refusal(reason="only who said it may change it")
+        if (refusal := self.rules(person, room, content)) is not None:
+            return refusal
+        logged = await self._log(person, room, content, None)
+        with readable():
+            return logged if isinstance(logged, Refusal) else rooms.line(room, line) or there
+
+    async def _whisper(self, person: Person, words: str) -> Line | Refusal:
+        to, _, body = words.strip().partition(" ")
+        whom = self._slash.person_named(to)
+        if whom is None or not body.strip():
+            return answer_line(self._context, person.id, "write /msg NICK WORDS, or /msg ~NICK@BOX WORDS")
+        content = Text(body=body.strip())
+        if self._diary.rooms is None:
+            return NOT_OPEN
+        if (refusal := self.rules(person, whom, content)) is not None:
+            return refusal
+        return await self._log(person, whom, content, None)
+
+    async def _log(self, person: Person, room: str, content: Content, reply_to: NativeId | None) -> Line | Refusal:
+        native = NativeId(f"{PAGE}{self._diary.shared.box}:{secrets.token_hex(16)}")
+        # Whoever asks may not know yet of a nickname that was just changed; the old one may be another's.
+        message = self._message(self.person(person.key) or person, room, content, reply_to, native)
+        try:
+            await self._diary.write(message, room)
+            with readable():
+                line = None if self._diary.rooms is None else self._diary.rooms.line(room, native)
+        except BridgeError as error:
+            return Refusal(reason=str(error))
+        self._people.saw(person, self._now_s())
+        return line or answer_line(self._context, room, "")
+
+    def _message(
+        self, person: Person, room: str, content: Content, reply_to: NativeId | None, native: NativeId
+    ) -> Message:
+        more: dict[str, Any] = {} if reply_to is None else {"reply_to": RemoteId(reply_to)}
+        return Message(
+            native_id=native,
+            origin=Address(self._context.name, room),
+            sender=Sender(id=person.id, name=person.nick),
+            content=content,
+            received_ms=self._context.clock.now_ms(),
+            remote_id=RemoteId(native),
+            **more,
+        )
+
+    def _members(self, room: str) -> Sequence[str]:
+        here = Address(self._context.name, room)
+        try:
+            joined = self._context.desk.joined(here)
+        except Declined:
+            joined = ()
+        ends = [str(end) for one in joined for end in one.ends if end != here]
+        exposed = (str(to) for one in self._conversations if one.name == room for to in one.exposed_to)
+        return tuple(dict.fromkeys([*ends, *exposed]))
+
+    def _is_room(self, room: str) -> bool:
+        return not is_direct(room) and any(one.name == room for one in self._conversations)
+
+    def _shown(self, room: str) -> Chronicle | None:
+        return self._diary.rooms if self._is_room(room) else None
+
+    def _now_s(self) -> float:
+        return self._context.clock.monotonic()
+
+
+def _has(rooms: Chronicle, room: str, line: NativeId) -> bool:
+    with readable():
+        return rooms.has(room, line)
+
+
+async def _nothing() -> AsyncGenerator[Line]:
+    return
+    yield

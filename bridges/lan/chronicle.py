@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the log says, as rooms show it: lines, marks on them, what became of them. Knows rows.
+
+All of it but `stand` is taken from the log, and is made anew from it wherever it is lost. What is about a line that
+isn't there yet is kept until it comes: boxes' feeds come in any order against each other.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bridges.lan.entries import Said
+from bridges.lan.hall import Line
+from bridges.lan.reading import lines_of
+from gateway.model import Edit, Location, NativeId, Reaction, Redaction, Text, words_of
+
+VERSION = 1
+LATE_MS = 120_000
+"""What came so long after it was said is marked as late."""
+_SCHEMA = """
+CREATE TABLE line (
+    arrival INTEGER PRIMARY KEY, room TEXT NOT NULL, native TEXT NOT NULL, sender TEXT NOT NULL, name TEXT NOT NULL,
+    network TEXT NOT NULL, text TEXT NOT NULL, said_ms INTEGER NOT NULL, late INTEGER NOT NULL, reply_to TEXT,
+    stored_ms INTEGER NOT NULL, UNIQUE (native, room)
+);
+CREATE INDEX in_room ON line (room, arrival);
+CREATE TABLE mark (
+    target TEXT NOT NULL, sender TEXT NOT NULL, emoji TEXT NOT NULL, native TEXT NOT NULL, network TEXT NOT NULL,
+    stored_ms INTEGER NOT NULL, PRIMARY KEY (target, sender, emoji)
+) WITHOUT ROWID;
+CREATE INDEX mark_native ON mark (native);
+CREATE TABLE change (
+    target TEXT NOT NULL, sender TEXT NOT NULL, kind TEXT NOT NULL, network TEXT NOT NULL, hlc INTEGER NOT NULL,
+    text TEXT NOT NULL, stored_ms INTEGER NOT NULL, PRIMARY KEY (target, kind, sender)
+) WITHOUT ROWID;
+CREATE TABLE standing (
+    about TEXT NOT NULL, box TEXT NOT NULL, leg TEXT NOT NULL, words TEXT NOT NULL, stored_ms INTEGER NOT NULL,
+    PRIMARY KEY (about, box, leg)
+) WITHOUT ROWID;
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+"""
+_FROM_LOG = ("line", "mark", "change")
+_TABLES = (*_FROM_LOG, "standing")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """Something that was said, as it came."""
+
+    said: Said
+    arrival: int
+    hlc: int
+    at_ms: int
+    """When, by the clocks of the boxes: as near as they can be believed."""
+
+
+class Chronicle:
+    """One box's rooms on disk."""
+
+    def __init__(self, path: Path | str) -> None:
+        """Open or make it; one that is damaged, or of another release, is made anew: sqlite3.Error if it can't be."""
+        self._db = _opened(path)
+
+    def close(self) -> None:
+        """Close it."""
+        self._db.close()
+
+    @property
+    def mark(self) -> str | None:
+        """Up to where the log is in it."""
+        return self._meta("mark")
+
+    @property
+    def believed(self) -> str | None:
+        """By which membership it was made: what a removed box said may count no longer."""
+        return self._meta("believed")
+
+    def begin(self, believed: str) -> None:
+        """Forget everything but what became of lines: it is taken from the log again."""
+        with self._db:
+            for table in (*_FROM_LOG, "meta"):
+                self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - names above
+            self._set("believed", believed)
+
+    def take(
+        self, heard: Sequence[Heard], standings: Iterable[tuple[str, str, str, str]], mark: str, now_ms: int
+    ) -> None:
+        """Have these in, all or none, and go on after `mark`. A standing: (about, box, leg, words)."""
+        with self._db:
+            for one in heard:
+                self._take(one, now_ms)
+            for about, box, leg, words in standings:
+                self._stand(about, box, leg, words, now_ms)
+            self._set("mark", mark)
+
+    def stand(self, about: str, box: str, leg: str, words: str, now_ms: int) -> bool:
+        """Note what became of a line on its way to one address of a box; False if that is known."""
+        with self._db:
+            return self._stand(about, box, leg, words, now_ms)
+
+    def standing(self, about: str, box: str, leg: str) -> str:
+        """Return what a box said became of a line on its way to one address; empty: nothing."""
+        found = self._one("SELECT words FROM standing WHERE about = ? AND box = ? AND leg = ?", about, box, leg)
+        return "" if found is None else str(found[0])
+
+    def has(self, room: str, native: str) -> bool:
+        """Whether a line is in a room."""
+        return self._one("SELECT 1 FROM line WHERE native = ? AND room = ?", native, room) is not None
+
+    def rooms_of(self, native: str) -> list[str]:
+        """Return the rooms in which this changes a line: its own, or that which it is about, or was."""
+        rows = self._db.execute(
+            "SELECT room FROM line WHERE native = ?1 UNION SELECT l.room FROM mark m JOIN line l ON l.native = m.target"
+            " WHERE m.native = ?1",
+            (native,),
+        )
+        return [room for (room,) in rows]
+
+    def sender_of(self, native: str) -> str | None:
+        """Return who said a line, or set a mark."""
+        found = self._one(
+            "SELECT sender FROM line WHERE native = ?1 UNION SELECT sender FROM mark WHERE native = ?1", native
+        )
+        return None if found is None else str(found[0])
+
+    def target_of(self, mark: str) -> str | None:
+        """Return the line that a mark is on."""
+        found = self._one("SELECT target FROM mark WHERE native = ?", mark)
+        return None if found is None else str(found[0])
+
+    def lines(self, room: str, *, after: int = 0, before: int | None = None, limit: int = 50) -> list[Line]:
+        """Return lines in order: those after an arrival, or the last ones before one (or of all)."""
+        if after or before is None:
+            where, values = "room = ? AND arrival > ? ORDER BY arrival LIMIT ?", (room, after, limit)
+        if not after:
+            most = before if before is not None else 2**62
+            where, values = "room = ? AND arrival < ? ORDER BY arrival DESC LIMIT ?", (room, most, limit)
+        return sorted(lines_of(self._db, where, values), key=lambda line: line.arrival)
+
+    def line(self, room: str, native: str) -> Line | None:
+        """Return one line."""
+        found = lines_of(self._db, "room = ? AND native = ?", (room, native))
+        return found[0] if found else None
+
+    def retain(self, since_ms: int) -> None:
+        """Drop what was stored before that time."""
+        with self._db:
+            for table in _TABLES:
+                self._db.execute(f"DELETE FROM {table} WHERE stored_ms < ?", (since_ms,))  # noqa: S608 - names above
+
+    def _take(self, heard: Heard, now_ms: int) -> None:
+        said = heard.said
+        match said.content:
+            case Text() | Location():
+                self._add_line(heard, now_ms)
+            case Reaction(target=target, emoji=emoji):
+                row = (target, said.sender.id, emoji, said.native, said.network, now_ms)
+                self._db.execute("INSERT OR REPLACE INTO mark VALUES (?, ?, ?, ?, ?, ?)", row)
+            case Edit(target=target, body=body):
+                self._add_change(heard, target, "edit", body, now_ms)
+            case Redaction(target=target):
+                self._add_change(heard, target, "redaction", "", now_ms)
+
+    def _add_line(self, heard: Heard, now_ms: int) -> None:
+        said = heard.said
+        words = words_of(said.content)
+        if isinstance(said.content, Text) and said.content.emote:
+            words = f"* {said.sender.name} {words}"
+        late = now_ms - heard.at_ms > LATE_MS
+        row = (heard.arrival, said.room, said.native, said.sender.id, said.sender.name, said.network, words)
+        self._db.execute(
+            "INSERT OR IGNORE INTO line VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*row, heard.at_ms, late, said.reply_to, now_ms),
+        )
+
+    def _add_change(self, heard: Heard, target: str, kind: str, text: str, now_ms: int) -> None:
+        self._db.execute(
+            "INSERT INTO change VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+            " hlc = excluded.hlc, text = excluded.text WHERE excluded.hlc > hlc",
+            (target, heard.said.sender.id, kind, heard.said.network, heard.hlc, text, now_ms),
+        )
+
+    def _stand(self, about: str, box: str, leg: str, words: str, now_ms: int) -> bool:
+        changed = self._db.execute(
+            "INSERT INTO standing VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET words = excluded.words"
+            " WHERE excluded.words <> words",
+            (about, box, leg, words, now_ms),
+        )
+        return changed.rowcount > 0
+
+    def _meta(self, key: str) -> str | None:
+        found = self._one("SELECT value FROM meta WHERE key = ?", key)
+        return None if found is None else str(found[0])
+
+    def _set(self, key: str, value: str) -> None:
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    def _one(self, sql: str, *values: object) -> tuple[object, ...] | None:
+        found: tuple[object, ...] | None = self._db.execute(sql, values).fetchone()
+        return found
+
+
+def is_line(said: Said) -> bool:
+    """Whether it is a line of its own, not about another."""
+    return isinstance(said.content, Text | Location)
+
+
+def about(said: Said) -> NativeId:
+    """Return what it changes: itself, or what it is about."""
+    content = said.content
+    return NativeId(content.target) if isinstance(content, Reaction | Edit | Redaction) else said.native
+
+
+def _opened(path: Path | str) -> sqlite3.Connection:
+    try:
+        return _connected(path)
+    except sqlite3.DatabaseError:
+        if path == ":memory:":
+            raise
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{path}{suffix}").unlink(missing_ok=True)
+        return _connected(path)
+
+
+def _connected(path: Path | str) -> sqlite3.Connection:
+    db = sqlite3.connect(path)
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+        # What a power cut takes is taken from the log again.
+        db.execute("PRAGMA synchronous = NORMAL")
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        _prepare(db, version)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _prepare(db: sqlite3.Connection, version: int) -> None:
+    if version == 0:
+        db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+    elif version != VERSION:
+        raise sqlite3.DatabaseError(f"of version {version}")

@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The log and the rooms made of it, together: what is written goes into both, what comes from other boxes too."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from contextlib import AsyncExitStack, contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from bridges.lan.chronicle import Chronicle, Heard, about, is_line
+from bridges.lan.entries import COPY, Entry, Said, Standing, Unknown, copy_body, read, said_body, standing_body
+from bridges.lan.event import MOST_BODY_BYTES, MOST_NATIVE_BYTES
+from bridges.lan.fields import Unreadable
+from bridges.lan.followers import Followers
+from bridges.lan.hall import Line
+from bridges.lan.hlc import ms_of
+from bridges.lan.shared import SharedLog, go_on, mark_of
+from bridges.lan.store import Arrived
+from gateway.model import NEVER_SET_MS, Clock, LinkDown, Message, NativeId, Rejected, Unconfirmed, plain_name
+
+log = structlog.get_logger()
+
+ROOMS_FILE = "rooms.db"
+AT_ONCE = 64
+AGAIN_S = 2.0
+RETAIN_EVERY_S = 3600.0
+MOST_WORDS = 320
+"""Of what became of a line."""
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """Say LinkDown where the log, or what is made of it, can't be used."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise LinkDown(f"the log can't be used: {error}") from error
+
+
+class Diary:
+    """What was said, kept and shown. Reusable, not reentrant."""
+
+    def __init__(
+        self, shared: SharedLog, path: Path, clock: Clock, *, retention_s: int, count: Callable[[str], None]
+    ) -> None:
+        self.shared = shared
+        self.followers = Followers()
+        self.trouble = ""
+        """Why what others say isn't shown just now, in words; empty while it is."""
+        self._path = path
+        self._clock = clock
+        self._retention_s = retention_s
+        self._count = count
+        self._rooms: Chronicle | None = None
+        self._after = 0
+        self._one_at_a_time = asyncio.Lock()
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self.shared)
+            self._rooms = Chronicle(self._path)
+            stack.callback(self._close)
+            await self._begin()
+            following = asyncio.create_task(self._follow(), name="follow the LAN's log")
+            stack.push_async_callback(_ended, following)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    @property
+    def rooms(self) -> Chronicle | None:
+        """The rooms; None while it is closed."""
+        return self._rooms
+
+    async def write(self, message: Message, room: str) -> bool:
+        """Have a message in the log under its native id, durably, and show it; False if it is there already.
+
+        Its ids are native ones. Rejected if it is too large; LinkDown or Unconfirmed if it can't be written.
+        """
+        native = message.native_id
+        body = said_body(message, room, said_ms=message.received_ms)
+        if len(body.encode("utf-8", "replace")) > MOST_BODY_BYTES or len(native.encode()) > MOST_NATIVE_BYTES:
+            raise Rejected(f"too large for the log: more than {MOST_BODY_BYTES} bytes with who said it")
+        with readable():
+            return await self._write(native, body, room)
+
+    async def _write(self, native: NativeId, body: str, room: str) -> bool:
+        is_new = await self._append(native, body)
+        if not is_new and is_line(_said(native, body)) and not await self._has(room, native):
+            copy = f"{COPY}{room}:{native}"
+            if len(copy.encode()) > MOST_NATIVE_BYTES:
+                raise Rejected("its id is too long for a second room")
+            is_new = await self._append(copy, copy_body(body, native))
+        await self.catch_up()
+        return is_new
+
+    async def tell(self, standing: Standing) -> None:
+        """Tell the box where a line was said what became of it, unless it was told. LinkDown or Unconfirmed."""
+        with readable():
+            if self._rooms is None or self._rooms.standing(
+                standing.about, self.shared.box, standing.leg
+            ) == words_of_state(standing):
+                return
+        await self._append("", standing_body(standing))
+        self.stand(standing)
+
+    def stand(self, standing: Standing) -> bool:
+        """Show what became of a line, as this box knows; False if that is shown."""
+        if self._rooms is None:
+            return False
+        words, now_ms = words_of_state(standing), self._clock.now_ms()
+        with readable():
+            changed = self._rooms.stand(standing.about, self.shared.box, standing.leg, words, now_ms)
+            if changed:
+                self._show({standing.about})
+        return changed
+
+    def follow(self, room: str) -> AsyncGenerator[Line]:
+        """Yield each line of a room that is new, or changed."""
+        return self.followers.follow(room)
+
+    def entry(self, arrived: Arrived) -> Entry | None:
+        """Return what an event says; None if that is nothing for this release, or nothing at all."""
+        try:
+            return read(arrived.event.native, arrived.event.body)
+        except Unreadable:
+            return None
+
+    def said_at(self, said: Said, arrived: Arrived) -> int:
+        """Return when it was said, as nearly as the clocks of the boxes can be believed; never later than now."""
+        now_ms = self._clock.now_ms()
+        times = (said.said_ms, ms_of(arrived.event.hlc))
+        return next((at for at in times if NEVER_SET_MS <= at <= now_ms), now_ms)
+
+    async def catch_up(self) -> None:
+        """Show what is new in the log, all of it; a long history lets others run meanwhile."""
+        async with self._one_at_a_time:
+            while await self._step():  # noqa: ASYNC110 - it waits for nothing
+                await asyncio.sleep(0)
+
+    # Inside.
+
+    async def _begin(self) -> None:
+        assert self._rooms is not None  # noqa: S101 - opened just before
+        believed = repr(sorted((box, sorted(limit.items())) for box, limit in self.shared.roll.limits.items()))
+        after = await go_on(self.shared, self._rooms.mark) if self._rooms.believed == believed else None
+        if after is None:
+            self._rooms.begin(believed)
+        self._after = after or 0
+
+    def _close(self) -> None:
+        if self._rooms is not None:
+            self._rooms.close()
+            self._rooms = None
+        self.followers.end()
+
+    async def _append(self, native: str, body: str) -> bool:
+        try:
+            return await self.shared.append(native, body)
+        except sqlite3.Error as error:
+            raise Unconfirmed(f"the log can't be written: {error}") from error
+
+    async def _has(self, room: str, native: str) -> bool:
+        await self.catch_up()
+        return self._rooms is not None and self._rooms.has(room, native)
+
+    async def _follow(self) -> None:
+        retained_s = float("-inf")
+        while True:
+            try:
+                await self.catch_up()
+                if self._clock.monotonic() - retained_s >= RETAIN_EVERY_S:
+                    retained_s = self._clock.monotonic()
+                    await self._retain()
+                self.trouble = ""
+                await self.shared.wait(self._after)
+            except sqlite3.Error as error:
+                self.trouble = f"the log can't be read: {error}"
+                log.warning("lan_log_unreadable", reason=str(error))
+                await self._clock.sleep(AGAIN_S)
+
+    async def _retain(self) -> None:
+        now_ms = self._clock.now_ms()
+        if self._rooms is None or now_ms < NEVER_SET_MS:
+            return  # by a clock that was never set everything is of the future
+        since_ms = now_ms - self._retention_s * 1000
+        await self.shared.retain(since_ms)
+        self._rooms.retain(since_ms)
+
+    async def _step(self) -> bool:
+        """Show some of what is new; False if there was nothing."""
+        batch = await self.shared.news(self._after, AT_ONCE)
+        if self._rooms is None or not batch:
+            return False
+        heard: list[Heard] = []
+        standings: list[tuple[str, str, str, str]] = []
+        for arrived in batch:
+            match self._counted(arrived):
+                case Said() as said:
+                    heard.append(self._heard(said, arrived))
+                case Standing() as one:
+                    standings.append(
+                        (one.about, arrived.event.box, plain_name(one.leg, MOST_WORDS), words_of_state(one))
+                    )
+                case _:
+                    pass
+        self._rooms.take(heard, standings, mark_of(batch[-1]), self._clock.now_ms())
+        self._after = batch[-1].arrival
+        self._show({about(one.said) for one in heard} | {one[0] for one in standings})
+        return True
+
+    def _counted(self, arrived: Arrived) -> Entry | None:
+        try:
+            return read(arrived.event.native, arrived.event.body)
+        except Unknown:
+            self._count("lan_entry_unknown")
+        except Unreadable:
+            self._count("lan_entry_unreadable")
+        return None
+
+    def _heard(self, said: Said, arrived: Arrived) -> Heard:
+        at_ms = self.said_at(said, arrived)
+        return Heard(said=said, arrival=arrived.arrival, hlc=arrived.event.hlc, at_ms=at_ms)
+
+    def _show(self, natives: Iterable[str]) -> None:
+        if self._rooms is None or not self.followers.are_there:
+            return
+        for native in natives:
+            shown = self._rooms.target_of(native) or native
+            for room in self._rooms.rooms_of(native):
+                if (line := self._rooms.line(room, shown)) is not None:
+                    self.followers.tell(line)
+
+
+def words_of_state(standing: Standing) -> str:
+    """Return what became of a message on its way to one address, for people."""
+    words = f"{standing.state}, {standing.reason}" if standing.reason else standing.state
+    return plain_name(words, MOST_WORDS)
+
+
+def _said(native: str, body: str) -> Said:
+    said = read(native, body)
+    if not isinstance(said, Said):
+        raise TypeError(said)
+    return said
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

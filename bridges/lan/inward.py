@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An entry of the log as a message for this box's core. Pure."""
+
+from __future__ import annotations
+
+from bridges.lan.entries import Said
+from bridges.lan.places import is_direct
+from bridges.lan.shared import mark_of
+from bridges.lan.store import Arrived
+from gateway.model import Address, BridgeName, Message, RemoteId, ResumePoint
+
+
+def to_message(said: Said, arrived: Arrived, bridge: BridgeName, *, received_ms: int, is_ours: bool) -> Message | None:
+    """Return the message; None of what somebody at another page says to one person, which is nobody else's."""
+    if is_direct(said.room) and not (is_ours and said.room == said.sender.id):
+        return None
+    return Message(
+        native_id=said.native,
+        origin=Address(bridge, said.room),
+        sender=said.sender,
+        content=said.content,
+        received_ms=received_ms,
+        remote_id=RemoteId(said.native),
+        reply_to=None if said.reply_to is None else RemoteId(said.reply_to),
+        lane=said.lane,
+        topic=said.topic,
+        resume=ResumePoint(mark_of(arrived)),
+    )

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who is at this box's page, under which nickname. Nicknames prove nothing; they tell people apart. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bridges.lan.hall import Person, Refusal
+from bridges.lan.places import person_id
+from gateway.model import likeness, plain_name
+
+MOST_NICK_CHARACTERS = 24
+MOST_PEOPLE = 2000
+"""Whose nickname is kept; past it the one that was quiet longest gives theirs up."""
+MOST_SHOWN = 300
+HERE_S = 900.0
+"""Who did nothing for so long isn't at the page any more."""
+KEPT_S = 86_400.0
+"""For so long a nickname is nobody else's."""
+
+
+class People:
+    """Everybody at one page. `now_s` only grows."""
+
+    def __init__(self, box: str) -> None:
+        self._box = box
+        self._people: dict[str, Person] = {}
+        """By key; who did something last is last."""
+        self._seen_s: dict[str, float] = {}
+
+    def join(self, nick: str, key: str, now_s: float) -> Person | Refusal:
+        """Let somebody in under a nickname, or under a new one; or say why not."""
+        name = plain_name(nick)
+        if not name or name != nick.strip() or len(name) > MOST_NICK_CHARACTERS:
+            return Refusal(reason=f"a nickname has 1 to {MOST_NICK_CHARACTERS} characters that can be seen")
+        if not set(name).isdisjoint("@/~:") or len(name.split()) > 1:
+            return Refusal(reason="a nickname has no spaces, and none of @ / ~ :")
+        if any(self._is_taken(person, name, key, now_s) for person in self._people.values()):
+            return Refusal(reason=f"{name} is taken, or looks like somebody else's name")
+        person = Person(id=person_id(name, self._box), nick=name, key=key)
+        self._people[key] = person
+        self.saw(person, now_s)
+        while len(self._people) > MOST_PEOPLE:
+            gone = next(iter(self._people))
+            del self._people[gone], self._seen_s[gone]
+        return person
+
+    def saw(self, person: Person, now_s: float) -> None:
+        """Note that somebody does something; under which nickname they go stays."""
+        self._people[person.key] = self._people.pop(person.key, person)
+        self._seen_s[person.key] = now_s
+
+    def known(self, key: str) -> Person | None:
+        """Return who has this key."""
+        return self._people.get(key)
+
+    def here(self, now_s: float) -> Sequence[Person]:
+        """Return who is at the page now, who did something last first."""
+        found = (one for key, one in reversed(self._people.items()) if now_s - self._seen_s[key] < HERE_S)
+        return [person for person, _ in zip(found, range(MOST_SHOWN), strict=False)]
+
+    def seen_s(self, person: Person) -> float:
+        """Return when somebody did something last."""
+        return self._seen_s.get(person.key, float("-inf"))
+
+    def _is_taken(self, other: Person, nick: str, key: str, now_s: float) -> bool:
+        if other.key == key or now_s - self._seen_s[other.key] >= KEPT_S:
+            return False
+        return likeness(other.nick) == likeness(nick)

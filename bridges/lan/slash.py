@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Commands that people at the page write as lines: ``/nick``, ``/who``, ``/help``; ``/gw`` asks the gateway's desk."""
+
+from __future__ import annotations
+
+from bridges.lan.hall import Line, Person, Refusal
+from bridges.lan.people import People
+from bridges.lan.places import nick_of, person_id
+from gateway.model import Address, Asked, BridgeContext, Declined, Level, NativeId, SenderId
+
+HELP = (
+    "/nick NAME: be called so. /who: who is here. /msg NICK WORDS: say something to one person; whoever runs a box"
+    " can read it. /me WORDS: say what you do. /gw COMMAND: ask the gateway; /gw help says what."
+)
+
+
+class Slash:
+    """Answers commands; an answer is a line that nobody else sees."""
+
+    def __init__(self, context: BridgeContext, people: People, *, box: str) -> None:
+        self._context = context
+        self._people = people
+        self._box = box
+
+    async def answer(self, person: Person, room: str, words: str) -> Line | Refusal:
+        """Do what a command says."""
+        command, _, rest = words.removeprefix("/").partition(" ")
+        match command:
+            case "nick":
+                joined = self._people.join(rest, person.key, self._context.clock.monotonic())
+                return joined if isinstance(joined, Refusal) else self._line(room, f"you are {joined.nick} now")
+            case "who":
+                here = self._people.here(self._context.clock.monotonic())
+                return self._line(room, "here: " + ", ".join(one.nick for one in here))
+            case "gw":
+                return self._line(room, await self._ask(person, room, rest))
+            case "help":
+                return self._line(room, HELP)
+            case _:
+                return Refusal(reason=f"there is no command /{command[:20]}. {HELP}")
+
+    def person_named(self, name: str) -> str | None:
+        """Return whom somebody means: ``~nick@box``, or a nick at this page; None: nobody that can be."""
+        if name.startswith("~"):
+            return name if nick_of(name) else None
+        here = self._people.here(self._context.clock.monotonic())
+        known = next((one.id for one in here if one.nick == name), None)
+        return None if known is None else person_id(name, self._box)
+
+    async def _ask(self, person: Person, room: str, words: str) -> str:
+        if self._context.level_of(person.id) >= Level.COMMANDS:
+            return "a nickname proves nothing: who may command the gateway does so elsewhere"
+        at = Address(self._context.name, room)
+        try:
+            return await self._context.desk.answer(Asked(sender=person.id, words=words, at=at, private=True))
+        except Declined as declined:
+            return str(declined)
+
+    def _line(self, room: str, words: str) -> Line:
+        return answer_line(self._context, room, words)
+
+
+def answer_line(context: BridgeContext, room: str, words: str) -> Line:
+    """Return words of the box's own to one person, as a line that is in no log."""
+    return Line(
+        id=NativeId(""),
+        arrival=0,
+        room=room,
+        sender=SenderId(context.box or context.name),
+        name=context.box or context.name,
+        network="lan",
+        verified=True,
+        text=words,
+        said_ms=context.clock.now_ms(),
+    )
