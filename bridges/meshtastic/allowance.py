@@ -17,6 +17,8 @@ EMERGENCY_PERCENT = 25.0
 """Where the law has no limit: the share of a channel at which the mesh itself begins to hold back."""
 BURST = 1 / 12
 """Of an hour's share, what may go at once before it is spread: five minutes' worth."""
+PLENTY = 1 / 2
+"""While no more than this part of that has gone, nobody needs to hurry or to save."""
 OTHERS_S = 60.0
 """When to look again where it is the node's own traffic that leaves no room."""
 UNDECIDED_S = 2.0
@@ -93,10 +95,15 @@ def room(
     return None
 
 
-def crowded_s(ledger: Ledger, allowed: Allowance, cost_ms: int, now: float) -> float:
-    """Return for how long one more would be too many at once; 0 if it isn't."""
+def has_plenty(ledger: Ledger, allowed: Allowance, now: float) -> bool:
+    """Tell whether little went out lately, for what may go at once."""
+    return ledger.level_ms(allowed.rate, now) <= allowed.burst_ms * PLENTY
+
+
+def crowded_s(ledger: Ledger, allowed: Allowance, cost_ms: int, now: float, *, part: float = 1.0) -> float:
+    """Return for how long one more would be too many at once; 0 if it isn't. `part`: of what may go so."""
     # However small the share, a burst is longer than one packet.
-    burst_ms = max(allowed.burst_ms, 2 * cost_ms)
+    burst_ms = part * max(allowed.burst_ms, 2 * cost_ms)
     over_ms = ledger.level_ms(allowed.rate, now) + cost_ms - burst_ms
     return max(0.0, over_ms / (1000 * allowed.rate))
 

@@ -107,9 +107,10 @@ class Meter:
             self._count("airtime_not_kept")
             log.warning("airtime_not_kept", file=str(self._file), reason=error.strerror)
 
-    async def admit(self, packet: MeshPacket, *, is_emergency: bool, verdict_s: float) -> None:
+    async def admit(self, packet: MeshPacket, *, is_emergency: bool, is_ours: bool, verdict_s: float) -> None:
         """Reserve what a packet may take, before it is written to the radio; RateLimited or Rejected if it can't be.
 
+        `is_ours`: nobody asked us to carry it, so it goes only where there is room to spare.
         `verdict_s`: how long the radio may take to say how often it was sent.
         """
         now = self._clock.monotonic()
@@ -117,6 +118,8 @@ class Meter:
         if self.ledger.holds(packet.id):
             return  # the radio knows the id: it is the same packet, written again
         cost = self._cost(self._packet_ms(packet), is_direct=packet.to != BROADCAST, wants_ack=packet.want_ack)
+        if is_ours and (hold := turns.spare(cost.ms, self._sky(), self.ledger)) is not None:
+            raise RateLimited(hold.reason, retry_after_s=hold.for_s, for_all=True)
         full = room(self.ledger, self._allowed(), cost, others_ms=self._others_ms(), now=now, is_emergency=is_emergency)
         if full is not None and full.for_s == float("inf"):
             raise Rejected(full.reason)
@@ -174,13 +177,18 @@ class Meter:
         """Say what becomes of these (`Schedules`). `pace_s`: for so long the radio would drop a text."""
         chosen = turns.choose(waiting, self._sky(pace_s), self.ledger, self._fairness, self._cost_of)
         match chosen:
-            case Hold(for_s=for_s, reason=reason) if reason != turns.PACE:
+            case Hold(for_s=for_s, reason=reason, is_brief=False):
                 self._held, self._held_until = reason, self._clock.monotonic() + for_s + HELD_FOR_S
             case Go():
                 self._held = ""
             case _:
                 pass
         return chosen
+
+    def not_spared(self, cost_ms: int) -> str:
+        """Return why the gateway itself may not say something now that takes so long; empty if it may."""
+        held = turns.spare(cost_ms, self._sky(), self.ledger)
+        return held.reason if held is not None else ""
 
     def airtime(self) -> Airtime:
         """Return what is used and left."""
@@ -198,7 +206,7 @@ class Meter:
         now = self._clock.monotonic()
         return max(drain_s(self.ledger, self._allowed(), cost_ms, now), self._rest_until - now)
 
-    def _sky(self, pace_s: float) -> turns.Sky:
+    def _sky(self, pace_s: float = 0.0) -> turns.Sky:
         now = self._clock.monotonic()
         return turns.Sky(
             now=now,

@@ -115,7 +115,7 @@ class Transmitter:
                 # An earlier try was answered after we had given up on it.
                 return self._receipt(send, send.known)
             is_emergency = packet.priority == MeshPacket.Priority.ALERT
-            await self._meter.admit(packet, is_emergency=is_emergency, verdict_s=send.within_s)
+            await self._meter.admit(packet, is_emergency=is_emergency, is_ours=key is None, verdict_s=send.within_s)
             return self._receipt(send, await self._try(link, packet, send))
 
     @asynccontextmanager

@@ -91,8 +91,8 @@ class Rig:
             count=lambda kind: self.counts.update([kind]),
         )
 
-    def admit(self, packet: MeshPacket, *, is_emergency: bool = False) -> None:
-        asyncio.run(self.meter.admit(packet, is_emergency=is_emergency, verdict_s=60.0))
+    def admit(self, packet: MeshPacket, *, is_emergency: bool = False, is_ours: bool = False) -> None:
+        asyncio.run(self.meter.admit(packet, is_emergency=is_emergency, is_ours=is_ours, verdict_s=60.0))
 
     @property
     def used_ms(self) -> int:
@@ -375,3 +375,16 @@ def test_whatever_is_in_the_file_it_is_read_or_refused(left):
     except ValueError:
         return
     assert all(ago_s >= 0 and ms >= 0 for ago_s, ms in found)
+
+
+def test_what_nobody_asked_us_to_carry_is_counted_and_leaves_room_for_what_people_say(tmp_path):
+    rig = Rig(tmp_path)
+    rig.admit(text(id=1), is_ours=True)
+    assert rig.used_ms == 3 * 1174
+
+    for packet in range(2, 9):
+        rig.admit(text(id=packet))
+    with pytest.raises(RateLimited, match="much went out at once"):
+        rig.admit(text(id=9), is_ours=True)
+    assert rig.meter.not_spared(1174)
+    rig.admit(text(id=10))
