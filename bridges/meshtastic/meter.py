@@ -119,12 +119,13 @@ class Meter:
             return  # the radio knows the id: it is the same packet, written again
         cost = self._cost(self._packet_ms(packet), is_direct=packet.to != BROADCAST, wants_ack=packet.want_ack)
         if is_ours and (hold := turns.spare(cost.ms, self._sky(), self.ledger)) is not None:
-            raise RateLimited(hold.reason, retry_after_s=hold.for_s, for_all=True)
+            raise RateLimited(hold.reason, retry_after_s=hold.for_s)
         full = room(self.ledger, self._allowed(), cost, others_ms=self._others_ms(), now=now, is_emergency=is_emergency)
         if full is not None and full.for_s == float("inf"):
             raise Rejected(full.reason)
         if full is not None:
-            raise RateLimited(full.reason, retry_after_s=full.for_s, for_all=True)
+            # An emergency may still go: what is for all would keep it, too.
+            raise RateLimited(full.reason, retry_after_s=full.for_s, for_all=is_emergency)
         # Of what asks for no acknowledgement nothing is said: by then it is out.
         until = now + (verdict_s if cost.tries > 1 else 2 * cost.ms / 1000 + OUT_S)
         held = Reservation(at=now, ms=cost.ms, tries=cost.tries, gap_s=cost.gap_s, until=until)

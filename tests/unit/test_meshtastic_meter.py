@@ -217,9 +217,8 @@ def test_what_is_written_again_under_its_id_is_not_asked_for_again(tmp_path):
     rig.admit(text())
     assert rig.used_ms == 3 * 1174
 
-    with pytest.raises(RateLimited, match="budget is used up") as refused:
+    with pytest.raises(RateLimited, match="budget is used up"):
         rig.admit(text(id=2))
-    assert refused.value.for_all
     assert refused.value.retry_after_s
 
 
@@ -388,3 +387,12 @@ def test_what_nobody_asked_us_to_carry_is_counted_and_leaves_room_for_what_peopl
         rig.admit(text(id=9), is_ours=True)
     assert rig.meter.not_spared(1174)
     rig.admit(text(id=10))
+
+
+def test_what_has_no_room_keeps_no_emergency_waiting(tmp_path):
+    rig = Rig(tmp_path)
+    rig.meter.ledger.spend(180_000, rig.clock.monotonic())
+    with pytest.raises(RateLimited, match="budget is used up") as refused:
+        rig.admit(text(id=1))
+    assert not refused.value.for_all
+    rig.admit(text(id=2), is_emergency=True)
