@@ -17,6 +17,7 @@ from gateway.wording import shown
 
 log = structlog.get_logger()
 
+_HOUR_S = 3600
 MOST_PRICED = 500
 """Deliveries reckoned one by one, the oldest; what is beyond is taken to be like them."""
 
@@ -80,8 +81,11 @@ def _reckoned(bridge: Bridge, some: tuple[Delivery, ...], waiting: int) -> Outlo
 def in_words(schedule: Schedule, outlook: Outlook | None) -> str:
     """Say to people what is used, what is held back and why, and how long what waits will take. Pure."""
     air = schedule.airtime
-    window = ages.in_words(air.window_s)
-    parts = [f"{air.used_ms / 1000:.1f} of {air.allowed_ms / 1000:.1f} s airtime used in the last {window}"]
+    window = "hour" if air.window_s == _HOUR_S else ages.in_words(air.window_s)
+    used, left_ms = air.used_ms / 1000, max(0, air.allowed_ms - air.used_ms)
+    parts = [
+        f"{used:.1f} of {air.allowed_ms / 1000:.1f} s airtime used in the last {window}, {left_ms / 1000:.1f} s left"
+    ]
     if air.busy_percent is not None:
         parts.append(f"channel {air.busy_percent:.0f} % busy")
     if air.held:

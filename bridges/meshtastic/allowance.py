@@ -102,18 +102,26 @@ def has_plenty(ledger: Ledger, allowed: Allowance, now: float) -> bool:
 
 def crowded_s(ledger: Ledger, allowed: Allowance, cost_ms: int, now: float, *, part: float = 1.0) -> float:
     """Return for how long one more would be too many at once; 0 if it isn't. `part`: of what may go so."""
-    # However small the share, a burst is longer than one packet.
-    burst_ms = part * max(allowed.burst_ms, 2 * cost_ms)
-    over_ms = ledger.level_ms(allowed.rate, now) + cost_ms - burst_ms
-    return max(0.0, over_ms / (1000 * allowed.rate))
+    return _spread_s(ledger, allowed, cost_ms, now, burst_ms=part * _burst_ms(allowed, cost_ms))
 
 
-def drain_s(ledger: Ledger, allowed: Allowance, cost_ms: int, now: float) -> float:
-    """Return the seconds until so much more will have gone out, within the share."""
+def drain_s(ledger: Ledger, allowed: Allowance, cost_ms: int, now: float, *, one_ms: int) -> float:
+    """Return the seconds until so much more will have gone out, within the share, in packets of `one_ms` or so."""
     whole, rest_ms = divmod(cost_ms, allowed.share_ms)
     over_ms = ledger.used_ms(now) + rest_ms - allowed.share_ms
     waited_s = whole * WINDOW_S + min(ledger.freed_in_s(over_ms, now), WINDOW_S)
-    return max(waited_s, crowded_s(ledger, allowed, cost_ms, now))
+    burst_ms = _burst_ms(allowed, min(one_ms, cost_ms))
+    return max(waited_s, _spread_s(ledger, allowed, cost_ms, now, burst_ms=burst_ms))
+
+
+def _burst_ms(allowed: Allowance, packet_ms: int) -> float:
+    """However small the share, a burst is longer than one packet."""
+    return max(allowed.burst_ms, 2 * packet_ms)
+
+
+def _spread_s(ledger: Ledger, allowed: Allowance, cost_ms: int, now: float, *, burst_ms: float) -> float:
+    over_ms = ledger.level_ms(allowed.rate, now) + cost_ms - burst_ms
+    return max(0.0, over_ms / (1000 * allowed.rate))
 
 
 def _share_s(ledger: Ledger, cost: Cost, limit_ms: int, now: float) -> float:

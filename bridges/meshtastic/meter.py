@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from meshtastic.protobuf.mesh_pb2 import Data, MeshPacket, Routing
 from meshtastic.protobuf.portnums_pb2 import PortNum
 
 from bridges.meshtastic import kept, turns
-from bridges.meshtastic.airtime import message_ms, retry_gap_s
+from bridges.meshtastic.airtime import airtime_s, message_ms, retry_gap_s
 from bridges.meshtastic.allowance import Allowance, Cost, drain_s, room
 from bridges.meshtastic.channel import Channel, reading
 from bridges.meshtastic.fairness import Fairness
@@ -42,6 +43,8 @@ BROADCAST_TRIES = 3
 DIRECT_TRIES = 3
 DIRECT_TRIES_2_8 = 5
 """How often the firmware sends what asks for an acknowledgement (`NextHopRouter.h`)."""
+TYPICAL_BYTES = 60
+"""Of a text, where no other is at hand."""
 OUT_S = 2.0
 REST_S = 60.0
 """How long the radio is left alone that says its duty cycle is used up, and not for how long."""
@@ -203,9 +206,12 @@ class Meter:
         )
 
     def drain_s(self, cost_ms: int) -> float:
-        """Return the seconds until so much more will have gone out."""
+        """Return the seconds until so much more will have gone out; inf while only people can make that begin."""
+        if self._silence and cost_ms:
+            return math.inf
         now = self._clock.monotonic()
-        return max(drain_s(self.ledger, self._allowed(), cost_ms, now), self._rest_until - now)
+        one_ms = round(1000 * airtime_s(self._station.modem, TYPICAL_BYTES))
+        return max(drain_s(self.ledger, self._allowed(), cost_ms, now, one_ms=one_ms), self._rest_until - now)
 
     def _sky(self, pace_s: float = 0.0) -> turns.Sky:
         now = self._clock.monotonic()

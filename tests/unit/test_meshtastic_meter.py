@@ -217,7 +217,7 @@ def test_what_is_written_again_under_its_id_is_not_asked_for_again(tmp_path):
     rig.admit(text())
     assert rig.used_ms == 3 * 1174
 
-    with pytest.raises(RateLimited, match="budget is used up"):
+    with pytest.raises(RateLimited, match="budget is used up") as refused:
         rig.admit(text(id=2))
     assert refused.value.retry_after_s
 
@@ -396,3 +396,10 @@ def test_what_has_no_room_keeps_no_emergency_waiting(tmp_path):
         rig.admit(text(id=1))
     assert not refused.value.for_all
     rig.admit(text(id=2), is_emergency=True)
+
+
+def test_how_long_a_queue_takes_is_not_said_while_nothing_may_go_out(tmp_path):
+    assert Rig(tmp_path).meter.drain_s(65_000) == pytest.approx(1000)
+    mute = Rig(tmp_path, station(tx_enabled=False)).meter
+    assert mute.drain_s(65_000) == float("inf")
+    assert mute.drain_s(0) == 0.0
