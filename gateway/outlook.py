@@ -33,7 +33,7 @@ class Outlook:
     cost_ms: int
     """How long they all are on the air, each once and by our own transmitter."""
     drain_s: float | None
-    """How long until they will have gone out; None: not by the present rules."""
+    """How long until they will have gone out; None: not as things are."""
 
     @property
     def is_exact(self) -> bool:
@@ -98,6 +98,6 @@ def in_words(schedule: Schedule, outlook: Outlook | None) -> str:
 
 def _takes(outlook: Outlook) -> str:
     if outlook.drain_s is None:
-        return "can't go out by the present rules"
+        return "can't go out as things are"
     basis = "" if outlook.is_exact else f", reckoned from the oldest {outlook.priced:,} of {outlook.waiting:,}"
     return f"takes about {ages.in_words(outlook.drain_s)}{basis}"
