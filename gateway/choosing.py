@@ -27,7 +27,7 @@ POLL_S = 1.0
 LONGEST_HOLD_S = 10.0
 """After so long it is asked anew, whatever it said: what was sent before may have come back meanwhile."""
 SAID_AFTER_S = 30.0
-"""A hold that has lasted so long is worth a line in the log; pacing from one message to the next is not."""
+"""A hold that has lasted so long is worth a line in the log. A brief one is by then no pause between two messages."""
 AGAIN_S = 0.05
 """What was chosen was gone by then."""
 
@@ -50,6 +50,7 @@ class Schedule:
 class _Held:
     reason: str
     since_s: float
+    is_brief: bool
     is_said: bool
     """Whether the log has it."""
 
@@ -93,8 +94,10 @@ class Choosing:
 
     @property
     def held(self) -> str:
-        """Why all that waits is held back; empty while it isn't, or the link is what keeps it."""
-        return self._held.reason if self._held is not None and self._link.is_up else ""
+        """Why all that waits is held back; empty while it isn't, or only for a breath, or the link is what keeps it."""
+        held = self._held
+        is_told = held is not None and (not held.is_brief or self._clock.monotonic() - held.since_s >= SAID_AFTER_S)
+        return held.reason if held is not None and is_told and self._link.is_up else ""
 
     def look(self) -> Schedule | None:
         """Return how it fares; None if the bridge can't say."""
@@ -186,15 +189,19 @@ class Choosing:
 
     def _hold(self, hold: Hold, found: Heads, now_ms: int) -> float:
         now_s = self._clock.monotonic()
-        before = self._held or _Held(reason="", since_s=now_s, is_said=False)
+        before = self._held
+        if before is None or before.is_brief != hold.is_brief:
+            self._let_go()
+            before = _Held(reason="", since_s=now_s, is_brief=hold.is_brief, is_said=False)
         is_due = now_s - before.since_s >= SAID_AFTER_S
         if is_due and not before.is_said:
             log.info("sending_held", destination=self._name, reason=hold.reason)
-        self._held = _Held(reason=hold.reason, since_s=before.since_s, is_said=is_due)
+        self._held = replace(before, reason=hold.reason, is_said=is_due)
         most_s = POLL_S if found.due > len(found.heads) else self._longest_s
         wish_s = hold.for_s if math.isfinite(hold.for_s) else most_s
         rest_s = max(AGAIN_S, min(wish_s, _until_next(found, now_ms, most_s=most_s)))
-        self._rested = (now_s, rest_s)
+        if self.held:
+            self._rested = (now_s, rest_s)
         return rest_s
 
     def _let_go(self) -> None:

@@ -17,6 +17,7 @@ from gateway.wording import shown
 
 log = structlog.get_logger()
 
+_HOUR_S = 3600
 MOST_PRICED = 500
 """Deliveries reckoned one by one, the oldest; what is beyond is taken to be like them."""
 
@@ -32,7 +33,7 @@ class Outlook:
     cost_ms: int
     """How long they all are on the air, each once and by our own transmitter."""
     drain_s: float | None
-    """How long until they will have gone out; None: not by the present rules."""
+    """How long until they will have gone out; None: not as things are."""
 
     @property
     def is_exact(self) -> bool:
@@ -80,8 +81,11 @@ def _reckoned(bridge: Bridge, some: tuple[Delivery, ...], waiting: int) -> Outlo
 def in_words(schedule: Schedule, outlook: Outlook | None) -> str:
     """Say to people what is used, what is held back and why, and how long what waits will take. Pure."""
     air = schedule.airtime
-    window = ages.in_words(air.window_s)
-    parts = [f"{air.used_ms / 1000:.1f} of {air.allowed_ms / 1000:.1f} s airtime used in the last {window}"]
+    window = "hour" if air.window_s == _HOUR_S else ages.in_words(air.window_s)
+    used, left_ms = air.used_ms / 1000, max(0, air.allowed_ms - air.used_ms)
+    parts = [
+        f"{used:.1f} of {air.allowed_ms / 1000:.1f} s airtime used in the last {window}, {left_ms / 1000:.1f} s left"
+    ]
     if air.busy_percent is not None:
         parts.append(f"channel {air.busy_percent:.0f} % busy")
     if air.held:
@@ -94,6 +98,6 @@ def in_words(schedule: Schedule, outlook: Outlook | None) -> str:
 
 def _takes(outlook: Outlook) -> str:
     if outlook.drain_s is None:
-        return "can't go out by the present rules"
+        return "can't go out as things are"
     basis = "" if outlook.is_exact else f", reckoned from the oldest {outlook.priced:,} of {outlook.waiting:,}"
     return f"takes about {ages.in_words(outlook.drain_s)}{basis}"

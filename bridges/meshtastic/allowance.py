@@ -17,6 +17,8 @@ EMERGENCY_PERCENT = 25.0
 """Where the law has no limit: the share of a channel at which the mesh itself begins to hold back."""
 BURST = 1 / 12
 """Of an hour's share, what may go at once before it is spread: five minutes' worth."""
+PLENTY = 1 / 2
+"""While no more than this part of that has gone, nobody needs to hurry or to save."""
 OTHERS_S = 60.0
 """When to look again where it is the node's own traffic that leaves no room."""
 UNDECIDED_S = 2.0
@@ -93,20 +95,33 @@ def room(
     return None
 
 
-def crowded_s(ledger: Ledger, allowed: Allowance, cost_ms: int, now: float) -> float:
-    """Return for how long one more would be too many at once; 0 if it isn't."""
-    # However small the share, a burst is longer than one packet.
-    burst_ms = max(allowed.burst_ms, 2 * cost_ms)
-    over_ms = ledger.level_ms(allowed.rate, now) + cost_ms - burst_ms
-    return max(0.0, over_ms / (1000 * allowed.rate))
+def has_plenty(ledger: Ledger, allowed: Allowance, now: float) -> bool:
+    """Tell whether little went out lately, for what may go at once."""
+    return ledger.level_ms(allowed.rate, now) <= allowed.burst_ms * PLENTY
 
 
-def drain_s(ledger: Ledger, allowed: Allowance, cost_ms: int, now: float) -> float:
-    """Return the seconds until so much more will have gone out, within the share."""
+def crowded_s(ledger: Ledger, allowed: Allowance, cost_ms: int, now: float, *, part: float = 1.0) -> float:
+    """Return for how long one more would be too many at once; 0 if it isn't. `part`: of what may go so."""
+    return _spread_s(ledger, allowed, cost_ms, now, burst_ms=part * _burst_ms(allowed, cost_ms))
+
+
+def drain_s(ledger: Ledger, allowed: Allowance, cost_ms: int, now: float, *, one_ms: int) -> float:
+    """Return the seconds until so much more will have gone out, within the share, in packets of `one_ms` or so."""
     whole, rest_ms = divmod(cost_ms, allowed.share_ms)
     over_ms = ledger.used_ms(now) + rest_ms - allowed.share_ms
     waited_s = whole * WINDOW_S + min(ledger.freed_in_s(over_ms, now), WINDOW_S)
-    return max(waited_s, crowded_s(ledger, allowed, cost_ms, now))
+    burst_ms = _burst_ms(allowed, min(one_ms, cost_ms))
+    return max(waited_s, _spread_s(ledger, allowed, cost_ms, now, burst_ms=burst_ms))
+
+
+def _burst_ms(allowed: Allowance, packet_ms: int) -> float:
+    """However small the share, a burst is longer than one packet."""
+    return max(allowed.burst_ms, 2 * packet_ms)
+
+
+def _spread_s(ledger: Ledger, allowed: Allowance, cost_ms: int, now: float, *, burst_ms: float) -> float:
+    over_ms = ledger.level_ms(allowed.rate, now) + cost_ms - burst_ms
+    return max(0.0, over_ms / (1000 * allowed.rate))
 
 
 def _share_s(ledger: Ledger, cost: Cost, limit_ms: int, now: float) -> float:

@@ -139,7 +139,10 @@ class MeshtasticBridge:
 
     def choose(self, waiting: Sequence[Candidate]) -> Go | Hold | Refuse:
         """Say which goes on the air next, or why none may."""
-        return self._parts.meter.choose(waiting, self._parts.transmitter.pace_left_s)
+        ready = self._parts.twins.ready(waiting, self.airtime_ms)
+        if isinstance(ready, Hold):
+            return ready
+        return self._parts.meter.choose(ready, self._parts.transmitter.pace_left_s)
 
     def airtime(self) -> Airtime:
         """Return how much of the hour is used."""

@@ -20,10 +20,10 @@ class Class(IntEnum):
     DIGEST = 3
     """Old already."""
     TELEMETRY = 4
-    """Where things are: there will be another one."""
+    """What devices tell: where they are, what they measure and detect. There will be another one."""
 
 
-_TOLD_AGAIN = frozenset({Topic.POSITION, Topic.WAYPOINT, Topic.TELEMETRY})
+_TOLD_AGAIN = frozenset({Topic.POSITION, Topic.WAYPOINT, Topic.SENSOR, Topic.TELEMETRY})
 
 
 def class_of(candidate: Candidate) -> Class:

@@ -87,10 +87,14 @@ class Ledger:
         self._advance(now)
         return self._freed_in_s(ms, now)
 
-    def open_s(self, now: float) -> float:
-        """Return for how long a packet may still be on its first way out; 0 once more is known, or it is late."""
+    def open_s(self, now: float, *, beside: int = 0) -> float:
+        """Return for how long a packet may still be on its first way out; 0 once more is known, or it is late.
+
+        `beside`: so many more than one may be.
+        """
         self._advance(now)
-        return max((min(held.at + held.gap_s, held.until) - now for held in self._reserved.values()), default=0.0)
+        left = sorted((min(held.at + held.gap_s, held.until) - now for held in self._reserved.values()), reverse=True)
+        return left[beside] if len(left) > beside else 0.0
 
     def level_ms(self, rate: float, now: float) -> float:
         """Return what is in a bucket that airtime was poured into as it was used, and that leaks `rate` ms each ms."""

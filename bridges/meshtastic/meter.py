@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -14,7 +15,7 @@ from meshtastic.protobuf.mesh_pb2 import Data, MeshPacket, Routing
 from meshtastic.protobuf.portnums_pb2 import PortNum
 
 from bridges.meshtastic import kept, turns
-from bridges.meshtastic.airtime import message_ms, retry_gap_s
+from bridges.meshtastic.airtime import airtime_s, message_ms, retry_gap_s
 from bridges.meshtastic.allowance import Allowance, Cost, drain_s, room
 from bridges.meshtastic.channel import Channel, reading
 from bridges.meshtastic.fairness import Fairness
@@ -44,6 +45,8 @@ BROADCAST_TRIES = 3
 DIRECT_TRIES = 3
 DIRECT_TRIES_2_8 = 5
 """How often the firmware sends what asks for an acknowledgement (`NextHopRouter.h`)."""
+TYPICAL_BYTES = 60
+"""Of a text, where no other is at hand."""
 OUT_S = 2.0
 REST_S = 60.0
 """How long the radio is left alone that says its duty cycle is used up, and not for how long."""
@@ -118,7 +121,8 @@ class Meter:
     ) -> None:
         """Reserve what a packet may take, before it is written to the radio; RateLimited or Rejected if it can't be.
 
-        `verdict_s`: how long the radio may take to say how often it was sent. `is_courtesy`: nobody's words.
+        `verdict_s`: how long the radio may take to say how often it was sent. `is_courtesy`: nobody
+        asked us to carry it, so it goes only where there is room to spare.
         """
         now = self._clock.monotonic()
         self.ledger.used_ms(now)
@@ -127,6 +131,8 @@ class Meter:
         cost = self._cost(self._packet_ms(packet), is_direct=packet.to != BROADCAST, wants_ack=packet.want_ack)
         if is_courtesy:
             self._check_courtesy(cost, now)
+            if (hold := turns.spare(cost.ms, self._sky(), self.ledger)) is not None:
+                raise RateLimited(hold.reason, retry_after_s=hold.for_s)
         full = room(self.ledger, self._allowed(), cost, others_ms=self._others_ms(), now=now, is_emergency=is_emergency)
         if full is not None and full.for_s == float("inf"):
             raise Rejected(full.reason)
@@ -205,13 +211,18 @@ class Meter:
         """Say what becomes of these (`Schedules`). `pace_s`: for so long the radio would drop a text."""
         chosen = turns.choose(waiting, self._sky(pace_s), self.ledger, self._fairness, self._cost_of)
         match chosen:
-            case Hold(for_s=for_s, reason=reason) if reason != turns.PACE:
+            case Hold(for_s=for_s, reason=reason, is_brief=False):
                 self._held, self._held_until = reason, self._clock.monotonic() + for_s + HELD_FOR_S
             case Go():
                 self._held = ""
             case _:
                 pass
         return chosen
+
+    def not_spared(self, cost_ms: int) -> str:
+        """Return why the gateway itself may not say something now that takes so long; empty if it may."""
+        held = turns.spare(cost_ms, self._sky(), self.ledger)
+        return held.reason if held is not None else ""
 
     def airtime(self) -> Airtime:
         """Return what is used and left."""
@@ -225,11 +236,14 @@ class Meter:
         )
 
     def drain_s(self, cost_ms: int) -> float:
-        """Return the seconds until so much more will have gone out."""
+        """Return the seconds until so much more will have gone out; inf while only people can make that begin."""
+        if self._silence and cost_ms:
+            return math.inf
         now = self._clock.monotonic()
-        return max(drain_s(self.ledger, self._allowed(), cost_ms, now), self._rest_until - now)
+        one_ms = round(1000 * airtime_s(self._station.modem, TYPICAL_BYTES))
+        return max(drain_s(self.ledger, self._allowed(), cost_ms, now, one_ms=one_ms), self._rest_until - now)
 
-    def _sky(self, pace_s: float) -> turns.Sky:
+    def _sky(self, pace_s: float = 0.0) -> turns.Sky:
         now = self._clock.monotonic()
         return turns.Sky(
             now=now,

@@ -33,7 +33,7 @@ class OwnWords:
             nodes=parts.nodes.listed,
             own=lambda: places.node_id(parts.station.number),
             cost_s=lambda: airtime_s(parts.station.modem, ANSWER_BYTES),
-            held=lambda: parts.meter.airtime().held,
+            held=lambda: parts.meter.not_spared(round(1000 * airtime_s(parts.station.modem, ANSWER_BYTES))),
             say=self._say,
             count=parts.count,
         )

@@ -3,8 +3,8 @@
 
 1. Nothing goes that the radio would refuse: no region, its own duty cycle, sooner than its pace.
 2. Lanes: emergencies first; guests last, and not at all on a crowded channel.
-3. A busy channel is left to the others, and nothing is piled up in the radio: it is given the next one when it has told
-   what became of the last, or would soon try that again.
+3. A busy channel is left to the others, and nothing is piled up in the radio: once much of what may go at once is gone,
+   it is given the next one when it has told what became of the last, or would soon try that again.
 4. The hour's budget, spread over it.
 5. Among those that remain: classes, then fairness (`fairness`).
 """
@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bridges.meshtastic.allowance import Allowance, Cost, NoRoom, crowded_s, room
+from bridges.meshtastic.allowance import PLENTY, Allowance, Cost, NoRoom, crowded_s, has_plenty, room
 from bridges.meshtastic.classes import Class, class_of
 from bridges.meshtastic.fairness import Fairness
 from bridges.meshtastic.ledger import Ledger
@@ -31,10 +31,13 @@ SILENT_S = 30.0
 HEAD_START = 1 / 20
 """Of an hour's share, what the better class may have before the least served has its turn."""
 SHORTEST_S = 0.05
+AT_ONCE = 3
+"""So many may be on their first way out at once while there is plenty left: a radio that nobody hears tells late."""
 OPEN_S = 1.0
 """How soon to ask again whether the radio has told."""
 
 PACE = "one after the other, at the radio's pace"
+CROWDED = "much went out at once: the rest of the hour's airtime is spread over it"
 _LANES = (Lane.EMERGENCY, Lane.NORMAL, Lane.GUEST)
 
 
@@ -68,12 +71,29 @@ def choose(
         reason = f"the channel is crowded ({busy:.0f} %): guests are not carried"
         return Refuse(id=guests[0].delivery.id, reason=reason)
     if lane is not Lane.EMERGENCY and busy > POLITE_PERCENT:
-        return Hold(for_s=LOOK_AGAIN_S, reason=f"the channel is busy: {busy:.0f} %")
-    open_s = ledger.open_s(sky.now)
+        return _busy(busy)
+    open_s = ledger.open_s(sky.now, beside=AT_ONCE - 1 if has_plenty(ledger, sky.allowed, sky.now) else 0)
     if lane is not Lane.EMERGENCY and open_s > 0:
-        return Hold(for_s=max(SHORTEST_S, min(open_s, OPEN_S)), reason=PACE)
+        return Hold(for_s=max(SHORTEST_S, min(open_s, OPEN_S)), reason=PACE, is_brief=True)
     picked = fairness.pick(heads, round(sky.allowed.share_ms * HEAD_START))
     return _admitted(picked, cost_of(picked.delivery), sky, ledger)
+
+
+def spare(cost_ms: int, sky: Sky, ledger: Ledger) -> Hold | None:
+    """Return why the gateway itself may not say something now, which nobody asked a bridge to carry; None if it may.
+
+    That is the least of all: it has what is left when half of what may go at once is kept for others.
+    """
+    if stopped := _stopped(sky):
+        return stopped
+    if (busy := sky.busy_percent or 0.0) > POLITE_PERCENT:
+        return _busy(busy)
+    wait_s = crowded_s(ledger, sky.allowed, cost_ms, sky.now, part=PLENTY)
+    return Hold(for_s=max(SHORTEST_S, wait_s), reason=CROWDED) if wait_s > 0 else None
+
+
+def _busy(percent: float) -> Hold:
+    return Hold(for_s=LOOK_AGAIN_S, reason=f"the channel is busy: {percent:.0f} %")
 
 
 def _stopped(sky: Sky) -> Hold | None:
@@ -84,7 +104,7 @@ def _stopped(sky: Sky) -> Hold | None:
         reason = f"the radio says that the region's duty cycle is used up: {minutes} min more"
         return Hold(for_s=min(sky.resting_s, SILENT_S), reason=reason)
     if sky.pace_s > 0:
-        return Hold(for_s=max(SHORTEST_S, sky.pace_s), reason=PACE)
+        return Hold(for_s=max(SHORTEST_S, sky.pace_s), reason=PACE, is_brief=True)
     return None
 
 
@@ -110,4 +130,4 @@ def _crowded(cost: Cost, sky: Sky, ledger: Ledger) -> NoRoom | None:
     wait_s = crowded_s(ledger, sky.allowed, cost.ms, sky.now)
     if wait_s <= 0:
         return None
-    return NoRoom(for_s=wait_s, reason="much went out at once: the rest of the hour's airtime is spread over it")
+    return NoRoom(for_s=wait_s, reason=CROWDED)

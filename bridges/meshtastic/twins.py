@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
 from bridges.meshtastic.places import node_number
 from bridges.meshtastic.register import Said, Seat
-from gateway.model import Address, Clock, Message, NativeId, RateLimited, RemoteId, words_of
+from gateway.model import Address, Candidate, Clock, Hold, Message, NativeId, RateLimited, RemoteId, words_of
 
 HEARD_WITHIN_MS = 2 * 3_600_000
 """Who was heard so lately is in range."""
@@ -73,6 +73,24 @@ class Twins:
         is_copy = channel and on == channel and says.endswith(words) and added <= MOST_ADDED
         return RemoteId(packet.rpartition(":")[2]) if is_copy else None
 
+    def ready(
+        self, waiting: Sequence[Candidate], airtime_ms: Callable[[Message, Address], int]
+    ) -> Sequence[Candidate] | Hold:
+        """Return those that needn't wait whether they come by themselves; where all must, for how long and why."""
+        ready, waits = [], []
+        for each in waiting:
+            message, to = each.delivery.message, each.delivery.to
+            channel = self._seat.conversation(to.conversation)
+            wait_s, who = self._wait(message, channel, airtime_ms(message, to)) if channel else (0.0, "")
+            if wait_s > 0:
+                waits.append((wait_s, who))
+            else:
+                ready.append(each)
+        if ready:
+            return ready
+        wait_s, who = min(waits)
+        return Hold(for_s=wait_s, reason=_waiting_for(who), is_brief=True)
+
     @contextmanager
     def turn(self, message: Message, to: Address, packet: NativeId, airtime_ms: int) -> Iterator[None]:
         """Send it within this context: the others wait meanwhile. RateLimited while it may come by itself."""
@@ -91,8 +109,7 @@ class Twins:
     def _admit(self, message: Message, channel: str, airtime_ms: int) -> None:
         wait_s, who = self._wait(message, channel, airtime_ms)
         if wait_s > 0:
-            reason = f"{who} has it on the same mesh already: waiting whether it is heard here"
-            raise RateLimited(reason, retry_after_s=wait_s)
+            raise RateLimited(_waiting_for(who), retry_after_s=wait_s)
 
     def _wait(self, message: Message, channel: str, airtime_ms: int) -> tuple[float, str]:
         window_s = CONTENTION_S + (HOPS + 1) * airtime_ms / 1000
@@ -121,3 +138,7 @@ class Twins:
         speakers = {other.number, node_number(message.sender.id) or other.number}
         after = self._clock.now_ms() - HEARD_WITHIN_MS
         return any((at := self._heard_ms(number)) is not None and at >= after for number in speakers)
+
+
+def _waiting_for(who: str) -> str:
+    return f"{who} has it on the same mesh already: waiting whether it is heard here"

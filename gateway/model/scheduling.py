@@ -39,6 +39,8 @@ class Hold:
     """Ask again after so long, or when something new is queued."""
     reason: str
     """In words, for the operator and for whoever waits: "the channel is busy: 31 %"."""
+    is_brief: bool = False
+    """It is how the network is worked, and over in a moment: nobody is told, unless it lasts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A day on the air, in virtual time: the radio bridge, a simulated mesh, and three times as much to say as goes.
 
-`Dispatcher` stands for the gateway's core, as far as the order on the air goes: it asks the bridge for the next one of
-the heads of its queues, and sends that.
+`Stand` stands for the gateway's core, as far as the order on the air goes: it asks the bridge for the next one of
+the heads of its queues, and sends that. `tests/bench/air_core.py` puts the core itself in its place, for a shorter day.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import math
 import random
 import statistics
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from meshtastic.protobuf.mesh_pb2 import MeshPacket
 from meshtastic.protobuf.portnums_pb2 import PortNum
@@ -36,6 +37,7 @@ from gateway.model import (
     Lane,
     PermanentError,
     Refuse,
+    Report,
     TransientError,
     key_of,
 )
@@ -50,6 +52,8 @@ BUSY_S = 300.0
 """Held back for so long, an hour is not full any more."""
 LOSS = 0.02
 """Of what the gateway's node and another could hear of each other."""
+Happening = tuple[float, Callable[[SimMesh], None]]
+"""(hour, what happens then)."""
 LANES = (Lane.EMERGENCY, Lane.NORMAL, Lane.GUEST)
 
 
@@ -112,13 +116,32 @@ class Day:
         emergencies = [fate for fate in self.fates.values() if fate.delivery.lane is Lane.EMERGENCY]
         return [fate.sent_s - fate.accepted_s for fate in emergencies if fate.state == "sent"]
 
+    def note_busy(self, reason: str, now: float, for_s: float) -> None:
+        if "busy" not in reason:
+            return
+        if self.busy and now - self.busy[-1][1] < 60:
+            self.busy[-1] = (self.busy[-1][0], now + for_s)
+        else:
+            self.busy.append((now, now + for_s))
+
     def _was_busy(self, end: float) -> bool:
         # What couldn't be used in a busy hour is spread over the next: only then it is full again.
         busy_s = sum(max(0.0, min(end, ended) - max(end - 2 * HOUR_S, began)) for began, ended in self.busy)
         return busy_s > BUSY_S
 
 
-class Dispatcher:
+class Dispatcher(Protocol):
+    """What stands between those who speak and the bridge."""
+
+    async def accept(self, delivery: Delivery) -> None: ...
+
+    def take(self, report: Report) -> None:
+        """Take what the radio says later."""
+
+    async def run(self) -> None: ...
+
+
+class Stand:
     """Queues by lane and conversation, and one at a time to the bridge."""
 
     def __init__(self, bridge: MeshtasticBridge, clock: VirtualClock, day: Day) -> None:
@@ -129,7 +152,10 @@ class Dispatcher:
         self._generations: Counter[DeliveryId] = Counter()
         self._woken = asyncio.Event()
 
-    def accept(self, delivery: Delivery) -> None:
+    def take(self, report: Report) -> None:
+        pass
+
+    async def accept(self, delivery: Delivery) -> None:
         self._day.fates[delivery.id] = Fate(delivery, self._clock.monotonic())
         key = delivery.lane, delivery.to.conversation
         self._queues.setdefault(key, deque()).append(Candidate(delivery=delivery))
@@ -149,7 +175,8 @@ class Dispatcher:
                 case Refuse(id=id, reason=reason):
                     self._end(next(each for each in heads if each.delivery.id == id), "refused", reason)
                 case Hold(for_s=for_s, reason=reason):
-                    self._note_busy(reason, for_s)
+                    self._day.counts[f"held: {reason.split(':', maxsplit=1)[0].split('(', maxsplit=1)[0]}"] += 1
+                    self._day.note_busy(reason, self._clock.monotonic(), for_s)
                     await self._rest(for_s)
 
     def _heads(self) -> list[Candidate]:
@@ -190,15 +217,6 @@ class Dispatcher:
             while queue and (queue[0].delivery.expires_ms or math.inf) <= now_ms:
                 self._end(queue[0], "expired", "too old for this network")
 
-    def _note_busy(self, reason: str, for_s: float) -> None:
-        self._day.counts[f"held: {reason.split(':', maxsplit=1)[0].split('(', maxsplit=1)[0]}"] += 1
-        if "busy" in reason:
-            now = self._clock.monotonic()
-            if self._day.busy and now - self._day.busy[-1][1] < 60:
-                self._day.busy[-1] = (self._day.busy[-1][0], now + for_s)
-            else:
-                self._day.busy.append((now, now + for_s))
-
     async def _rest(self, seconds: float) -> None:
         self._woken.clear()
         try:
@@ -206,6 +224,9 @@ class Dispatcher:
                 await self._woken.wait()
         except TimeoutError:
             pass
+
+
+DispatcherOf = Callable[[MeshtasticBridge, VirtualClock, Day], Dispatcher]
 
 
 @asynccontextmanager
@@ -230,7 +251,7 @@ async def _bridge(
             yield mesh, bridge, clock
 
 
-async def _live(plan: Plan, folder: Path, crowds: Sequence[tuple[float, float]]) -> Day:
+async def lived(plan: Plan, folder: Path, events: Sequence[Happening], dispatcher_of: DispatcherOf = Stand) -> Day:
     counts: Counter[str] = Counter()
     ends_s = plan.hours * HOUR_S
     async with _bridge(folder, plan, counts) as (mesh, bridge, clock):
@@ -239,16 +260,16 @@ async def _live(plan: Plan, folder: Path, crowds: Sequence[tuple[float, float]])
         for node in mesh.nodes.values():
             if node is not mesh.gateway:
                 mesh.link(mesh.gateway.number, node.number, loss=LOSS)
-        dispatcher = Dispatcher(bridge, clock, day)
+        dispatcher = dispatcher_of(bridge, clock, day)
         tasks = [
             asyncio.create_task(dispatcher.run()),
-            asyncio.create_task(_listen(bridge)),
-            asyncio.create_task(_crowd(mesh, crowds)),
+            asyncio.create_task(_listen(bridge, dispatcher)),
+            asyncio.create_task(_happen(mesh, events)),
         ]
         for at, delivery in traffic(plan):
             await clock.sleep(at - clock.monotonic())
             _check(tasks)
-            dispatcher.accept(delivery)
+            await dispatcher.accept(delivery)
         await clock.sleep(ends_s - clock.monotonic())
         _check(tasks)
         for task in tasks:
@@ -279,18 +300,23 @@ def _watch(mesh: SimMesh, day: Day) -> None:
             node.on_heard.append(lambda _, heard: day.heard.add(heard.id) if heard.sender == gateway else None)
 
 
-async def _listen(bridge: MeshtasticBridge) -> None:
+async def _listen(bridge: MeshtasticBridge, dispatcher: Dispatcher) -> None:
     async with aclosing(bridge.receive()) as source:
-        async for _ in source:
-            pass
+        async for item in source:
+            if isinstance(item, Report):
+                dispatcher.take(item)
 
 
-async def _crowd(mesh: SimMesh, crowds: Sequence[tuple[float, float]]) -> None:
-    """Have strangers take another share of the channel from given hours on."""
+async def _happen(mesh: SimMesh, events: Sequence[Happening]) -> None:
     loop = asyncio.get_running_loop()
-    for hour, share in crowds:
+    for hour, happen in events:
         await asyncio.sleep(hour * HOUR_S - loop.time())
-        mesh.occupy(share)
+        happen(mesh)
+
+
+def crowd(share: float) -> Callable[[SimMesh], None]:
+    """Have strangers take another share of the channel from then on."""
+    return lambda mesh: mesh.occupy(share)
 
 
 def live(
@@ -298,7 +324,7 @@ def live(
 ) -> Day:
     """Live a day with `times` as much to say as its budget carries."""
     plan = Plan(hours=hours, seed=seed, every_s=MEAN_COST_S / SHARE / times)
-    return run_virtually(_live(plan, folder, crowds))
+    return run_virtually(lived(plan, folder, [(hour, crowd(share)) for hour, share in crowds]))
 
 
 async def day_on_air(folder: Path) -> dict[str, float]:

@@ -63,7 +63,7 @@ async def test_the_status_says_what_is_used_and_left_why_it_is_held_and_how_long
         "priced": 3,
         "cost_ms": 3000,
         "drain_s": 60.0,
-        "words": "9.0 of 180.0 s airtime used in the last 1 h 0 min; channel 31 % busy; "
+        "words": "9.0 of 180.0 s airtime used in the last hour, 171.0 s left; channel 31 % busy; "
         "held back for 42 s: the channel is busy: 31 %; what waits takes about 1 min",
     }
     assert (await api.get("/api/v1/bridges")).json()[1]["airtime"] == radio["airtime"]
@@ -84,7 +84,7 @@ async def test_a_radio_that_may_not_send_at_all_says_that_what_waits_can_not_go_
     air = (await api.get("/api/v1/status")).json()["bridges"][1]["airtime"]
 
     assert air["drain_s"] is None
-    assert air["words"].endswith("what waits can't go out by the present rules")
+    assert air["words"].endswith("what waits can't go out as things are")
     assert 'crossband_airtime_drain_seconds{bridge="radio"} +Inf' in (await api.get("/metrics")).text
 
 

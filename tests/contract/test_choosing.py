@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.choosing import LONGEST_HOLD_S
+from gateway.choosing import LONGEST_HOLD_S, SAID_AFTER_S
 from gateway.clock import SystemClock
 from gateway.link import LinkState
 from gateway.model import Address, BridgeName, Go, Hold, JournalError, Lane, LinkDown, Refuse
@@ -98,6 +98,26 @@ async def test_what_is_held_back_waits_with_its_reason_and_nothing_is_written_fo
         await core.until(later, "sent")
         assert core.bridge.texts == ["text 1", "text 2"]
         assert core.sender.held == ""
+
+
+async def test_a_pause_between_two_is_nothing_to_tell_anybody_unless_it_lasts(tmp_path):
+    pause = Hold(for_s=2, reason="one after the other", is_brief=True)
+    async with running_core(tmp_path, SchedulingBridge(), clock=SystemClock(time_scale=40)) as core:
+        core.bridge.rule = lambda _: pause
+        await core.say(1)
+        async with asyncio.timeout(8):
+            while len(core.bridge.asked) < 6:
+                await asyncio.sleep(0.01)
+        look = core.sender.choosing.look()
+        assert (core.sender.held, look.airtime.held, look.held_for_s, look.held_s) == ("", "", None, 0)
+
+        await held(core, pause.reason)
+        assert core.sender.choosing.look().held_for_s >= SAID_AFTER_S
+
+        core.bridge.rule = lambda _: BUSY
+        core.sender.wake()
+        await held(core)
+        assert core.sender.choosing.look().held_for_s < SAID_AFTER_S, "since it is busy, not since the pause began"
 
 
 async def test_after_a_hold_is_over_by_the_gateways_clock_it_is_asked_again(tmp_path):

@@ -359,8 +359,8 @@ async def test_what_a_radio_holds_back_is_told_with_why_in_status_queue_and_wher
     message, _ = await box.said(1, RADIO)
 
     assert (
-        "radio: 9.0 of 180.0 s airtime used in the last 1 h 0 min; held back for 42 s: the channel is busy: 31 %; "
-        "what waits takes about 20 s" in (await box.ask("status")).splitlines()
+        "radio: 9.0 of 180.0 s airtime used in the last hour, 171.0 s left; held back for 42 s: "
+        "the channel is busy: 31 %; what waits takes about 20 s" in (await box.ask("status")).splitlines()
     )
     assert "radio/LongFast: 1 waiting, the oldest <1m; the channel is busy: 31 %" in await box.ask("queue")
     assert (await box.ask(f"where {message.id}")).endswith("; it waits for: the channel is busy: 31 %")

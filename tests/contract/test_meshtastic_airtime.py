@@ -148,6 +148,40 @@ def test_what_nobody_relays_is_counted_as_often_as_the_radio_sent_it(tmp_path):
     played(story)
 
 
+def test_where_nobody_relays_the_next_text_waits_for_the_radios_pace_and_no_longer(tmp_path):
+    async def story() -> None:
+        async with place(tmp_path) as here:
+            here.mesh.isolate(here.mesh.gateway.number)
+            began = here.clock.monotonic()
+            for number in range(3):
+                while isinstance(held := here.choose(here.delivery(number)), Hold):
+                    assert held.is_brief
+                    await here.clock.sleep(held.for_s)
+                await here.send(here.delivery(number))
+
+            assert here.clock.monotonic() - began < 7
+            assert here.bridge.airtime().held == ""
+
+    played(story)
+
+
+def test_nobody_is_answered_on_a_busy_channel_although_nothing_waits_for_it(tmp_path):
+    async def story() -> None:
+        async with place(tmp_path, Settings(telemetry_s=60.0), answers=["ping"]) as here:
+            here.mesh["MRKT"].say("!ping", to=here.mesh.gateway.number)
+            await here.clock.sleep(30)
+            assert here.counts["question_answered"] == 1
+
+            here.mesh.occupy(0.5)
+            await here.clock.sleep(130)
+            here.mesh["RIVR"].say("!ping", to=here.mesh.gateway.number)
+            await here.clock.sleep(60)
+            assert here.counts["question_held"] == 1
+            assert here.counts["question_answered"] == 1
+
+    played(story)
+
+
 def test_what_the_radio_did_not_send_is_not_counted(tmp_path):
     async def story() -> None:
         async with place(tmp_path) as here:

@@ -429,3 +429,32 @@ def test_whatever_is_in_the_file_it_is_read_or_refused(left):
     except ValueError:
         return
     assert all(ago_s >= 0 and ms >= 0 for ago_s, ms in found)
+
+
+def test_what_nobody_asked_us_to_carry_is_counted_and_leaves_room_for_what_people_say(tmp_path):
+    rig = Rig(tmp_path)
+    rig.admit(text(id=1), is_courtesy=True)
+    assert rig.used_ms == 3 * 1174
+
+    for packet in range(2, 9):
+        rig.admit(text(id=packet))
+    with pytest.raises(RateLimited, match="much went out at once"):
+        rig.admit(text(id=9), is_courtesy=True)
+    assert rig.meter.not_spared(1174)
+    rig.admit(text(id=10))
+
+
+def test_what_has_no_room_keeps_no_emergency_waiting(tmp_path):
+    rig = Rig(tmp_path)
+    rig.meter.ledger.spend(180_000, rig.clock.monotonic())
+    with pytest.raises(RateLimited, match="budget is used up") as refused:
+        rig.admit(text(id=1))
+    assert not refused.value.for_all
+    rig.admit(text(id=2), is_emergency=True)
+
+
+def test_how_long_a_queue_takes_is_not_said_while_nothing_may_go_out(tmp_path):
+    assert Rig(tmp_path).meter.drain_s(65_000) == pytest.approx(1000)
+    mute = Rig(tmp_path, station(tx_enabled=False)).meter
+    assert mute.drain_s(65_000) == float("inf")
+    assert mute.drain_s(0) == 0.0

@@ -108,7 +108,7 @@ def test_an_emergency_goes_before_all_and_guests_after_all():
         (waiting(), Class.MEMBER),
         (waiting(is_digest=True), Class.DIGEST),
         (waiting(topic=Topic.TELEMETRY), Class.TELEMETRY),
-        (waiting(topic=Topic.SENSOR), Class.MEMBER),
+        (waiting(topic=Topic.SENSOR), Class.TELEMETRY),
         (waiting(content=Location(latitude=47.0, longitude=8.0)), Class.TELEMETRY),
     ],
 )
@@ -295,12 +295,59 @@ def test_after_much_at_once_only_what_is_for_one_person_goes_on():
     assert chosen(direct, ledger=ledger) == Go(id=direct.delivery.id)
 
 
-def test_nothing_goes_while_the_radio_has_not_told_of_the_last_but_an_emergency():
+def untold(at: float) -> Reservation:
+    return Reservation(at=at, ms=1000, tries=3, gap_s=8.0, until=at + 60)
+
+
+def half_spent() -> Ledger:
+    """Of what may go at once, and a little more."""
     ledger = Ledger()
-    ledger.reserve(1, Reservation(at=9999.0, ms=1000, tries=3, gap_s=8.0, until=10_059.0))
+    ledger.spend(round(ALLOWED.burst_ms / 2) + 1, 10_000.0)
+    return ledger
+
+
+def test_a_text_or_two_more_go_without_waiting_for_a_radio_that_nobody_hears_while_there_is_plenty_left():
+    ledger = Ledger()
+    for packet in range(turns.AT_ONCE - 1):
+        ledger.reserve(packet, untold(9999.0))
+    assert isinstance(chosen(waiting(2), ledger=ledger), Go)
+
+    ledger.reserve(turns.AT_ONCE, untold(9999.5))
+    assert chosen(waiting(2), ledger=ledger).reason == turns.PACE
+    assert isinstance(chosen(waiting(2), ledger=ledger, now=10_007.1), Go), "the first is told of, or late"
+
+
+def test_a_pause_between_two_texts_is_brief_and_nothing_else_is():
+    busy, mute = chosen(waiting(), busy_percent=31.0), chosen(waiting(), silence="the radio has no region set")
+    pause = chosen(waiting(), pace_s=1.5)
+
+    assert (pause.is_brief, busy.is_brief, mute.is_brief) == (True, False, False)
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({}, None),
+        ({"busy_percent": 31.0}, "the channel is busy: 31 %"),
+        ({"silence": "the radio has no region set"}, "the radio has no region set"),
+        ({"ledger": half_spent()}, turns.CROWDED),
+    ],
+)
+def test_what_the_gateway_says_itself_goes_only_where_there_is_room_to_spare(changed, reason):
+    ledger = changed.pop("ledger", Ledger())
+    held = turns.spare(1000, sky(**changed), ledger)
+
+    assert (held and held.reason) == reason
+    if reason == turns.CROWDED:
+        assert isinstance(chosen(waiting(), ledger=ledger), Go), "what people say still goes"
+
+
+def test_nothing_goes_while_the_radio_has_not_told_of_the_last_but_an_emergency():
+    ledger = half_spent()
+    ledger.reserve(1, untold(9999.0))
     emergency = waiting(lane=Lane.EMERGENCY)
 
-    assert chosen(waiting(2), ledger=ledger) == Hold(for_s=turns.OPEN_S, reason=turns.PACE)
+    assert chosen(waiting(2), ledger=ledger) == Hold(for_s=turns.OPEN_S, reason=turns.PACE, is_brief=True)
     assert chosen(emergency, ledger=ledger) == Go(id=emergency.delivery.id)
     assert isinstance(chosen(waiting(2), ledger=ledger, now=10_007.1), Go)
 

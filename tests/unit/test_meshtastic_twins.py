@@ -9,7 +9,19 @@ import pytest
 from bridges.meshtastic.places import Channel
 from bridges.meshtastic.register import Register, Seat
 from bridges.meshtastic.twins import CONTENTION_S, DRAIN_S, HEARD_WITHIN_MS, HOPS, Twins
-from gateway.model import Address, BridgeName, Message, NativeId, RateLimited, Sender, SenderId, Text
+from gateway.model import (
+    Address,
+    BridgeName,
+    Candidate,
+    Delivery,
+    Hold,
+    Message,
+    NativeId,
+    RateLimited,
+    Sender,
+    SenderId,
+    Text,
+)
 
 HILL, RIDGE, MARKET = 0xA1B2C300, 0xA1B2C301, 0xA1B2C302
 PACKET = NativeId("mt:a1b2c300:00000007")
@@ -87,6 +99,23 @@ def test_what_the_other_has_just_said_waits_for_its_copy_and_goes_out_if_none_ca
     assert pair.held_s(message) == WINDOW_S
     pair.clock.at += WINDOW_S
     assert pair.held_s(message) == 0
+
+
+def test_while_one_waits_for_its_copy_others_go_and_where_all_must_it_is_a_brief_hold():
+    pair = Pair()
+    message = _message(pair)
+    pair.say(message)
+    waits = Candidate(delivery=Delivery(message=message, to=Address(pair.ridge.name, "LongFast")))
+    elsewhere = Candidate(delivery=Delivery(message=message, to=Address(pair.ridge.name, "Town")))
+    alone = Candidate(delivery=Delivery(message=message, to=Address(pair.ridge.name, "!a1b2c302")))
+
+    assert pair.second.ready([waits, elsewhere, alone], lambda *_: AIRTIME_MS) == [elsewhere, alone]
+    held = pair.second.ready([waits], lambda *_: AIRTIME_MS)
+    assert isinstance(held, Hold)
+    assert (held.for_s, held.is_brief) == (WINDOW_S, True)
+    assert held.reason == "hill has it on the same mesh already: waiting whether it is heard here"
+    pair.clock.at += WINDOW_S
+    assert pair.second.ready([waits], lambda *_: AIRTIME_MS) == [waits]
 
 
 def test_what_the_other_is_handing_to_its_radio_waits_too():
