@@ -16,7 +16,7 @@ import pytest
 import uvicorn
 
 from bridges.lan.page import Page, PageSettings
-from gateway.connections import Peers, connections_of
+from gateway.connections import MOST_AT_A_LISTENER, Peers, connections_of
 from gateway.servers import Server
 from tests.halls import MemoryHall
 
@@ -69,7 +69,7 @@ async def served(hall: MemoryHall) -> AsyncIterator[int]:
         page = Page(hall, PageSettings(box="hilltop", name="gateway.local", port=port))
         config = uvicorn.Config(
             page,
-            http=connections_of(Peers()),
+            http=connections_of(Peers(most=MOST_AT_A_LISTENER)),
             lifespan="off",
             log_config=None,
             access_log=False,

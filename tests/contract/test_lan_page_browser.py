@@ -86,7 +86,7 @@ async def test_lines_come_and_go_live_where_there_is_script(browser, box, host):
         await line.wait_for()
         assert await page.locator("iframe").count() == 0
         await page.get_by_label("Message from Ada").fill("Thanks!")
-        await page.get_by_text("190 bytes left, 1.3 s of airtime").wait_for()
+        await page.get_by_text("188 bytes left, 1.3 s of airtime").wait_for()
         await page.get_by_label("Message from Ada").press("Enter")
         await page.locator(".line", has_text="Thanks!").get_by_text("radio: waiting").wait_for()
         assert await page.get_by_label("Message from Ada").input_value() == ""
@@ -170,21 +170,16 @@ async def test_without_script_the_lines_load_themselves_and_typing_stays(browser
 async def test_without_script_and_cookies_one_still_writes(browser, box):
     hall, _ = box
     async with tab(browser, box, java_script_enabled=False) as page:
-        await page.context.route("**/join", _without_cookie)
         await join(page)
-        assert "/g/" in page.url
+        (cookie,) = await page.context.cookies()
+        await page.context.clear_cookies()  # as a captive portal's window does; the address is all that is left
+        await page.goto(f"/g/{cookie['value']}/r/town/")
         await page.get_by_label("Message from Ada").fill("captive")
         await page.get_by_role("button", name="Send", exact=True).click()
         await page.frame_locator("iframe").get_by_text("captive").wait_for()
+        assert "/g/" in page.url
+        assert await page.context.cookies() == []
     assert hall.said[-1].text == "captive"
-
-
-async def _without_cookie(route):
-    """Answer as the box does, to a browser that keeps no cookie."""
-    answer = await route.fetch(max_redirects=0)
-    headers = {name: value for name, value in answer.headers.items() if name != "set-cookie"}
-    await route.context.clear_cookies() if hasattr(route, "context") else None
-    await route.fulfill(status=answer.status, headers=headers, body="")
 
 
 async def test_the_stream_comes_again_after_the_box_went_away(browser, box):
@@ -242,7 +237,7 @@ async def test_everything_is_reached_by_the_keyboard_alone(browser, box):
         await page.keyboard.type("by keyboard")
         await page.keyboard.press("Enter")
         await page.locator(".line", has_text="by keyboard").wait_for()
-        assert await page.locator("ol[role=log][aria-live=polite]").count() == 1
+        assert await page.locator("[role=log][aria-live=polite] ol").count() == 1
     assert hall.said[-1].text == "by keyboard"
 
 
@@ -254,3 +249,7 @@ async def test_seven_tabs_of_one_browser_all_load(browser, box):
             another = await page.context.new_page()
             await another.goto("/r/town/")
             await another.get_by_text("Yes, since noon.").first.wait_for()
+            await another.evaluate(
+                """Object.defineProperty(document, "hidden", {value: true});
+                document.dispatchEvent(new Event("visibilitychange"))"""
+            )  # headless pages are all in front

@@ -133,6 +133,25 @@ async def test_a_refused_text_is_given_back_with_the_reason_and_the_wait(hall, p
     assert [line.text for line in hall.said] == ["<too> soon"]
 
 
+async def test_a_language_is_chosen_by_a_link_and_kept_by_every_other(hall, page):
+    hall.hear("hello")
+    async with client(page) as browser:
+        start = await browser.get("/?lang=de")
+        assert 'href="/r/town/?lang=de"' in start.text
+        room = await submit(browser, start, nick="Ada")
+        assert room.url.path == "/r/town/"
+        assert '<html lang="de">' in room.text
+        hall.refusal = Refusal(reason="slow mode")
+        refused = await submit(browser, room, text="x")
+        assert '<html lang="de">' in refused.text
+        assert 'href="./?lang=fr"' in refused.text
+        lines = await browser.get("/r/town/lines?lang=de")
+        assert "&amp;lang=de" in lines.text
+        guessed = await browser.get("/", headers={"Accept-Language": "uk"})
+        assert '<html lang="uk">' in guessed.text
+        assert 'href="/r/town/"' in guessed.text
+
+
 async def test_a_form_that_is_sent_twice_is_said_once(hall, page):
     async with client(page) as browser:
         room = await join(browser)

@@ -179,7 +179,7 @@ async def test_a_reader_that_takes_nothing_is_cut_off(hall, page, monkeypatch):
 
 async def test_nobody_takes_all_the_streams(hall, page, monkeypatch):
     async with contextlib.AsyncExitStack() as stack:
-        for _ in range(64):
+        for _ in range(48):
             await stack.enter_async_context(reading(page))
         refused = Reader()
         await page(scope_of(), refused.receive, refused.send)

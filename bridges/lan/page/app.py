@@ -36,7 +36,8 @@ READS = Rate(burst=300, per_s=40)
 """Of one household, which may be an access point with everybody behind it."""
 POSTS = Rate(burst=60, per_s=4)
 JOINS = Rate(burst=20, per_s=0.1)
-STREAMS_EACH = 64
+STREAMS_EACH = 48
+"""Event streams of one household: fewer than the connections it may have, so that it can still write."""
 STREAMS = 400
 _CAPABILITY = re.compile(r"/g/([A-Za-z0-9_-]{43})(/.*)", re.DOTALL)
 

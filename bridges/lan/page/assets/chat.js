@@ -71,15 +71,14 @@ async function begin() {
   const page = parsed(await (await fetch(section.dataset.lines)).text());
   list = page.querySelector("ol.lines");
   if (!list) return;
-  list.setAttribute("role", "log");
-  list.setAttribute("aria-live", "polite");
-  list.setAttribute("aria-relevant", "additions");
   list.removeAttribute("tabindex");
   last = Math.max(0, ...[...list.children].map((line) => Number(line.dataset.at)));
   scroll = document.createElement("div");
   scroll.className = "scroll";
   scroll.tabIndex = 0;
-  scroll.setAttribute("role", "group");
+  scroll.setAttribute("role", "log");
+  scroll.setAttribute("aria-live", "polite");
+  scroll.setAttribute("aria-relevant", "additions");
   scroll.setAttribute("aria-label", section.getAttribute("aria-label"));
   scroll.append(...[page.querySelector(".earlier"), list, page.querySelector(".empty")].filter(Boolean));
   section.replaceChildren(scroll);
