@@ -23,7 +23,7 @@ LINES = 60
 EVERY_S = 0.25
 SETTLE_S = 2.0
 _HOST = "Host: localhost\r\n"
-_STAMP = re.compile(rb"stamp-(\d+)")
+_STAMP = re.compile(rb"stamp-(\d+)\D")
 
 
 @dataclass(kw_only=True)
@@ -77,10 +77,13 @@ async def _open(port: int, number: int) -> tuple[asyncio.StreamReader, asyncio.S
 async def _read(port: int, number: int, reading: Reading) -> None:
     reader, writer = await _open(port, number)
     try:
-        writer.write(f"GET /r/town/events?after=190 HTTP/1.1\r\n{_HOST}\r\n".encode())
-        while data := await reader.readline():
-            for stamp in _STAMP.findall(data):
+        writer.write(f"GET /r/town/events?after=0 HTTP/1.1\r\n{_HOST}\r\n".encode())
+        rest = b""
+        while data := await reader.read(65_536):
+            rest += data
+            for stamp in _STAMP.findall(rest):
                 reading.heard.setdefault(stamp, time.perf_counter())
+            rest = rest[-20:]
     finally:
         writer.close()
 

@@ -9,6 +9,7 @@ import pytest
 
 from bridges.lan.page import Page, PageSettings, live, stream
 from bridges.lan.page.quoting import Quotes
+from bridges.lan.page.telling import Telling
 from tests.halls import MemoryHall
 
 
@@ -207,6 +208,18 @@ async def test_closing_ends_every_stream(hall):
     async with asyncio.timeout(5):
         await task
     assert not hall.followers
+
+
+def test_a_line_is_written_once_a_language_until_it_changes(hall, monkeypatch):
+    written = []
+    monkeypatch.setattr("bridges.lan.page.telling.line_html", lambda *told: written.append(told[0]) or "<li>")
+    telling = Telling(Quotes())
+    line = hall.hear("x")
+    for language in ("en", "de", "en"):
+        telling.of(line).data(language, "")
+    assert written == ["en", "de"]
+    telling.of(hall.change(line, state="radio: heard")).data("en", "")
+    assert written == ["en", "de", "en"]
 
 
 def test_quotes_are_as_many_as_they_may_be(hall, monkeypatch):

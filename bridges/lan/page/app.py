@@ -30,6 +30,7 @@ from bridges.lan.page.reading import Reading
 from bridges.lan.page.settings import PageSettings
 from bridges.lan.page.speaking import Speaking
 from bridges.lan.page.stream import Replay
+from bridges.lan.page.telling import Telling
 from bridges.lan.page.visit import CAPABILITY
 
 READS = Rate(burst=300, per_s=40)
@@ -56,7 +57,8 @@ class Page:
         """`now_s`: the wall clock, for how old a nickname is. `monotonic_s`: for rates."""
         quotes = Quotes()
         self._guests = Guests(hall, settings.store, now_s)
-        self._live = Live(hall, quotes)
+        telling = Telling(quotes)
+        self._live = Live(hall, telling)
         self.refused = Refused()
         """What was turned away, by HTTP status."""
         desk = Desk(
@@ -71,7 +73,7 @@ class Page:
             joins=Buckets(JOINS),
         )
         places = Places(each=STREAMS_EACH, most=STREAMS)
-        reading = Reading(desk, self._live, Replay(hall, quotes), places)
+        reading = Reading(desk, self._live, Replay(hall, telling), places)
         routes = [*reading.routes(), *Speaking(desk).routes()]
         router = Router(routes, redirect_slashes=False)
         self._app = Guard(_Unfolded(_InWords(router)), names=names_of(settings), refuse=_refuse, refused=self.refused)

@@ -10,8 +10,7 @@ from contextlib import aclosing, contextmanager
 import structlog
 
 from bridges.lan.hall import Hall, Line
-from bridges.lan.page.quoting import Quotes
-from bridges.lan.page.rendering import Quoted, line_html
+from bridges.lan.page.telling import Telling, Told
 
 log = structlog.get_logger()
 
@@ -21,24 +20,6 @@ CATCH_UP = 50
 FOLLOW_AGAIN_S = 1.0
 LOOK_EVERY_S = 15.0
 """How often the hall is asked for what following it may have missed."""
-
-
-class Told:
-    """A line that goes out, and what it looks like in the languages it was asked for in."""
-
-    def __init__(self, line: Line, quoted: Quoted | None) -> None:
-        self.line = line
-        self._quoted = quoted
-        self._markup: dict[tuple[str, str], bytes] = {}
-
-    def data(self, language: str, asked: str) -> bytes:
-        """Return the ``data:`` lines of its event."""
-        found = self._markup.get((language, asked))
-        if found is None:
-            markup = line_html(language, asked, self.line, self._quoted)
-            found = "".join(f"data: {row}\n" for row in markup.splitlines() if row.strip()).encode()
-            self._markup[language, asked] = found
-        return found
 
 
 class Listening:
@@ -69,9 +50,9 @@ class Listening:
 class Live:
     """The rooms that somebody reads now."""
 
-    def __init__(self, hall: Hall, quotes: Quotes) -> None:
+    def __init__(self, hall: Hall, telling: Telling) -> None:
         self._hall = hall
-        self._quotes = quotes
+        self._telling = telling
         self._rooms: dict[str, _Followed] = {}
 
     @contextmanager
@@ -79,7 +60,7 @@ class Live:
         """Hear what is said in a room from now on. The first to listen has it followed, the last one leaves it."""
         followed = self._rooms.get(room)
         if followed is None:
-            followed = self._rooms[room] = _Followed(self._hall, self._quotes, room)
+            followed = self._rooms[room] = _Followed(self._hall, self._telling, room)
         listening = Listening()
         followed.listeners.add(listening)
         try:
@@ -103,9 +84,9 @@ class Live:
 class _Followed:
     """One room."""
 
-    def __init__(self, hall: Hall, quotes: Quotes, room: str) -> None:
+    def __init__(self, hall: Hall, telling: Telling, room: str) -> None:
         self._hall = hall
-        self._quotes = quotes
+        self._telling = telling
         self._room = room
         self._last: int | None = None
         self.listeners: set[Listening] = set()
@@ -144,7 +125,6 @@ class _Followed:
 
     def _tell(self, line: Line) -> None:
         self._last = max(self._last or 0, line.arrival)
-        self._quotes.remember([line])
-        told = Told(line, self._quotes.get(line.reply_to) if line.reply_to else None)
+        told = self._telling.of(line)
         for listening in list(self.listeners):
             listening.put(told)

@@ -11,9 +11,9 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from bridges.lan.hall import Hall
-from bridges.lan.page.live import Listening, Live, Told
-from bridges.lan.page.quoting import Quotes
+from bridges.lan.page.live import Listening, Live
 from bridges.lan.page.rates import Places
+from bridges.lan.page.telling import Telling, Told
 
 PING_EVERY_S = 15.0
 """So that a reader who went away is noticed."""
@@ -31,9 +31,9 @@ _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 class Replay:
     """What a reader missed, a little at a time."""
 
-    def __init__(self, hall: Hall, quotes: Quotes) -> None:
+    def __init__(self, hall: Hall, telling: Telling) -> None:
         self._hall = hall
-        self._quotes = quotes
+        self._telling = telling
         self._turn = asyncio.Semaphore(AT_ONCE)
 
     async def lines(self, room: str, after: int, *, again: bool) -> AsyncGenerator[Told]:
@@ -43,10 +43,9 @@ class Replay:
         """
         async with self._turn:
             newest = await self._hall.lines(room, limit=MOST_REPLAYED)
-            self._quotes.remember(newest)
             wanted = newest if again else [line for line in newest if line.arrival > after]
             for number, line in enumerate(wanted, 1):
-                yield Told(line, self._quotes.get(line.reply_to) if line.reply_to else None)
+                yield self._telling.of(line)
                 if number % PACE == 0:
                     await asyncio.sleep(0)
 
