@@ -23,6 +23,7 @@ LINES = 60
 EVERY_S = 0.25
 SETTLE_S = 2.0
 _HOST = "Host: localhost\r\n"
+_LAST = b"number 199"
 _STAMP = re.compile(rb"stamp-(\d+)\D")
 
 
@@ -31,6 +32,8 @@ class Reading:
     """What one browser heard."""
 
     heard: dict[bytes, float] = field(default_factory=dict)
+    caught_up: asyncio.Event = field(default_factory=asyncio.Event)
+    """It has all that was said before."""
 
 
 async def page(folder: Path) -> dict[str, float]:
@@ -43,6 +46,7 @@ async def page(folder: Path) -> dict[str, float]:
         tasks = [asyncio.create_task(_read(port, number, one)) for number, one in enumerate(readings)]
         try:
             writer = await _join(port)
+            await asyncio.gather(*(one.caught_up.wait() for one in readings))
             await asyncio.sleep(SETTLE_S)
             sent = await _say(port, writer)
             await asyncio.sleep(SETTLE_S)
@@ -81,6 +85,8 @@ async def _read(port: int, number: int, reading: Reading) -> None:
         rest = b""
         while data := await reader.read(65_536):
             rest += data
+            if _LAST in rest:
+                reading.caught_up.set()
             for stamp in _STAMP.findall(rest):
                 reading.heard.setdefault(stamp, time.perf_counter())
             rest = rest[-20:]

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from starlette.responses import Response
@@ -23,7 +23,7 @@ MOST_REPLAYED = 100
 AT_ONCE = 4
 """Readers that get history at the same time: the others wait, so that what is new never does."""
 PACE = 10
-"""Lines of history between which others have a turn."""
+"""Lines of history that are written at once; then others have a turn."""
 _AGAIN_MS = 2_000
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
@@ -36,18 +36,17 @@ class Replay:
         self._telling = telling
         self._turn = asyncio.Semaphore(AT_ONCE)
 
-    async def lines(self, room: str, after: int, *, again: bool) -> AsyncGenerator[Told]:
-        """Yield the lines after an arrival, at most `MOST_REPLAYED`: the newest.
+    async def lines(self, room: str, after: int, *, again: bool) -> AsyncGenerator[Sequence[Told]]:
+        """Yield the lines after an arrival, at most `MOST_REPLAYED`: the newest; a few at a time.
 
         `again`: for a reader that was away, the last lines it has too: how far they got may have changed.
         """
         async with self._turn:
             newest = await self._hall.lines(room, limit=MOST_REPLAYED)
             wanted = newest if again else [line for line in newest if line.arrival > after]
-            for number, line in enumerate(wanted, 1):
-                yield self._telling.of(line)
-                if number % PACE == 0:
-                    await asyncio.sleep(0)
+            for first in range(0, len(wanted), PACE):
+                yield [self._telling.of(line) for line in wanted[first : first + PACE]]
+                await asyncio.sleep(0)
 
 
 class EventStream(Response):
@@ -99,8 +98,8 @@ class EventStream(Response):
         await _within(send, {"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         await _body(send, f"retry: {_AGAIN_MS}\n\n".encode())
         async with aclosing(self._replay.lines(self._room, self._last, again=self._again)) as lines:
-            async for told in lines:
-                await _body(send, self._event(told))
+            async for some in lines:
+                await _body(send, b"".join(self._event(told) for told in some))
         while True:
             try:
                 async with asyncio.timeout(PING_EVERY_S):
