@@ -182,6 +182,33 @@ async def test_without_script_and_cookies_one_still_writes(browser, box):
     assert hall.said[-1].text == "captive"
 
 
+async def test_history_comes_by_a_link_and_a_tab_that_was_hidden_long_has_no_hole(browser, box):
+    hall, _ = box
+    for number in range(120):
+        hall.hear(f"before {number}.")
+    async with tab(browser, box) as page:
+        await join(page)
+        await page.get_by_text("before 119.").wait_for()
+        assert await page.get_by_text("before 50.").count() == 0
+        await page.get_by_role("link", name="Earlier messages").click()
+        await page.get_by_text("before 50.").wait_for()
+        await _show(page, is_shown=False)
+        for number in range(150):
+            hall.hear(f"while away {number}.")
+        await _show(page, is_shown=True)
+        await page.get_by_text("while away 149.").wait_for()
+        await page.get_by_role("link", name="Earlier messages").click()
+        await page.get_by_text("while away 70.").wait_for()
+        ats = await page.locator(".line").evaluate_all("lines => lines.map(line => Number(line.dataset.at))")
+    assert ats == list(range(ats[0], ats[0] + len(ats)))
+
+
+async def _show(page, *, is_shown):
+    """Pages without a screen are all in front: say it to the page as a browser would."""
+    hide = "hidden => { Object.defineProperty(document, 'hidden', {value: hidden, configurable: true});"
+    await page.evaluate(hide + "document.dispatchEvent(new Event('visibilitychange')) }", not is_shown)
+
+
 async def test_the_stream_comes_again_after_the_box_went_away(browser, box):
     hall, _ = box
     async with tab(browser, box) as page:
@@ -249,7 +276,4 @@ async def test_seven_tabs_of_one_browser_all_load(browser, box):
             another = await page.context.new_page()
             await another.goto("/r/town/")
             await another.get_by_text("Yes, since noon.").first.wait_for()
-            await another.evaluate(
-                """Object.defineProperty(document, "hidden", {value: true});
-                document.dispatchEvent(new Event("visibilitychange"))"""
-            )  # headless pages are all in front
+            await _show(another, is_shown=False)

@@ -175,7 +175,7 @@ async def test_only_forms_change_anything(hall, page):
             assert response.status_code == 405
             assert response.headers["allow"] == "POST"
             assert "cannot be used like that" in response.text
-        for path in ("/", "/r/town/lines"):
+        for path in ("/", "/r/town/lines", "/r/town/events"):
             assert (await browser.head(path)).status_code == 200
             assert (await browser.request("DELETE", path)).status_code == 405
         assert (await browser.get("/wp-login.php")).status_code == 404

@@ -108,6 +108,16 @@ async def test_who_comes_from_the_page_gets_only_what_is_newer_than_it(hall, pag
     assert "line 4." in reader.text
 
 
+async def test_who_missed_more_than_is_replayed_is_told_to_read_the_page_anew(hall, page):
+    for number in range(1, 301):
+        hall.hear(f"line {number}.")
+    async with reading(page, last="150") as reader:
+        await reader.until("event: gap")
+        hall.hear("new.")
+        await reader.until("new.")
+    assert "line 300." not in reader.text
+
+
 async def test_history_is_capped(hall, page):
     for number in range(1, 301):
         hall.hear(f"line {number}.")

@@ -82,6 +82,8 @@ class Reading:
         desk, visit, room = self._desk, self._desk.visit(request), self._desk.room(request)
         if (refusal := desk.too_often(request, desk.reads, visit.prefix)) is not None:
             return refusal
+        if request.method == "HEAD":
+            return Response(media_type=EventStream.media_type)
         if self._places.is_full(visit.prefix):
             desk.refused.count(503)
             return problem(request, 503, "crowded", {"Retry-After": "30"})

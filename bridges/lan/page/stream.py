@@ -25,6 +25,7 @@ AT_ONCE = 4
 PACE = 10
 """Lines of history that are written at once; then others have a turn."""
 _AGAIN_MS = 2_000
+_GAP = b"event: gap\ndata: \n\n"
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
@@ -36,13 +37,16 @@ class Replay:
         self._telling = telling
         self._turn = asyncio.Semaphore(AT_ONCE)
 
-    async def lines(self, room: str, after: int, *, again: bool) -> AsyncGenerator[Sequence[Told]]:
-        """Yield the lines after an arrival, at most `MOST_REPLAYED`: the newest; a few at a time.
+    async def events(self, room: str, after: int, *, again: bool) -> AsyncGenerator[Sequence[Told] | None]:
+        """Yield the lines after an arrival, a few at a time. None: it is too many, the page has to be read anew.
 
         `again`: for a reader that was away, the last lines it has too: how far they got may have changed.
         """
         async with self._turn:
             newest = await self._hall.lines(room, limit=MOST_REPLAYED)
+            if after and len(newest) == MOST_REPLAYED and newest[0].arrival > after:
+                yield None
+                return
             wanted = newest if again else [line for line in newest if line.arrival > after]
             for first in range(0, len(wanted), PACE):
                 yield [self._telling.of(line) for line in wanted[first : first + PACE]]
@@ -97,9 +101,9 @@ class EventStream(Response):
     async def _send(self, listening: Listening, send: Send) -> None:
         await _within(send, {"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         await _body(send, f"retry: {_AGAIN_MS}\n\n".encode())
-        async with aclosing(self._replay.lines(self._room, self._last, again=self._again)) as lines:
+        async with aclosing(self._replay.events(self._room, self._last, again=self._again)) as lines:
             async for some in lines:
-                await _body(send, b"".join(self._event(told) for told in some))
+                await _body(send, _GAP if some is None else b"".join(self._event(told) for told in some))
         while True:
             try:
                 async with asyncio.timeout(PING_EVERY_S):

@@ -31,8 +31,19 @@ function show(line) {
     section.querySelector(".empty")?.remove();
   }
   last = Math.max(last, at);
-  while (end && list.children.length > MOST_LINES) list.firstElementChild.remove();
+  if (end) trim();
   if (end) toEnd();
+}
+
+// What leaves the page at its top is found again under "earlier messages".
+function trim() {
+  if (list.children.length <= MOST_LINES) return;
+  while (list.children.length > MOST_LINES) list.firstElementChild.remove();
+  const link = scroll.querySelector(".earlier a");
+  const url = new URL(link.href);
+  url.searchParams.set("before", list.firstElementChild.dataset.at);
+  link.href = url;
+  link.parentElement.hidden = false;
 }
 
 async function earlier(event) {
@@ -42,8 +53,7 @@ async function earlier(event) {
   const page = parsed(await (await fetch(link.href)).text());
   const height = scroll.scrollHeight;
   list.prepend(...page.querySelectorAll(".line"));
-  const further = page.querySelector(".earlier");
-  if (further) link.parentElement.replaceWith(further); else link.parentElement.remove();
+  link.parentElement.replaceWith(page.querySelector(".earlier"));
   scroll.scrollTop += scroll.scrollHeight - height;
 }
 
@@ -57,6 +67,7 @@ function listen(again) {
   source = new EventSource(url);
   source.onopen = () => { failures = 0; status.textContent = ""; };
   source.onmessage = (event) => { for (const line of parsed(event.data).querySelectorAll(".line")) show(line); };
+  source.addEventListener("gap", () => { source.close(); begin().catch(() => {}); });
   source.onerror = () => {
     failures += 1;
     if (failures > 1) status.textContent = status.dataset.lost;
@@ -70,7 +81,6 @@ function listen(again) {
 async function begin() {
   const page = parsed(await (await fetch(section.dataset.lines)).text());
   list = page.querySelector("ol.lines");
-  if (!list) return;
   list.removeAttribute("tabindex");
   last = Math.max(0, ...[...list.children].map((line) => Number(line.dataset.at)));
   scroll = document.createElement("div");
@@ -84,12 +94,16 @@ async function begin() {
   section.replaceChildren(scroll);
   section.dataset.live = "";
   toEnd();
+  listen(false);
+}
+
+async function live() {
+  await begin();
   section.addEventListener("click", earlier);
   // A browser has six connections for all pages of a box: one that nobody looks at holds none.
   document.addEventListener("visibilitychange", () => listen(true));
   addEventListener("pagehide", () => source?.close());
   addEventListener("pageshow", (event) => { if (event.persisted) listen(true); });
-  listen(false);
 }
 
 function newForm() {
@@ -174,4 +188,4 @@ if (form) {
   document.addEventListener("click", click);
   $("look").hidden = true;
 }
-if (section && "EventSource" in window) begin().catch(() => {});
+if (section && "EventSource" in window) live().catch(() => {});
