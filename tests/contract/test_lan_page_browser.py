@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
+import segno
 
 from tests.browsing import axe_or_skip, chromium, chromium_or_skip, served
 from tests.halls import MemoryHall
@@ -248,6 +250,35 @@ async def _sound(page, axe, name):
     found = await page.evaluate("axe.run(document, {resultTypes: ['violations'], iframes: false})")
     faults = [(fault["id"], fault["impact"], fault["nodes"][0]["html"]) for fault in found["violations"]]
     assert faults == [], name
+
+
+@pytest.mark.parametrize("viewport", [PHONE, DESK], ids=["phone", "desk"])
+async def test_the_code_on_the_wall_is_what_a_camera_sees(browser, box, viewport):
+    """Every module of it, as it is on the screen, in the middle."""
+    async with tab(browser, box, viewport=viewport, color_scheme="dark") as page:
+        await page.goto("/qr")
+        image = page.locator("img").first
+        shown = base64.b64encode(await image.screenshot()).decode()
+        address = f"http://gateway.local:{box[1]}/"
+        assert await image.get_attribute("alt") == f"QR code of {address}"
+        code = [list(row) for row in segno.make(address, error="m", micro=False).matrix_iter(border=4)]
+        await page.goto("about:blank")  # where the page's own policy has no say over the picture
+        seen = await page.evaluate(
+            """async ([shown, size]) => {
+                const image = new Image();
+                image.src = "data:image/png;base64," + shown;
+                await image.decode();
+                const canvas = document.createElement("canvas");
+                [canvas.width, canvas.height] = [image.width, image.height];
+                const pen = canvas.getContext("2d");
+                pen.drawImage(image, 0, 0);
+                const at = (n, whole) => Math.floor((n + 0.5) * whole / size);
+                const red = (x, y) => pen.getImageData(at(x, image.width), at(y, image.height), 1, 1).data[0];
+                return [...Array(size).keys()].map((y) => [...Array(size).keys()].map((x) => Number(red(x, y) < 128)));
+            }""",
+            [shown, len(code)],
+        )
+    assert seen == code
 
 
 async def test_everything_is_reached_by_the_keyboard_alone(browser, box):

@@ -13,5 +13,7 @@ import segno
 def qr_svg(address: str) -> bytes:
     """Return a QR code: black on white also on a dark page, with the quiet zone that readers need."""
     out = io.BytesIO()
-    segno.make(address, error="m", micro=False).save(out, kind="svg", scale=8, border=4, dark="#000", light="#fff")
+    segno.make(address, error="m", micro=False).save(
+        out, kind="svg", border=4, dark="#000", light="#fff", omitsize=True
+    )
     return out.getvalue()
