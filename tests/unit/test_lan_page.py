@@ -161,6 +161,14 @@ async def test_a_form_that_is_sent_twice_is_said_once(hall, page):
     assert [line.text for line in hall.said] == ["once"]
 
 
+async def test_a_form_that_names_none_is_said_each_time(hall, page):
+    async with client(page) as browser:
+        room = await join(browser)
+        for _ in range(2):
+            await submit(browser, room, text="again", form="")
+    assert [line.text for line in hall.said] == ["again", "again"]
+
+
 async def test_a_text_whose_taking_failed_may_be_sent_again(hall, page):
     async with client(page) as browser:
         room = await join(browser)

@@ -92,7 +92,12 @@ class Guests:
         return hmac.compare_digest(self.token(subject).encode(), given.encode())
 
     def first_time(self, person: Person, form: str) -> bool:
-        """Whether this form wasn't sent before: a browser sends one again on reload and after a lost answer."""
+        """Whether this form wasn't sent before: a browser sends one again on reload and after a lost answer.
+
+        One that names none is always new.
+        """
+        if not form:
+            return True
         sent = self._sent.setdefault(person.key, OrderedDict())
         self._sent.move_to_end(person.key)
         if len(self._sent) > MOST_PRESENT:
