@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import os
 from contextlib import asynccontextmanager
@@ -60,6 +61,12 @@ async def tab(browser, box, *, host="gateway.local", **options):
         await context.close()
 
 
+def expect(locator):
+    from playwright.async_api import expect as playwrights
+
+    return playwrights(locator)
+
+
 async def join(page, nick="Ada"):
     await page.goto("/")
     await page.get_by_label("Your name here").fill(nick)
@@ -91,7 +98,7 @@ async def test_lines_come_and_go_live_where_there_is_script(browser, box, host):
         await page.get_by_text("188 bytes left, 1.3 s of airtime").wait_for()
         await page.get_by_label("Message from Ada").press("Enter")
         await page.locator(".line", has_text="Thanks!").get_by_text("radio: waiting").wait_for()
-        assert await page.get_by_label("Message from Ada").input_value() == ""
+        await expect(page.get_by_label("Message from Ada")).to_have_value("")
         hall.change(hall.said[-1], state="radio: heard")
         await page.locator(".line", has_text="Thanks!").get_by_text("radio: heard").wait_for()
         assert await page.locator(".line", has_text="Thanks!").count() == 1
@@ -117,6 +124,26 @@ async def test_a_reply_and_a_sign_with_script(browser, box):
         await page.get_by_role("button", name="Send").click()
         await page.locator(".line", has_text="good").wait_for()
     assert hall.said[-1].reply_to == hall.said[1].id
+
+
+async def test_what_is_typed_while_a_text_is_on_its_way_stays(browser, box):
+    async with tab(browser, box) as page:
+        await join(page)
+        arrived = asyncio.Event()
+
+        async def slowly(route):
+            await arrived.wait()
+            await route.continue_()
+
+        await page.route("**/say", slowly)
+        text = page.get_by_label("Message from Ada")
+        await text.fill("first")
+        await text.press("Enter")
+        await text.fill("second, half")
+        arrived.set()
+        await page.locator(".line", has_text="first").wait_for()
+        await expect(page.locator("#say")).not_to_have_attribute("aria-busy", "true")
+        assert await text.input_value() == "second, half"
 
 
 async def test_a_command_and_a_refusal_are_answered_with_script(browser, box):

@@ -136,13 +136,15 @@ async function send(event) {
   form.ariaBusy = "true";
   say($("refusal"), "");
   say($("answer"), "");
+  const text = form.elements.text.value;
   try {
     const done = sign ? await post(form.dataset.react, { emoji: sign }) : await post(form.action, { confirmed: "1" });
     if (done.join) location.assign(done.join);
     else if (!done.ok) say($("refusal"), done.reason || $("refusal").dataset.failed);
     else {
       say($("answer"), done.answer || "");
-      if (!sign) form.elements.text.value = "";
+      // Who types on meanwhile keeps that.
+      if (!sign && form.elements.text.value === text) form.elements.text.value = "";
       newForm();
       answering("", "");
       weigh();
