@@ -19,6 +19,8 @@ KEPT_ALIVE_S = 5
 """How long a connection that was answered may say nothing at all."""
 MOST_PER_PEER = 64
 MOST_OPEN = 256
+MOST_AT_A_LISTENER = 512
+"""Open on an address of a bridge's own: browsers hold a connection each for as long as they read along."""
 
 
 class Peers:

@@ -17,7 +17,7 @@ import uvicorn
 
 from gateway.api import create_app
 from gateway.api.gateway import GatewayView
-from gateway.connections import KEPT_ALIVE_S, MOST_OPEN, Peers, connections_of
+from gateway.connections import KEPT_ALIVE_S, MOST_AT_A_LISTENER, MOST_OPEN, Peers, connections_of
 from gateway.directories import private_directory, unusable
 from gateway.model import Bridge, GatewayError, Listener
 
@@ -62,7 +62,7 @@ class Servers:
                 if isinstance(bridge, Listener):
                     host, _, port = bridge.listen.rpartition(":")
                     sock = opened.enter_context(_tcp(host.strip("[]"), int(port), f"[bridges.{bridge.name}] listen"))
-                    jobs.append((f"listen {bridge.name}", self._serving(bridge.app, sock)))
+                    jobs.append((f"listen {bridge.name}", self._serving(bridge.app, sock, most=MOST_AT_A_LISTENER)))
             opened.pop_all()
         return jobs
 
@@ -71,11 +71,13 @@ class Servers:
         for server in self._servers:
             server.should_exit = True
 
-    def _serving(self, app: Any, sock: socket.socket) -> Callable[[], Coroutine[Any, Any, None]]:
+    def _serving(
+        self, app: Any, sock: socket.socket, *, most: int = MOST_OPEN
+    ) -> Callable[[], Coroutine[Any, Any, None]]:
         server = Server(
             uvicorn.Config(
                 app,
-                http=connections_of(Peers()),
+                http=connections_of(Peers(most=most)),
                 lifespan="off",
                 log_config=None,
                 access_log=False,
@@ -84,7 +86,7 @@ class Servers:
                 timeout_graceful_shutdown=GRACE_S,
                 h11_max_incomplete_event_size=32 * 1024,
                 timeout_keep_alive=KEPT_ALIVE_S,
-                limit_concurrency=2 * MOST_OPEN,  # of requests whose connection is gone; the rest is `Peers`
+                limit_concurrency=2 * most,  # of requests whose connection is gone; the rest is `Peers`
                 ws="none",
             )
         )

@@ -27,6 +27,7 @@ from tests.bench.backlog import backlog
 from tests.bench.draining import draining
 from tests.bench.frames import decoded, eight_radios
 from tests.bench.ghosts import ghosts
+from tests.bench.page import page
 from tests.bench.report import Report
 from tests.bench.talk import percentile
 from tests.bench.unjournalled import unjournalled
@@ -53,6 +54,8 @@ GOALS = {
     "frames_per_s": ("1/s", ">= 5000"),
     "radios8_cpu_percent": ("%", "<= 60"),
     "radios8_per_s": ("1/s", ">= 250"),
+    "page_p99_ms": ("ms", "<= 100"),
+    "page_added_mib": ("MiB", "<= 25"),
 }
 RUNS = 5
 RUN_WITHIN_S = 300.0
@@ -107,6 +110,7 @@ MEASUREMENTS = (
     Measurement(frozenset({"goodput_ratio", "budget_error_percent"}), day_on_air),
     Measurement(frozenset({"frames_per_s"}), decoded),
     Measurement(frozenset({"radios8_cpu_percent", "radios8_per_s"}), eight_radios),
+    Measurement(frozenset({"page_p99_ms", "page_added_mib"}), page),
     Measurement(frozenset({"queued_bytes", "claim_p99_ms", "reload_1m_s"}), backlog),
 )
 

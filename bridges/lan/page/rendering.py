@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Writes the page's HTML: templates with everything escaped, in the reader's language."""
+
+from __future__ import annotations
+
+import gzip
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+from starlette.requests import Request
+from starlette.responses import Response
+
+from bridges.lan.hall import Cost, Line
+from bridges.lan.page.assets import assets, packed
+from bridges.lan.page.languages import LANGUAGES, catalogue
+from bridges.lan.page.plain import one_line, plain
+
+_HTML = "text/html; charset=utf-8"
+_PACK_FROM_BYTES = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quoted:
+    """What a line answers."""
+
+    name: str
+    text: str
+
+
+def environment() -> Environment:
+    """Return the templates, not yet in any language."""
+    made = Environment(
+        loader=PackageLoader("bridges.lan.page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
+    )
+    made.filters.update(plain=plain, one_line=one_line, clock=_clock, iso=_iso)
+    made.globals.update(languages=LANGUAGES, assets={name: asset.path for name, asset in assets().items()})
+    return made
+
+
+@cache
+def _in(language: str) -> Environment:
+    made, words = environment(), catalogue(language)
+    made.install_gettext_callables(words.gettext, words.ngettext, newstyle=True)  # type: ignore[attr-defined]
+    made.filters["told"] = lambda text: told(language, text)
+    return made
+
+
+def html(language: str, template: str, **context: Any) -> str:
+    """Return a template's HTML."""
+    return _in(language).get_template(template).render(language=language, **context)
+
+
+def told(language: str, text: str) -> Markup:
+    """Return what the box says: in the reader's language where the catalogue has it, else marked as English.
+
+    What is built from parts ("radio: waiting, the channel is busy") is looked up whole, then by its parts.
+    """
+    known = catalogue(language).gettext(text) if text else ""
+    if not text or language == "en" or known != text:
+        return escape(plain(known))
+    head, colon, tail = text.partition(": ")
+    parts = [catalogue(language).gettext(part) for part in (head, tail)]
+    if colon and parts[1] != tail:
+        return escape(plain(": ".join(parts)))
+    return Markup('<span lang="en">{}</span>').format(plain(text))
+
+
+def costing(language: str, cost: Cost) -> str:
+    """Return in words what a text would take."""
+    words = catalogue(language)
+    if not cost.airtime_ms:
+        return ""
+    if cost.packets > 1:
+        count = words.ngettext("%(num)d radio packet", "%(num)d radio packets", cost.packets) % {"num": cost.packets}
+        said = words.gettext("Too long for one radio packet: %(packets)s, %(seconds)s s of airtime")
+        return said % {"packets": count, "seconds": _seconds(cost)}
+    left = max(0, cost.bytes_left)
+    count = words.ngettext("%(num)d byte left", "%(num)d bytes left", left) % {"num": left}
+    return words.gettext("%(left)s, %(seconds)s s of airtime") % {"left": count, "seconds": _seconds(cost)}
+
+
+def line_html(language: str, asked: str, line: Line, quoted: Quoted | None) -> str:
+    """Return one line's element: the same for everybody who reads this language."""
+    return html(language, "line.html", line=line, quoted=quoted, asked=asked)
+
+
+def answer(request: Request, text: str, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """Return a page as a response, compressed where that is worth it."""
+    content = text.encode()
+    if len(content) < _PACK_FROM_BYTES:
+        response = Response(content, media_type=_HTML, headers=headers)
+    else:
+        response = packed(request, content, gzip.compress(content, 5, mtime=0), _HTML, dict(headers or {}))
+    response.status_code = status
+    return response
+
+
+def _seconds(cost: Cost) -> str:
+    return f"{cost.airtime_ms / 1000:.1f}"
+
+
+def _when(said_ms: int) -> datetime:
+    """The box's own time of day: what the clock on its wall shows."""
+    try:
+        return datetime.fromtimestamp(said_ms / 1000, UTC).astimezone()
+    except (OverflowError, ValueError, OSError):
+        return datetime.fromtimestamp(0, UTC)
+
+
+def _clock(said_ms: int) -> str:
+    return _when(said_ms).strftime("%H:%M")
+
+
+def _iso(said_ms: int) -> str:
+    return _when(said_ms).isoformat(timespec="seconds")

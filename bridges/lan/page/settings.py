@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the page is told of its box."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageSettings:
+    """Of one page."""
+
+    box: str
+    """The box's name, as people see it."""
+    name: str = ""
+    """Under which the page is found by mDNS: ``hilltop.local``; empty: the host's own name."""
+    port: int = 80
+    """The one in the page's address: in front of a socket unit or a port forward not the one it listens on."""
+    hosts: Sequence[str] = ()
+    """More names that it may be asked under, without port."""
+    store: Path | None = None
+    """Where nicknames are kept over a restart; None: in memory."""
