@@ -19,6 +19,7 @@ from gateway.delivery import run_of
 from gateway.desk import FrontDesk
 from gateway.digest import Digests
 from gateway.drain import Drain
+from gateway.echoes import Echoes
 from gateway.elsewhere import Bookmark, Elsewhere
 from gateway.emergency import Triage
 from gateway.folding import Folding
@@ -45,6 +46,7 @@ from gateway.rerouting import Rerouting
 from gateway.routing import RoutingTable
 from gateway.rulings import Rulings
 from gateway.sender import Sender
+from gateway.speaking import Speaking
 from gateway.supervisor import Supervisor
 from gateway.tally import Tally
 from gateway.turn import Turn, owner_of
@@ -150,8 +152,12 @@ class Assembly:
         )
         await doubt_what_was_cut_off(self.journal, bridges.values())
         parts |= {name: self._part(bridge, intake, planner, digests) for name, bridge in bridges.items()}
+        speaking = Speaking(bridges, self.clock, count=self.tally.skip)
+        echoes = Echoes(speaking, self.journal, self.clock, count=self.tally.skip)
+        intake.recognise, intake.arrived = echoes.recognise, speaking.arrived
         for part in parts.values():
             part.sender.formerly = rerouting.formerly
+            part.sender.speaking = speaking
         drains += [part.drain for part in parts.values()]
         reflections = Reflections(
             self.journal,

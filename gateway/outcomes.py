@@ -20,9 +20,11 @@ from gateway.model import (
     Clock,
     DeliveryId,
     GatewayError,
+    Listen,
     NotThere,
     RateLimited,
     Receipt,
+    Said,
     State,
 )
 from gateway.outbox.outbox import Buried, Done, Lease, Outcome, Retry
@@ -88,7 +90,7 @@ class Outcomes:
         state = State.WAITING if is_waiting else State.QUEUED
         return self.put_off(lease, decision, error, state)
 
-    def put_off(self, lease: Lease, decision: TryAgain, error: GatewayError, state: State) -> Settled:
+    def put_off(self, lease: Lease, decision: TryAgain, error: GatewayError | str, state: State) -> Settled:
         """Return what has it tried again later; until then it is in this state."""
         now_ms = self._clock.now_ms()
         retry = Retry(
@@ -114,6 +116,16 @@ class Outcomes:
     def folded(self, lease: Lease, reason: str) -> Settled:
         """Return what ends one that is about something a digest has told."""
         change = Change(id=lease.id, state=State.FOLDED, reason=reason, at_ms=self._clock.now_ms())
+        return Settled(outcome=Done(id=lease.id), change=change)
+
+    def listening(self, lease: Lease, answer: Listen) -> Settled:
+        """Return what has it wait for another box; that costs no attempt."""
+        return self.put_off(lease, TryAgain(after_s=answer.for_s, counted=False), answer.reason, State.QUEUED)
+
+    def said(self, lease: Lease, answer: Said) -> Settled:
+        """Return what ends one that another box said."""
+        reason = f"already there: box {answer.by} said it"
+        change = Change(id=lease.id, state=State.CANCELLED, reason=reason, at_ms=self._clock.now_ms())
         return Settled(outcome=Done(id=lease.id), change=change)
 
     def buried(self, lease: Lease, reason: str) -> Settled:
