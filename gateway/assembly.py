@@ -46,6 +46,7 @@ from gateway.rerouting import Rerouting
 from gateway.routing import RoutingTable
 from gateway.rulings import Rulings
 from gateway.sender import Sender
+from gateway.serving import Serving
 from gateway.speaking import Speaking
 from gateway.supervisor import Supervisor
 from gateway.tally import Tally
@@ -81,6 +82,7 @@ class Parts:
     rerouting: Rerouting
     desk: FrontDesk
     """To be opened when there is a gateway to ask."""
+    serving: Serving
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +191,7 @@ class Assembly:
             rulings=rulings,
             rerouting=rerouting,
             desk=desk,
+            serving=Serving(speaking, parts, rerouting, self.clock),
         )
 
     async def _bridge(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import structlog
 
@@ -21,6 +22,15 @@ PAGE = 1000
 MOST_FOLDED = 100_000
 """Deliveries in one digest; what is beyond is folded into the next."""
 CANCEL_SLICE = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folded:
+    """What was folded just now, and into what."""
+
+    digest: DeliveryId
+    members: tuple[DeliveryId, ...]
+    """Besides the one that carries it."""
 
 
 class Folding:
@@ -56,8 +66,8 @@ class Folding:
         """
         self._began = self._clock.monotonic()
 
-    async def fold(self, run: Sequence[Lease]) -> None:
-        """Fold the backlog of this run's conversation, if the run shows that there is a stale one.
+    async def fold(self, run: Sequence[Lease]) -> Folded | None:
+        """Fold the backlog of this run's conversation, if the run shows that there is a stale one; return what was.
 
         The journal knows then what to send for each of its leases. While that follows a clock that was set,
         nothing in it shows how old it is: what is sent meanwhile is sent as it is. JournalError if it can't be
@@ -65,12 +75,11 @@ class Folding:
         """
         is_shifting = self._journal.upkeep.is_shifting
         if is_shifting or not any(self._is_stale(lease.delivery) for lease in run if lease.attempt == 1):
-            return
+            return None
         head, epoch = run[0].delivery, epoch_ms(self._clock)
         fold = choose(await self._foldable(head.to, head.lane))
         was_set = abs(epoch_ms(self._clock) - epoch) > NEAR_MS
-        if fold is not None and not was_set:
-            await self._make(fold)
+        return await self._make(fold) if fold is not None and not was_set else None
 
     def _is_stale(self, delivery: Delivery) -> bool:
         if delivery.direct or delivery.lane is Lane.EMERGENCY:
@@ -102,7 +111,7 @@ class Folding:
         now_ms = self._clock.now_ms()
         return limit_ms is not None and is_foldable(held, lane=lane, older_than_ms=limit_ms, now_ms=now_ms)
 
-    async def _make(self, fold: Fold) -> None:
+    async def _make(self, fold: Fold) -> Folded:
         rewrite = self._digests.rewrite(self._clock.now_ms())
         folded: list[DeliveryId] = []
         with self._lookup.changing((fold.carrier, *fold.members)):
@@ -118,6 +127,7 @@ class Folding:
         if folded:
             log.info("backlog_folded", destination=self._destination, deliveries=len(folded), digest=fold.carrier)
             await self._take_off(folded)
+        return Folded(digest=fold.carrier, members=tuple(folded))
 
     async def _take_off(self, ids: Sequence[DeliveryId]) -> None:
         """Spare the queue what is folded; what it keeps is found to be over when it is claimed."""

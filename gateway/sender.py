@@ -52,7 +52,7 @@ from gateway.outcomes import Outcomes, Settled
 from gateway.recollection import Recollection
 from gateway.reports import Reports
 from gateway.settling import Settling
-from gateway.speaking import Speaking
+from gateway.speaking import Speaking, deliveries_of
 from gateway.unanswered import Unanswered
 
 log = structlog.get_logger()
@@ -262,7 +262,8 @@ class Sender:
         if self.folding is None or not isinstance(self.speaking.turn(run[0].delivery), Speak):
             return
         try:
-            await self.folding.fold(run)
+            if (folded := await self.folding.fold(run)) is not None and self.speaking.chorus is not None:
+                self.speaking.stands_for(folded.digest, await deliveries_of(self._journal, folded.members))
         except JournalError as error:
             log.warning("fold_skipped", destination=self.bridge.name, reason=str(error))
 

@@ -7,11 +7,12 @@ Without a bridge between boxes, and in conversations that are this box's alone, 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
 
+from gateway.journal import Journal
 from gateway.model import (
     Address,
     Bridge,
@@ -177,6 +178,16 @@ class Speaking:
     def _is_at_home(self, message: Message) -> bool:
         """Whether no other box has it but from here: neither said between boxes nor where others may listen too."""
         return message.origin.bridge != self._chorus_name and self._common(message.origin) is None
+
+
+async def deliveries_of(journal: Journal, ids: Collection[DeliveryId]) -> list[Delivery]:
+    """Return deliveries as far as it takes to tell of them; JournalError if they can't be read."""
+    return [
+        Delivery(message=record.message, to=one.to, part=one.part, parts=one.parts)
+        for record in await journal.messages_of(tuple(ids))
+        for one in record.deliveries
+        if one.id in ids
+    ]
 
 
 def _utterance(delivery: Delivery, where: str) -> Utterance:

@@ -29,7 +29,7 @@ from gateway.model import (
     message_id,
 )
 from gateway.speaking import Speaking
-from tests.contract.delivery_desk import CHANNEL, ROOM, ScriptedBridge, running_core
+from tests.contract.delivery_desk import CHANNEL, ROOM, TABLE, ScriptedBridge, running_core
 
 LAN = Address(BridgeName("lan"), "town")
 MESH = "mt:EU_868/LongFast/LongFast/8f2c"
@@ -258,3 +258,17 @@ async def test_it_tells_the_others_where_it_can_speak(tmp_path):
     async with among_others(tmp_path) as (core, others):
         core.sender.speaking.serve([CHANNEL, ROOM, Address(CHANNEL.bridge, "Hill")])
         assert others.served == [frozenset({MESH})]
+
+
+async def test_of_a_digest_the_others_are_told_that_all_it_names_is_said(tmp_path):
+    table = replace(TABLE, routes=(replace(TABLE.routes[0], digest_after_s={CHANNEL.bridge: 600}), *TABLE.routes[1:]))
+    async with among_others(tmp_path, table=table) as (core, others):
+        others.answer = lambda *_: Listen(for_s=0.05, reason="box valley speaks first")
+        said_ms = core.clock.now_ms() - 3_600_000
+        idents = [(await core.say(n, received_ms=said_ms))[0] for n in (1, 2, 3)]
+        assert [await core.until(ident, "queued") for ident in idents] == ["queued"] * 3
+        others.answer = lambda *_: Speak()
+        assert [await core.until(ident, "sent", "folded") for ident in idents].count("folded") == 2
+        await core.until(idents[-1], "sent")
+        done = {utterance.native_id for word, utterance, _ in others.told if word == "emitted"}
+        assert done == {"mx:$1", "mx:$2", "mx:$3"}

@@ -149,6 +149,7 @@ class World:
         self.side: dict[int, int] = {}
         self.said: Counter[tuple[str, str]] = Counter()
         self.splits = 0
+        self.keys: set[tuple[int, str, str]] = set()
         self.by_side: Counter[tuple[str, str, tuple[int, int]]] = Counter()
         for nth in range(count):
             self.boxes.append(Box(self, nth))
@@ -158,7 +159,13 @@ class World:
         self.sync()
 
     def put(self, box: Box, native: str, where: str) -> None:
-        """Words are there; whoever of the boxes serves it hears them, if they hear each other at all."""
+        """Words are there; whoever of the boxes serves it hears them, if they hear each other at all.
+
+        The same again of the same box, which died before it could note it, has the same key: no network shows it twice.
+        """
+        if (box.nth, native, where) in self.keys:
+            return
+        self.keys.add((box.nth, native, where))
         self.said[native, where] += 1
         for other in self.boxes if self.is_heard else ():
             if other is not box and other.is_up and where in other.serves:
