@@ -24,6 +24,7 @@ from gateway.model import (
     NotThere,
     RateLimited,
     Receipt,
+    RemoteId,
     Said,
     State,
 )
@@ -122,10 +123,11 @@ class Outcomes:
         """Return what has it wait for another box; that costs no attempt."""
         return self.put_off(lease, TryAgain(after_s=answer.for_s, counted=False), answer.reason, State.QUEUED)
 
-    def said(self, lease: Lease, answer: Said) -> Settled:
-        """Return what ends one that another box said."""
+    def said(self, lease: Lease, answer: Said, remote_id: RemoteId | None) -> Settled:
+        """Return what ends one that another box said; `remote_id`: how, so that replies to it find it."""
         reason = f"already there: box {answer.by} said it"
-        change = Change(id=lease.id, state=State.CANCELLED, reason=reason, at_ms=self._clock.now_ms())
+        now_ms = self._clock.now_ms()
+        change = Change(id=lease.id, state=State.CANCELLED, reason=reason, at_ms=now_ms, remote_id=remote_id)
         return Settled(outcome=Done(id=lease.id), change=change)
 
     def buried(self, lease: Lease, reason: str) -> Settled:

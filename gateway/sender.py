@@ -298,7 +298,7 @@ class Sender:
             case Listen() as answer:
                 return self.outcomes.listening(lease, answer)
             case Said() as answer:
-                return self.outcomes.said(lease, answer)
+                return self.outcomes.said(lease, answer, self.speaking.remote_id(lease.delivery.to, answer))
             case Speak():
                 return None
 

@@ -104,6 +104,11 @@ class Speaking:
             return replace(answer, for_s=min(answer.for_s, LONGEST_LISTEN_S))
         return answer
 
+    def remote_id(self, to: Address, said: Said) -> RemoteId | None:
+        """Return what the network calls what another box said there; None if that isn't known."""
+        bridge = self._commons.get(to.bridge)
+        return None if bridge is None or said.native_id is None else bridge.remote_of(said.native_id)
+
     def stands_for(self, digest: DeliveryId, folded: Iterable[Delivery]) -> None:
         """Note that a delivery carries a digest: when it is said, all these are."""
         said = ((common, one) for one in folded if (common := self._common(one.to)) is not None)

@@ -65,6 +65,10 @@ class Commons(Protocol):
         """Return what anyone else there calls what we sent, by its receipt; None: that isn't known. No I/O."""
         ...
 
+    def remote_of(self, native_id: NativeId) -> RemoteId | None:
+        """Return the remote id of what is called so there; None if nothing there is called like that. Pure."""
+        ...
+
     @property
     def turn_s(self) -> float:
         """How long the next box waits for the one before it to be heard: radio 20 to 30 s, Matrix 2 s."""

@@ -44,6 +44,9 @@ class CommonRadio(ScriptedBridge):
     def native_of(self, remote_id):
         return NativeId(f"mt:us:{remote_id}")
 
+    def remote_of(self, native_id):
+        return RemoteId(native_id.rpartition(":")[2])
+
     def foresee(self, key):
         return Foreseen(remote_id=RemoteId(f"radio-{key}"), native_id=NativeId(f"mt:us:radio-{key}"))
 
@@ -179,6 +182,7 @@ async def test_what_another_box_said_ends_as_already_there(tmp_path):
         assert (await core.history(ident))[-1] == ("cancelled", "already there: box valley said it")
         assert core.bridge.sent == []
         assert await core.outbox.depth([CHANNEL.bridge]) == ()
+        assert await core.journal.counterpart(ROOM, RemoteId("$1"), CHANNEL) == "7"
 
 
 async def test_an_echo_of_another_box_is_seen_and_ends_what_waits_to_be_said_there(tmp_path):
