@@ -254,6 +254,7 @@ class Assembly:
                 # Routes made in chats have none, so that what the start found stays true.
                 digest_after_s=planner.table.digest_after_s,
                 changed=lambda change: self.tally.changed(bridge.name, change),
+                may_be_late=lambda origin: origin.bridge in planner.table.between,
             )
         drain = Drain(
             bridge.name,

@@ -47,8 +47,13 @@ class Folding:
         digests: Digests,
         digest_after_s: Callable[[Address, Address], int | None],
         changed: Callable[[Change], None],
+        may_be_late: Callable[[Address], bool] = lambda _: False,
     ) -> None:
-        """`digest_after_s`: how old what came from one address may be at another before it is folded; None: never."""
+        """`digest_after_s`: how old what came from one address may be at another before it is folded; None: never.
+
+        `may_be_late`: whether what comes from an address can be old when it comes in. Then its age counts, not how
+        long an outage has lasted here.
+        """
         self._destination = destination
         self._journal = journal
         self._outbox = outbox
@@ -57,6 +62,7 @@ class Folding:
         self._digests = digests
         self._digest_after_s = digest_after_s
         self._changed = changed
+        self._may_be_late = may_be_late
         self._began = clock.monotonic()
 
     def begin(self) -> None:
@@ -92,7 +98,8 @@ class Folding:
         after_s = self._digest_after_s(origin, to)
         if after_s is None:
             return None
-        worked_ms = round((self._clock.monotonic() - self._began) * 1000)
+        worked_s = 0.0 if self._may_be_late(origin) else self._clock.monotonic() - self._began
+        worked_ms = round(worked_s * 1000)
         return self._clock.now_ms() - worked_ms - after_s * 1000
 
     async def _foldable(self, to: Address, lane: Lane) -> Sequence[Stale]:
