@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from gateway.echoes import Echoes
+from gateway.echoes import ORIGINAL_WITHIN_S, Echoes
 from gateway.journal import Accepted, Seen
 from gateway.model import (
     Address,
@@ -276,3 +277,25 @@ async def test_of_a_digest_the_others_are_told_that_all_it_names_is_said(tmp_pat
         await core.until(idents[-1], "sent")
         done = {utterance.native_id for word, utterance, _ in others.told if word == "emitted"}
         assert done == {"mx:$1", "mx:$2", "mx:$3"}
+
+
+async def test_an_echo_that_is_faster_than_the_lan_waits_for_what_it_is_a_copy_of(tmp_path):
+    async with among_others(tmp_path) as (core, others):
+        others.answer = lambda *_: Listen(for_s=60, reason="box valley speaks first")
+        others.echoes[NativeId("mt:them:7")] = Utterance(native_id=NativeId("mx:$1"), where=MESH)
+        early = asyncio.create_task(core.intake.accept(heard("mt:them:7")))
+        await asyncio.sleep(0.1)
+        (ident,) = await core.say(1)
+        assert isinstance(await early, Seen)
+        assert await core.state(ident) == "cancelled"
+        assert (await core.journal.message(message_id(NativeId("mx:$1")))).message.sender.name == "Ali"
+
+
+async def test_echoes_of_what_is_never_told_here_are_not_waited_for_one_by_one(tmp_path):
+    async with among_others(tmp_path) as (core, others):
+        begun = core.clock.monotonic()
+        for n in range(5):
+            others.echoes[NativeId(f"mt:them:{n}")] = Utterance(native_id=NativeId(f"mx:${n}"), where=MESH)
+            await core.intake.accept(heard(f"mt:them:{n}"))
+        assert ORIGINAL_WITHIN_S <= core.clock.monotonic() - begun < 2 * ORIGINAL_WITHIN_S
+        assert core.counted == ["echo_of_another_box"] * 5

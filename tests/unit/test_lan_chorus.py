@@ -315,7 +315,7 @@ async def test_a_box_that_starts_again_knows_what_was_said_before(world: World):
     assert world.boxes[2].chorus.echoed(NativeId("mt:1:web:b/1")) is not None
 
 
-@pytest.mark.parametrize("seeds", [range(6), pytest.param(range(6, 200), marks=pytest.mark.slow)], ids=str)
+@pytest.mark.parametrize("seeds", [range(6), pytest.param(range(6, 60), marks=pytest.mark.slow)], ids=str)
 async def test_over_random_cuts_and_deaths_each_line_is_said_once_a_side_and_never_not_at_all(
     tmp_path: Path, seeds: range
 ):
