@@ -15,6 +15,7 @@ from gateway.intake import Observer
 from gateway.journal import Change
 from gateway.model import (
     PENDING,
+    Address,
     BridgeError,
     BridgeName,
     Clock,
@@ -52,6 +53,8 @@ class Outcomes:
         self, destination: BridgeName, clock: Clock, *, policy: Policy, random: random.Random, observer: Observer
     ) -> None:
         self.absences = Absences()
+        self._listening: dict[Address, tuple[DeliveryId, str]] = {}
+        """Which delivery of a conversation waits for another box, and why, as was said last."""
         self._destination = destination
         self._clock = clock
         self._policy = policy
@@ -120,7 +123,11 @@ class Outcomes:
         return Settled(outcome=Done(id=lease.id), change=change)
 
     def listening(self, lease: Lease, answer: Listen) -> Settled:
-        """Return what has it wait for another box; that costs no attempt."""
+        """Return what has it wait for another box; that costs no attempt, and its story says so once."""
+        before, now = self._listening.get(lease.delivery.to), (lease.id, answer.reason)
+        if before == now:
+            return self.give_back(lease, after_s=answer.for_s)
+        self._listening[lease.delivery.to] = now
         return self.put_off(lease, TryAgain(after_s=answer.for_s, counted=False), answer.reason, State.QUEUED)
 
     def said(self, lease: Lease, answer: Said, remote_id: RemoteId | None) -> Settled:

@@ -134,7 +134,7 @@ async def test_while_another_box_comes_first_it_waits_with_the_reason_and_uses_u
         while len(others.asked) < 3 * 6:  # more often than there are attempts, besides those before a fold
             await core.clock.sleep(0.02)
         assert await core.state(ident) == "queued"
-        assert ("queued", "box valley speaks first") in await core.history(ident)
+        assert (await core.history(ident)).count(("queued", "box valley speaks first")) == 1
         assert core.bridge.sent == []
         others.answer = lambda *_: Speak()
         await core.until(ident, "sent")
