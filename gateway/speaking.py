@@ -89,7 +89,7 @@ class Speaking:
     def turn(self, delivery: Delivery) -> Speak | Listen | Said:
         """Say whether a delivery may be sent now."""
         common = self._common(delivery.to)
-        if self.chorus is None or common is None:
+        if self.chorus is None or common is None or self._is_between_our_own(delivery.message, common):
             return Speak()
         self.arrived(delivery.message.id)
         hurry = HURRY if delivery.lane is Lane.EMERGENCY else 1
@@ -179,6 +179,11 @@ class Speaking:
         if message.origin.bridge != self._chorus_name or not isinstance(message.content, Edit | Redaction):
             return None
         return message_id(NativeId(message.content.target))
+
+    def _is_between_our_own(self, message: Message, common: _Common) -> bool:
+        """Whether it came in by another bridge of this box on the same: they know of each other who hears whom."""
+        heard_in = self._common(message.origin)
+        return heard_in is not None and heard_in.where == common.where
 
     def _is_at_home(self, message: Message) -> bool:
         """Whether no other box has it but from here: neither said between boxes nor where others may listen too."""

@@ -7,6 +7,7 @@ import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+from gateway.clock import ManualClock
 from gateway.echoes import ORIGINAL_WITHIN_S, Echoes
 from gateway.journal import Accepted, Seen
 from gateway.model import (
@@ -299,3 +300,14 @@ async def test_echoes_of_what_is_never_told_here_are_not_waited_for_one_by_one(t
             await core.intake.accept(heard(f"mt:them:{n}"))
         assert ORIGINAL_WITHIN_S <= core.clock.monotonic() - begun < 2 * ORIGINAL_WITHIN_S
         assert core.counted == ["echo_of_another_box"] * 5
+
+
+def test_between_two_radios_of_this_box_nobody_else_is_asked():
+    others, second = Others(), Address(BridgeName("radio2"), CHANNEL.conversation)
+    speaking = Speaking(
+        {CHANNEL.bridge: CommonRadio(), second.bridge: CommonRadio(), LAN.bridge: others}, ManualClock()
+    )
+    others.answer = lambda *_: Said(by="valley", native_id=None)
+    assert speaking.turn(Delivery(message=heard("mt:a:1", at=second), to=CHANNEL)) == Speak()
+    assert others.asked == []
+    assert speaking.turn(Delivery(message=heard("web:a:1", at=LAN), to=CHANNEL)) != Speak()
