@@ -3,7 +3,8 @@
 
 Also a `Commons` (other boxes may have radios on its mesh), a `Directory` (the nodes heard of), `Locates` (asks one of
 them where it is), `Offers` (our node's channels), `Describes` (who our radio is), `Adjustable` (how it is set),
-`Rerouted`, `Foresees` (what a text will be called), `Costs` (what it takes on the air) and `Schedules` (what goes next).
+`Rerouted`, `Foresees` (what a text will be called), `Costs` (what it takes on the air) and `Schedules` (what goes
+next).
 """
 
 from __future__ import annotations

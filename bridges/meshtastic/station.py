@@ -118,7 +118,7 @@ class Station:
     @property
     def lora(self) -> Config.LoRaConfig | None:
         """How its radio is set; None while that isn't known."""
-        return self._lora if self._knows_lora else None
+        return self.profile.lora if self._knows_lora else None
 
     @property
     def slots(self) -> dict[int, RawChannel]:
