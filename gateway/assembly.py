@@ -19,6 +19,7 @@ from gateway.delivery import run_of
 from gateway.desk import FrontDesk
 from gateway.digest import Digests
 from gateway.drain import Drain
+from gateway.echoes import Echoes
 from gateway.elsewhere import Bookmark, Elsewhere
 from gateway.emergency import Triage
 from gateway.folding import Folding
@@ -45,6 +46,8 @@ from gateway.rerouting import Rerouting
 from gateway.routing import RoutingTable
 from gateway.rulings import Rulings
 from gateway.sender import Sender
+from gateway.serving import Serving
+from gateway.speaking import Speaking
 from gateway.supervisor import Supervisor
 from gateway.tally import Tally
 from gateway.turn import Turn, owner_of
@@ -79,6 +82,7 @@ class Parts:
     rerouting: Rerouting
     desk: FrontDesk
     """To be opened when there is a gateway to ask."""
+    serving: Serving
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,8 +154,12 @@ class Assembly:
         )
         await doubt_what_was_cut_off(self.journal, bridges.values())
         parts |= {name: self._part(bridge, intake, planner, digests) for name, bridge in bridges.items()}
+        speaking = Speaking(bridges, self.clock, count=self.tally.skip)
+        echoes = Echoes(speaking, self.journal, self.clock, count=self.tally.skip)
+        intake.recognise, intake.arrived = echoes.recognise, speaking.arrived
         for part in parts.values():
             part.sender.formerly = rerouting.formerly
+            part.sender.speaking = speaking
         drains += [part.drain for part in parts.values()]
         reflections = Reflections(
             self.journal,
@@ -183,6 +191,7 @@ class Assembly:
             rulings=rulings,
             rerouting=rerouting,
             desk=desk,
+            serving=Serving(speaking, parts, rerouting, self.clock),
         )
 
     async def _bridge(
@@ -245,6 +254,7 @@ class Assembly:
                 # Routes made in chats have none, so that what the start found stays true.
                 digest_after_s=planner.table.digest_after_s,
                 changed=lambda change: self.tally.changed(bridge.name, change),
+                may_be_late=lambda origin: origin.bridge in planner.table.between,
             )
         drain = Drain(
             bridge.name,

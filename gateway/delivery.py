@@ -171,7 +171,7 @@ class Shift:
         if delivery.message.id in broken:
             self._put_by(Settled(outcome=Done(id=lease.id), change=self._sender.outcomes.cancelled(lease.id)))
             return True
-        settled = self._sender.refused(lease)
+        settled = self._sender.refused(lease) or self._sender.not_ours(lease)
         if settled is None:
             if must_end(lease):
                 self._put_by(self._sender.outcomes.give_back(lease))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import structlog
 
@@ -23,6 +24,15 @@ MOST_FOLDED = 100_000
 CANCEL_SLICE = 500
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folded:
+    """What was folded just now, and into what."""
+
+    digest: DeliveryId
+    members: tuple[DeliveryId, ...]
+    """Besides the one that carries it."""
+
+
 class Folding:
     """Folds for one destination."""
 
@@ -37,8 +47,13 @@ class Folding:
         digests: Digests,
         digest_after_s: Callable[[Address, Address], int | None],
         changed: Callable[[Change], None],
+        may_be_late: Callable[[Address], bool] = lambda _: False,
     ) -> None:
-        """`digest_after_s`: how old what came from one address may be at another before it is folded; None: never."""
+        """`digest_after_s`: how old what came from one address may be at another before it is folded; None: never.
+
+        `may_be_late`: whether what comes from an address can be old when it comes in. Then its age counts, not how
+        long an outage has lasted here.
+        """
         self._destination = destination
         self._journal = journal
         self._outbox = outbox
@@ -47,6 +62,7 @@ class Folding:
         self._digests = digests
         self._digest_after_s = digest_after_s
         self._changed = changed
+        self._may_be_late = may_be_late
         self._began = clock.monotonic()
 
     def begin(self) -> None:
@@ -56,8 +72,8 @@ class Folding:
         """
         self._began = self._clock.monotonic()
 
-    async def fold(self, run: Sequence[Lease]) -> None:
-        """Fold the backlog of this run's conversation, if the run shows that there is a stale one.
+    async def fold(self, run: Sequence[Lease]) -> Folded | None:
+        """Fold the backlog of this run's conversation, if the run shows that there is a stale one; return what was.
 
         The journal knows then what to send for each of its leases. While that follows a clock that was set,
         nothing in it shows how old it is: what is sent meanwhile is sent as it is. JournalError if it can't be
@@ -65,12 +81,11 @@ class Folding:
         """
         is_shifting = self._journal.upkeep.is_shifting
         if is_shifting or not any(self._is_stale(lease.delivery) for lease in run if lease.attempt == 1):
-            return
+            return None
         head, epoch = run[0].delivery, epoch_ms(self._clock)
         fold = choose(await self._foldable(head.to, head.lane))
         was_set = abs(epoch_ms(self._clock) - epoch) > NEAR_MS
-        if fold is not None and not was_set:
-            await self._make(fold)
+        return await self._make(fold) if fold is not None and not was_set else None
 
     def _is_stale(self, delivery: Delivery) -> bool:
         if delivery.direct or delivery.lane is Lane.EMERGENCY:
@@ -83,7 +98,8 @@ class Folding:
         after_s = self._digest_after_s(origin, to)
         if after_s is None:
             return None
-        worked_ms = round((self._clock.monotonic() - self._began) * 1000)
+        worked_s = 0.0 if self._may_be_late(origin) else self._clock.monotonic() - self._began
+        worked_ms = round(worked_s * 1000)
         return self._clock.now_ms() - worked_ms - after_s * 1000
 
     async def _foldable(self, to: Address, lane: Lane) -> Sequence[Stale]:
@@ -102,7 +118,7 @@ class Folding:
         now_ms = self._clock.now_ms()
         return limit_ms is not None and is_foldable(held, lane=lane, older_than_ms=limit_ms, now_ms=now_ms)
 
-    async def _make(self, fold: Fold) -> None:
+    async def _make(self, fold: Fold) -> Folded:
         rewrite = self._digests.rewrite(self._clock.now_ms())
         folded: list[DeliveryId] = []
         with self._lookup.changing((fold.carrier, *fold.members)):
@@ -118,6 +134,7 @@ class Folding:
         if folded:
             log.info("backlog_folded", destination=self._destination, deliveries=len(folded), digest=fold.carrier)
             await self._take_off(folded)
+        return Folded(digest=fold.carrier, members=tuple(folded))
 
     async def _take_off(self, ids: Sequence[DeliveryId]) -> None:
         """Spare the queue what is folded; what it keeps is found to be over when it is claimed."""

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -22,6 +22,7 @@ from gateway.model import (
     JournalError,
     Lane,
     Message,
+    MessageId,
     OutboxError,
     Reaction,
     Redaction,
@@ -90,6 +91,10 @@ class Intake:
         self._rewrite = rewrite
         self._count = count
         self.triage = triage or Triage(EmergencyRules())
+        self.recognise: Callable[[Message], Awaitable[Message]] = _as_it_is
+        """Takes what another box of ours said, and a bridge heard, for what it is a copy of."""
+        self.arrived: Callable[[MessageId], None] = lambda _: None
+        """Told of every message that is journalled."""
         self.trouble = ""
         """Why nothing can be accepted, in words; empty while it can."""
 
@@ -112,6 +117,7 @@ class Intake:
     async def accept(self, message: Message, *, choice: Choice | None = None) -> Accepted | Seen:
         """Journal a message with its deliveries and its source's resume point; JournalError if it can't."""
         try:
+            message = await self.recognise(message)
             answers = await self._answers(message)
             if self._clock is not None and self._step_ms:
                 message = as_of_now(message, self._clock.now_ms(), self._step_ms)
@@ -129,6 +135,7 @@ class Intake:
                 await self._complete(message, plan)
             return result
         self.triage.accepted(message, held)
+        self.arrived(message.id)
         if held:
             self._say_held(message, plan, held)
         self._observer.accepted(message, plan)
@@ -214,6 +221,10 @@ class Intake:
         except OutboxError as error:
             # The journal says that they are over, and delivery asks it before it sends.
             log.info("cancel_postponed", bridge=bridge, reason=str(error))
+
+
+async def _as_it_is(message: Message) -> Message:
+    return message
 
 
 def _about(target: Origin | None, last: Address | None, is_direct: Callable[[Address], bool]) -> Answers:

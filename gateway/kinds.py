@@ -16,7 +16,8 @@ def routing_table(settings: Settings, kinds: Mapping[BridgeName, BridgeKind]) ->
     direct = {name: bridge.direct for name, bridge in settings.bridges.items() if bridge.direct is not None}
     in_clear = frozenset(name for name, kind in kinds.items() if kind.in_clear)
     routes = tuple(replace(route, direct=_is_chat(route, kinds)) for route in settings.routes)
-    return RoutingTable(routes=routes, direct=direct, in_clear=in_clear)
+    between = frozenset(name for name, kind in kinds.items() if kind.between_boxes)
+    return RoutingTable(routes=routes, direct=direct, in_clear=in_clear, between=between)
 
 
 def _is_chat(route: Route, kinds: Mapping[BridgeName, BridgeKind]) -> bool:

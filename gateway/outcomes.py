@@ -15,14 +15,18 @@ from gateway.intake import Observer
 from gateway.journal import Change
 from gateway.model import (
     PENDING,
+    Address,
     BridgeError,
     BridgeName,
     Clock,
     DeliveryId,
     GatewayError,
+    Listen,
     NotThere,
     RateLimited,
     Receipt,
+    RemoteId,
+    Said,
     State,
 )
 from gateway.outbox.outbox import Buried, Done, Lease, Outcome, Retry
@@ -49,6 +53,8 @@ class Outcomes:
         self, destination: BridgeName, clock: Clock, *, policy: Policy, random: random.Random, observer: Observer
     ) -> None:
         self.absences = Absences()
+        self._listening: dict[Address, tuple[DeliveryId, str]] = {}
+        """Which delivery of a conversation waits for another box, and why, as was said last."""
         self._destination = destination
         self._clock = clock
         self._policy = policy
@@ -88,7 +94,7 @@ class Outcomes:
         state = State.WAITING if is_waiting else State.QUEUED
         return self.put_off(lease, decision, error, state)
 
-    def put_off(self, lease: Lease, decision: TryAgain, error: GatewayError, state: State) -> Settled:
+    def put_off(self, lease: Lease, decision: TryAgain, error: GatewayError | str, state: State) -> Settled:
         """Return what has it tried again later; until then it is in this state."""
         now_ms = self._clock.now_ms()
         retry = Retry(
@@ -114,6 +120,21 @@ class Outcomes:
     def folded(self, lease: Lease, reason: str) -> Settled:
         """Return what ends one that is about something a digest has told."""
         change = Change(id=lease.id, state=State.FOLDED, reason=reason, at_ms=self._clock.now_ms())
+        return Settled(outcome=Done(id=lease.id), change=change)
+
+    def listening(self, lease: Lease, answer: Listen) -> Settled:
+        """Return what has it wait for another box; that costs no attempt, and its story says so once."""
+        before, now = self._listening.get(lease.delivery.to), (lease.id, answer.reason)
+        if before == now:
+            return self.give_back(lease, after_s=answer.for_s)
+        self._listening[lease.delivery.to] = now
+        return self.put_off(lease, TryAgain(after_s=answer.for_s, counted=False), answer.reason, State.QUEUED)
+
+    def said(self, lease: Lease, answer: Said, remote_id: RemoteId | None) -> Settled:
+        """Return what ends one that another box said; `remote_id`: how, so that replies to it find it."""
+        reason = f"already there: box {answer.by} said it"
+        now_ms = self._clock.now_ms()
+        change = Change(id=lease.id, state=State.CANCELLED, reason=reason, at_ms=now_ms, remote_id=remote_id)
         return Settled(outcome=Done(id=lease.id), change=change)
 
     def buried(self, lease: Lease, reason: str) -> Settled:

@@ -11,6 +11,8 @@ from gateway.model import Address, BridgeName, Lane, Level, Message, SenderId, T
 HOUR_S = 3600
 CLEAR_EXPIRES_S = 6 * HOUR_S
 """Radio texts older than this are stale unless a route says otherwise; other networks keep for ever."""
+REPLAYED_S = 600
+"""What boxes told each other later than this, goes to radio in a digest, unless a route says otherwise."""
 ALSO = frozenset({Topic.ALERT, Topic.POSITION, Topic.WAYPOINT})
 """What a route carries besides talk unless it says otherwise. Positions and waypoints only come from bridges that were
 told to pass them on, so that saying it there is enough."""
@@ -103,6 +105,8 @@ class RoutingTable:
     """Where direct messages to a bridge's own node or user go, of whoever has no direct chat."""
     in_clear: frozenset[BridgeName] = frozenset()
     """Bridges whose network anyone in range can read: sending there takes `transmit`."""
+    between: frozenset[BridgeName] = frozenset()
+    """Bridges between boxes: what comes from there may have been said long ago, while boxes were apart."""
     _by_source: Mapping[tuple[Address, Topic], Mapping[Address, int | None]] = field(
         init=False, repr=False, compare=False
     )
@@ -121,8 +125,9 @@ class RoutingTable:
                     for to in route.targets:
                         found.setdefault(to, self._expiry(route, to))
                 for to in route.targets:
-                    if to.bridge in route.digest_after_s:
-                        digest_after_s.setdefault((source, to), route.digest_after_s[to.bridge])
+                    after_s = self._digest_after(route, source, to)
+                    if after_s is not None and source != to:
+                        digest_after_s.setdefault((source, to), after_s)
         object.__setattr__(self, "_by_source", by_source)
         object.__setattr__(self, "_digest_after_s", digest_after_s)
         object.__setattr__(self, "_exposed", _exposed(self.routes, self.in_clear))
@@ -144,7 +149,7 @@ class RoutingTable:
 
     def folds(self, bridge: BridgeName) -> bool:
         """Whether anything that goes to this bridge may be folded."""
-        return any(bridge in route.digest_after_s for route in self.routes)
+        return any(to.bridge == bridge for _, to in self._digest_after_s)
 
     def digest_after_s(self, origin: Address, to: Address) -> int | None:
         """Return how old what came from one address may be at another before it is folded; None: it never is."""
@@ -219,6 +224,10 @@ class RoutingTable:
     def _expiry(self, route: Route | None, to: Address) -> int | None:
         default = CLEAR_EXPIRES_S if to.bridge in self.in_clear else None
         return default if route is None else route.expires_s.get(to.bridge, default)
+
+    def _digest_after(self, route: Route, source: Address, to: Address) -> int | None:
+        is_replayed = source.bridge in self.between and to.bridge in self.in_clear
+        return route.digest_after_s.get(to.bridge, REPLAYED_S if is_replayed else None)
 
     def _judge(self, to: Address, expires_s: int | None, message: Message, level: Level) -> Bound | Refused:
         if level is Level.NONE:

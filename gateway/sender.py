@@ -30,13 +30,18 @@ from gateway.model import (
     Bridge,
     BridgeError,
     Clock,
+    Delivery,
     DeliveryId,
     Foresees,
     JournalError,
+    Listen,
     Message,
     OutboxError,
+    Receipt,
     Rejected,
+    Said,
     Schedules,
+    Speak,
     State,
     Unconfirmed,
     key_of,
@@ -47,6 +52,7 @@ from gateway.outcomes import Outcomes, Settled
 from gateway.recollection import Recollection
 from gateway.reports import Reports
 from gateway.settling import Settling
+from gateway.speaking import Speaking, deliveries_of
 from gateway.unanswered import Unanswered
 
 log = structlog.get_logger()
@@ -103,6 +109,7 @@ class Sender:
         """None: nothing that goes there is ever folded."""
         self.formerly: Formerly = nowhere_else
         self.bookmark: Bookmark | None = None
+        self.speaking = Speaking({}, clock)
         self._woken = asyncio.Event()
         self.gate = Gate(bridge, link, clock, random)
         self.gate.opened = self.look_again
@@ -252,10 +259,11 @@ class Sender:
 
     async def fold(self, run: Sequence[Lease]) -> None:
         """Fold what is stale of this run's conversation. If that can't be done, it is sent as it is: late but whole."""
-        if self.folding is None:
+        if self.folding is None or not isinstance(self.speaking.turn(run[0].delivery), Speak):
             return
         try:
-            await self.folding.fold(run)
+            if (folded := await self.folding.fold(run)) is not None and self.speaking.chorus is not None:
+                self.speaking.stands_for(folded.digest, await deliveries_of(self._journal, folded.members))
         except JournalError as error:
             log.warning("fold_skipped", destination=self.bridge.name, reason=str(error))
 
@@ -284,6 +292,16 @@ class Sender:
         log.info("delivery_refused", destination=self.bridge.name, delivery=lease.id, reason=reason)
         return self.outcomes.buried(lease, reason)
 
+    def not_ours(self, lease: Lease) -> Settled | None:
+        """Return what becomes of one that another box says there, or has said; None if it is to be sent."""
+        match self.speaking.turn(lease.delivery):
+            case Listen() as answer:
+                return self.outcomes.listening(lease, answer)
+            case Said() as answer:
+                return self.outcomes.said(lease, answer, self.speaking.remote_id(lease.delivery.to, answer))
+            case Speak():
+                return None
+
     async def send(self, lease: Lease) -> Settled:
         """Send one lease and say what became of it; never raises BridgeError."""
         delivery = lease.delivery
@@ -306,7 +324,7 @@ class Sender:
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 key = key_of(lease.id, lease.generation)
                 receipt = await self._recollection.recall(delivery, key)
-                receipt = receipt or await self.bridge.send(message, delivery.to, key=key)
+                receipt = receipt or await self._said(delivery, message, key)
         except TimeoutError:
             error = Unconfirmed("the network did not answer in time")
             return self.outcomes.failed(lease, error, is_down=self.gate.failed(lease, error))
@@ -319,7 +337,14 @@ class Sender:
                 lease, Unconfirmed("a defect in the bridge; the log has its trace"), is_down=False
             )
         self.gate.answered(lease)
+        await self.speaking.end(delivery, receipt.remote_id)
         return self.outcomes.sent(lease, receipt)
+
+    async def _said(self, delivery: Delivery, message: Message, key: str) -> Receipt:
+        """Send it, and let the other boxes know before and after."""
+        foreseen = None if self._foresees is None else self._foresees.foresee(key)
+        await self.speaking.begin(delivery, None if foreseen is None else foreseen.native_id)
+        return await self.bridge.send(self.speaking.dressed(message, self.bridge.name), delivery.to, key=key)
 
 
 def _choosing(

@@ -212,6 +212,8 @@ class Gateway:
         yield "keep outages", self._outages.keep(self._outage_log)
         yield "watchdog", self._health.watchdog(self._notifier, self._troubles)
         yield from self._parts.reflections.jobs()
+        if self._parts.serving.is_wanted:
+            yield "tell what is served", self._parts.serving.run()
         for name, part in self._parts.by_bridge.items():
             yield f"drain {name}", part.drain.run()
             yield f"deliver {name}", deliver(part.sender)

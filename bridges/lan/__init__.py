@@ -18,5 +18,11 @@ def _create(context: BridgeContext) -> Bridge:
 
 
 kind = BridgeKind(
-    create=_create, check=check, apart=apart, is_direct=is_direct, malformed=malformed, acknowledges=False
+    create=_create,
+    check=check,
+    apart=apart,
+    is_direct=is_direct,
+    malformed=malformed,
+    acknowledges=False,
+    between_boxes=True,
 )

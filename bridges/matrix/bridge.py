@@ -44,9 +44,11 @@ from gateway.model import (
     Edit,
     LinkDown,
     Message,
+    NativeId,
     Progress,
     RateLimited,
     Receipt,
+    RemoteId,
     Report,
     ResumePoint,
     RoutedConversation,
@@ -69,6 +71,7 @@ CAPABILITIES = Capabilities(
 )
 PATIENCE_S = 5.0
 """How long to wait where the homeserver asks for patience and doesn't say how long."""
+TURN_S = 2.0
 IDLE_PAUSE_S = 0.5
 """Between syncs that brought nothing and yet came at once."""
 
@@ -202,6 +205,25 @@ class MatrixBridge:
     async def send(self, message: Message, to: Address, *, key: str) -> Receipt:
         """Put the message into a room; the key is the transaction id, so a repeat shows nothing new."""
         return await self._speech.say(message, to, key)
+
+    def common_name(self, conversation: str) -> str | None:
+        """Return what every box calls a room, once it was entered; a direct chat is this account's alone."""
+        room_id = None if conversation.startswith("@") else self._rooms.room(conversation)
+        return None if room_id is None else f"mx:{room_id}"
+
+    def native_of(self, remote_id: RemoteId) -> NativeId | None:
+        """Return what everyone calls an event."""
+        return NativeId(f"mx:{remote_id}")
+
+    def remote_of(self, native_id: NativeId) -> RemoteId | None:
+        """Return the event that is called so."""
+        network, _, event_id = native_id.partition(":")
+        return RemoteId(event_id) if network == "mx" and event_id else None
+
+    @property
+    def turn_s(self) -> float:
+        """How long another box is given to be heard: it has a homeserver to talk to, and we a sync to wait for."""
+        return TURN_S
 
     @property
     def showing(self) -> Showing | None:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The radio as a bridge: what the core asks of it, each handed to the part that does it.
 
-Also a `Directory` (the nodes heard of), `Locates` (asks one of them where it is), `Offers` (our node's channels),
-`Describes` (who our radio is), `Adjustable` (how it is set), `Rerouted`, `Foresees` (what a text will be called),
-`Costs` (what it takes on the air) and `Schedules` (what goes next).
+Also a `Commons` (other boxes may have radios on its mesh), a `Directory` (the nodes heard of), `Locates` (asks one of
+them where it is), `Offers` (our node's channels), `Describes` (who our radio is), `Adjustable` (how it is set),
+`Rerouted`, `Foresees` (what a text will be called), `Costs` (what it takes on the air) and `Schedules` (what goes
+next).
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from bridges.meshtastic import places
+from bridges.meshtastic import commons, places
 from bridges.meshtastic.adjusting import Adjusting
 from bridges.meshtastic.boards import candidates
 from bridges.meshtastic.connecting import Connector
 from bridges.meshtastic.connection import SerialPath
+from bridges.meshtastic.convert import native_id
 from bridges.meshtastic.dispatch import Dispatch
 from bridges.meshtastic.events import Event
 from bridges.meshtastic.keeping import KeptNodes
@@ -43,9 +45,11 @@ from gateway.model import (
     LinkDown,
     Location,
     Message,
+    NativeId,
     Node,
     Receipt,
     Refuse,
+    RemoteId,
     Report,
     RoutedConversation,
     SenderId,
@@ -136,6 +140,25 @@ class MeshtasticBridge:
     def foresee(self, key: str) -> Foreseen:
         """Return the packet id that what is sent under this key has, and what it is called with our number."""
         return self._dispatch.foresee(key)
+
+    def common_name(self, conversation: str) -> str | None:
+        """Return what every box calls a channel or direct chat of this mesh."""
+        return commons.common_name(conversation, self._parts.station, mesh=self._parts.config.mesh)
+
+    def native_of(self, remote_id: RemoteId) -> NativeId | None:
+        """Return what others call a packet of ours."""
+        own = self._parts.station.number
+        return native_id(own, int(remote_id, 16)) if own else None
+
+    def remote_of(self, native_id: NativeId) -> RemoteId | None:
+        """Return the packet that is called so."""
+        network, _, packet = native_id.partition(":")
+        return RemoteId(packet.rpartition(":")[2]) if network == "mt" else None
+
+    @property
+    def turn_s(self) -> float:
+        """How long another box's radio is given to be heard."""
+        return commons.turn_s(self._parts.station.modem)
 
     def choose(self, waiting: Sequence[Candidate]) -> Go | Hold | Refuse:
         """Say which goes on the air next, or why none may."""

@@ -39,6 +39,13 @@ def is_public(key: bytes, *, is_primary: bool) -> bool:
     return len(key) == 1 or (len(key) == _AES128 and key.startswith(_PUBLIC))
 
 
+def spelled_out(key: bytes) -> bytes:
+    """Return the key that one byte stands for, as the firmware makes it; others as they are, none as empty."""
+    if len(key) != 1:
+        return key
+    return _PUBLIC + key if key[0] else b""
+
+
 def fingerprint(key: bytes) -> str:
     """Return what tells two secret keys apart, and no more."""
     return hashlib.sha256(b"crossband channel key\0" + key).hexdigest()[:_FINGERPRINT_DIGITS]

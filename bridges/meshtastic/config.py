@@ -30,6 +30,7 @@ KEYS = own.KEYS | {
     "hop_limit",
     "kind",
     "max_parts",
+    "mesh",
     "node",
     "pace_s",
     "positions",
@@ -70,6 +71,8 @@ class MeshtasticConfig:
     """How our own node is set, where there is no radio."""
     shorten: frozenset[Shorten] = frozenset()
     """How texts may be said in fewer bytes."""
+    mesh: str = ""
+    """What this mesh is called, where another box's radio is on one that is set alike and out of this one's range."""
     airtime_share_percent: float | None = None
     """Of every hour, what our texts may be on the air. None: 5 %, or half of the legal duty cycle if that is less."""
 
@@ -98,6 +101,7 @@ class MeshtasticConfig:
             answers=values.answers(table.get("answers", [])),
             correct_within_s=values.seconds(table, "correct_within_s", 300.0, 0.0, LONGEST_CORRECTION_S),
             shorten=values.shorten(table.get("shorten", [])),
+            mesh=values.text(table, "mesh"),
             airtime_share_percent=values.share(table.get("airtime_share")),
         )
 

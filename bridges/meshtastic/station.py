@@ -52,6 +52,7 @@ class Station:
         self._queue_depth = 0
         self._knows_lora = False
         self._slots: dict[int, RawChannel] = {}
+        self._settled: dict[int, RawChannel] = {}
         self._channels: dict[int, Channel] = {}
 
     def begin(self) -> None:
@@ -115,6 +116,16 @@ class Station:
             return str(self.profile.lora.region)
 
     @property
+    def lora(self) -> Config.LoRaConfig | None:
+        """How its radio is set; None while that isn't known."""
+        return self.profile.lora if self._knows_lora else None
+
+    @property
+    def slots(self) -> dict[int, RawChannel]:
+        """The channels in use, as it describes them, by index, as of the last finished handshake. Keys are in it."""
+        return self._settled
+
+    @property
     def queue_ahead(self) -> int:
         """How many packets waited in its transmit queue, when it last said."""
         return max(0, self._queue_depth - self.queue_free) if self.queue_free is not None else 0
@@ -155,10 +166,9 @@ class Station:
 
     def settle(self) -> None:
         """Name the channels: the handshake is over, and an unnamed one is named after the preset."""
+        self._settled = {i: slot for i, slot in self._slots.items() if slot.role != RawChannel.Role.DISABLED}
         self._channels = {
-            index: Channel(index, slot.settings.name or self.preset)
-            for index, slot in sorted(self._slots.items())
-            if slot.role != RawChannel.Role.DISABLED
+            index: Channel(index, slot.settings.name or self.preset) for index, slot in sorted(self._settled.items())
         }
 
 

@@ -29,7 +29,7 @@ from gateway.model.bridge import (
     Support,
     as_said,
 )
-from gateway.model.chorus import Chorus, Commons, Listen, Said, Speak
+from gateway.model.chorus import Chorus, Commons, Listen, Said, Speak, Utterance
 from gateway.model.delivery import PENDING, Delivery, DeliveryId, State, delivery_id, key_of, parse_key
 from gateway.model.desk import Asked, Desk, Joined, NoDesk
 from gateway.model.errors import (
@@ -171,6 +171,7 @@ __all__ = [
     "Topic",
     "TransientError",
     "Unconfirmed",
+    "Utterance",
     "as_said",
     "coarse",
     "delivery_id",

@@ -233,6 +233,8 @@ class BridgeKind:
     """Keys of the table whose values are paths, relative to the configuration file."""
     in_clear: bool = False
     """Whoever is in range reads what is sent: it takes the permission `transmit`."""
+    between_boxes: bool = False
+    """It joins boxes: what comes from there may have been said long ago, while they were apart."""
     is_direct: Callable[[str], bool] = field(default=lambda _: False)
     """Whether a conversation is a direct chat with one person. Pure."""
     malformed: Callable[[str], str] = field(default=lambda _: "")

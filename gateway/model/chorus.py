@@ -7,10 +7,22 @@ A bridge whose conversations other boxes may serve too names them so that every 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from gateway.model.message import NativeId
+from gateway.model.message import MessageId, NativeId, RemoteId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Utterance:
+    """One part of one message, said in one conversation that several boxes may serve."""
+
+    native_id: NativeId
+    where: str
+    """The conversation's common name."""
+    part: int = 1
+    parts: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,11 +32,11 @@ class Speak:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listen:
-    """Wait: another box comes first. Ask again after so long, or when `Chorus` says that something changed."""
+    """Wait: another box comes first. Ask again after so long."""
 
     for_s: float
     reason: str
-    """In words: "box `valley` speaks first"."""
+    """In words: "box valley speaks first"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +44,9 @@ class Said:
     """It is there already."""
 
     by: str
-    """Which box said it."""
-    native_id: NativeId
-    """What it is called there."""
+    """Which box said it, or that it was said there in the first place."""
+    native_id: NativeId | None
+    """What it is called there; None: that isn't known (yet)."""
 
 
 @runtime_checkable
@@ -42,11 +54,19 @@ class Commons(Protocol):
     """A bridge whose conversations other boxes may serve too."""
 
     def common_name(self, conversation: str) -> str | None:
-        """Return what every box calls this conversation: ``mx:!room:server``, ``mt:EU_868/LongFast/8f2c..``.
+        """Return what every box calls this conversation: ``mx:!room:server``, ``mt:EU_868/LongFast/LongFast/8f2c..``.
 
         None: it is ours alone, or that isn't known yet. No key, and nothing from which one can be guessed, is
         in it. No I/O.
         """
+        ...
+
+    def native_of(self, remote_id: RemoteId) -> NativeId | None:
+        """Return what anyone else there calls what we sent, by its receipt; None: that isn't known. No I/O."""
+        ...
+
+    def remote_of(self, native_id: NativeId) -> RemoteId | None:
+        """Return the remote id of what is called so there; None if nothing there is called like that. Pure."""
         ...
 
     @property
@@ -57,23 +77,49 @@ class Commons(Protocol):
 
 @runtime_checkable
 class Chorus(Protocol):
-    """The bridge between boxes, as far as the core asks it before it says something elsewhere. No call blocks."""
+    """The bridge between boxes, as far as the core asks it before it says something elsewhere."""
 
     def serve(self, common_names: frozenset[str]) -> None:
-        """Tell the other boxes which conversations this one serves just now (its bridges are up)."""
+        """Tell the other boxes which conversations this one serves just now: its bridges are up. Does not block."""
         ...
 
-    def turn(self, native_id: NativeId, common_name: str, *, waited_s: float, turn_s: float) -> Speak | Listen | Said:
-        """Say whose turn it is to say this message there: rank by rendezvous hash over the boxes heard lately."""
-        ...
+    def turn(
+        self,
+        utterance: Utterance,
+        *,
+        waited_s: float,
+        turn_s: float,
+        at_home: bool = False,
+        amends: MessageId | None = None,
+    ) -> Speak | Listen | Said:
+        """Say whose turn it is: rank by rendezvous hash over the boxes heard lately that serve the conversation.
 
-    async def emitting(self, native_id: NativeId, common_name: str, as_native: NativeId) -> None:
-        """Note durably, and tell the others, that we are about to say it there under this id. Raises BridgeError.
-
-        So the echo that another box hears is known there as what it is.
+        `waited_s`: how long this box has had it to say. `at_home`: it was said at this box, and no other box can
+        have it but from here: this one comes first. `amends`: what it is a correction of; who said that there
+        comes first. Does not block.
         """
         ...
 
-    def emitted(self, as_native: NativeId) -> NativeId | None:
-        """Return which message some box said under this id; None if none did."""
+    async def emitting(self, utterance: Utterance, as_native: NativeId | None) -> None:
+        """Note durably, and tell the others, that we are about to say it. Raises BridgeError.
+
+        `as_native`: what it will be called there, so that the echo that another box hears is known as what it
+        is; None where the network tells that only afterwards.
+        """
+        ...
+
+    async def emitted(self, utterance: Utterance, as_native: NativeId | None) -> None:
+        """Note, and tell the others, that it is there. Raises BridgeError."""
+        ...
+
+    def echoed(self, as_native: NativeId) -> Utterance | None:
+        """Return what another box, or this one, said under this id; None if none did. Does not block."""
+        ...
+
+    def called(self, native_id: NativeId) -> Collection[NativeId]:
+        """Return under which ids this message was said by boxes, anywhere. Does not block."""
+        ...
+
+    def is_speaking(self, where: str) -> bool:
+        """Whether another box is saying something there just now whose id there isn't known yet. Does not block."""
         ...

@@ -195,6 +195,9 @@ class Message:
     """Said to the gateway itself: `origin` is a direct chat, routed by the bridge's ``direct``."""
     resume: ResumePoint | None = None
     """Where the source goes on once this message is stored; stored with it, atomically."""
+    said_in: str | None = field(default=None, compare=False)
+    """The common name of the conversation it was said in: see `Commons`. Put in when the bridge between boxes
+    is asked to send it, so that no box says it there again; kept nowhere else."""
     id: MessageId = field(init=False, repr=False, compare=False)
     """Computed from its native id."""
 

@@ -169,6 +169,7 @@ class Core:
             digests=self.digests,
             digest_after_s=table.digest_after_s,
             changed=lambda change: self.watcher.changed(CHANNEL.bridge, change),
+            may_be_late=lambda origin: origin.bridge in table.between,
         )
         self.parts = {CHANNEL.bridge: SimpleNamespace(bridge=bridge, drain=self.drain, sender=self.sender)}
         self.intake = Intake(

@@ -18,6 +18,7 @@ from gateway.model import (
     Address,
     Bridge,
     BridgeName,
+    Commons,
     Foresees,
     JournalError,
     LinkDown,
@@ -674,6 +675,30 @@ async def test_what_is_foreseen_of_a_key_is_what_it_is_called(harness: Harness):
         there = await wait_shown(harness, "as foreseen")
 
     assert foreseen == receipt.remote_id == there.id
+
+
+async def test_a_conversation_that_other_boxes_may_serve_has_one_name_and_what_is_said_there_has_too(harness: Harness):
+    bridge = harness.bridge()
+    assert isinstance(bridge, Commons)
+    assert bridge.common_name(harness.place.conversation) is None
+    async with bridge, Reader(bridge) as reader:
+        await harness.say("where are we?")
+        await reader.until(lambda r: r.messages)
+        heard = reader.messages[0]
+        name = bridge.common_name(heard.origin.conversation)
+        receipt = await deliver(bridge, harness.place, "here")
+        called = bridge.native_of(receipt.remote_id)
+        foreseen = bridge.foresee("here.0").native_id if isinstance(bridge, Foresees) else None
+
+    assert name is not None
+    network = heard.native_id.partition(":")[0]
+    assert name.startswith(f"{network}:")
+    assert bridge.remote_of(heard.native_id) == heard.remote_id
+    assert bridge.remote_of(NativeId("web:box/1")) is None
+    assert called is not None
+    assert called.startswith(f"{network}:")
+    assert bridge.remote_of(called) == receipt.remote_id
+    assert foreseen in {None, called} or foreseen.rpartition(":")[0] == called.rpartition(":")[0]
 
 
 async def test_what_is_sent_in_order_shows_in_order_and_does_not_come_back(harness: Harness):

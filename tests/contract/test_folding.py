@@ -29,7 +29,7 @@ from gateway.model import (
 from gateway.outbox.memory import MemoryOutbox
 from gateway.outbox.outbox import Lease
 from gateway.routing import Route
-from tests.clocks import followed
+from tests.clocks import HurryingClock, followed
 from tests.contract.delivery_desk import CHANNEL, ROOM, TABLE, ScriptedBridge, running_core
 
 CHAT_ROOM = Address(BridgeName("home"), "#chat")
@@ -642,3 +642,18 @@ async def test_what_left_the_queue_before_a_power_cut_is_a_dead_letter_that_says
         assert await states(core, ids) == ["failed"] * sent + ["sent"] * (6 - sent)
         assert (await core.history(ids[0]))[-1] == ("failed", CUT_OFF)
         assert bridge.texts == [f"text {n}" for n in range(sent, 6)]
+
+
+@pytest.mark.parametrize(("between", "ends"), [(True, ["folded", "folded", "sent"]), (False, ["sent"] * 3)])
+async def test_what_boxes_told_each_other_late_is_folded_though_nothing_was_away_here(tmp_path, between, ends):
+    clock = HurryingClock()
+    table = replace(TABLE, between=frozenset({ROOM.bridge})) if between else FOLDING
+    async with running_core(tmp_path, ScriptedBridge(**CARRIES), clock=clock, table=table) as core:
+        core.bridge.held = asyncio.Event()
+        (young,) = await core.say(0)
+        await core.until(young, "sending")
+        clock.ahead_s = 2 * HOUR_MS / 1000
+        late = await say_old(core, 1, 2, 3, age_ms=HOUR_MS // 2)
+        core.bridge.held.set()
+        await core.until(late[-1], "sent")
+        assert await states(core, late) == ends

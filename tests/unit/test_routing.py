@@ -306,3 +306,13 @@ def test_a_route_knows_its_ends_and_whom_it_joins():
     assert one_way.ends == (WARNINGS, RADIO, LAN)
     assert not one_way.joins(WARNINGS, RADIO)
     assert TABLE.routes[0].joins(LAN, TOWN)
+
+
+def test_what_boxes_told_each_other_goes_to_radio_in_a_digest_when_it_is_ten_minutes_old():
+    table = replace(TABLE, between=frozenset({LAN.bridge}))
+    assert table.digest_after_s(LAN, RADIO) == 600
+    assert table.digest_after_s(TOWN, RADIO) is None
+    assert table.digest_after_s(LAN, TOWN) is None
+    assert [table.folds(bridge) for bridge in (RADIO.bridge, TOWN.bridge)] == [True, False]
+    town = replace(TABLE.routes[0], digest_after_s={RADIO.bridge: 60})
+    assert replace(table, routes=(town,)).digest_after_s(LAN, RADIO) == 60

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The boxes' side of who speaks where: a `Chorus` on the log and on what boxes tell of being there.
+
+What a box says in others' words it writes into the log twice: before (`emitting`), so that the others leave it the
+turn, and after (`emitted`). A box that dies between the two has lost its turn after one turn's time; whether its
+words went out, only the network knows, so the next says them, unless it hears them there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from bridges.lan.emissions import Emissions, Entry, body_of, entry_of, name_of
+from bridges.lan.event import BoxId
+from bridges.lan.turns import decide
+from gateway.model import Clock, Listen, MessageId, NativeId, Said, Speak, Utterance, message_id
+
+SPEAKING_S = 10.0
+"""For so long after it began, a box may not have told yet what its words are called."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beginning:
+    """Which box logged a message, and where it was said."""
+
+    box: BoxId
+    said_in: str | None
+    """By its common name; None: where no other box can have it from but that one."""
+
+
+class Ledger(Protocol):
+    """The log, and who is there, as far as it goes into this. No call but `write` waits for anything."""
+
+    @property
+    def box(self) -> BoxId:
+        """This box."""
+        ...
+
+    def named(self, box: BoxId) -> str:
+        """Return what people call a box."""
+        ...
+
+    def serving(self) -> Mapping[BoxId, frozenset[str]]:
+        """Return which other boxes were heard lately (in the last 30 s), and which conversations each serves."""
+        ...
+
+    def serve(self, common_names: frozenset[str]) -> None:
+        """Tell the others which ones this box serves."""
+        ...
+
+    def beginning(self, native_id: NativeId) -> Beginning | None:
+        """Return where a message began; None if no box logged it."""
+        ...
+
+    async def write(self, native: str, body: str) -> None:
+        """Append durably, if it isn't there, and push to whoever is connected. Raises BridgeError."""
+        ...
+
+
+class LanChorus:
+    """One box's.
+
+    It must be told of every entry (`learn`): those there are when it starts, and each that comes, its own too,
+    before any message of the same batch goes to the core.
+    """
+
+    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._emissions = Emissions()
+        self._served: frozenset[str] = frozenset()
+
+    def learn(self, box: BoxId, body: str) -> bool:
+        """Take an event's body; False if it is none of ours to read."""
+        entry = entry_of(body)
+        if entry is not None:
+            self._emissions.learn(box, entry, self._clock.monotonic())
+        return entry is not None
+
+    def serve(self, common_names: frozenset[str]) -> None:
+        """Tell the other boxes, where it changed."""
+        if common_names != self._served:
+            self._served = common_names
+            self._ledger.serve(common_names)
+
+    def turn(
+        self,
+        utterance: Utterance,
+        *,
+        waited_s: float,
+        turn_s: float,
+        at_home: bool = False,
+        amends: MessageId | None = None,
+    ) -> Speak | Listen | Said:
+        """Say whose turn it is."""
+        beginning = self._ledger.beginning(utterance.native_id)
+        if beginning is not None and beginning.said_in == utterance.where:
+            return Said(by=self._ledger.named(beginning.box), native_id=utterance.native_id)
+        live = [box for box, names in self._ledger.serving().items() if utterance.where in names]
+        return decide(
+            utterance,
+            self._emissions.of(utterance),
+            me=self._ledger.box,
+            live=live,
+            first=self._first(utterance, amends, self._home(beginning, at_home=at_home)),
+            now_s=self._clock.monotonic(),
+            waited_s=waited_s,
+            turn_s=turn_s,
+            named=self._ledger.named,
+        )
+
+    async def emitting(self, utterance: Utterance, as_native: NativeId | None) -> None:
+        """Note that this box is about to say it."""
+        await self._write(Entry(utterance=utterance, is_done=False, as_native=as_native))
+
+    async def emitted(self, utterance: Utterance, as_native: NativeId | None) -> None:
+        """Note that it is there."""
+        await self._write(Entry(utterance=utterance, is_done=True, as_native=as_native))
+
+    def echoed(self, as_native: NativeId) -> Utterance | None:
+        """Return what was said under this id."""
+        return self._emissions.echoed(as_native)
+
+    def called(self, native_id: NativeId) -> Collection[NativeId]:
+        """Return under which ids a message was said."""
+        return self._emissions.called(native_id)
+
+    def is_speaking(self, where: str) -> bool:
+        """Whether another box is at it just now."""
+        return self._emissions.begun(where, me=self._ledger.box, after_s=self._clock.monotonic() - SPEAKING_S)
+
+    def _home(self, beginning: Beginning | None, *, at_home: bool) -> BoxId | None:
+        """Return the box that a message can be had from alone: it has it first."""
+        if beginning is not None and beginning.said_in is None:
+            return beginning.box
+        return self._ledger.box if beginning is None and at_home else None
+
+    def _first(self, utterance: Utterance, amends: MessageId | None, home: BoxId | None) -> BoxId | None:
+        """Return who comes before all hashing: who said what this corrects, or its first parts, or has it first."""
+        if amends is not None and (speaker := self._emissions.speaker(amends, utterance.where)) is not None:
+            return speaker
+        return self._emissions.speaker(message_id(utterance.native_id), utterance.where) or home
+
+    async def _write(self, entry: Entry) -> None:
+        await self._ledger.write(name_of(entry, self._ledger.box), body_of(entry))

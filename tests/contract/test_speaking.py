@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A core with a bridge between boxes: what it sends, leaves to others, takes over, and knows as an echo."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from gateway.clock import ManualClock
+from gateway.echoes import ORIGINAL_WITHIN_S, Echoes
+from gateway.journal import Accepted, Seen
+from gateway.model import (
+    Address,
+    BridgeName,
+    Delivery,
+    Edit,
+    Foreseen,
+    Lane,
+    LinkDown,
+    Listen,
+    Message,
+    NativeId,
+    RemoteId,
+    Said,
+    Sender,
+    SenderId,
+    Speak,
+    Text,
+    Utterance,
+    message_id,
+)
+from gateway.speaking import Speaking
+from tests.contract.delivery_desk import CHANNEL, ROOM, TABLE, ScriptedBridge, running_core
+
+LAN = Address(BridgeName("lan"), "town")
+MESH = "mt:EU_868/LongFast/LongFast/8f2c"
+
+
+class CommonRadio(ScriptedBridge):
+    turn_s = 0.3
+
+    def common_name(self, conversation):
+        return MESH if conversation == CHANNEL.conversation else None
+
+    def native_of(self, remote_id):
+        return NativeId(f"mt:us:{remote_id}")
+
+    def remote_of(self, native_id):
+        return RemoteId(native_id.rpartition(":")[2])
+
+    def foresee(self, key):
+        return Foreseen(remote_id=RemoteId(f"radio-{key}"), native_id=NativeId(f"mt:us:radio-{key}"))
+
+
+class Others:
+    """A `Chorus` that answers as a test says, and notes what it was told."""
+
+    def __init__(self):
+        self.answer = lambda _, waited_s, turn_s: Speak()
+        self.asked = []
+        self.told = []
+        self.echoes = {}
+        self.names = {}
+        self.served = []
+        self.speaking = False
+        self.broken = False
+
+    def serve(self, common_names):
+        self.served.append(common_names)
+
+    def turn(self, utterance, *, waited_s, turn_s, at_home=False, amends=None):
+        self.asked.append((utterance, at_home, amends))
+        return self.answer(utterance, waited_s, turn_s)
+
+    async def emitting(self, utterance, as_native):
+        if self.broken:
+            raise LinkDown("the log is full")
+        self.told.append(("emitting", utterance, as_native))
+
+    async def emitted(self, utterance, as_native):
+        if self.broken:
+            raise LinkDown("the log is full")
+        self.told.append(("emitted", utterance, as_native))
+
+    def echoed(self, as_native):
+        return self.echoes.get(as_native)
+
+    def called(self, native_id):
+        return self.names.get(native_id, ())
+
+    def is_speaking(self, where):
+        return self.speaking and where == MESH
+
+
+@asynccontextmanager
+async def among_others(folder, **options):
+    bridge, others = CommonRadio(), Others()
+    async with running_core(folder, bridge, **options) as core:
+        bridges = {bridge.name: bridge, LAN.bridge: others}
+        counted = []
+        speaking = Speaking(bridges, core.clock, count=lambda _, kind: counted.append(kind))
+        echoes = Echoes(speaking, core.journal, core.clock, count=lambda _, kind: counted.append(kind))
+        core.intake.recognise, core.intake.arrived = echoes.recognise, speaking.arrived
+        core.sender.speaking = speaking
+        core.counted = counted
+        yield core, others
+
+
+def heard(native, body="hello", *, at=CHANNEL):
+    return Message(
+        native_id=NativeId(native),
+        origin=at,
+        sender=Sender(id=SenderId("!0000000c"), name="other box"),
+        content=Text(body=body),
+        received_ms=1_800_000_000_000,
+        remote_id=RemoteId(native.rpartition(":")[2]),
+    )
+
+
+async def test_what_is_ours_to_say_is_told_before_and_after_with_the_id_it_has_there(tmp_path):
+    async with among_others(tmp_path) as (core, others):
+        (ident,) = await core.say(1)
+        assert await core.until(ident, "sent") == "sent"
+        said = Utterance(native_id=NativeId("mx:$1"), where=MESH)
+        native = NativeId(f"mt:us:radio-{core.bridge.keys[0]}")
+        assert others.told == [("emitting", said, native), ("emitted", said, native)]
+        assert others.asked[0] == (said, True, None)
+
+
+async def test_while_another_box_comes_first_it_waits_with_the_reason_and_uses_up_no_attempt(tmp_path):
+    async with among_others(tmp_path) as (core, others):
+        others.answer = lambda *_: Listen(for_s=0.02, reason="box valley speaks first")
+        (ident,) = await core.say(1)
+        while len(others.asked) < 3 * 6:  # more often than there are attempts, besides those before a fold
+            await core.clock.sleep(0.02)
+        assert await core.state(ident) == "queued"
+        assert (await core.history(ident)).count(("queued", "box valley speaks first")) == 1
+        assert core.bridge.sent == []
+        others.answer = lambda *_: Speak()
+        await core.until(ident, "sent")
+        assert core.bridge.texts == ["text 1"]
+
+
+async def test_it_takes_over_when_the_one_before_it_has_been_silent_for_a_turn(tmp_path):
+    async with among_others(tmp_path) as (core, others):
+
+        def second(_, waited_s, turn_s):
+            return Speak() if waited_s >= turn_s else Listen(for_s=turn_s - waited_s, reason="box valley speaks first")
+
+        others.answer = second
+        begun = core.clock.monotonic()
+        (ident,) = await core.say(1)
+        (later,) = await core.say(2)
+        await core.until(later, "sent")
+        assert await core.state(ident) == "sent"
+        assert core.clock.monotonic() - begun >= core.bridge.turn_s
+        assert core.bridge.texts == ["text 1", "text 2"]
+
+
+async def test_an_emergency_waits_for_a_third_of_a_turn(tmp_path):
+    async with among_others(tmp_path) as (core, others):
+        turns = []
+        others.answer = lambda _, __, turn_s: turns.append(turn_s) or Speak()
+        (ident,) = await core.say(1, lane=Lane.EMERGENCY)
+        await core.until(ident, "sent")
+        assert set(turns) == {core.bridge.turn_s / 3}
+
+
+async def test_another_conversation_goes_on_while_one_listens(tmp_path):
+    async with among_others(tmp_path) as (core, others):
+        others.answer = lambda *_: Listen(for_s=5, reason="box valley speaks first")
+        (waits,) = await core.say(1)
+        (goes,) = await core.say(2, origin=Address(ROOM.bridge, "#hill"))
+        assert await core.until(goes, "sent") == "sent"
+        assert await core.state(waits) == "queued"
+
+
+async def test_what_another_box_said_ends_as_already_there(tmp_path):
+    async with among_others(tmp_path) as (core, others):
+        others.answer = lambda *_: Said(by="valley", native_id=NativeId("mt:them:7"))
+        (ident,) = await core.say(1)
+        await core.until(ident, "cancelled")
+        assert (await core.history(ident))[-1] == ("cancelled", "already there: box valley said it")
+        assert core.bridge.sent == []
+        assert await core.outbox.depth([CHANNEL.bridge]) == ()
+        assert await core.journal.counterpart(ROOM, RemoteId("$1"), CHANNEL) == "7"
+
+
+async def test_an_echo_of_another_box_is_seen_and_ends_what_waits_to_be_said_there(tmp_path):
+    async with among_others(tmp_path) as (core, others):
+        others.answer = lambda *_: Listen(for_s=60, reason="box valley speaks first")
+        (ident,) = await core.say(1)
+        others.echoes[NativeId("mt:them:7")] = Utterance(native_id=NativeId("mx:$1"), where=MESH)
+        result = await core.intake.accept(heard("mt:them:7"))
+        assert isinstance(result, Seen)
+        assert (await core.history(ident))[-1] == ("cancelled", "already there")
+        assert core.counted == ["echo_of_another_box"]
+        assert await core.journal.counterpart(CHANNEL, RemoteId("7"), ROOM) == "$1"
+        assert (await core.journal.find(CHANNEL, RemoteId("7"))).message_id == message_id(NativeId("mx:$1"))
+
+
+async def test_an_echo_of_one_part_ends_that_part_alone(tmp_path):
+    async with among_others(tmp_path) as (core, others):
+        others.answer = lambda *_: Listen(for_s=60, reason="box valley speaks first")
+        first, second = await core.say(1, body="one " * 15)
+        others.echoes[NativeId("mt:them:7")] = Utterance(native_id=NativeId("mx:$1"), where=MESH, part=1, parts=2)
+        assert isinstance(await core.intake.accept(heard("mt:them:7")), Seen)
+        assert [await core.state(first), await core.state(second)] == ["cancelled", "queued"]
+
+
+async def test_an_echo_of_what_never_was_bound_for_there_is_seen_all_the_same(tmp_path):
+    async with among_others(tmp_path) as (core, others):
+        await core.say(1, origin=Address(ROOM.bridge, "#hill"))
+        others.echoes[NativeId("mt:them:7")] = Utterance(native_id=NativeId("mx:$1"), where=MESH)
+        assert isinstance(await core.intake.accept(heard("mt:them:7")), Seen)
+
+
+async def test_what_was_heard_on_the_air_while_boxes_were_apart_is_no_news_when_they_meet(tmp_path):
+    async with among_others(tmp_path) as (core, others):
+        assert isinstance(await core.intake.accept(heard("mt:them:7")), Accepted)
+        others.names[NativeId("web:valley/1")] = (NativeId("mt:them:7"),)
+        assert isinstance(await core.intake.accept(heard("web:valley/1", at=LAN)), Seen)
+        assert core.counted == ["heard_before_told"]
+        assert (await core.journal.find(LAN, RemoteId("valley/1"))).message_id == message_id(NativeId("mt:them:7"))
+
+
+async def test_what_comes_in_while_another_box_speaks_waits_for_its_id_but_not_for_ever(tmp_path):
+    async with among_others(tmp_path) as (core, others):
+        others.speaking = True
+        begun = core.clock.monotonic()
+        assert isinstance(await core.intake.accept(heard("mt:stranger:1")), Accepted)
+        assert core.clock.monotonic() - begun >= core.bridge.turn_s
+
+
+async def test_a_log_that_cannot_be_written_keeps_nothing_from_being_said(tmp_path):
+    async with among_others(tmp_path) as (core, others):
+        others.broken = True
+        (ident,) = await core.say(1)
+        await core.until(ident, "sent")
+        assert core.counted == ["speaking_not_told", "speaking_not_told"]
+
+
+async def test_a_conversation_that_is_ours_alone_is_never_asked_about(tmp_path):
+    async with among_others(tmp_path) as (core, others):
+        (ident,) = await core.say(1, origin=Address(ROOM.bridge, "#hill"))
+        await core.until(ident, "sent")
+        assert others.asked == []
+        assert others.told == []
+
+
+async def test_between_boxes_a_message_carries_where_it_was_said_and_a_correction_what_it_corrects(tmp_path):
+    async with among_others(tmp_path) as (core, others):
+        speaking = core.sender.speaking
+        assert speaking.dressed(heard("mt:a:1"), LAN.bridge).said_in == MESH
+        assert speaking.dressed(heard("mt:a:1"), CHANNEL.bridge).said_in is None
+        assert speaking.dressed(heard("mx:$1", at=ROOM), LAN.bridge).said_in is None
+        edit = replace(heard("web:b/2", at=LAN), content=Edit(target=RemoteId("web:b/1"), body="new"))
+        speaking.turn(Delivery(message=edit, to=CHANNEL))
+        assert others.asked[-1][1:] == (False, message_id(NativeId("web:b/1")))
+
+
+async def test_it_tells_the_others_where_it_can_speak(tmp_path):
+    async with among_others(tmp_path) as (core, others):
+        core.sender.speaking.serve([CHANNEL, ROOM, Address(CHANNEL.bridge, "Hill")])
+        assert others.served == [frozenset({MESH})]
+
+
+async def test_of_a_digest_the_others_are_told_that_all_it_names_is_said(tmp_path):
+    table = replace(TABLE, routes=(replace(TABLE.routes[0], digest_after_s={CHANNEL.bridge: 600}), *TABLE.routes[1:]))
+    async with among_others(tmp_path, table=table) as (core, others):
+        others.answer = lambda *_: Listen(for_s=0.05, reason="box valley speaks first")
+        said_ms = core.clock.now_ms() - 3_600_000
+        idents = [(await core.say(n, received_ms=said_ms))[0] for n in (1, 2, 3)]
+        assert [await core.until(ident, "queued") for ident in idents] == ["queued"] * 3
+        others.answer = lambda *_: Speak()
+        assert [await core.until(ident, "sent", "folded") for ident in idents].count("folded") == 2
+        await core.until(idents[-1], "sent")
+        done = {utterance.native_id for word, utterance, _ in others.told if word == "emitted"}
+        assert done == {"mx:$1", "mx:$2", "mx:$3"}
+
+
+async def test_an_echo_that_is_faster_than_the_lan_waits_for_what_it_is_a_copy_of(tmp_path):
+    async with among_others(tmp_path) as (core, others):
+        others.answer = lambda *_: Listen(for_s=60, reason="box valley speaks first")
+        others.echoes[NativeId("mt:them:7")] = Utterance(native_id=NativeId("mx:$1"), where=MESH)
+        early = asyncio.create_task(core.intake.accept(heard("mt:them:7")))
+        await asyncio.sleep(0.1)
+        (ident,) = await core.say(1)
+        assert isinstance(await early, Seen)
+        assert await core.state(ident) == "cancelled"
+        assert (await core.journal.message(message_id(NativeId("mx:$1")))).message.sender.name == "Ali"
+
+
+async def test_echoes_of_what_is_never_told_here_are_not_waited_for_one_by_one(tmp_path):
+    async with among_others(tmp_path) as (core, others):
+        begun = core.clock.monotonic()
+        for n in range(5):
+            others.echoes[NativeId(f"mt:them:{n}")] = Utterance(native_id=NativeId(f"mx:${n}"), where=MESH)
+            await core.intake.accept(heard(f"mt:them:{n}"))
+        assert ORIGINAL_WITHIN_S <= core.clock.monotonic() - begun < 2 * ORIGINAL_WITHIN_S
+        assert core.counted == ["echo_of_another_box"] * 5
+
+
+def test_between_two_radios_of_this_box_nobody_else_is_asked():
+    others, second = Others(), Address(BridgeName("radio2"), CHANNEL.conversation)
+    speaking = Speaking(
+        {CHANNEL.bridge: CommonRadio(), second.bridge: CommonRadio(), LAN.bridge: others}, ManualClock()
+    )
+    others.answer = lambda *_: Said(by="valley", native_id=None)
+    assert speaking.turn(Delivery(message=heard("mt:a:1", at=second), to=CHANNEL)) == Speak()
+    assert others.asked == []
+    assert speaking.turn(Delivery(message=heard("web:a:1", at=LAN), to=CHANNEL)) != Speak()
