@@ -19,6 +19,7 @@ from bridges.lan.hlc import HybridClock
 from bridges.lan.membership import Add, Member, Remove, Roll, Statement, roll
 from bridges.lan.statements import body_of, statement_of
 from bridges.lan.store import Arrived, Feed, Store
+from gateway.model import NEVER_SET_MS
 
 MOST_FEEDS = 4096
 """A box that comes with more is not followed into them; it says so."""
@@ -188,6 +189,12 @@ class Log:
                 skipping[name] = Feed(base=base, count=base, head=b"")
         self._shorten(skipping)
         return lacking
+
+    def date(self, now_ms: int) -> None:
+        """Take what was stored while this box had no clock for stored now: else it would be too old at once."""
+        if now_ms >= NEVER_SET_MS:
+            with self._store.writing():
+                self._store.date(before_ms=NEVER_SET_MS, as_of_ms=now_ms)
 
     def retain(self, since_ms: int) -> int:
         """Drop what was stored before that time, but for what boxes said of boxes. Return how many."""

@@ -68,6 +68,14 @@ class Store:
         """Close it."""
         self._db.close()
 
+    def check(self) -> None:
+        """sqlite3.DatabaseError if what is on disk is damaged, as far as a quick look shows."""
+        (found,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            error = sqlite3.DatabaseError(str(found))
+            error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+            raise error
+
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Make all of what is written inside durable at its end, or none of it."""
@@ -161,6 +169,10 @@ class Store:
     def drop_up_to(self, feed: FeedId, seq: int) -> None:
         """Delete the beginning of a feed."""
         self._forget("feed = ? AND seq <= ?", (feed, seq))
+
+    def date(self, *, before_ms: int, as_of_ms: int) -> None:
+        """Let what was stored before a time be stored at another."""
+        self._db.execute("UPDATE event SET stored_ms = ? WHERE stored_ms < ?", (as_of_ms, before_ms))
 
     def old_up_to(self, before_ms: int) -> dict[FeedId, int]:
         """Return of each feed up to where all was stored before a time and may go."""

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What this box says to another, and takes from it: until both have the same. Knows no network.
+
+One exchange carries what each has (as a digest, or whole), and what of it the other lacks; whoever asked
+goes on asking until both are equal, or neither has anything left that the other can take.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+from bridges.lan.conduct import Conduct, Rates
+from bridges.lan.event import BoxId, Event, Malformed, box_of
+from bridges.lan.held import Held
+from bridges.lan.membership import Roll
+from bridges.lan.peer import Peer, beginnings
+from bridges.lan.presence import Presence
+from bridges.lan.wire import MOST_EVENTS, Offer, fitting
+from gateway.model import Clock
+
+ALONE_S = 10.0
+"""After the start: before that, others may come who have what the first we meet has no more."""
+
+
+class Exchange:
+    """This box's side of what boxes say to each other.
+
+    `on_roll` is called when members changed, and what `watch` was given whenever there is anything new.
+    """
+
+    def __init__(
+        self,
+        held: Held,
+        presence: Presence,
+        *,
+        clock: Clock,
+        count: Callable[[str], None],
+        port: Callable[[], int],
+        alone_s: float = ALONE_S,
+    ) -> None:
+        self._held = held
+        self.presence = presence
+        self._clock = clock
+        self._count = count
+        self._port = port
+        self._alone_until_s = clock.monotonic() + alone_s
+        self._watchers: list[Callable[[], None]] = []
+        self.rates = Rates()
+        self.conduct = Conduct()
+        self.peers: dict[BoxId, Peer] = {}
+        self.lost: Counter[BoxId] = Counter()
+        """Of each box, how many events no box that could be reached had any more."""
+        self.on_roll: Callable[[Roll], None] = lambda _: None
+
+    def watch(self, watcher: Callable[[], None]) -> None:
+        """Have it called whenever there is something new."""
+        self._watchers.append(watcher)
+
+    def changed(self) -> None:
+        """Say that there is something new, of the log or of who is there."""
+        for watcher in self._watchers:
+            watcher()
+
+    def peer(self, box: BoxId) -> Peer:
+        """Return what is known of a box."""
+        return self.peers.setdefault(box, Peer(box=box))
+
+    def has_news_for(self, peer: Peer) -> bool:
+        """Whether a box lacks what we have, and could take it."""
+        mine = self._held.state
+        return peer.lacks(mine) and not peer.is_settled(mine, self._clock.monotonic())
+
+    def hello(self) -> Offer:
+        """Return what to say to a box that isn't known yet."""
+        mine = self._held.state
+        return Offer(feed=mine.feed, port=self._port(), have=mine.have, believe=mine.believe)
+
+    async def offer(self, peer: Peer, *, is_asked: bool = True) -> Offer:
+        """Return what to say to a box; `is_asked`: it wants to know what we have, whole."""
+        now_s = self._clock.monotonic()
+        mine = self._held.state
+        is_done = peer.is_equal(mine) or peer.is_settled(mine, now_s)
+        events = await self._lacking(peer) if peer.is_known and self.has_news_for(peer) else []
+        statements = [] if is_done or peer.believe == mine.believe else await self._statements(peer)
+        mine = self._held.state  # reading took a while
+        peer.counts["events_sent"] += len(events)
+        return Offer(
+            feed=mine.feed,
+            port=self._port(),
+            have=mine.have,
+            believe=mine.believe,
+            frontier=mine.frontier if is_asked and not is_done else None,
+            bases=mine.bases if is_asked and not is_done else None,
+            events=events,
+            statements=statements,
+            told=self.presence.told(peer.known_details, now_s),
+        )
+
+    async def take(self, peer: Peer, offer: Offer) -> bool:
+        """Take what a box said; return whether the log or what we believe is more by it. Malformed: it lied."""
+        if box_of(offer.feed) != peer.box:
+            raise Malformed("it speaks for another box")
+        before = self._held.state
+        peer.said(offer, self._clock.monotonic())
+        new = await self._statements_of(peer, offer.statements) + await self._events_of(peer, offer.events)
+        new += await self._skip()
+        roll = self._held.state.roll
+        if roll != before.roll:
+            self.on_roll(roll)
+        is_news = self.presence.heard(offer.told, (m.box for m in roll.members), self._clock.monotonic())
+        if new or is_news:
+            self.changed()
+        return bool(new)
+
+    def misbehaved(self, box: BoxId, kinds: Mapping[str, int]) -> None:
+        """Count what a box did, and shut it out for a while if that is too much."""
+        peer = self.peer(box)
+        for kind, times in kinds.items():
+            peer.counts[kind] += times
+            for _ in range(times):
+                self._count(kind)
+        if self.conduct.note(box, kinds, self._clock.monotonic()):
+            peer.counts["shut_out"] += 1
+            self._count("peer_shut_out")
+
+    def forget(self, roll: Roll) -> None:
+        """Forget boxes that no longer belong."""
+        members = [member.box for member in roll.members]
+        self.presence.forget(members)
+        self.rates.forget(members)
+        for box in set(self.peers) - set(members):
+            del self.peers[box]
+
+    async def _lacking(self, peer: Peer) -> list[Event]:
+        frontier = dict(peer.frontier)
+        return await self._held.read(lambda log: fitting(log.delta(frontier, limit=MOST_EVENTS)))
+
+    async def _statements(self, peer: Peer) -> list[Event]:
+        """Return the next page of what boxes said of boxes; after the last the first again."""
+        whole = await self._held.read(lambda log: log.statements())
+        if peer.statements_told >= len(whole):
+            peer.statements_told = 0
+        page = fitting(whole[peer.statements_told :])
+        peer.statements_told += len(page)
+        return page
+
+    async def _statements_of(self, peer: Peer, offered: Sequence[Event]) -> int:
+        if not offered:
+            return 0
+        taken = await self._held.write(lambda log: log.take_statements(offered))
+        self._note(peer, taken.skipped)
+        return len(taken.new)
+
+    async def _events_of(self, peer: Peer, offered: Sequence[Event]) -> int:
+        have = self._held.state.frontier
+        unknown = [event for event in offered if event.seq > have.get(event.feed, 0)]
+        allowed, refused = self.rates.within(unknown, self._clock.monotonic())
+        if refused:
+            self._note(peer, {"event_too_fast": refused})
+        if not allowed:
+            return 0
+        taken = await self._held.write(lambda log: log.take(allowed, self._clock.now_ms()))
+        self._note(peer, taken.skipped)
+        peer.counts["events_taken"] += len(taken.new)
+        return len(taken.new)
+
+    async def _skip(self) -> int:
+        """Go on where all who are there begin, if what comes before is kept by none of them."""
+        now_s = self._clock.monotonic()
+        if now_s < self._alone_until_s:
+            return 0
+        begins = beginnings((peer for peer in self.peers.values() if peer.is_live(now_s)), self._held.state.frontier)
+        if not begins:
+            return 0
+        lacking = await self._held.write(lambda log: log.skip_to(begins))
+        for feed, many in lacking.items():
+            self.lost[box_of(feed)] += many
+        return len(lacking)
+
+    def _note(self, peer: Peer, kinds: Mapping[str, int]) -> None:
+        self.misbehaved(peer.box, {kind: times for kind, times in kinds.items() if kind != "event_known"})

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Keeps up with every box that can be reached: at once when there is something new, else every few seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+from bridges.lan.addresses import Place, Places, Source
+from bridges.lan.caller import Caller
+from bridges.lan.event import BoxId, Malformed, box_id, box_of
+from bridges.lan.exchange import Exchange
+from bridges.lan.held import Held
+from bridges.lan.peer import Peer
+from bridges.lan.tls import Contexts
+from bridges.lan.wire import Offer, body_of, read
+from gateway.model import BridgeError, Clock, RateLimited
+
+SYNC = "/sync"
+EVERY_S = 4.0
+HOPEFUL = 5
+"""So many failures until a place is left to its pauses, even while its box calls us."""
+SPARE_S = 15.0
+"""How often a place is looked at whose box answers at another."""
+MOST_ROUNDS = 1000
+"""Of one meeting: more than a million events have."""
+
+
+class Links:
+    """One task for each place where a box may be."""
+
+    def __init__(
+        self, held: Held, exchange: Exchange, places: Places, *, contexts: Contexts, clock: Clock, chance: random.Random
+    ) -> None:
+        self._held = held
+        self._exchange = exchange
+        self._places = places
+        self._contexts = contexts
+        self._clock = clock
+        self._chance = chance
+        self._caller = Caller()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._wakes: dict[str, asyncio.Event] = {}
+        exchange.watch(self._wake_all)
+
+    async def open(self) -> None:
+        """Begin with the places that are known."""
+        await self._caller.__aenter__()
+        for place in self._places:
+            self._begin(place)
+
+    async def close(self) -> None:
+        """End all."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._tasks.clear()
+        await self._caller.__aexit__(None, None, None)
+
+    def learn(self, address: str, source: Source, box: BoxId | None = None) -> None:
+        """Try a place, too, if it is new."""
+        if (place := self._places.learn(address, source, box)) is not None:
+            self._begin(place)
+
+    def called(self, box: BoxId) -> None:
+        """A box called us: it can be reached again, so try it now where it could not."""
+        for place in self._places.of(box):
+            if place.failures and (wake := self._wakes.get(place.address)):
+                wake.set()
+
+    async def meet(self, place: Place) -> BoxId:
+        """Talk until both have the same, or nothing the other can take; return who it was."""
+        peer = None if place.box is None else self._exchange.peer(place.box)
+        for _ in range(MOST_ROUNDS):
+            offer = self._exchange.hello() if peer is None else await self._exchange.offer(peer)
+            answered = await self._caller.post(place.address, SYNC, body_of(offer), self._contexts.client)
+            box = box_id(answered.key)
+            place.answered(box)
+            if box == box_of(self._held.state.feed):
+                return box
+            is_new = peer is None or peer.box != box
+            peer = self._exchange.peer(box)
+            if await self._is_done(peer, answered.body, offer) and not is_new:
+                break
+        return place.box or BoxId("")
+
+    async def _is_done(self, peer: Peer, body: bytes, said: Offer) -> bool:
+        """Take an answer; return whether there is no more to say."""
+        before = peer.counts["event_too_fast"]
+        try:
+            is_more = await self._exchange.take(peer, read(body))
+        except Malformed:
+            self._exchange.misbehaved(peer.box, {"request_malformed": 1})
+            return True
+        peer.counts["exchanges"] += 1
+        mine = self._held.state
+        if peer.is_equal(mine) or peer.is_settled(mine, self._clock.monotonic()):
+            return not self._exchange.has_news_for(peer)
+        has_more = said.events or said.statements or said.frontier is None or is_more
+        if not has_more and not self._may_send(peer):
+            if peer.counts["event_too_fast"] == before:
+                peer.settle(mine, self._clock.monotonic())
+            return True
+        return False
+
+    def _may_send(self, peer: Peer) -> bool:
+        return peer.is_known and self._exchange.has_news_for(peer)
+
+    def _begin(self, place: Place) -> None:
+        self._wakes[place.address] = asyncio.Event()
+        task = asyncio.get_running_loop().create_task(self._keep(place), name=f"lan {place.address}")
+        self._tasks[place.address] = task
+        task.add_done_callback(lambda _: self._end(place))
+
+    def _end(self, place: Place) -> None:
+        self._tasks.pop(place.address, None)
+        self._wakes.pop(place.address, None)
+
+    async def _keep(self, place: Place) -> None:
+        while True:
+            pause_s = SPARE_S
+            if not self._places.is_spare(place):
+                pause_s = await self._try(place)
+            if pause_s < 0:
+                return
+            await self._pause(place, pause_s)
+
+    async def _try(self, place: Place) -> float:
+        """Meet who is there; return how long to leave it be, less than 0: for good."""
+        if place.box is not None and (shut_s := self._exchange.conduct.shut_out_s(place.box, self._clock.monotonic())):
+            return shut_s
+        try:
+            box = await self.meet(place)
+        except RateLimited as error:
+            place.failed(str(error))
+            return error.retry_after_s or EVERY_S
+        except BridgeError as error:
+            place.failed(str(error))
+            return -1.0 if self._places.give_up(place) else place.pause_s(self._chance.random())
+        if box == box_of(self._held.state.feed):
+            self._places.forget(place)
+            return -1.0
+        return EVERY_S * (0.75 + self._chance.random() / 2)
+
+    async def _pause(self, place: Place, pause_s: float) -> None:
+        """Wait, but not longer than until there is something new for the box that is there."""
+        wake = self._wakes[place.address]
+        until_s = self._clock.monotonic() + pause_s
+        while (left_s := until_s - self._clock.monotonic()) > 0:
+            if not await _came(wake, left_s):
+                return
+            wake.clear()
+            if self._is_due(place):
+                return
+
+    def _is_due(self, place: Place) -> bool:
+        if place.failures:
+            return (
+                place.failures < HOPEFUL
+                and place.box is not None
+                and self._exchange.peer(place.box).is_live(self._clock.monotonic())
+            )
+        return place.is_up and place.box is not None and self._exchange.has_news_for(self._exchange.peer(place.box))
+
+    def _wake_all(self) -> None:
+        for wake in self._wakes.values():
+            wake.set()
+
+
+async def _came(event: asyncio.Event, within_s: float) -> bool:
+    try:
+        async with asyncio.timeout(within_s):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True

@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""This box among the others: its log, kept equal with theirs, and who of them is there.
+
+async with Mesh(settings, folder, clock=clock, chance=chance, count=count) as mesh:
+    await mesh.append("web:hill/1", body)
+    for each in await mesh.news(after):
+        ...
+    await mesh.arrived.wait()
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from bridges.lan.addresses import Places, Source, address_of
+from bridges.lan.event import BoxId, Event, Malformed, box_id, box_of
+from bridges.lan.exchange import ALONE_S, Exchange
+from bridges.lan.held import Held, State
+from bridges.lan.identity import box_key, community
+from bridges.lan.links import SYNC, Links
+from bridges.lan.log import Log
+from bridges.lan.membership import Add, Member, Remove, Roll
+from bridges.lan.opening import open_store
+from bridges.lan.presence import Detail, Presence
+from bridges.lan.server import Answer, Asked, Server
+from bridges.lan.store import Arrived
+from bridges.lan.tls import Contexts
+from bridges.lan.wire import body_of, read
+from gateway.model import Clock, Declined
+
+RETAIN_EVERY_S = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeshSettings:
+    """What the configuration says of it."""
+
+    name: str
+    """Of this box."""
+    sync: str
+    """``host:port`` to listen on."""
+    peers: tuple[str, ...] = ()
+    """``host:port`` of others, besides those that are found."""
+    retention_s: float = 30 * 86400.0
+    alone_s: float = ALONE_S
+    """How long after the start a box is awaited that still has what the others dropped."""
+
+
+class Mesh:
+    """One box's part in the mesh. Reusable, not reentrant."""
+
+    presence: Presence
+    """Who is there, and what they serve."""
+    places: Places
+    """Where boxes were found, or not."""
+
+    def __init__(
+        self,
+        settings: MeshSettings,
+        folder: Path,
+        *,
+        clock: Clock,
+        chance: random.Random,
+        count: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """`folder`: private to us; `count`: one more of a kind of thing skipped or noticed."""
+        self.settings = settings
+        self.arrived = asyncio.Event()
+        """Set whenever there is something new to read, or somebody came or went; whoever reads clears it before."""
+        self._folder = folder
+        self._clock = clock
+        self._chance = chance
+        self._count = count
+
+    async def __aenter__(self) -> Self:
+        """Open all; AuthFailed if who we are can't be read, LinkDown if disk or address can't be had."""
+        async with AsyncExitStack() as opened:
+            self._key = box_key(self._folder)
+            self._root = community(self._folder, self._key.public_key(), self.settings.name)
+            self._held = Held()
+            closing = opened.enter_context(ExitStack())  # the log's file, once its thread has ended
+            opened.callback(self._held.close)
+            await self._held.open(lambda: self._make_log(closing))
+            self.presence = Presence(self._held.state.feed, Detail(name=self.settings.name))
+            self.exchange = Exchange(
+                self._held,
+                self.presence,
+                clock=self._clock,
+                count=self._count,
+                port=lambda: self._server.port,
+                alone_s=self.settings.alone_s,
+            )
+            self.exchange.watch(self.arrived.set)
+            self.exchange.on_roll = self._believe
+            self._contexts = Contexts(self._key)
+            self._believe(self._held.state.roll)
+            self._server = Server(self.settings.sync, self._contexts, {SYNC: self._answer})
+            await self._server.open()
+            opened.push_async_callback(self._server.close)
+            self.places = Places(self.settings.peers)
+            self._links = Links(
+                self._held,
+                self.exchange,
+                self.places,
+                contexts=self._contexts,
+                clock=self._clock,
+                chance=self._chance,
+            )
+            await self._links.open()
+            opened.push_async_callback(self._links.close)
+            job = asyncio.get_running_loop().create_task(self._retain(), name="lan retention")
+            opened.callback(job.cancel)
+            self._opened = opened.pop_all()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        """Close all."""
+        await self._opened.aclose()
+
+    # What is said.
+
+    async def append(self, native: str, body: str) -> Event | None:
+        """Say something, durably, and tell the others at once; None if any box logged its native id already."""
+        event = await self._held.write(lambda log: log.append(native, body, self._clock.now_ms()))
+        if event is not None:
+            self.exchange.changed()
+        return event
+
+    async def news(self, after: int, limit: int = 64) -> list[Arrived]:
+        """Return what came after an arrival, our own with it, in the order it came; statements of boxes, too."""
+        return await self._held.read(lambda log: log.news(after, limit))
+
+    async def knows(self, native: str) -> bool:
+        """Whether any box logged what the world calls so."""
+        return await self._held.read(lambda log: log.knows(native))
+
+    def serve(self, common_names: frozenset[str]) -> None:
+        """Tell the others which conversations this box serves just now."""
+        if self.presence.become(replace(self.presence.own, serving=common_names)):
+            self.exchange.changed()
+
+    def live(self) -> Mapping[BoxId, frozenset[str]]:
+        """Return the boxes heard in the last 30 s, this one with them, and what each serves."""
+        return self.presence.live(self._clock.monotonic())
+
+    # Who belongs.
+
+    @property
+    def state(self) -> State:
+        """What the log looks like."""
+        return self._held.state
+
+    @property
+    def box(self) -> BoxId:
+        """Who we are."""
+        return box_of(self._held.state.feed)
+
+    @property
+    def port(self) -> int:
+        """Where others reach us."""
+        return self._server.port
+
+    @property
+    def members(self) -> Sequence[Member]:
+        """Who belongs now."""
+        return self._held.state.roll.members
+
+    def name_of(self, box: BoxId) -> str:
+        """Return what a box is called; its id if it never said."""
+        member = self._held.state.roll.boxes.get(box)
+        return member.name if member and member.name else box
+
+    async def add(self, key: bytes, name: str) -> None:
+        """Let a box in."""
+        await self._state(Add(key=key, name=name))
+
+    async def remove(self, box: BoxId) -> None:
+        """Put a box out; Declined if it isn't one of ours."""
+        if not self._held.state.roll.is_member(box):
+            raise Declined(f"no box {box} belongs to this community")
+        if box == self.box:
+            raise Declined("a box can't put itself out: do it at another")
+        have = await self._held.read(lambda log: log.without(box))
+        await self._state(Remove(box=box, frontier=have))
+
+    async def statements(self) -> list[Event]:
+        """Return all that boxes said of boxes: what a box needs that joins."""
+        return await self._held.read(lambda log: log.statements())
+
+    async def believe(self, statements: Sequence[Event]) -> None:
+        """Take what boxes said of boxes; whatever no member signed is left out."""
+        await self._held.write(lambda log: log.take_statements(statements))
+        self._believe(self._held.state.roll)
+        self.exchange.changed()
+
+    def learn(self, address: str, source: Source = Source.FOUND, box: BoxId | None = None) -> None:
+        """Try an address, too."""
+        self._links.learn(address, source, box)
+
+    # Inside.
+
+    def _make_log(self, opened: ExitStack) -> Log:
+        store = open_store(self._folder, self._count)
+        opened.callback(store.close)
+        return Log(store, self._key, self._root, start=self._chance.getrandbits(64))
+
+    async def _state(self, says: Add | Remove) -> None:
+        await self._held.write(lambda log: log.state(says, self._clock.now_ms()))
+        self._believe(self._held.state.roll)
+        self.exchange.changed()
+
+    def _believe(self, roll: Roll) -> None:
+        self._contexts.accept(member.key for member in roll.members)
+        self.exchange.forget(roll)
+
+    async def _answer(self, asked: Asked) -> Answer:
+        """Answer a box that calls."""
+        box = box_id(asked.key)
+        if not self._held.state.roll.is_member(box):
+            self._count("peer_removed")
+            return Answer(status=HTTPStatus.FORBIDDEN)
+        if shut_s := self.exchange.conduct.shut_out_s(box, self._clock.monotonic()):
+            return Answer(status=HTTPStatus.TOO_MANY_REQUESTS, retry_after_s=shut_s)
+        if asked.is_oversized:
+            self.exchange.misbehaved(box, {"request_oversized": 1})
+            return Answer(status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        peer = self.exchange.peer(box)
+        try:
+            offer = read(asked.body)
+            await self.exchange.take(peer, offer)
+        except Malformed:
+            self.exchange.misbehaved(box, {"request_malformed": 1})
+            return Answer(status=HTTPStatus.BAD_REQUEST)
+        if offer.port:
+            self._links.learn(address_of(asked.host, offer.port), Source.CALLER, box)
+        self._links.called(box)
+        if box not in self.exchange.peers:
+            return Answer(status=HTTPStatus.FORBIDDEN)  # it was put out by what it brought
+        return Answer(body=body_of(await self.exchange.offer(peer, is_asked=offer.frontier is not None)))
+
+    async def _retain(self) -> None:
+        while True:
+            now_ms = self._clock.now_ms()
+            await self._held.write(lambda log: log.date(now_ms))  # noqa: B023 - it is done before the next
+            since_ms = int(now_ms - self.settings.retention_s * 1000)
+            await self._held.write(lambda log: log.retain(since_ms))  # noqa: B023 - the same
+            await self._clock.sleep(RETAIN_EVERY_S)

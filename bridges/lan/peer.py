@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What this box knows of what another box has: so that little is said twice. Pure; time is monotonic."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from bridges.lan.event import BoxId, Event, FeedId
+from bridges.lan.held import State
+from bridges.lan.log import MOST_FEEDS
+from bridges.lan.presence import LIVE_S
+from bridges.lan.wire import Offer
+
+SETTLED_S = 60.0
+"""Two logs that differ and can't become equal (a feed was forked) are compared anew after so long."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Peer:
+    """Another box, as it showed itself to this one. `counts`: what came of it, for the operator."""
+
+    box: BoxId
+    feed: FeedId | None = None
+    """Its feed of this start."""
+    have: str = ""
+    believe: str = ""
+    frontier: dict[FeedId, int] = field(default_factory=dict)
+    """What it has at least."""
+    bases: Mapping[FeedId, int] = field(default_factory=dict)
+    is_known: bool = False
+    """It has said what it has, all of it, in this start."""
+    known_details: dict[FeedId, int] = field(default_factory=dict)
+    """Of whom it knows the details since which beat."""
+    heard_s: float = float("-inf")
+    statements_told: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    _settled: tuple[str, str, str, str] | None = None
+    _settled_s: float = float("-inf")
+
+    def said(self, offer: Offer, now_s: float) -> None:
+        """Note what it said of itself."""
+        if offer.feed != self.feed:  # it started anew, and may have lost what it had
+            self.feed, self.frontier, self.is_known, self.statements_told = offer.feed, {}, False, 0
+        self.have, self.believe, self.heard_s = offer.have, offer.believe, now_s
+        self.known_details = {told.feed: told.since for told in offer.told}
+        if offer.frontier is not None:
+            self.frontier, self.bases, self.is_known = dict(offer.frontier), offer.bases or {}, True
+        self.has(offer.events)
+
+    def has(self, events: Iterable[Event]) -> None:
+        """Note that it has these."""
+        for event in events:
+            if event.feed not in self.frontier and len(self.frontier) >= MOST_FEEDS:
+                continue
+            self.frontier[event.feed] = max(self.frontier.get(event.feed, 0), event.seq)
+
+    def is_equal(self, mine: State) -> bool:
+        """Whether it has and believes what we do, by its last word; then we know what it has."""
+        if self.have == mine.have:
+            self.frontier, self.is_known = dict(mine.frontier), True
+        return self.have == mine.have and self.believe == mine.believe
+
+    def is_live(self, now_s: float) -> bool:
+        """Whether it was heard lately."""
+        return now_s - self.heard_s < LIVE_S
+
+    def lacks(self, mine: State) -> bool:
+        """Whether we have what it hasn't, as far as we know."""
+        return any(self.frontier.get(feed, 0) < count for feed, count in mine.frontier.items())
+
+    def settle(self, mine: State, now_s: float) -> None:
+        """Note that neither had anything the other could take."""
+        self._settled, self._settled_s = self._pair(mine), now_s
+
+    def is_settled(self, mine: State, now_s: float) -> bool:
+        """Whether that was so, and neither has changed."""
+        return self._settled == self._pair(mine) and now_s - self._settled_s < SETTLED_S
+
+    def can_give(self, feed: FeedId, have: int) -> bool:
+        """Whether it has what comes next in a feed."""
+        return self.frontier.get(feed, 0) > have >= self.bases.get(feed, 0)
+
+    def _pair(self, mine: State) -> tuple[str, str, str, str]:
+        return (mine.have, mine.believe, self.have, self.believe)
+
+
+def beginnings(peers: Iterable[Peer], mine: Mapping[FeedId, int]) -> dict[FeedId, int]:
+    """Return where feeds begin of which nobody of these has what we lack before that.
+
+    Nothing as long as one of them hasn't said what it has: it may be the one.
+    """
+    asked = list(peers)
+    if not all(peer.is_known for peer in asked):
+        return {}
+    begins: dict[FeedId, int] = {}
+    for peer in asked:
+        for feed, base in peer.bases.items():
+            have = mine.get(feed, 0)
+            if base > have and not any(other.can_give(feed, have) for other in asked):
+                begins[feed] = min(base, begins.get(feed, base))
+    return begins

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which boxes are there just now, and what they serve: volatile, passed on from box to box. Pure; time is monotonic.
+
+Each box counts up a beat whenever it speaks to another; only a higher beat says that it was heard again, so
+boxes that tell each other of a dead one do not keep it alive. A box's word about others is believed as its
+events are: it is a member. The worst it can do here is to make others wait for their turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from bridges.lan.event import BoxId, FeedId, box_of
+
+LIVE_S = 30.0
+"""A box that wasn't heard for so long is taken for gone."""
+FORGOTTEN_S = 24 * 3600.0
+MOST_SERVED = 64
+MOST_SERVED_BYTES = 256
+MOST_ADDRESSES = 8
+MOST_TOLD = 256
+MOST_DETAIL_BYTES = 40 * 1024
+"""So much detail is told at once; the rest with the next exchange."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detail:
+    """What a box says of itself."""
+
+    name: str = ""
+    serving: frozenset[str] = frozenset()
+    """Common names: see `gateway.model.chorus`."""
+    addresses: tuple[str, ...] = ()
+    """``host:port`` where others reach it; the last that worked first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What one box tells another of a third, or of itself."""
+
+    feed: FeedId
+    """The box and its start."""
+    beat: int
+    since: int
+    """The beat from which on `detail` holds."""
+    age_ms: int
+    """How long ago it was heard."""
+    detail: Detail | None = None
+    """None: as the other end has it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What is known of a box."""
+
+    feed: FeedId
+    beat: int
+    since: int
+    heard_s: float
+    detail: Detail
+
+
+class Presence:
+    """Who is there, as one box knows it."""
+
+    def __init__(self, me: FeedId, detail: Detail) -> None:
+        self._me = me
+        self._beat = self._since = 1
+        self.own = detail
+        self._seen: dict[BoxId, Seen] = {}
+
+    def become(self, detail: Detail) -> bool:
+        """Say this of ourselves from now on; return whether that is something else than before."""
+        if detail == self.own:
+            return False
+        self._beat += 1
+        self._since = self._beat
+        self.own = detail
+        return True
+
+    def restart(self, me: FeedId) -> None:
+        """Go on as another start of this box."""
+        self._me = me
+
+    def told(self, known: Mapping[FeedId, int], now_s: float) -> list[Told]:
+        """Return what to tell a box that has shown to know details of these since those beats. A beat of our own."""
+        self._beat += 1
+        own = Told(feed=self._me, beat=self._beat, since=self._since, age_ms=0, detail=self.own)
+        others = (
+            Told(feed=s.feed, beat=s.beat, since=s.since, age_ms=int((now_s - s.heard_s) * 1000), detail=s.detail)
+            for s in self._seen.values()
+            if now_s - s.heard_s < LIVE_S
+        )
+        room = MOST_DETAIL_BYTES
+        found: list[Told] = []
+        for each in (own, *others):
+            size = 0 if known.get(each.feed, 0) >= each.since else _size(each.detail)
+            room -= size
+            found.append(each if size and room >= 0 else replace(each, detail=None))
+        return found[:MOST_TOLD]
+
+    def heard(self, told: Iterable[Told], members: Iterable[BoxId], now_s: float) -> bool:
+        """Note what a box told; return whether anything but the time changed. Of strangers nothing is noted."""
+        belonging = frozenset(members) - {box_of(self._me)}
+        changed = [self._note(each, now_s) for each in told if box_of(each.feed) in belonging]
+        return any(changed)
+
+    def live(self, now_s: float) -> dict[BoxId, frozenset[str]]:
+        """Return the boxes that are there, this one with them, and what each serves."""
+        there = {box: s.detail.serving for box, s in self._seen.items() if now_s - s.heard_s < LIVE_S}
+        return there | {box_of(self._me): self.own.serving}
+
+    def seen(self, now_s: float) -> dict[BoxId, Seen]:
+        """Return what is known of others, those who are gone for less than a day with them."""
+        self._seen = {box: s for box, s in self._seen.items() if now_s - s.heard_s < FORGOTTEN_S}
+        return dict(self._seen)
+
+    def forget(self, members: Iterable[BoxId]) -> None:
+        """Forget all but these."""
+        belonging = frozenset(members)
+        self._seen = {box: seen for box, seen in self._seen.items() if box in belonging}
+
+    def _note(self, told: Told, now_s: float) -> bool:
+        box = box_of(told.feed)
+        have = self._seen.get(box)
+        heard_s = now_s - told.age_ms / 1000
+        is_same = have is not None and have.feed == told.feed
+        if have is not None and (told.beat <= have.beat if is_same else heard_s <= have.heard_s):
+            return False
+        if have is not None and is_same and told.since <= have.since:
+            self._seen[box] = replace(have, beat=told.beat, heard_s=max(heard_s, have.heard_s))
+            return now_s - have.heard_s >= LIVE_S  # it is back
+        if told.detail is None:
+            return False  # it will come: what we know of it is told with every answer
+        detail = told.detail
+        self._seen[box] = Seen(feed=told.feed, beat=told.beat, since=told.since, heard_s=heard_s, detail=detail)
+        return True
+
+
+def _size(detail: Detail | None) -> int:
+    """Return about how many bytes it takes; its own box's, at most 16 KiB of names and what JSON makes of them."""
+    words = () if detail is None else (detail.name, *detail.serving, *detail.addresses)
+    return 16 + sum(len(word.encode()) + 4 for word in words)

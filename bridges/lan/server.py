@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The listener for other boxes: TLS with members' keys only, small bodies, and short patience."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from bridges.lan.tls import Contexts, key_of
+from bridges.lan.wire import MOST_BYTES
+from gateway.model import ConfigError, LinkDown
+
+HANDSHAKE_S = 5.0
+BODY_S = 10.0
+KEPT_ALIVE_S = 60.0
+STOP_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A request whose sender proved a key that we accept."""
+
+    key: Ed25519PublicKey
+    host: str
+    """Where it came from."""
+    body: bytes
+    is_oversized: bool = False
+    """`body` was more than a box may send, and isn't here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What it is answered; all but 200 ends the connection."""
+
+    body: bytes = b""
+    status: HTTPStatus = HTTPStatus.OK
+    retry_after_s: float = 0.0
+
+
+Serve = Callable[[Asked], Awaitable[Answer]]
+
+
+class Server:
+    """Listens on one address, ``0.0.0.0`` and ``[::]`` meaning every one of v4 and v6."""
+
+    def __init__(self, listen: str, contexts: Contexts, serve: dict[str, Serve]) -> None:
+        """`serve`: what answers a POST on each path."""
+        host, _, port = listen.rpartition(":")
+        self._host = host.strip("[]")
+        self._wanted = int(port)
+        self._contexts = contexts
+        self._serve = serve
+        self._runner: web.AppRunner | None = None
+        self._servers: list[asyncio.Server] = []
+        self.port = 0
+        """Where it listens; 0: nowhere now."""
+
+    async def open(self) -> None:
+        """Listen; LinkDown if the address can't be had."""
+        app = web.Application(client_max_size=MOST_BYTES)
+        for path, serve in self._serve.items():
+            app.router.add_post(path, _handler(serve))
+        self._runner = web.AppRunner(
+            app, access_log=None, handle_signals=False, keepalive_timeout=KEPT_ALIVE_S, shutdown_timeout=STOP_S
+        )
+        await self._runner.setup()
+        try:
+            with _listening(self._host, self._wanted) as sockets:
+                for each in sockets:
+                    self._servers.append(
+                        await asyncio.get_running_loop().create_server(
+                            self._runner.server,  # type: ignore[arg-type] # it is a factory of protocols
+                            sock=each,
+                            ssl=self._contexts.server,
+                            ssl_handshake_timeout=HANDSHAKE_S,
+                            ssl_shutdown_timeout=STOP_S,
+                        )
+                    )
+                self.port = sockets[0].getsockname()[1]
+        except OSError as error:
+            await self.close()
+            reason = f"can't listen on {self._host}:{self._wanted} for other boxes: {error.strerror}"
+            raise LinkDown(f"{reason}. Name another address in sync") from error
+
+    async def close(self) -> None:
+        """Listen no more, and end what is open."""
+        self.port = 0
+        for server in self._servers:
+            server.close()
+        self._servers = []
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+
+def check_listen(listen: str) -> None:
+    """ConfigError if it is no ``host:port``."""
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004 - the last port
+        raise ConfigError(f"{listen!r} is no address", key="sync", mend='Write "0.0.0.0:8448"')
+
+
+def _handler(serve: Serve) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        transport = request.transport
+        key = None if transport is None else key_of(transport.get_extra_info("ssl_object"))
+        if key is None or transport is None:
+            return _response(Answer(status=HTTPStatus.FORBIDDEN))
+        host = str(transport.get_extra_info("peername")[0])
+        body = await _body(request)
+        return _response(await serve(Asked(key=key, host=host, body=body or b"", is_oversized=body is None)))
+
+    return handle
+
+
+async def _body(request: web.Request) -> bytes | None:
+    """Return what was sent; None if that was too much."""
+    try:
+        async with asyncio.timeout(BODY_S):
+            return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        return None
+    except TimeoutError:
+        raise web.HTTPRequestTimeout from None
+
+
+def _response(answer: Answer) -> web.Response:
+    response = web.Response(status=answer.status, body=answer.body)
+    if answer.retry_after_s:
+        response.headers["Retry-After"] = str(int(answer.retry_after_s) + 1)
+    if answer.status is not HTTPStatus.OK:
+        response.force_close()
+    return response
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[list[socket.socket]]:
+    """Bind; on an error all that was bound is closed again."""
+    sockets: list[socket.socket] = []
+    try:
+        for family, at in _families(host):
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            sockets.append(sock)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.bind((at, port))
+            port = port or sock.getsockname()[1]
+            sock.setblocking(False)
+        yield sockets
+    except BaseException:
+        for sock in sockets:
+            sock.close()
+        raise
+
+
+def _families(host: str) -> list[tuple[socket.AddressFamily, str]]:
+    """Return what to bind. asyncio takes ``::`` for v6 alone, and many a LAN has one of the two only."""
+    if host in {"0.0.0.0", "::", ""}:  # noqa: S104 - what the configuration says
+        both = [(socket.AF_INET, "0.0.0.0")]  # noqa: S104
+        return [*both, (socket.AF_INET6, "::")] if _has_v6() else both
+    return [(socket.AF_INET6 if ":" in host else socket.AF_INET, host)]
+
+
+def _has_v6() -> bool:
+    """Whether the kernel has IPv6 at all: some boxes boot without."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as sock:
+            sock.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
