@@ -71,6 +71,11 @@ class Exchange:
         mine = self._held.state
         return peer.lacks(mine) and not peer.is_settled(mine, self._clock.monotonic())
 
+    def is_due(self, peer: Peer) -> bool:
+        """Whether there is anything to tell a box at once, of the log or of who is there."""
+        now_s = self._clock.monotonic()
+        return self.has_news_for(peer) or self.presence.is_news_to(peer.box, peer.known_details, now_s)
+
     def hello(self) -> Offer:
         """Return what to say to a box that isn't known yet."""
         mine = self._held.state
@@ -94,7 +99,7 @@ class Exchange:
             bases=mine.bases if is_asked and not is_done else None,
             events=events,
             statements=statements,
-            told=self.presence.told(peer.known_details, now_s),
+            told=self.presence.told(peer.known_details, self._clock.monotonic()),
         )
 
     async def take(self, peer: Peer, offer: Offer) -> bool:

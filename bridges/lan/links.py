@@ -161,7 +161,7 @@ class Links:
                 and place.box is not None
                 and self._exchange.peer(place.box).is_live(self._clock.monotonic())
             )
-        return place.is_up and place.box is not None and self._exchange.has_news_for(self._exchange.peer(place.box))
+        return place.is_up and place.box is not None and self._exchange.is_due(self._exchange.peer(place.box))
 
     def _wake_all(self) -> None:
         for wake in self._wakes.values():

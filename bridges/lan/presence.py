@@ -88,7 +88,7 @@ class Presence:
         self._beat += 1
         own = Told(feed=self._me, beat=self._beat, since=self._since, age_ms=0, detail=self.own)
         others = (
-            Told(feed=s.feed, beat=s.beat, since=s.since, age_ms=int((now_s - s.heard_s) * 1000), detail=s.detail)
+            Told(feed=s.feed, beat=s.beat, since=s.since, age_ms=_ms(now_s - s.heard_s), detail=s.detail)
             for s in self._seen.values()
             if now_s - s.heard_s < LIVE_S
         )
@@ -99,6 +99,13 @@ class Presence:
             room -= size
             found.append(each if size and room >= 0 else replace(each, detail=None))
         return found[:MOST_TOLD]
+
+    def is_news_to(self, box: BoxId, known: Mapping[FeedId, int], now_s: float) -> bool:
+        """Whether a box that has shown to know details of these doesn't know some that we do."""
+        if known.get(self._me, 0) < self._since:
+            return True
+        there = (seen for other, seen in self._seen.items() if other != box and now_s - seen.heard_s < LIVE_S)
+        return any(known.get(seen.feed, 0) < seen.since for seen in there)
 
     def heard(self, told: Iterable[Told], members: Iterable[BoxId], now_s: float) -> bool:
         """Note what a box told; return whether anything but the time changed. Of strangers nothing is noted."""
@@ -136,6 +143,10 @@ class Presence:
         detail = told.detail
         self._seen[box] = Seen(feed=told.feed, beat=told.beat, since=told.since, heard_s=heard_s, detail=detail)
         return True
+
+
+def _ms(seconds: float) -> int:
+    return max(0, int(seconds * 1000))
 
 
 def _size(detail: Detail | None) -> int:

@@ -11,6 +11,9 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bridges.lan.event import box_id
+from bridges.lan.log import Log
+from bridges.lan.membership import root_of
+from bridges.lan.store import Store
 from bridges.lan.tls import Contexts
 from tests.lan_boxes import Cable, LanBox, community, until
 
@@ -61,16 +64,17 @@ async def test_a_cut_that_nobody_is_told_of_heals_with_nothing_lost_and_nothing_
 
 
 async def test_a_backlog_of_five_thousand_comes_through_whole_and_in_order(tmp_path: Path) -> None:
-    async with community(tmp_path, "a", "b") as (a, b):
-        said = [f"web:a/{number}" for number in range(5000)]
-
-        def append_all(log):
-            return [log.append(native, "{}", 1_790_000_000_000 + i) for i, native in enumerate(said)]
-
-        await a.mesh._held.write(append_all)
+    async with community(tmp_path, "a", "b", "c") as (a, b, c):
+        said = [f"web:old/{number}" for number in range(5000)]
+        earlier = Log(Store(":memory:"), a.key, root_of(a.key.public_key(), "a"), start=5)
+        for number, native in enumerate(said):
+            earlier.append(native, "{}", 1_790_000_000_000 + number)
+        await a.mesh._held.write(lambda log: log.take(earlier.delta({}, limit=10_000), 1_790_000_000_000))
         b.mesh.learn(a.address)
-        await until(lambda: equal(a, b))
-        assert await b.heard() == said
+        c.mesh.learn(b.address)
+        await until(lambda: equal(a, b, c))
+        assert await c.heard() == said
+        assert not any(kind for box in (a, b, c) for kind in box.counts), [box.counts for box in (a, b, c)]
 
 
 async def test_a_box_that_was_off_in_the_middle_has_it_all_after_its_start(tmp_path: Path) -> None:
