@@ -46,6 +46,8 @@ class LanBox:
         self.counts: Counter[str] = Counter()
         self.sync = "127.0.0.1:0"
         self.alone_s = 0.0
+        self.discover = False
+        self.interfaces: tuple[str, ...] = ()
         self._chance = random.Random(seed)
         self._mesh: Mesh | None = None
 
@@ -59,10 +61,17 @@ class LanBox:
         return f"127.0.0.1:{self.mesh.port}"
 
     async def start(self) -> None:
-        settings = MeshSettings(name=self.name, sync=self.sync, peers=tuple(self.peers), alone_s=self.alone_s)
+        settings = MeshSettings(
+            name=self.name,
+            sync=self.sync,
+            peers=tuple(self.peers),
+            alone_s=self.alone_s,
+            discover=self.discover,
+            interfaces=self.interfaces,
+        )
         mesh = Mesh(settings, self.folder, clock=WallClock(), chance=self._chance, count=self.count)
         self._mesh = await mesh.__aenter__()
-        self.sync = self.address
+        self.sync = f"{self.sync.rpartition(':')[0]}:{self.mesh.port}"
 
     async def stop(self) -> None:
         if self._mesh is not None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -96,6 +97,16 @@ class Places:
     def of(self, box: BoxId) -> list[Place]:
         """Return the places of a box, the one that answers first."""
         return sorted((p for p in self._places.values() if p.box == box), key=lambda p: (not p.is_up, p.source))
+
+
+def is_literal(address: str) -> bool:
+    """Whether it is an IP address with a port: what another box tells makes us look up no names."""
+    host, _, port = address.rpartition(":")
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return port.isdigit() and 0 < int(port) < 65536  # noqa: PLR2004 - ports
 
 
 def address_of(host: str, port: int) -> str:

@@ -20,17 +20,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from bridges.lan.addresses import Places, Source, address_of
+from bridges.lan.addresses import Places, Source, address_of, is_literal
+from bridges.lan.discovery import Discovery, told_addresses
 from bridges.lan.event import BoxId, Event, Malformed, box_id, box_of
 from bridges.lan.exchange import ALONE_S, Exchange
 from bridges.lan.held import Held, State
-from bridges.lan.identity import box_key, community
+from bridges.lan.identity import box_key, community, keep_community
+from bridges.lan.joining import JOIN, Doorkeeper, ask_in, must_be_alone
 from bridges.lan.links import SYNC, Links
 from bridges.lan.log import Log
 from bridges.lan.membership import Add, Member, Remove, Roll
 from bridges.lan.opening import open_store
+from bridges.lan.pairing import GOOD_FOR_S, Code
 from bridges.lan.presence import Detail, Presence
-from bridges.lan.server import Answer, Asked, Server
+from bridges.lan.server import EVERY_ADDRESS, Answer, Asked, Server
 from bridges.lan.store import Arrived
 from bridges.lan.tls import Contexts
 from bridges.lan.wire import body_of, read
@@ -49,6 +52,10 @@ class MeshSettings:
     """``host:port`` to listen on."""
     peers: tuple[str, ...] = ()
     """``host:port`` of others, besides those that are found."""
+    discover: bool = False
+    """Whether to find others by mDNS, and be found."""
+    interfaces: tuple[str, ...] = ()
+    """On which; none: all but loopback."""
     retention_s: float = 30 * 86400.0
     alone_s: float = ALONE_S
     """How long after the start a box is awaited that still has what the others dropped."""
@@ -61,6 +68,8 @@ class Mesh:
     """Who is there, and what they serve."""
     places: Places
     """Where boxes were found, or not."""
+    discovery: Discovery | None = None
+    """None: it isn't wanted."""
 
     def __init__(
         self,
@@ -101,8 +110,10 @@ class Mesh:
             self.exchange.watch(self.arrived.set)
             self.exchange.on_roll = self._believe
             self._contexts = Contexts(self._key)
+            self.door = self._doorkeeper()
             self._believe(self._held.state.roll)
-            self._server = Server(self.settings.sync, self._contexts, {SYNC: self._answer})
+            serve = {SYNC: self._answer, JOIN: self.door.answer}
+            self._server = Server(self.settings.sync, self._contexts, serve)
             await self._server.open()
             opened.push_async_callback(self._server.close)
             self.places = Places(self.settings.peers)
@@ -116,6 +127,11 @@ class Mesh:
             )
             await self._links.open()
             opened.push_async_callback(self._links.close)
+            self.presence.become(replace(self.presence.own, addresses=self._own_addresses()))
+            self.exchange.watch(self._learn_told)
+            if self.settings.discover:
+                found = Discovery(self.box, self.port, self.settings.interfaces, self._found)
+                self.discovery = await opened.enter_async_context(found)
             job = asyncio.get_running_loop().create_task(self._retain(), name="lan retention")
             opened.callback(job.cancel)
             self._opened = opened.pop_all()
@@ -166,6 +182,16 @@ class Mesh:
         return box_of(self._held.state.feed)
 
     @property
+    def root(self) -> Member:
+        """The first box of our community."""
+        return self._root
+
+    @property
+    def is_member(self) -> bool:
+        """Whether we belong still."""
+        return self._held.state.roll.is_member(self.box)
+
+    @property
     def port(self) -> int:
         """Where others reach us."""
         return self._server.port
@@ -183,6 +209,24 @@ class Mesh:
     async def add(self, key: bytes, name: str) -> None:
         """Let a box in."""
         await self._state(Add(key=key, name=name))
+
+    def invite(self, key: bytes, good_for_s: float = GOOD_FOR_S) -> None:
+        """Let in, once, whoever proves this key; Declined if too many invitations are open."""
+        if not self.door.invitations.open(key, self._clock.monotonic(), good_for_s):
+            raise Declined("too many invitations are open: wait until one is used, or over")
+        self._believe(self._held.state.roll)
+
+    async def join(self, code: Code, addresses: Sequence[str] = ()) -> None:
+        """Become part of another community; Declined, with the reason, if this box has one, or isn't let in."""
+        must_be_alone(self._held.state.roll)
+        found = (place.address for place in self.places)
+        at, welcome = await ask_in(code, self._key, self.settings.name, (*addresses, *found))
+        keep_community(self._folder, welcome.root)
+        self._root = welcome.root
+        await self._held.open(self._new_log)
+        self.presence.restart(self._held.state.feed)
+        await self.believe(welcome.statements)
+        self.learn(at, Source.TOLD, code.box)
 
     async def remove(self, box: BoxId) -> None:
         """Put a box out; Declined if it isn't one of ours."""
@@ -209,10 +253,37 @@ class Mesh:
 
     # Inside.
 
+    def _own_addresses(self) -> tuple[str, ...]:
+        host = self.settings.sync.rpartition(":")[0].strip("[]")
+        if host in EVERY_ADDRESS:
+            return told_addresses(self.settings.interfaces, self.port)
+        return (address_of(host, self.port),)
+
+    def _found(self, address: str, box: BoxId | None) -> None:
+        self._links.learn(address, Source.FOUND, box)
+
+    def _learn_told(self) -> None:
+        for box, seen in self.presence.seen(self._clock.monotonic()).items():
+            for address in filter(is_literal, seen.detail.addresses):
+                self._links.learn(address, Source.TOLD, box)
+
     def _make_log(self, opened: ExitStack) -> Log:
-        store = open_store(self._folder, self._count)
-        opened.callback(store.close)
-        return Log(store, self._key, self._root, start=self._chance.getrandbits(64))
+        self._store = open_store(self._folder, self._count)
+        opened.callback(self._store.close)
+        return self._new_log()
+
+    def _new_log(self) -> Log:
+        return Log(self._store, self._key, self._root, start=self._chance.getrandbits(64))
+
+    def _doorkeeper(self) -> Doorkeeper:
+        return Doorkeeper(
+            clock=self._clock,
+            count=self._count,
+            roll=lambda: self._held.state.roll,
+            root=lambda: self._root,
+            add=self.add,
+            statements=self.statements,
+        )
 
     async def _state(self, says: Add | Remove) -> None:
         await self._held.write(lambda log: log.state(says, self._clock.now_ms()))
@@ -220,7 +291,7 @@ class Mesh:
         self.exchange.changed()
 
     def _believe(self, roll: Roll) -> None:
-        self._contexts.accept(member.key for member in roll.members)
+        self._contexts.accept([*(member.key for member in roll.members), *self.door.keys()])
         self.exchange.forget(roll)
 
     async def _answer(self, asked: Asked) -> Answer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -44,13 +44,15 @@ class Answer:
     retry_after_s: float = 0.0
 
 
+EVERY_ADDRESS = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - what a configuration may say
+
 Serve = Callable[[Asked], Awaitable[Answer]]
 
 
 class Server:
     """Listens on one address, ``0.0.0.0`` and ``[::]`` meaning every one of v4 and v6."""
 
-    def __init__(self, listen: str, contexts: Contexts, serve: dict[str, Serve]) -> None:
+    def __init__(self, listen: str, contexts: Contexts, serve: Mapping[str, Serve]) -> None:
         """`serve`: what answers a POST on each path."""
         host, _, port = listen.rpartition(":")
         self._host = host.strip("[]")
@@ -163,7 +165,7 @@ def _listening(host: str, port: int) -> Iterator[list[socket.socket]]:
 
 def _families(host: str) -> list[tuple[socket.AddressFamily, str]]:
     """Return what to bind. asyncio takes ``::`` for v6 alone, and many a LAN has one of the two only."""
-    if host in {"0.0.0.0", "::", ""}:  # noqa: S104 - what the configuration says
+    if host in EVERY_ADDRESS:
         both = [(socket.AF_INET, "0.0.0.0")]  # noqa: S104
         return [*both, (socket.AF_INET6, "::")] if _has_v6() else both
     return [(socket.AF_INET6 if ":" in host else socket.AF_INET, host)]

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What `crossband lan` asks of a running bridge: who belongs, letting a box in, joining, putting one out.
+
+The bridge hands `Adjustable`'s three calls on to this. Settings that can be changed: ``invite.KEY`` (for how
+many seconds whoever proves KEY may join), ``join`` (a code), ``remove.BOX`` = ``yes``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bridges.lan.event import BoxId
+from bridges.lan.identity import KEY_BYTES
+from bridges.lan.joining import must_be_alone
+from bridges.lan.membership import Member
+from bridges.lan.mesh import Mesh
+from bridges.lan.pairing import LONGEST_S, NoCode, code_of
+from gateway.model import Alteration, Clock, Declined
+
+
+class Administration:
+    """The operator's hand on one mesh."""
+
+    def __init__(self, mesh: Mesh, clock: Clock) -> None:
+        self._mesh = mesh
+        self._clock = clock
+
+    def settings(self) -> Mapping[str, Any]:
+        """Return who belongs and how it is with each, as JSON has it."""
+        mesh = self._mesh
+        warnings = [] if mesh.is_member else [{"words": "this box was put out by the others, who ignore it"}]
+        if mesh.discovery is not None and mesh.discovery.reason:
+            warnings.append({"words": mesh.discovery.reason})
+        return {
+            "box": mesh.box,
+            "name": mesh.settings.name,
+            "root": mesh.root.box,
+            "addresses": list(mesh.presence.own.addresses),
+            "members": [self._row(member) for member in mesh.members],
+            "places": [{"address": each.address, "box": each.box or "", "up": each.is_up} for each in mesh.places],
+            "invitations": [int(left) for left in mesh.door.invitations.left_s(self._clock.monotonic())],
+            "warnings": warnings,
+        }
+
+    def alterations(self, wanted: Mapping[str, str]) -> Sequence[Alteration]:
+        """Return what would change; Declined if that makes no sense."""
+        return [self._alteration(key, value) for key, value in wanted.items()]
+
+    async def adjust(self, wanted: Mapping[str, str]) -> Sequence[Alteration]:
+        """Do it."""
+        found = self.alterations(wanted)
+        for key, value in wanted.items():
+            kind, _, rest = key.partition(".")
+            if kind == "invite":
+                self._mesh.invite(bytes.fromhex(rest), float(value))
+            elif key == "join":
+                await self._mesh.join(code_of(value))
+            elif kind == "remove":
+                await self._mesh.remove(self._member(rest).box)
+        return found
+
+    def _alteration(self, key: str, value: str) -> Alteration:
+        kind, _, rest = key.partition(".")
+        if kind == "invite":
+            _check_invitation(rest, value)
+            return Alteration(key=key, was="", becomes=f"open for {value} s")
+        if key == "join":
+            must_be_alone(self._mesh.state.roll)
+            try:
+                return Alteration(key=key, was=self._mesh.root.box, becomes=code_of(value).box)
+            except NoCode as error:
+                raise Declined(str(error)) from None
+        if kind == "remove" and value == "yes":
+            member = self._member(rest)
+            return Alteration(key=key, was="member", becomes="removed", cuts_off=f"box {member.name or member.box}")
+        raise Declined(f"a LAN bridge has no setting {key!r}")
+
+    def _member(self, named: str) -> Member:
+        """Return the member with this id, the beginning of one, or this name; Declined unless it is one."""
+        members = self._mesh.members
+        found = [m for m in members if named and (m.box.startswith(named) or m.name == named)]
+        if len(found) != 1:
+            known = ", ".join(f"{m.name} ({m.box[:8]})" for m in members)
+            raise Declined(f"{named!r} is {'no box' if not found else 'more than one box'} here; there is: {known}")
+        if found[0].box == self._mesh.box:
+            raise Declined("a box can't put itself out: do it at another")
+        return found[0]
+
+    def _row(self, member: Member) -> dict[str, Any]:
+        mesh = self._mesh
+        now_s = self._clock.monotonic()
+        if member.box == mesh.box:
+            own = {
+                "addresses": list(mesh.presence.own.addresses),
+                "heard_s": 0,
+                "serves": sorted(mesh.presence.own.serving),
+            }
+            return {"name": member.name, "box": member.box, "here": True, "lacks": 0, "ahead": 0, "counts": {}} | own
+        seen = mesh.presence.seen(now_s).get(member.box)
+        peer = mesh.exchange.peers.get(member.box)
+        mine = mesh.state.frontier
+        theirs = peer.frontier if peer and peer.is_known else None
+        return {
+            "name": member.name,
+            "box": member.box,
+            "here": False,
+            "addresses": [place.address for place in mesh.places.of(BoxId(member.box)) if place.is_up],
+            "heard_s": None if seen is None else int(now_s - seen.heard_s),
+            "serves": [] if seen is None else sorted(seen.detail.serving),
+            "lacks": None if theirs is None else sum(max(0, n - theirs.get(feed, 0)) for feed, n in mine.items()),
+            "ahead": None if theirs is None else sum(max(0, n - mine.get(feed, 0)) for feed, n in theirs.items()),
+            "counts": dict(+peer.counts) if peer else {},
+        }
+
+
+def _check_invitation(key: str, seconds: str) -> None:
+    try:
+        is_key = len(bytes.fromhex(key)) == KEY_BYTES
+    except ValueError:
+        is_key = False
+    if not is_key or not seconds.isdigit() or not 0 < int(seconds) <= LONGEST_S:
+        raise Declined("an invitation is a key and for how many seconds it is good, at most a day")

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Finds other boxes by mDNS, on v4 and v6, and is found: on the interfaces the admin chose, or all.
+
+One way among three: many community networks carry no multicast (Gluon, AREDN), so a list of addresses and
+what other boxes tell count as much. Whoever is found still has to prove its key. That a box is gone shows by
+its silence only: mDNS keeps a name for more than an hour.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import socket
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+import ifaddr
+from zeroconf import IPVersion, ServiceStateChange, Zeroconf
+from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
+
+from bridges.lan.addresses import address_of
+from bridges.lan.event import BoxId
+from bridges.lan.presence import MOST_ADDRESSES
+from gateway.model import ConfigError
+
+SERVICE = "_crossband._tcp.local."
+ASK_MS = 3000
+MOST_ASKED = 64
+"""Names that are looked up at once; a flood of names goes no further."""
+
+Found = Callable[[str, BoxId | None], None]
+"""Is told of an address, and whose it is said to be."""
+
+
+class Discovery:
+    """Announces a box, and tells of others; `async with`. Without an interface that can do it, it stays quiet."""
+
+    def __init__(self, box: BoxId, port: int, interfaces: Sequence[str], found: Found) -> None:
+        self._box = box
+        self._port = port
+        self._interfaces = interfaces
+        self._found = found
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._zeroconf: AsyncZeroconf | None = None
+        self.reason = ""
+        """Why it is quiet, in words; empty: it isn't."""
+
+    async def __aenter__(self) -> Self:
+        addresses = own_addresses(self._interfaces)
+        try:
+            self._zeroconf = AsyncZeroconf(interfaces=list(addresses), ip_version=IPVersion.All)
+        except (OSError, ValueError, RuntimeError) as error:
+            self.reason = f"mDNS: {getattr(error, 'strerror', None) or error}"
+            return self
+        packed = [socket.inet_pton(_family(each), each.partition("%")[0]) for each in addresses]
+        info = AsyncServiceInfo(
+            SERVICE,
+            f"{self._box}.{SERVICE}",
+            port=self._port,
+            addresses=packed,
+            server=f"crossband-{self._box[:16]}.local.",
+            properties={"box": self._box},
+        )
+        await self._zeroconf.async_register_service(info, cooperating_responders=True)
+        self._browser = AsyncServiceBrowser(self._zeroconf.zeroconf, SERVICE, handlers=[self._seen])
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._zeroconf is not None:
+            with contextlib.suppress(OSError, TimeoutError):
+                async with asyncio.timeout(3):
+                    await self._browser.async_cancel()
+                    await self._zeroconf.async_close()
+            self._zeroconf = None
+
+    def _seen(self, zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange) -> None:
+        if state_change is ServiceStateChange.Removed or name.startswith(self._box) or len(self._tasks) >= MOST_ASKED:
+            return
+        task = asyncio.get_running_loop().create_task(self._look(zeroconf, service_type, name))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _look(self, zeroconf: Zeroconf, service_type: str, name: str) -> None:
+        info = AsyncServiceInfo(service_type, name)
+        with contextlib.suppress(OSError):
+            if not await info.async_request(zeroconf, ASK_MS) or not info.port:
+                return
+            for address in info.parsed_scoped_addresses()[:MOST_ADDRESSES]:
+                for host in _zoned(address, self._interfaces):
+                    self._found(address_of(host, info.port), None)
+
+
+def own_addresses(interfaces: Sequence[str]) -> list[str]:
+    """Return the addresses of these interfaces, or of all but loopback. ConfigError if one isn't there."""
+    adapters = {adapter.name: adapter for adapter in ifaddr.get_adapters()}
+    if missing := [name for name in interfaces if name not in adapters]:
+        known = ", ".join(adapters)
+        raise ConfigError(f"there is no interface {missing[0]!r}", key="interfaces", mend=f"There is: {known}")
+    chosen = [adapters[name] for name in interfaces] if interfaces else list(adapters.values())
+    found: list[str] = []
+    for adapter in chosen:
+        for each in adapter.ips:
+            host = each.ip if isinstance(each.ip, str) else each.ip[0]
+            address = ipaddress.ip_address(host)
+            if interfaces or not address.is_loopback:
+                found.append(f"{host}%{adapter.name}" if address.version == 6 and address.is_link_local else host)  # noqa: PLR2004
+    return found
+
+
+def told_addresses(interfaces: Sequence[str], port: int) -> tuple[str, ...]:
+    """Return where others may reach us: without link-local ones, which mean something on one cable only."""
+    own = [each for each in own_addresses(interfaces) if "%" not in each]
+    return tuple(address_of(host, port) for host in own)[:MOST_ADDRESSES]
+
+
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def _zoned(address: str, interfaces: Sequence[str]) -> list[str]:
+    """Return a found address with each zone it may be in: mDNS can't tell which link-local one is on which cable."""
+    host, _, zone = address.partition("%")
+    if ":" not in host or not ipaddress.ip_address(host).is_link_local:
+        return [host]
+    return [f"{host}%{zone or name}" for name in ([zone] if zone else interfaces)]
