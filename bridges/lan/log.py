@@ -8,6 +8,7 @@ Time is an argument; what is on disk is the store's.
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from bridges.lan.event import BEFORE_FIRST, BoxId, Event, FeedId, box_id, box_of, feed_id, written
 from bridges.lan.hlc import HybridClock
 from bridges.lan.membership import Add, Member, Remove, Roll, Statement, roll
-from bridges.lan.statements import body_of, statement_of
+from bridges.lan.statements import MOST_LIMITS, body_of, statement_of
 from bridges.lan.store import Arrived, Feed, Store
 from gateway.model import NEVER_SET_MS
 
@@ -131,8 +132,14 @@ class Log:
         self.append("", body_of(says), now_ms)
 
     def without(self, box: BoxId) -> dict[FeedId, int]:
-        """Return what of a box's feeds is here: what will count of it once it is removed."""
-        return {name: feed.count for name, feed in self._feeds.items() if box_of(name) == box}
+        """Return what of a box's feeds is here: what will count of it once it is removed.
+
+        Of more than a statement holds the latest, after those in which it let others in: a box that starts so
+        often wrote little into each.
+        """
+        stating = (feed for feed, _ in self._statements if box_of(feed) == box and feed in self._feeds)
+        named = dict.fromkeys((*stating, *self._store.latest_of(box, MOST_LIMITS)))
+        return {name: self._feeds[name].count for name in itertools.islice(named, MOST_LIMITS)}
 
     def take(self, offered: Iterable[Event], now_ms: int) -> Taken:
         """Take in what is new of these; it is durable when this returns."""

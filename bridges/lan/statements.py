@@ -11,6 +11,8 @@ from bridges.lan.membership import Add, Remove, Statement
 
 MOST_NAME_CHARACTERS = 64
 KEY_BYTES = 32
+MOST_LIMITS = 450
+"""So many feeds of a box that is put out are named: as many as one event holds, whatever they count."""
 _MOST_COUNT = 2**53
 
 
@@ -19,7 +21,8 @@ def body_of(says: Add | Remove) -> str:
     if isinstance(says, Add):
         said: dict[str, Any] = {"kind": "add", "key": says.key.hex(), "name": says.name}
     else:
-        said = {"kind": "remove", "box": says.box, "frontier": dict(says.frontier)}
+        starts = {feed.partition("-")[2]: count for feed, count in says.frontier.items()}
+        said = {"kind": "remove", "box": says.box, "frontier": starts}
     return json.dumps(said, separators=(",", ":"))
 
 
@@ -44,8 +47,9 @@ def _says(said: dict[str, Any]) -> Add | Remove | None:
             frontier = said["frontier"]
             if not isinstance(said["box"], str) or not isinstance(frontier, dict):
                 return None
-            counts = {FeedId(feed): n for feed, n in frontier.items() if is_feed(feed) and _is_count(n)}
-            return Remove(box=BoxId(said["box"]), frontier=counts)
+            box = BoxId(said["box"])
+            named = {f"{box}-{start}": count for start, count in frontier.items()}
+            return Remove(box=box, frontier={FeedId(f): n for f, n in named.items() if is_feed(f) and _is_count(n)})
         case _:
             return None
 

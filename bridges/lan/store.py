@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bridges.lan.event import Event, FeedId, box_of
+from bridges.lan.event import BoxId, Event, FeedId, box_of
 
 VERSION = 1
 
@@ -157,6 +157,14 @@ class Store:
         """Return all that boxes said of boxes."""
         rows = self._db.execute("SELECT feed, seq, hlc, previous, '', body, signature FROM statement ORDER BY hlc")
         return [_event(*row) for row in rows]
+
+    def latest_of(self, box: BoxId, limit: int) -> list[FeedId]:
+        """Return the feeds of a box of which something is here, the one that was added to last first."""
+        rows = self._db.execute(
+            "SELECT feed FROM event WHERE feed >= ? AND feed < ? GROUP BY feed ORDER BY max(arrival) DESC LIMIT ?",
+            (f"{box}-", f"{box}.", limit),  # a full stop comes after a hyphen
+        )
+        return [FeedId(feed) for (feed,) in rows]
 
     def latest_hlc(self) -> int:
         """Return the latest stamp."""
