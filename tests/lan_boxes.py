@@ -14,6 +14,8 @@ from typing import Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from bridges.lan.addresses import Source
+from bridges.lan.event import BoxId
 from bridges.lan.identity import box_key, keep_community
 from bridges.lan.membership import root_of
 from bridges.lan.mesh import Mesh, MeshSettings
@@ -48,6 +50,8 @@ class LanBox:
         self.alone_s = 0.0
         self.discover = False
         self.interfaces: tuple[str, ...] = ()
+        self.reaches: set[str] | None = None
+        """Where it can call; None: everywhere."""
         self._chance = random.Random(seed)
         self._mesh: Mesh | None = None
 
@@ -71,6 +75,13 @@ class LanBox:
         )
         mesh = Mesh(settings, self.folder, clock=WallClock(), chance=self._chance, count=self.count)
         self._mesh = await mesh.__aenter__()
+        learn = mesh._links.learn
+
+        def learn_if_it_can(address: str, source: Source, box: BoxId | None = None) -> None:
+            if self.reaches is None or address in self.reaches:
+                learn(address, source, box)
+
+        mesh._links.learn = learn_if_it_can
         self.sync = f"{self.sync.rpartition(':')[0]}:{self.mesh.port}"
 
     async def stop(self) -> None:

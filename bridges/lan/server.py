@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Any
 
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -115,11 +116,22 @@ def _handler(serve: Serve) -> Callable[[web.Request], Awaitable[web.StreamRespon
         key = None if transport is None else key_of(transport.get_extra_info("ssl_object"))
         if key is None or transport is None:
             return _response(Answer(status=HTTPStatus.FORBIDDEN))
-        host = str(transport.get_extra_info("peername")[0])
+        host = _host(transport.get_extra_info("peername"))
         body = await _body(request)
         return _response(await serve(Asked(key=key, host=host, body=body or b"", is_oversized=body is None)))
 
     return handle
+
+
+def _host(peer: tuple[Any, ...]) -> str:
+    """Return where somebody called from, so that it can be called back: a link-local address with its cable."""
+    host, scope = str(peer[0]), peer[3] if len(peer) > 3 else 0  # noqa: PLR2004 - (host, port, flow, scope)
+    if not scope or "%" in host:
+        return host
+    try:
+        return f"{host}%{socket.if_indextoname(scope)}"
+    except OSError:  # the interface was pulled out meanwhile
+        return host
 
 
 async def _body(request: web.Request) -> bytes | None:

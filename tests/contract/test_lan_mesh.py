@@ -25,6 +25,7 @@ def equal(*boxes: LanBox) -> bool:
 
 async def test_what_a_box_says_reaches_one_it_cannot_reach_over_one_between(tmp_path: Path) -> None:
     async with community(tmp_path, "a", "b", "c") as (a, b, c):
+        a.reaches = c.reaches = {b.address}
         a.mesh.learn(b.address)
         c.mesh.learn(b.address)
         said = await a.say(5)
@@ -35,6 +36,7 @@ async def test_what_a_box_says_reaches_one_it_cannot_reach_over_one_between(tmp_
 
 async def test_what_a_box_serves_is_known_two_boxes_away_and_so_is_that_it_no_longer_does(tmp_path: Path) -> None:
     async with community(tmp_path, "a", "b", "c") as (a, b, c):
+        a.reaches = c.reaches = {b.address}
         a.mesh.learn(b.address)
         c.mesh.learn(b.address)
         await until(lambda: len(c.mesh.live()) == 3)
@@ -46,6 +48,7 @@ async def test_what_a_box_serves_is_known_two_boxes_away_and_so_is_that_it_no_lo
 
 async def test_a_cut_that_nobody_is_told_of_heals_with_nothing_lost_and_nothing_twice(tmp_path: Path) -> None:
     async with community(tmp_path, "a", "b", "c") as (a, b, c), Cable(b.address) as cable:
+        a.reaches, b.reaches, c.reaches = {b.address}, {a.address}, {cable.address}
         a.mesh.learn(b.address)
         c.mesh.learn(cable.address)
         await until(lambda: equal(a, b, c))
@@ -70,6 +73,7 @@ async def test_a_backlog_of_five_thousand_comes_through_whole_and_in_order(tmp_p
         for number, native in enumerate(said):
             earlier.append(native, "{}", 1_790_000_000_000 + number)
         await a.mesh._held.write(lambda log: log.take(earlier.delta({}, limit=10_000), 1_790_000_000_000))
+        b.reaches, c.reaches = {a.address}, {b.address}
         b.mesh.learn(a.address)
         c.mesh.learn(b.address)
         await until(lambda: equal(a, b, c))
@@ -175,3 +179,39 @@ async def test_a_member_that_misbehaves_is_shut_out_for_a_while_and_that_is_coun
         await b.start()
         b.mesh.learn(a.address)
         await until(lambda: any("left alone" in place.reason for place in b.mesh.places))
+
+
+async def test_boxes_that_know_one_of_them_learn_of_each_other(tmp_path: Path) -> None:
+    async with community(tmp_path, "a", "b", "c") as (a, b, c):
+        a.mesh.learn(b.address)
+        c.mesh.learn(b.address)
+        await until(lambda: any(p.is_up and p.box == c.mesh.box for p in a.mesh.places))
+        await b.stop()
+        said = await c.say(2)
+        await until(lambda: equal(a, c))
+        assert await a.heard() == said
+
+
+async def test_a_new_box_begins_where_the_others_do_and_what_it_lacks_is_known(tmp_path: Path) -> None:
+    async with community(tmp_path, "a", "b") as (a, b):
+        await a.say(5, "old")
+        await a.mesh._held.write(lambda log: log.retain(2**52))
+        said = await a.say(3, "new")
+        b.mesh.learn(a.address)
+        await until(lambda: equal(a, b))
+        assert await b.heard() == said
+        assert b.mesh.exchange.lost[a.mesh.box] == 6  # and the statement, which is kept elsewhere
+
+
+async def test_equal_boxes_say_little(tmp_path: Path) -> None:
+    async with community(tmp_path, "a", "b") as (a, b), Cable(b.address) as cable:
+        a.reaches, b.reaches = {cable.address}, set()
+        a.mesh.learn(cable.address)
+        await a.say(3)
+        await until(lambda: equal(a, b))
+        peer = a.mesh.exchange.peer(b.mesh.box)
+        await until(lambda: peer.is_equal(a.mesh.state) and not a.mesh.exchange.is_due(peer))
+        (place,) = a.mesh.places
+        before = cable.carried
+        await a.mesh._links.meet(place)
+        assert 0 < cable.carried - before < 2000  # and that every 4 s: half a kB/s
