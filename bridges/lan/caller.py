@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
+import weakref
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import aiohttp
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -36,10 +38,13 @@ class _Response(aiohttp.ClientResponse):
     """Notes who is at the other end before the connection goes back to its pool."""
 
     shown: Ed25519PublicKey | None = None
+    transports: ClassVar[weakref.WeakSet[asyncio.Transport]]
 
     async def start(self, connection: Any) -> aiohttp.ClientResponse:
         transport = connection.transport
         self.shown = None if transport is None else key_of(transport.get_extra_info("ssl_object"))
+        if transport is not None:
+            self.transports.add(transport)
         return await super().start(connection)
 
 
@@ -49,12 +54,13 @@ class Caller:
     _session: aiohttp.ClientSession
 
     async def __aenter__(self) -> Self:
+        self._transports: weakref.WeakSet[asyncio.Transport] = weakref.WeakSet()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=MOST_CONNECTIONS, limit_per_host=1, keepalive_timeout=KEPT_ALIVE_S, use_dns_cache=False
             ),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, connect=None, sock_read=SILENT_S),
-            response_class=_Response,
+            response_class=type("_Response", (_Response,), {"transports": self._transports}),
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
             trust_env=False,
@@ -65,6 +71,9 @@ class Caller:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
         await self._session.close()
+        for transport in list(self._transports):
+            transport.abort()  # else it waits for the far end's goodbye, which a cut never brings
+        await asyncio.sleep(0)
 
     async def post(self, address: str, path: str, body: bytes, tls: ssl.SSLContext) -> Answered:
         """Send and wait for the answer.

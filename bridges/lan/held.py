@@ -28,7 +28,7 @@ class State:
     frontier: Mapping[FeedId, int]
     bases: Mapping[FeedId, int]
     have: str
-    """The same at two boxes that have the same."""
+    """The same at two boxes that have the same; feeds of which nothing is kept any more don't count."""
     believe: str
     """The same at two boxes that believe the same of boxes."""
     roll: Roll
@@ -87,11 +87,13 @@ class Held:
 def state_of(log: Log) -> State:
     """Return what a log looks like."""
     frontier = {feed: count for feed, count in log.frontier().items() if count}
+    bases = log.bases()
+    kept = {feed: count for feed, count in frontier.items() if count > bases.get(feed, 0)}
     return State(
         feed=log.feed,
         frontier=frontier,
-        bases=log.bases(),
-        have=digest(frontier),
+        bases=bases,
+        have=digest(kept),
         believe=log.statements_digest,
         roll=log.roll,
     )

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bridges.lan.event import BEFORE_FIRST, BoxId, Event, FeedId, box_id, box_of, feed_id, written
-from bridges.lan.hlc import HybridClock
+from bridges.lan.hlc import COUNTS, HybridClock
 from bridges.lan.membership import Add, Member, Remove, Roll, Statement, roll
 from bridges.lan.statements import MOST_LIMITS, body_of, statement_of
 from bridges.lan.store import Arrived, Feed, Store
@@ -27,6 +27,9 @@ MOST_FEEDS = 4096
 
 EMPTY = Feed(base=0, count=0, head=BEFORE_FIRST)
 """A feed of which there is nothing."""
+
+FORGOTTEN_MS = 90 * 86_400_000
+"""A feed of which nothing has been here for so long is forgotten; one that is unknown and older is not begun."""
 
 MOST_STATEMENTS = 4096
 """Of boxes about boxes: what comes beyond is not believed."""
@@ -42,7 +45,8 @@ class Taken:
     new: tuple[Event, ...] = ()
     skipped: Mapping[str, int] = field(default_factory=dict)
     """By kind: ``event_known``, ``event_gap`` (what comes before it is missing), ``event_alien`` (no member's),
-    ``event_forged``, ``event_of_removed_box``, ``feed_forked`` (its feed was written two ways), ``feeds_full``."""
+    ``event_forged``, ``event_of_removed_box``, ``feed_forked`` (its feed was written two ways), ``feeds_full``,
+    ``event_too_old`` (of a feed that was forgotten)."""
 
 
 class Log:
@@ -112,7 +116,7 @@ class Log:
         """Write an event of our own, durably; None if any box logged its native id already."""
         if native and self._store.knows(native):
             return None
-        batch = self._batch()
+        batch = self._batch(now_ms)
         mine = batch.feed(self.feed)
         event = written(
             self._key,
@@ -143,7 +147,7 @@ class Log:
 
     def take(self, offered: Iterable[Event], now_ms: int) -> Taken:
         """Take in what is new of these; it is durable when this returns."""
-        batch = self._batch()
+        batch = self._batch(now_ms)
         waiting = sorted(offered, key=lambda event: (event.feed, event.seq))
         while waiting:
             # Who let a box in may stand in the same batch, after what that box says.
@@ -205,17 +209,35 @@ class Log:
 
     def retain(self, since_ms: int) -> int:
         """Drop what was stored before that time, but for what boxes said of boxes. Return how many."""
+        return self._drop(self._store.old_up_to(since_ms))
+
+    def retain_most(self, most: int) -> int:
+        """Drop the oldest, so that no more than so many stay; as `retain`."""
+        return self._drop(self._store.beyond(most))
+
+    def compact(self, now_ms: int) -> int:
+        """Forget feeds of which nothing has been here for long: a box begins one at every start. Return how many.
+
+        A peer that comes back after longer may offer them again: for their stamps they are refused.
+        """
+        if now_ms < NEVER_SET_MS:
+            return 0
+        with self._store.writing():
+            gone = self._store.forget_empty(now_ms, now_ms - FORGOTTEN_MS, but=self.feed)
+        self._feeds = {name: feed for name, feed in self._feeds.items() if name not in gone}
+        return len(gone)
+
+    def _drop(self, up_to: Frontier) -> int:
         shorter = {
-            name: replace(self._feeds[name], base=upto)
-            for name, upto in self._store.old_up_to(since_ms).items()
-            if upto > self._feeds[name].base
+            name: replace(self._feeds[name], base=upto) for name, upto in up_to.items() if upto > self._feeds[name].base
         }
         dropped = sum(feed.base - self._feeds[name].base for name, feed in shorter.items())
         self._shorten(shorter)
         return dropped
 
-    def _batch(self) -> Batch:
-        return Batch(self._store, self._root, self._feeds, self._statements, self.roll)
+    def _batch(self, now_ms: int) -> Batch:
+        oldest = (now_ms - FORGOTTEN_MS) * COUNTS if now_ms >= NEVER_SET_MS else 0
+        return Batch(self._store, self._root, self._feeds, self._statements, self.roll, oldest=oldest)
 
     def _commit(self, batch: Batch, now_ms: int) -> None:
         batch.staged.sort(key=lambda event: (event.hlc, event.feed, event.seq))
@@ -263,10 +285,14 @@ class Batch:
         feeds: Mapping[FeedId, Feed],
         statements: Mapping[tuple[FeedId, int], Statement],
         known: Roll,
+        *,
+        oldest: int,
     ) -> None:
+        """`oldest`: no feed begins with a stamp before it, but for those of boxes that had no clock."""
         self._store = store
         self._root = root
         self._feeds = feeds
+        self._oldest = oldest
         self.heads: dict[FeedId, Feed] = {}
         """The feeds that are longer with it."""
         self.staged: list[Event] = []
@@ -319,6 +345,8 @@ class Batch:
             return "event_forged"
         if have.head and event.previous != have.head:
             return "feed_forked"
+        if have is EMPTY and NEVER_SET_MS * COUNTS <= event.hlc < self._oldest:
+            return "event_too_old"
         is_full = have is EMPTY and len(self._feeds) + self._new_feeds >= MOST_FEEDS
         return "feeds_full" if is_full else ""
 

@@ -20,6 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import structlog
+
 from bridges.lan.addresses import Places, Source, address_of, is_literal
 from bridges.lan.discovery import Discovery, told_addresses
 from bridges.lan.event import BoxId, Event, Malformed, box_id, box_of
@@ -40,6 +42,10 @@ from bridges.lan.wire import body_of, read
 from gateway.model import Clock, Declined
 
 RETAIN_EVERY_S = 600.0
+MOST_EVENTS = 500_000
+"""Kept, however young: some 300 MB."""
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -325,4 +331,8 @@ class Mesh:
             await self._held.write(lambda log: log.date(now_ms))  # noqa: B023 - it is done before the next
             since_ms = int(now_ms - self.settings.retention_s * 1000)
             await self._held.write(lambda log: log.retain(since_ms))  # noqa: B023 - the same
+            if dropped := await self._held.write(lambda log: log.retain_most(MOST_EVENTS)):
+                self._count("log_full")
+                log.warning("lan_log_full", dropped=dropped, most=MOST_EVENTS)
+            await self._held.write(lambda log: log.compact(now_ms))  # noqa: B023 - the same
             await self._clock.sleep(RETAIN_EVERY_S)

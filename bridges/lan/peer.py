@@ -98,6 +98,7 @@ def beginnings(peers: Iterable[Peer], mine: Mapping[FeedId, int]) -> dict[FeedId
     for peer in asked:
         for feed, base in peer.bases.items():
             have = mine.get(feed, 0)
-            if base > have and not any(other.can_give(feed, have) for other in asked):
+            gives = peer.frontier.get(feed, 0) > base
+            if base > have and gives and not any(other.can_give(feed, have) for other in asked):
                 begins[feed] = min(base, begins.get(feed, base))
     return begins

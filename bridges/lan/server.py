@@ -99,7 +99,11 @@ class Server:
             server.close()
         self._servers = []
         if self._runner is not None:
+            open_ones = [each.transport for each in (self._runner.server.connections if self._runner.server else ())]
             await self._runner.cleanup()
+            for transport in filter(None, open_ones):
+                transport.abort()  # else each waits for the far end's goodbye, which a cut never brings
+            await asyncio.sleep(0)
             self._runner = None
 
 

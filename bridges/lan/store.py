@@ -15,7 +15,8 @@ VERSION = 1
 
 _SCHEMA = """
 CREATE TABLE feed (
-    feed TEXT PRIMARY KEY, box TEXT NOT NULL, base INTEGER NOT NULL, count INTEGER NOT NULL, head BLOB NOT NULL
+    feed TEXT PRIMARY KEY, box TEXT NOT NULL, base INTEGER NOT NULL, count INTEGER NOT NULL, head BLOB NOT NULL,
+    emptied_ms INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE TABLE event (
     arrival INTEGER PRIMARY KEY AUTOINCREMENT, feed TEXT NOT NULL, seq INTEGER NOT NULL, hlc INTEGER NOT NULL,
@@ -95,7 +96,7 @@ class Store:
     def keep_feeds(self, feeds: Mapping[FeedId, Feed]) -> None:
         """Write these as they are now."""
         self._db.executemany(
-            "INSERT INTO feed VALUES (?, ?, ?, ?, ?) ON CONFLICT (feed) DO UPDATE SET"
+            "INSERT INTO feed (feed, box, base, count, head) VALUES (?, ?, ?, ?, ?) ON CONFLICT (feed) DO UPDATE SET"
             " base = excluded.base, count = excluded.count, head = excluded.head",
             [(name, box_of(name), feed.base, feed.count, feed.head) for name, feed in feeds.items()],
         )
@@ -190,6 +191,24 @@ class Store:
             (before_ms,),
         )
         return {FeedId(feed): (last if stays is None else stays - 1) for feed, stays, last in rows}
+
+    def beyond(self, most: int) -> dict[FeedId, int]:
+        """Return of each feed up to where it goes, if only the latest `most` events of all stay."""
+        rows = self._db.execute(
+            "SELECT feed, max(seq) FROM event WHERE arrival <="
+            " (SELECT arrival FROM event ORDER BY arrival DESC LIMIT 1 OFFSET ?) GROUP BY feed",
+            (most,),
+        )
+        return {FeedId(feed): last for feed, last in rows}
+
+    def forget_empty(self, now_ms: int, before_ms: int, *, but: FeedId) -> list[FeedId]:
+        """Forget feeds of which nothing has been here since a time, but for one; return which."""
+        self._db.execute("UPDATE feed SET emptied_ms = 0 WHERE base < count AND emptied_ms > 0")
+        self._db.execute("UPDATE feed SET emptied_ms = ? WHERE base = count AND emptied_ms = 0", (now_ms,))
+        rows = self._db.execute(
+            "DELETE FROM feed WHERE emptied_ms > 0 AND emptied_ms < ? AND feed != ? RETURNING feed", (before_ms, but)
+        )
+        return [FeedId(feed) for (feed,) in rows.fetchall()]
 
     def _forget(self, where: str, values: tuple[object, ...]) -> None:
         # The text of `where` is one of two above, never anybody's input.

@@ -297,6 +297,56 @@ def test_whom_a_box_let_in_long_ago_stays_when_it_is_put_out() -> None:
     assert [member.box for member in a.log.roll.members] == [a.id, c.id]
 
 
+DAY_MS = 86_400_000
+
+
+def test_feeds_of_which_nothing_is_left_are_forgotten_and_no_old_peer_brings_them_back() -> None:
+    a, b = community(2)
+    for _ in range(30):
+        a.start()
+        a.say()
+    meet_all([a, b])
+    late = 100 * DAY_MS
+    a.log.retain(NOW + DAY_MS)
+    assert a.log.compact(NOW + 30 * DAY_MS) == 0
+    assert a.log.compact(NOW + 30 * DAY_MS + late) == len(b.log.frontier()) - 1
+    assert a.log.frontier() == {a.log.feed: 1}  # what it goes on writing into stays: else it would write 1 twice
+    again = a.log.take(b.log.delta({}), NOW + 30 * DAY_MS + late)
+    assert (again.new, again.skipped["event_too_old"]) == ((), 30)
+    assert a.log.roll.is_member(b.id)
+    b.pull(a)
+    assert len(b.log.roll.members) == 2
+
+
+def test_a_feed_that_goes_on_is_not_forgotten() -> None:
+    a, b = community(2)
+    b.say()
+    a.pull(b)
+    a.log.retain(NOW + DAY_MS)
+    a.log.compact(NOW + DAY_MS)
+    b.say()
+    a.pull(b)
+    a.log.compact(NOW + 200 * DAY_MS)
+    assert a.log.frontier()[b.log.feed] == 2
+
+
+def test_what_a_box_said_while_it_had_no_clock_is_never_too_old() -> None:
+    a, b = community(2)
+    b.log = Log(Store(":memory:"), b.key, b.root, start=3)
+    b.log.append("web:1970", "{}", 5000)
+    assert [event.native for event in a.log.take(b.log.delta({}), NOW).new] == ["web:1970"]
+
+
+def test_of_too_many_the_oldest_go() -> None:
+    a, b = community(2)
+    said = [a.say() for _ in range(10)]
+    assert a.log.retain_most(4) == 7  # and the statement
+    assert a.heard == said[-4:]
+    assert a.log.retain_most(4) == 0
+    a.say()
+    assert b.pull(a).skipped == {"event_gap": 5}
+
+
 def test_what_was_stored_without_a_clock_is_as_old_as_the_clock() -> None:
     a, b = community(2)
     a.say()
