@@ -28,6 +28,7 @@ from tests.bench.draining import draining
 from tests.bench.frames import decoded, eight_radios
 from tests.bench.ghosts import ghosts
 from tests.bench.page import page
+from tests.bench.lan_mesh import lan_mesh
 from tests.bench.report import Report
 from tests.bench.talk import percentile
 from tests.bench.unjournalled import unjournalled
@@ -56,6 +57,8 @@ GOALS = {
     "radios8_per_s": ("1/s", ">= 250"),
     "page_p99_ms": ("ms", "<= 100"),
     "page_added_mib": ("MiB", "<= 25"),
+    "lan_p50_ms": ("ms", "<= 40"),
+    "lan_heal_s": ("s", "<= 20"),
 }
 RUNS = 5
 RUN_WITHIN_S = 300.0
@@ -112,6 +115,7 @@ MEASUREMENTS = (
     Measurement(frozenset({"radios8_cpu_percent", "radios8_per_s"}), eight_radios),
     Measurement(frozenset({"page_p99_ms", "page_added_mib"}), page),
     Measurement(frozenset({"queued_bytes", "claim_p99_ms", "reload_1m_s"}), backlog),
+    Measurement(frozenset({"lan_p50_ms", "lan_heal_s"}), lan_mesh),
 )
 
 
