@@ -17,13 +17,13 @@ from types import TracebackType
 from typing import Self
 
 import ifaddr
+from zeroconf import Error as ZeroconfError
 from zeroconf import IPVersion, ServiceStateChange, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
 from bridges.lan.addresses import address_of
 from bridges.lan.event import BoxId
 from bridges.lan.presence import MOST_ADDRESSES
-from gateway.model import ConfigError
 
 SERVICE = "_crossband._tcp.local."
 ASK_MS = 3000
@@ -44,26 +44,24 @@ class Discovery:
         self._found = found
         self._tasks: set[asyncio.Task[None]] = set()
         self._zeroconf: AsyncZeroconf | None = None
+        self._browser: AsyncServiceBrowser | None = None
+        self.addresses: list[str] = []
+        """Where it announces and listens."""
         self.reason = ""
         """Why it is quiet, in words; empty: it isn't."""
 
     async def __aenter__(self) -> Self:
-        addresses = own_addresses(self._interfaces)
-        try:
-            self._zeroconf = AsyncZeroconf(interfaces=list(addresses), ip_version=IPVersion.All)
-        except (OSError, ValueError, RuntimeError) as error:
-            self.reason = f"mDNS: {getattr(error, 'strerror', None) or error}"
+        self.addresses = own_addresses(self._interfaces)
+        if not self.addresses:
+            self.reason = f"mDNS: no address on {', '.join(self._interfaces) or 'any interface'} yet"
             return self
-        packed = [socket.inet_pton(_family(each), each.partition("%")[0]) for each in addresses]
-        info = AsyncServiceInfo(
-            SERVICE,
-            f"{self._box}.{SERVICE}",
-            port=self._port,
-            addresses=packed,
-            server=f"crossband-{self._box[:16]}.local.",
-            properties={"box": self._box},
-        )
-        await self._zeroconf.async_register_service(info, cooperating_responders=True)
+        try:
+            self._zeroconf = AsyncZeroconf(interfaces=list(self.addresses), ip_version=IPVersion.All)
+            await self._zeroconf.async_register_service(self._service(), cooperating_responders=True)
+        except (OSError, ValueError, RuntimeError, ZeroconfError) as error:
+            self.reason = f"mDNS: {getattr(error, 'strerror', None) or error}"
+            await self._close()
+            return self
         self._browser = AsyncServiceBrowser(self._zeroconf.zeroconf, SERVICE, handlers=[self._seen])
         return self
 
@@ -73,12 +71,27 @@ class Discovery:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._zeroconf is not None:
-            with contextlib.suppress(OSError, TimeoutError):
-                async with asyncio.timeout(3):
+        await self._close()
+
+    def _service(self) -> AsyncServiceInfo:
+        return AsyncServiceInfo(
+            SERVICE,
+            f"{self._box}.{SERVICE}",
+            port=self._port,
+            addresses=[socket.inet_pton(_family(each), each.partition("%")[0]) for each in self.addresses],
+            server=f"crossband-{self._box[:16]}.local.",
+            properties={"box": self._box},
+        )
+
+    async def _close(self) -> None:
+        if self._zeroconf is None:
+            return
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(3):
+                if self._browser is not None:
                     await self._browser.async_cancel()
-                    await self._zeroconf.async_close()
-            self._zeroconf = None
+                await self._zeroconf.async_close()
+        self._zeroconf = self._browser = None
 
     def _seen(self, zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange) -> None:
         if state_change is ServiceStateChange.Removed or name.startswith(self._box) or len(self._tasks) >= MOST_ASKED:
@@ -98,20 +111,27 @@ class Discovery:
 
 
 def own_addresses(interfaces: Sequence[str]) -> list[str]:
-    """Return the addresses of these interfaces, or of all but loopback. ConfigError if one isn't there."""
-    adapters = {adapter.name: adapter for adapter in ifaddr.get_adapters()}
-    if missing := [name for name in interfaces if name not in adapters]:
-        known = ", ".join(adapters)
-        raise ConfigError(f"there is no interface {missing[0]!r}", key="interfaces", mend=f"There is: {known}")
-    chosen = [adapters[name] for name in interfaces] if interfaces else list(adapters.values())
+    """Return the addresses of those of these interfaces that are there, or of all but loopback."""
+    chosen = [each for each in ifaddr.get_adapters() if not interfaces or each.name in interfaces]
     found: list[str] = []
     for adapter in chosen:
         for each in adapter.ips:
             host = each.ip if isinstance(each.ip, str) else each.ip[0]
             address = ipaddress.ip_address(host)
-            if interfaces or not address.is_loopback:
+            if (interfaces or not address.is_loopback) and _is_usable(address, adapter.index or 0):
                 found.append(f"{host}%{adapter.name}" if address.version == 6 and address.is_link_local else host)  # noqa: PLR2004
     return found
+
+
+def _is_usable(address: ipaddress.IPv4Address | ipaddress.IPv6Address, index: int) -> bool:
+    """Whether it can be bound: one that has just come may still be looking for its double."""
+    is_v6 = isinstance(address, ipaddress.IPv6Address)
+    with socket.socket(socket.AF_INET6 if is_v6 else socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.bind((str(address), 0, 0, index if address.is_link_local else 0) if is_v6 else (str(address), 0))
+        except OSError:
+            return False
+    return True
 
 
 def told_addresses(interfaces: Sequence[str], port: int) -> tuple[str, ...]:

@@ -129,6 +129,10 @@ class Exchange:
             peer.counts["shut_out"] += 1
             self._count("peer_shut_out")
 
+    def unwritable(self) -> None:
+        """Count that the disk refused what a box brought; it brings it again."""
+        self._count("log_unwritable")
+
     def forget(self, roll: Roll) -> None:
         """Forget boxes that no longer belong."""
         members = [member.box for member in roll.members]

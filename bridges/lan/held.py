@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import sqlite3
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import TypeVar
 from bridges.lan.event import FeedId
 from bridges.lan.log import Log
 from bridges.lan.membership import Roll
+from gateway.model import LinkDown
 
 T = TypeVar("T")
 
@@ -63,12 +65,14 @@ class Held:
         return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: ask(self._opened()))
 
     async def write(self, change: Callable[[Log], T]) -> T:
-        """Change it; what it looks like is new when this returns."""
+        """Change it; what it looks like is new when this returns. LinkDown if the disk refuses."""
 
         def changed() -> T:
             log = self._opened()
             try:
                 return change(log)
+            except sqlite3.Error as error:
+                raise LinkDown(f"the log of the LAN mesh can't be written: {error}") from error
             finally:
                 self._state = state_of(log)
 

@@ -15,7 +15,6 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, replace
-from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,8 +22,9 @@ from typing import Self
 import structlog
 
 from bridges.lan.addresses import Places, Source, address_of, is_literal
-from bridges.lan.discovery import Discovery, told_addresses
-from bridges.lan.event import BoxId, Event, Malformed, box_id, box_of
+from bridges.lan.answering import Answering
+from bridges.lan.discovery import Discovery, own_addresses, told_addresses
+from bridges.lan.event import BoxId, Event, box_of
 from bridges.lan.exchange import ALONE_S, Exchange
 from bridges.lan.held import Held, State
 from bridges.lan.identity import box_key, community, keep_community
@@ -35,13 +35,13 @@ from bridges.lan.membership import Add, Member, Remove, Roll
 from bridges.lan.opening import open_store
 from bridges.lan.pairing import GOOD_FOR_S, Code
 from bridges.lan.presence import Detail, Presence
-from bridges.lan.server import EVERY_ADDRESS, Answer, Asked, Server
+from bridges.lan.server import EVERY_ADDRESS, Serve, Server
 from bridges.lan.store import Arrived
 from bridges.lan.tls import Contexts
-from bridges.lan.wire import body_of, read
-from gateway.model import Clock, Declined
+from gateway.model import Clock, Declined, LinkDown
 
 RETAIN_EVERY_S = 600.0
+INTERFACES_EVERY_S = 10.0
 MOST_EVENTS = 500_000
 """Kept, however young: some 300 MB."""
 
@@ -118,7 +118,10 @@ class Mesh:
             self._contexts = Contexts(self._key)
             self.door = self._doorkeeper()
             self._believe(self._held.state.roll)
-            serve = {SYNC: self._answer, JOIN: self.door.answer}
+            serve: dict[str, Serve] = {
+                SYNC: Answering(self._held, self.exchange, self._clock, self._called),
+                JOIN: self.door.answer,
+            }
             self._server = Server(self.settings.sync, self._contexts, serve)
             await self._server.open()
             opened.push_async_callback(self._server.close)
@@ -133,11 +136,11 @@ class Mesh:
             )
             await self._links.open()
             opened.push_async_callback(self._links.close)
-            self.presence.become(replace(self.presence.own, addresses=self._own_addresses()))
             self.exchange.watch(self._learn_told)
-            if self.settings.discover:
-                found = Discovery(self.box, self.port, self.settings.interfaces, self._found)
-                self.discovery = await opened.enter_async_context(found)
+            await self._look_around()
+            opened.push_async_callback(self._stop_looking)
+            looking = asyncio.get_running_loop().create_task(self._keep_looking(), name="lan interfaces")
+            opened.callback(looking.cancel)
             job = asyncio.get_running_loop().create_task(self._retain(), name="lan retention")
             opened.callback(job.cancel)
             self._opened = opened.pop_all()
@@ -265,6 +268,28 @@ class Mesh:
             return told_addresses(self.settings.interfaces, self.port)
         return (address_of(host, self.port),)
 
+    async def _keep_looking(self) -> None:
+        while True:
+            await self._clock.sleep(INTERFACES_EVERY_S)
+            await self._look_around()
+
+    async def _look_around(self) -> None:
+        """Tell others where we are; be found, and find, on the interfaces there are now: Wi-Fi may come late."""
+        told = replace(self.presence.own, addresses=self._own_addresses())
+        if self.presence.become(told):
+            self.exchange.changed()
+        if not self.settings.discover:
+            return
+        if self.discovery is None or self.discovery.addresses != own_addresses(self.settings.interfaces):
+            await self._stop_looking()
+            found = Discovery(self.box, self.port, self.settings.interfaces, self._found)
+            self.discovery = await found.__aenter__()
+
+    async def _stop_looking(self) -> None:
+        if self.discovery is not None:
+            await self.discovery.__aexit__(None, None, None)
+            self.discovery = None
+
     def _found(self, address: str, box: BoxId | None) -> None:
         self._links.learn(address, Source.FOUND, box)
 
@@ -300,39 +325,26 @@ class Mesh:
         self._contexts.accept([*(member.key for member in roll.members), *self.door.keys()])
         self.exchange.forget(roll)
 
-    async def _answer(self, asked: Asked) -> Answer:
-        """Answer a box that calls."""
-        box = box_id(asked.key)
-        if not self._held.state.roll.is_member(box):
-            self._count("peer_removed")
-            return Answer(status=HTTPStatus.FORBIDDEN)
-        if shut_s := self.exchange.conduct.shut_out_s(box, self._clock.monotonic()):
-            return Answer(status=HTTPStatus.TOO_MANY_REQUESTS, retry_after_s=shut_s)
-        if asked.is_oversized:
-            self.exchange.misbehaved(box, {"request_oversized": 1})
-            return Answer(status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-        peer = self.exchange.peer(box)
-        try:
-            offer = read(asked.body)
-            await self.exchange.take(peer, offer)
-        except Malformed:
-            self.exchange.misbehaved(box, {"request_malformed": 1})
-            return Answer(status=HTTPStatus.BAD_REQUEST)
-        if offer.port:
-            self._links.learn(address_of(asked.host, offer.port), Source.CALLER, box)
+    def _called(self, box: BoxId, host: str, port: int) -> None:
+        if port:
+            self._links.learn(address_of(host, port), Source.CALLER, box)
         self._links.called(box)
-        if box not in self.exchange.peers:
-            return Answer(status=HTTPStatus.FORBIDDEN)  # it was put out by what it brought
-        return Answer(body=body_of(await self.exchange.offer(peer, is_asked=offer.frontier is not None)))
 
     async def _retain(self) -> None:
         while True:
-            now_ms = self._clock.now_ms()
-            await self._held.write(lambda log: log.date(now_ms))  # noqa: B023 - it is done before the next
-            since_ms = int(now_ms - self.settings.retention_s * 1000)
-            await self._held.write(lambda log: log.retain(since_ms))  # noqa: B023 - the same
-            if dropped := await self._held.write(lambda log: log.retain_most(MOST_EVENTS)):
-                self._count("log_full")
-                log.warning("lan_log_full", dropped=dropped, most=MOST_EVENTS)
-            await self._held.write(lambda log: log.compact(now_ms))  # noqa: B023 - the same
+            try:
+                await self._shorten(self._clock.now_ms())
+            except LinkDown as error:
+                self._count("log_unwritable")
+                log.warning("lan_log_unwritable", reason=str(error))
             await self._clock.sleep(RETAIN_EVERY_S)
+
+    async def _shorten(self, now_ms: int) -> None:
+        """Drop what is too old, and the oldest of too many."""
+        since_ms = int(now_ms - self.settings.retention_s * 1000)
+        await self._held.write(lambda log: log.date(now_ms))
+        await self._held.write(lambda log: log.retain(since_ms))
+        if dropped := await self._held.write(lambda log: log.retain_most(MOST_EVENTS)):
+            self._count("log_full")
+            log.warning("lan_log_full", dropped=dropped, most=MOST_EVENTS)
+        await self._held.write(lambda log: log.compact(now_ms))

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from bridges.lan.batch import MOST_FEEDS
 from bridges.lan.event import BoxId, Event, FeedId
 from bridges.lan.held import State
-from bridges.lan.log import MOST_FEEDS
 from bridges.lan.presence import LIVE_S
 from bridges.lan.wire import Offer
 

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from bridges.lan.batch import MOST_FEEDS
 from bridges.lan.event import MOST_NUMBER, Event, FeedId, Malformed, from_wire, is_feed, to_wire
-from bridges.lan.log import MOST_FEEDS
 from bridges.lan.presence import MOST_ADDRESSES, MOST_SERVED, MOST_SERVED_BYTES, MOST_TOLD, Detail, Told
 from bridges.lan.statements import MOST_NAME_CHARACTERS
 

@@ -8,6 +8,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bridges.lan.event import box_id
@@ -15,6 +16,7 @@ from bridges.lan.log import Log
 from bridges.lan.membership import root_of
 from bridges.lan.store import Store
 from bridges.lan.tls import Contexts
+from gateway.model import LinkDown
 from tests.lan_boxes import Cable, LanBox, community, until
 
 
@@ -215,3 +217,28 @@ async def test_equal_boxes_say_little(tmp_path: Path) -> None:
         before = cable.carried
         await a.mesh._links.meet(place)
         assert 0 < cable.carried - before < 2000  # and that every 4 s: half a kB/s
+
+
+async def test_a_disk_that_refuses_is_said_in_words_and_what_came_meanwhile_comes_again(tmp_path: Path) -> None:
+    async with community(tmp_path, "a", "b") as (a, b):
+        await b.mesh._held.read(lambda log: log._store._db.execute("PRAGMA query_only = ON"))
+        a.mesh.learn(b.address)
+        said = await a.say(2)
+        await until(lambda: any("503" in place.reason for place in a.mesh.places))
+        with pytest.raises(LinkDown, match="can't be written: attempt to write a readonly database"):
+            await b.mesh.append("web:b/1", "{}")
+        await b.mesh._held.read(lambda log: log._store._db.execute("PRAGMA query_only = OFF"))
+        await until(lambda: equal(a, b))
+        assert await b.heard() == said
+        assert b.counts["log_unwritable"] > 0
+
+
+async def test_an_interface_that_is_not_there_yet_is_said_and_stops_nothing(tmp_path: Path) -> None:
+    box = LanBox("a", tmp_path / "a", 1)
+    box.sync, box.discover, box.interfaces = "0.0.0.0:0", True, ("wlan7",)
+    await box.start()
+    try:
+        assert box.mesh.discovery is not None
+        assert box.mesh.discovery.reason == "mDNS: no address on wlan7 yet"
+    finally:
+        await box.stop()

@@ -418,6 +418,7 @@ def test_after_any_history_all_boxes_are_equal(acts: list[tuple[str, int, int]],
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @settings(max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(acts=ACTS)
 def test_after_thousands_of_histories_twenty_boxes_are_equal(acts: list[tuple[str, int, int]]) -> None:

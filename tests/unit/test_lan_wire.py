@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridges.lan.batch import MOST_FEEDS
 from bridges.lan.conduct import BURST, ENOUGH, LONGEST_S, SHUT_OUT_S, Conduct, Rates
 from bridges.lan.event import BEFORE_FIRST, BoxId, Event, FeedId, Malformed, box_id, feed_id, from_wire, written
-from bridges.lan.log import MOST_FEEDS
 from bridges.lan.presence import Detail, Told
 from bridges.lan.statements import statement_of
 from bridges.lan.wire import EVENT_BYTES, MOST_BYTES, MOST_EVENTS, Offer, body_of, fitting, read
