@@ -99,7 +99,7 @@ class LanBox:
     async def say(self, count: int, name: str = "") -> list[str]:
         natives = [f"web:{name or self.name}/{number}" for number in range(count)]
         for native in natives:
-            assert await self.mesh.append(native, '{"text":"hello"}') is not None
+            assert await self.mesh.append(native, '{"text":"hello"}')
         return natives
 
 

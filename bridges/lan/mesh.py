@@ -34,7 +34,7 @@ from bridges.lan.log import Log
 from bridges.lan.membership import Add, Member, Remove, Roll
 from bridges.lan.opening import open_store
 from bridges.lan.pairing import GOOD_FOR_S, Code
-from bridges.lan.presence import Detail, Presence
+from bridges.lan.presence import LIVE_S, Detail, Presence
 from bridges.lan.server import EVERY_ADDRESS, Serve, Server
 from bridges.lan.store import Arrived
 from bridges.lan.tls import Contexts
@@ -154,16 +154,38 @@ class Mesh:
 
     # What is said.
 
-    async def append(self, native: str, body: str) -> Event | None:
-        """Say something, durably, and tell the others at once; None if any box logged its native id already."""
+    async def append(self, native: str, body: str) -> bool:
+        """Say something, durably, and tell the others at once; False if any box logged its native id already."""
         event = await self._held.write(lambda log: log.append(native, body, self._clock.now_ms()))
         if event is not None:
             self.exchange.changed()
-        return event
+        return event is not None
 
     async def news(self, after: int, limit: int = 64) -> list[Arrived]:
         """Return what came after an arrival, our own with it, in the order it came; statements of boxes, too."""
         return await self._held.read(lambda log: log.news(after, limit))
+
+    async def last_arrival(self) -> int:
+        """Return the latest arrival there ever was here."""
+        return await self._held.read(lambda log: log.last_arrival)
+
+    async def wait(self, after: int) -> None:
+        """Return when there is something after this arrival."""
+        while True:
+            self.arrived.clear()
+            if await self.last_arrival() > after:
+                return
+            await self.arrived.wait()
+
+    async def retain(self, since_ms: int) -> None:
+        """Drop what was stored before that time."""
+        await self._held.write(lambda log: log.retain(since_ms))
+
+    def present(self) -> Mapping[BoxId, int]:
+        """Return the other boxes that were heard of lately, and when (ms)."""
+        now_s, now_ms = self._clock.monotonic(), self._clock.now_ms()
+        seen = self.presence.seen(now_s).items()
+        return {box: int(now_ms - (now_s - one.heard_s) * 1000) for box, one in seen if now_s - one.heard_s < LIVE_S}
 
     async def knows(self, native: str) -> bool:
         """Whether any box logged what the world calls so."""
@@ -204,6 +226,11 @@ class Mesh:
     def port(self) -> int:
         """Where others reach us."""
         return self._server.port
+
+    @property
+    def roll(self) -> Roll:
+        """Who belongs, and belonged."""
+        return self._held.state.roll
 
     @property
     def members(self) -> Sequence[Member]:

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from bridges.lan.event import box_id
 from bridges.lan.log import Log
 from bridges.lan.membership import root_of
+from bridges.lan.shared import SharedLog
 from bridges.lan.store import Store
 from bridges.lan.tls import Contexts
 from gateway.model import LinkDown
@@ -242,3 +243,16 @@ async def test_an_interface_that_is_not_there_yet_is_said_and_stops_nothing(tmp_
         assert box.mesh.discovery.reason == "mDNS: no address on wlan7 yet"
     finally:
         await box.stop()
+
+
+async def test_whoever_waits_for_news_is_woken_by_what_another_box_says(tmp_path: Path) -> None:
+    async with community(tmp_path, "a", "b") as (a, b):
+        shared: SharedLog = b.mesh
+        b.mesh.learn(a.address)
+        await until(lambda: equal(a, b) and a.mesh.box in shared.present())
+        after = await shared.last_arrival()
+        waiting = asyncio.create_task(shared.wait(after))
+        assert await a.mesh.append("web:a/1", "{}")
+        await asyncio.wait_for(waiting, 20)
+        assert [each.event.native for each in await shared.news(after)] == ["web:a/1"]
+        assert not await shared.append("web:a/1", "{}")
