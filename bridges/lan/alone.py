@@ -4,24 +4,20 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from bridges.lan.event import BoxId, Event, box_id
+from bridges.lan.identity import box_key
 from bridges.lan.log import Log
 from bridges.lan.membership import Roll, root_of
 from bridges.lan.store import Arrived, Store
 from gateway.model import Clock, LinkDown
 
 LOG_FILE = "log.db"
-KEY_FILE = "box.key"
-_KEY_BYTES = 32
 
 
 class Alone:
@@ -102,20 +98,3 @@ class Alone:
         if self._log is None:
             raise LinkDown("the log is closed")
         return self._log
-
-
-def box_key(state_dir: Path) -> Ed25519PrivateKey:
-    """Return the box's key, made and stored durably at the first call. OSError."""
-    path = state_dir / KEY_FILE
-    if not path.exists():
-        _write(path, secrets.token_bytes(_KEY_BYTES))
-    return Ed25519PrivateKey.from_private_bytes(path.read_bytes())
-
-
-def _write(path: Path, content: bytes) -> None:
-    new = path.with_suffix(".new")
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)

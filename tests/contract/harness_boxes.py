@@ -13,11 +13,12 @@ from typing import Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from bridges.lan.alone import LOG_FILE, Alone, box_key
+from bridges.lan.alone import LOG_FILE, Alone
 from bridges.lan.bridge import LanBridge
 from bridges.lan.chronicle import Chronicle
 from bridges.lan.diary import ROOMS_FILE
 from bridges.lan.entries import said_body
+from bridges.lan.identity import box_key
 from bridges.lan.log import Log
 from bridges.lan.membership import Add, root_of
 from bridges.lan.store import Arrived, Store

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from bridges.lan.alone import KEY_FILE, LOG_FILE
+from bridges.lan.alone import LOG_FILE
 from bridges.lan.diary import ROOMS_FILE
 from bridges.lan.entries import Standing, said_body, standing_body
+from bridges.lan.identity import box_key
 from bridges.lan.log import Log
 from bridges.lan.membership import Add, root_of
 from bridges.lan.store import Store
@@ -53,7 +54,7 @@ class OtherBox:
     def __init__(self, box: LanBox) -> None:
         self.folder = box.folder
         self.events = Store(":memory:")
-        key = Ed25519PrivateKey.from_private_bytes((box.folder / KEY_FILE).read_bytes())
+        key = box_key(box.folder)
         self._key, self._root = key, root_of(key.public_key(), "hilltop")
         self._mine = Log(self.events, OTHER, self._root, start=7)
         self._let_in = False
