@@ -27,8 +27,8 @@ from tests.bench.backlog import backlog
 from tests.bench.draining import draining
 from tests.bench.frames import decoded, eight_radios
 from tests.bench.ghosts import ghosts
-from tests.bench.page import page
 from tests.bench.lan_mesh import lan_mesh
+from tests.bench.page import page
 from tests.bench.report import Report
 from tests.bench.talk import percentile
 from tests.bench.unjournalled import unjournalled
