@@ -19,6 +19,7 @@ from gateway.api import create_app
 from gateway.api.gateway import GatewayView
 from gateway.connections import KEPT_ALIVE_S, MOST_AT_A_LISTENER, MOST_OPEN, Peers, connections_of
 from gateway.directories import private_directory, unusable
+from gateway.handed import Handed
 from gateway.model import Bridge, GatewayError, Listener
 
 log = structlog.get_logger()
@@ -40,9 +41,11 @@ class Server(uvicorn.Server):
 class Servers:
     """Everything of ours that listens."""
 
-    def __init__(self, view: GatewayView, bridges: Sequence[Bridge]) -> None:
+    def __init__(self, view: GatewayView, bridges: Sequence[Bridge], handed: Handed | None = None) -> None:
+        """`handed`: what is open already, at addresses that would be bound else."""
         self._view = view
         self._bridges = bridges
+        self._handed = handed or Handed()
         self._servers: list[Server] = []
         self.listening = ""
 
@@ -53,15 +56,16 @@ class Servers:
         """
         settings = self._view.settings
         outer, inner = create_app(self._view, local=False), create_app(self._view, local=True)
-        with contextlib.ExitStack() as opened:
-            api = opened.enter_context(_tcp(settings.api.host, settings.api.port, "[api] listen"))
+        with contextlib.ExitStack() as opened, contextlib.closing(self._handed):
+            api = opened.enter_context(self._tcp(settings.api.host, settings.api.port, "[api] listen"))
             self.listening = _name(api)
             control = opened.enter_context(_unix(settings.gateway.control_socket))
             jobs = [("api", self._serving(outer, api)), ("control", self._serving(inner, control))]
             for bridge in self._bridges:
                 if isinstance(bridge, Listener):
                     host, _, port = bridge.listen.rpartition(":")
-                    sock = opened.enter_context(_tcp(host.strip("[]"), int(port), f"[bridges.{bridge.name}] listen"))
+                    key = f"[bridges.{bridge.name}] listen"
+                    sock = opened.enter_context(self._tcp(host.strip("[]"), int(port), key))
                     jobs.append((f"listen {bridge.name}", self._serving(bridge.app, sock, most=MOST_AT_A_LISTENER)))
             opened.pop_all()
         return jobs
@@ -70,6 +74,9 @@ class Servers:
         """Take no more requests, and end when those in hand are answered."""
         for server in self._servers:
             server.should_exit = True
+
+    def _tcp(self, host: str, port: int, key: str) -> socket.socket:
+        return self._handed.take(host, port) or _tcp(host, port, key)
 
     def _serving(
         self, app: Any, sock: socket.socket, *, most: int = MOST_OPEN
@@ -122,7 +129,7 @@ def _mend_of(error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
         return "Stop the program that is there, or name another port in "
     if error.errno == errno.EACCES:
-        return "Ports below 1024 need a right of their own; name a higher one in "
+        return "Ports below 1024 are systemd's to open (deploy/crossband-page.socket); or name a higher one in "
     return "Name an address of this box in "
 
 

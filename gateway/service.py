@@ -8,6 +8,7 @@ error, instead of leaving a server that answers 200 with nothing behind it.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from collections.abc import Coroutine, Iterator
 from contextlib import AsyncExitStack
@@ -22,6 +23,7 @@ from gateway.config import Settings
 from gateway.cutoff import CutOff
 from gateway.delivery import deliver
 from gateway.directories import unusable
+from gateway.handed import take_over
 from gateway.health import Health
 from gateway.journal import Journal, Retention
 from gateway.metrics import Metrics
@@ -170,7 +172,11 @@ class Gateway:
         )
         parts.desk.open(self.operations)
         self._notifier = Notifier.of_process()
-        self._servers = Servers(self.operations, [part.bridge for part in parts.by_bridge.values()])
+        self._servers = Servers(
+            self.operations,
+            [part.bridge for part in parts.by_bridge.values()],
+            take_over(os.environ, os.getpid()),
+        )
 
     async def run(self, stop: asyncio.Event, cut_off: CutOff) -> None:
         """Run every task until `stop`; a task that dies takes the others down and raises.

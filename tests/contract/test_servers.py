@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.handed import Handed
 from gateway.model import ConfigError, GatewayError
 from gateway.servers import Servers
 from tests.contract.desk import Desk, open_desk
@@ -75,6 +76,19 @@ async def test_a_taken_port_is_one_line_with_the_mend_and_leaves_nothing_open(de
 
     assert "\n" not in str(said.value)
     assert not desk.settings.gateway.control_socket.exists()
+
+
+async def test_a_socket_that_systemd_opened_is_served_at_its_address(desk: Desk) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as theirs:
+        desk.settings = replace(desk.settings, api=replace(desk.settings.api, port=theirs.getsockname()[1]))
+        servers = Servers(desk, [], Handed({"api": theirs.dup()}))  # or: Address already in use
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+            for _, serve in servers.open():
+                group.create_task(serve())
+            answer = await _get("/readyz", theirs.getsockname())
+            servers.stop()
+
+    assert b" 200 OK" in answer.split(b"\r\n")[0]
 
 
 async def test_an_address_that_is_not_ours_is_said(desk: Desk) -> None:
