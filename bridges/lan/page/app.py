@@ -23,6 +23,7 @@ from bridges.lan.page.desk import Desk
 from bridges.lan.page.guard import Guard, Refused, host_of
 from bridges.lan.page.guests import Guests
 from bridges.lan.page.live import Live
+from bridges.lan.page.probes import PROBES, Apart, Probes
 from bridges.lan.page.problem import problem
 from bridges.lan.page.quoting import Quotes
 from bridges.lan.page.rates import Buckets, Places, Rate
@@ -76,7 +77,9 @@ class Page:
         reading = Reading(desk, self._live, Replay(hall, telling), places)
         routes = [*reading.routes(), *Speaking(desk).routes()]
         router = Router(routes, redirect_slashes=False)
-        self._app = Guard(_Unfolded(_InWords(router)), names=names_of(settings), refuse=_refuse, refused=self.refused)
+        page = Guard(_Unfolded(_InWords(router)), names=names_of(settings), refuse=_refuse, refused=self.refused)
+        probes = Guard(Probes(settings, monotonic_s), names=PROBES, refuse=_refuse, refused=self.refused)
+        self._app = Apart(page, probes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""

@@ -105,11 +105,13 @@ class Reading:
         desk, visit = self._desk, self._desk.visit(request)
         if (refusal := desk.too_often(request, desk.reads, visit.prefix)) is not None:
             return refusal
-        return desk.page(request, visit, "qr.html", address=self._address(), number=self._number_of(request))
+        return desk.page(
+            request, visit, "qr.html", address=self._desk.settings.address, number=self._number_of(request)
+        )
 
     async def _code(self, request: Request) -> Response:
         of_number = request.query_params.get("of") == "number"
-        address = self._number_of(request) if of_number else self._address()
+        address = self._number_of(request) if of_number else self._desk.settings.address
         return Response(qr_svg(address), media_type="image/svg+xml")
 
     async def _help(self, request: Request) -> Response:
@@ -118,21 +120,11 @@ class Reading:
     async def _asset(self, request: Request) -> Response:
         return await served(request) or problem(request, 404, "missing")
 
-    def _address(self) -> str:
-        """By name, as mDNS has it."""
-        settings = self._desk.settings
-        return f"http://{settings.name or settings.box + '.local'}{_port(settings.port)}/"
-
     def _number_of(self, request: Request) -> str:
         """By number, for phones that know no such names: the address at which we were reached."""
         host = host_of(request.headers.get("host", ""))
         server = str((request.scope.get("server") or (host,))[0])
-        at = f"[{server}]" if ":" in server else server
-        return f"http://{at}{_port(self._desk.settings.port)}/"
-
-
-def _port(port: int) -> str:
-    return "" if port == 80 else f":{port}"  # noqa: PLR2004  # HTTP's own
+        return self._desk.settings.address_at(server)
 
 
 def _number(text: str | None) -> int | None:

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+HTTP_PORT = 80
+"""Which addresses needn't name."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageSettings:
@@ -22,3 +25,13 @@ class PageSettings:
     """More names that it may be asked under, without port."""
     store: Path | None = None
     """Where nicknames are kept over a restart; None: in memory."""
+
+    @property
+    def address(self) -> str:
+        """The page's, by name, as mDNS has it."""
+        return self.address_at(self.name or f"{self.box}.local")
+
+    def address_at(self, host: str) -> str:
+        """The page's at another name of the box, or a number of it."""
+        at = f"[{host}]" if ":" in host else host
+        return f"http://{at}/" if self.port == HTTP_PORT else f"http://{at}:{self.port}/"
