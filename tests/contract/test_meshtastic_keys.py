@@ -148,11 +148,11 @@ async def test_a_node_that_described_itself_to_others_lately_answers_the_next_ti
 
 
 async def test_a_node_that_never_tells_its_key_fails_the_message_in_words_after_three_asks(tmp_path: Path):
-    async with air(tmp_path, scale=300) as network:
+    async with air(tmp_path, scale=120) as network:
         own, market = nodes(network)
         own.radio.strangers.add(market.number)
         market.introductions.answers = False
-        bridge = bridge_on(network, tmp_path, scale=300, pace_s=PACE_S)
+        bridge = bridge_on(network, tmp_path, scale=120, pace_s=PACE_S)
         async with bridge, Reader(bridge) as reader:
             writer = Writer(network, bridge, reader)
             over = await writer.until_over("psst", every_s=120)

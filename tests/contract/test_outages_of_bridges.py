@@ -30,6 +30,9 @@ from tests.services import build_town, synapse_or_skip
 
 __all__ = ["harness", "lan_mesh", "matrix", "serial_radio", "tcp_radio"]
 
+ACROSS_A_NETWORK = [*EVERY_FAR_END, "no radio, on the LAN"]
+"""Boxes on the LAN write to a log of their own: there is nothing between the gateway and it that could be out."""
+
 THERE = Address(BridgeName("lan"), "town")
 NOWHERE = Address(BridgeName("lan"), "nowhere")
 STRICT = Policy(first_s=0.05, longest_s=0.2, attempts=1, there_again_s=0.5)
@@ -133,6 +136,7 @@ async def test_an_outage_costs_no_message_an_attempt_and_none_its_place(harness:
         assert await shown(harness, 4) == ["before", *(f"meanwhile {n}" for n in range(3))]
 
 
+@pytest.mark.parametrize("harness", ACROSS_A_NETWORK, indirect=True)
 async def test_what_a_network_will_never_take_is_a_dead_letter_at_once_and_the_next_goes_on(
     harness: Harness, tmp_path: Path
 ):
@@ -145,6 +149,7 @@ async def test_what_a_network_will_never_take_is_a_dead_letter_at_once_and_the_n
         assert await shown(harness, 2) == ["first", "last"]
 
 
+@pytest.mark.parametrize("harness", ACROSS_A_NETWORK, indirect=True)
 async def test_an_emergency_in_an_outage_is_the_first_that_is_shown_after_it(harness: Harness, tmp_path: Path):
     async with kept_connected(harness, tmp_path) as core:
         await sent(core, await say(core, "before"))
@@ -164,6 +169,7 @@ async def test_an_emergency_in_an_outage_is_the_first_that_is_shown_after_it(har
         assert urgent.endswith("SOS at the mill")
 
 
+@pytest.mark.parametrize("harness", ACROSS_A_NETWORK, indirect=True)
 async def test_a_conversation_that_is_not_there_holds_up_no_other(harness: Harness, tmp_path: Path):
     async with kept_connected(harness, tmp_path) as core:
         lost = await say(core, "is anybody there", origin=NOWHERE)

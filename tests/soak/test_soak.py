@@ -28,7 +28,7 @@ def check(run: Soak, messages: int, ours: int) -> None:
     assert len(ledger.unsure) < messages / 5
     # A line that spoils nothing, or everything, shows nothing.
     assert 0.7 * messages < len(ledger.whole) < 0.98 * messages
-    assert run.connected > run.cuts > 0
+    assert run.connected >= run.cuts > 0  # where the last message is said just after a cut, as many
     assert run.sent.total() == ours
     assert run.heard_far > 0.9 * ours
     assert run.counts["frame_failed"] == 0
