@@ -214,6 +214,7 @@ class Assembly:
             conversations=rerouting.conversations(name),
             resume=await self.journal.resume_point(name),
             level_of=rulings.level_of,
+            muted=rulings.muted,
             count=lambda what: self.tally.skip(name, what),
             appeared=appeared,
             desk=desk,
