@@ -215,6 +215,7 @@ class Assembly:
             resume=await self.journal.resume_point(name),
             level_of=rulings.level_of,
             muted=rulings.muted,
+            named=rulings.named,
             count=lambda what: self.tally.skip(name, what),
             appeared=appeared,
             desk=desk,

@@ -89,6 +89,10 @@ class Rulings:
         """Return the file's rules, then those made in chats with who made them."""
         return tuple(self._ruling(rule) for rule in self._layered.rules())
 
+    def named(self) -> Sequence[SenderId]:
+        """Return the ids that rules are about one by one."""
+        return [SenderId(rule.pattern) for rule in self._layered.rules() if not is_glob(rule.pattern)]
+
     @property
     def made_in_chats(self) -> int:
         """How many rules were made in chats."""

@@ -20,6 +20,8 @@ from gateway.model import Edit, Location, NativeId, Reaction, Redaction, Text, w
 VERSION = 1
 LATE_MS = 120_000
 """What came so long after it was said is marked as late."""
+MOST_NAMES = 2_000
+"""Of people on other networks, for whom nobody at the page may be taken."""
 _SCHEMA = """
 CREATE TABLE line (
     arrival INTEGER PRIMARY KEY, room TEXT NOT NULL, native TEXT NOT NULL, sender TEXT NOT NULL, name TEXT NOT NULL,
@@ -125,6 +127,14 @@ class Chronicle:
             "SELECT sender FROM line WHERE native = ?1 UNION SELECT sender FROM mark WHERE native = ?1", native
         )
         return None if found is None else str(found[0])
+
+    def names(self) -> list[str]:
+        """Return the names of those on other networks who were heard, the latest first."""
+        rows = self._db.execute(
+            "SELECT name FROM line WHERE network <> 'page' GROUP BY name ORDER BY max(arrival) DESC LIMIT ?",
+            (MOST_NAMES,),
+        )
+        return [name for (name,) in rows]
 
     def target_of(self, mark: str) -> str | None:
         """Return the line that a mark is on."""
