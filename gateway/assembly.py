@@ -127,6 +127,7 @@ class Assembly:
             capabilities={name: bridge.capabilities for name, bridge in bridges.items()},
             level_of=rulings.level_of,
             muted=rulings.muted,
+            silenced=rulings.silenced,
             is_direct=partial(is_direct, kinds),
         )
         reckoning.begin(planner, bridges)

@@ -39,10 +39,10 @@ class PageRules:
         self, key: str, room: str, content: Content, now_s: float, *, silent: str, on_radio: bool
     ) -> Refusal | None:
         """Return why this isn't taken; None: it is, and counted. `silent`: why they may say nothing at all."""
+        if isinstance(content, Redaction):
+            return None  # taking words back is never too often, nor kept from who is muted
         if silent:
             return Refusal(reason=silent)
-        if isinstance(content, Redaction):
-            return None  # taking words back is never too often
         if self._slow is not None and (wait := self._slow.take(f"{key} {room}", now_s)):
             return Refusal(reason=f"{self.notice}; {_again(wait)}", retry_after_s=wait)
         if on_radio and (wait := self._radio.take(key, now_s)):

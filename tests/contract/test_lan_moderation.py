@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from gateway.model import Address, BridgeName, Lane, Level, Message, Reckoned, S
 from gateway.permissions import Permissions
 from gateway.planning import Planner
 from gateway.routing import Route, RoutingTable
-from gateway.rulings import Rulings
+from gateway.rulings import RADIO_SILENCE, Rulings
 from tests.contract.lan_box import TOWN, LanBox, from_radio, join, said, shown
 
 OPERATOR = SenderId("@operator:example.org")
@@ -66,6 +66,7 @@ async def gateway(folder: Path, file: dict[str, Level] | None = None) -> AsyncIt
             capabilities={TOWN.bridge: CAPABILITIES, RADIO.bridge: CAPABILITIES},
             level_of=rulings.level_of,
             muted=rulings.muted,
+            silenced=rulings.silenced,
             is_direct=lambda _: False,
         )
         yield Gateway(box, rulings, planner)
@@ -198,3 +199,20 @@ async def test_who_may_command_is_no_guest_on_the_air(tmp_path: Path, level: Lev
         await said(page, ali, "hello")
         (message,) = await core.box.received(page, 1)
         assert message.lane is lane
+
+
+async def test_in_radio_silence_a_line_is_taken_but_not_for_radio_and_the_writer_is_told(tmp_path: Path) -> None:
+    file = {**TABLE, "~*": Level.TRANSMIT}
+    async with gateway(tmp_path, file) as core, core.page() as page:
+        ali = join(page, "ali")
+        await core.rulings.mute(RADIO_SILENCE, for_s=3600, by=OPERATOR)
+        (reason,) = page.hall.cost(ali, "town", "hello").not_reached
+        assert reason.startswith(f"radio/LongFast: radio silence, by {OPERATOR}, for another ")
+        await said(page, ali, "hello")
+        (message,) = await core.box.received(page, 1)
+        assert core.planner.plan(message).deliveries == ()
+        assert core.planner.plan(replace(message, lane=Lane.EMERGENCY)).deliveries
+    async with gateway(tmp_path, file) as core:
+        assert core.planner.plan(message).deliveries == ()
+        await core.rulings.unmute(RADIO_SILENCE, by=OPERATOR)
+        assert core.planner.plan(message).deliveries

@@ -47,4 +47,6 @@ def test_what_slow_mode_refuses_takes_nothing_of_the_pace_on_radio() -> None:
 def test_who_is_muted_is_told_so_and_nothing_is_counted() -> None:
     rules = PageRules(Pace(slow_s=30))
     assert rules.judge("ali", "town", HELLO, 0.0, silent="muted", on_radio=True) == Refusal(reason="muted")
+    back = Redaction(target=RemoteId("web:x"))
+    assert rules.judge("ali", "town", back, 0.0, silent="muted", on_radio=True) is None
     assert ask(rules, 0.0) is None
