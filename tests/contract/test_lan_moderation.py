@@ -15,6 +15,7 @@ from bridges.lan import admission
 from bridges.lan.bridge import LanBridge
 from bridges.lan.hall import Line, Person, Refusal
 from bridges.lan.places import CAPABILITIES
+from gateway.emergency import EmergencyRules, Triage
 from gateway.journal import Journal, Retention
 from gateway.model import Address, BridgeName, Lane, Level, Message, Reckoned, Sender, SenderId
 from gateway.permissions import Permissions
@@ -216,3 +217,16 @@ async def test_in_radio_silence_a_line_is_taken_but_not_for_radio_and_the_writer
         assert core.planner.plan(message).deliveries == ()
         await core.rulings.unmute(RADIO_SILENCE, by=OPERATOR)
         assert core.planner.plan(message).deliveries
+
+
+@pytest.mark.parametrize(("level", "lane"), [(Level.READ, Lane.GUEST), (Level.TRANSMIT, Lane.EMERGENCY)])
+async def test_a_guest_calls_no_emergency_by_its_word_until_let_on_the_radio(
+    tmp_path: Path, level: Level, lane: Lane
+) -> None:
+    async with gateway(tmp_path) as core, core.page() as page:
+        ali = join(page, "ali")
+        await core.rulings.allow(str(ali.id), level, by=OPERATOR)
+        await said(page, ali, "SOS at the bridge")
+        (message,) = await core.box.received(page, 1)
+        judged, _ = Triage(EmergencyRules(words=("SOS",))).judge(message, core.rulings.level_of(ali.id))
+        assert judged.lane is lane
