@@ -9,6 +9,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 
+import structlog
+
 from bridges.lan.hall import Person, Refusal
 from bridges.lan.holders import KEPT_MS, MOST_OF_ONE, Holder, Holders
 from bridges.lan.nicknames import is_reserved, looks_like, why_malformed
@@ -16,6 +18,9 @@ from bridges.lan.people import People
 from bridges.lan.places import nick_of, person_id
 from gateway.model import BridgeContext, Level, SenderId
 
+log = structlog.get_logger()
+
+_UNUSABLE = (sqlite3.Error, OSError)
 _UNREADABLE = Refusal(reason="this box can't use its list of nicknames: try again later", retry_after_s=60.0)
 
 
@@ -45,16 +50,16 @@ class Admission:
             joined = self._people.join(nick, key, self._context.clock.monotonic())
             if isinstance(joined, Person):
                 self._holders.take(joined, before, self._context.clock.now_ms(), keep=self._is_decided)
-        except sqlite3.Error:
-            return _UNREADABLE
+        except _UNUSABLE as error:
+            return self._unreadable(error)
         return joined
 
     def why_silent(self, person: Person) -> str:
         """Return why somebody may say nothing, in words: by any nickname that they had last; empty: they may."""
         try:
             nicks = dict.fromkeys((person.nick, *self._holders.nicks(person.key)))
-        except sqlite3.Error:
-            return _UNREADABLE.reason
+        except _UNUSABLE as error:
+            return self._unreadable(error).reason
         return next((reason for nick in nicks if (reason := self._why_banned(nick))), "")
 
     def may_transmit(self, person: Person) -> bool:
@@ -67,18 +72,24 @@ class Admission:
             return "you may be heard on radio already"
         try:
             self._holders.ask(person.nick)
-        except sqlite3.Error:
-            return _UNREADABLE.reason
+        except _UNUSABLE as error:
+            return self._unreadable(error).reason
         return f"asked; whoever runs this box lets you with: allow {person.id} transmit. Keep this nickname until then"
 
     def asking(self) -> Sequence[SenderId]:
         """Return who asked to be heard on radio and was neither let nor turned down; the oldest nickname first."""
         try:
             ids = [person_id(one.nick, self._box) for one in self._holders.asking()]
-        except sqlite3.Error:
+        except _UNUSABLE as error:
+            self._unreadable(error)
             return ()
         named = frozenset(self._context.named())
         return [one for one in ids if one not in named and self._context.level_of(one) < Level.TRANSMIT]
+
+    def _unreadable(self, error: Exception) -> Refusal:
+        self._context.count("lan_nicknames_unreadable")
+        log.warning("lan_nicknames_unreadable", reason=str(error))
+        return _UNREADABLE
 
     def _why_not(self, nick: str, key: str) -> str:
         held = self._holders.of(nick)
@@ -120,8 +131,11 @@ class Admission:
         ident = person_id(nick, self._box)
         if reason := self._context.muted(ident):
             return reason
-        is_shut_out = self._anyone() > Level.NONE or ident in self._context.named()
-        return "you may say nothing here" if is_shut_out and self._context.level_of(ident) is Level.NONE else ""
+        if self._context.level_of(ident) > Level.NONE:
+            return ""
+        # Where no rule is about anybody at the page they talk among themselves.
+        is_meant = self._anyone() > Level.NONE or ident in self._context.named()
+        return "you may say nothing here" if is_meant else ""
 
     def _anyone(self) -> Level:
         return self._context.level_of(person_id("/", self._box))  # a nickname that nobody can have

@@ -43,11 +43,13 @@ class Holder:
 
 
 class Holders:
-    """The nicknames of one page. Every call raises sqlite3.Error if the file can't be used."""
+    """The nicknames of one page. Every call raises sqlite3.Error or OSError if the file can't be used."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._held: OrderedDict[str, Holder] | None = None
+        self._looks: dict[str, set[str]] = {}
+        """By key: what its nicknames look like."""
 
     def of(self, nick: str) -> Holder | None:
         """Return who has a nickname that looks like this one."""
@@ -55,7 +57,8 @@ class Holders:
 
     def nicks(self, key: str) -> Sequence[str]:
         """Return the nicknames that somebody had, and nobody after them."""
-        return [one.nick for one in self._all.values() if one.key == key]
+        held = self._all
+        return [held[look].nick for look in self._looks.get(key, ())]
 
     def asking(self) -> Sequence[Holder]:
         """Return those who asked for the radio, the oldest nickname first."""
@@ -80,19 +83,29 @@ class Holders:
         if self._held is None:
             with closing(self._opened()) as db:
                 rows = db.execute("SELECT look, nick, key, since_ms, asks FROM holder ORDER BY since_ms, look")
-                self._held = OrderedDict(
-                    (look, Holder(nick=nick, key=key, since_ms=since_ms, asks=bool(asks)))
-                    for look, nick, key, since_ms, asks in rows
-                )
+                self._held = OrderedDict()
+                for look, nick, key, since_ms, asks in rows:
+                    self._put(self._held, look, Holder(nick=nick, key=key, since_ms=since_ms, asks=bool(asks)))
         return self._held
+
+    def _put(self, held: OrderedDict[str, Holder], look: str, one: Holder) -> None:
+        self._drop(held, look)
+        held[look] = one
+        self._looks.setdefault(one.key, set()).add(look)
+
+    def _drop(self, held: OrderedDict[str, Holder], look: str) -> None:
+        gone = held.pop(look, None)
+        if gone is not None:
+            self._looks[gone.key].discard(look)
+            if not self._looks[gone.key]:
+                del self._looks[gone.key]
 
     def _write(self, one: Holder) -> None:
         look, held = likeness(one.nick), self._all
         with closing(self._opened()) as db, db:
             row = (look, one.nick, one.key, one.since_ms, one.asks)
             db.execute("INSERT OR REPLACE INTO holder VALUES (?, ?, ?, ?, ?)", row)
-        held[look] = one
-        held.move_to_end(look)
+        self._put(held, look, one)
 
     def _forget(self, keep: Callable[[str], bool]) -> None:
         held = self._all
@@ -101,10 +114,14 @@ class Holders:
         look = next((look for look, one in held.items() if not keep(one.nick)), next(iter(held)))
         with closing(self._opened()) as db, db:
             db.execute("DELETE FROM holder WHERE look = ?", (look,))
-        del held[look]
+        self._drop(held, look)
 
     def _opened(self) -> sqlite3.Connection:
         db = sqlite3.connect(self._path)
-        db.execute(_SCHEMA)
-        self._path.chmod(0o600)
+        try:
+            db.execute(_SCHEMA)
+            self._path.chmod(0o600)
+        except (sqlite3.Error, OSError):
+            db.close()
+            raise
         return db

@@ -190,6 +190,7 @@ async def test_a_list_of_nicknames_that_cannot_be_read_is_said_and_nobody_is_let
     (tmp_path / "nicknames.db").write_bytes(b"no database at all" * 100)
     async with gateway(tmp_path) as core, core.page() as page:
         assert "can't use" in refusal(page.hall.join("ali", "key"))
+        assert core.box.counts["lan_nicknames_unreadable"] == 1
 
 
 @pytest.mark.parametrize(("level", "lane"), [(Level.TRANSMIT, Lane.GUEST), (Level.COMMANDS, Lane.NORMAL)])
