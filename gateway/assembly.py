@@ -127,6 +127,7 @@ class Assembly:
             capabilities={name: bridge.capabilities for name, bridge in bridges.items()},
             level_of=rulings.level_of,
             muted=rulings.muted,
+            silenced=rulings.silenced,
             is_direct=partial(is_direct, kinds),
         )
         reckoning.begin(planner, bridges)
@@ -214,6 +215,8 @@ class Assembly:
             conversations=rerouting.conversations(name),
             resume=await self.journal.resume_point(name),
             level_of=rulings.level_of,
+            muted=rulings.muted,
+            named=rulings.named,
             count=lambda what: self.tally.skip(name, what),
             appeared=appeared,
             desk=desk,

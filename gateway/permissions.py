@@ -13,6 +13,8 @@ from gateway.model import Level, SenderId
 
 MOST_KNOWN = 4096
 """Senders whose level is kept; past it all are looked up anew."""
+UNPROVED = "~"
+"""Begins the ids of those whom no network vouches for: whoever is at a chat page calls themselves what they like."""
 _GLOB = frozenset("*?[")
 
 
@@ -21,7 +23,8 @@ class Permissions:
     """Who may do what, by one table.
 
     An exact id beats a pattern and a longer pattern beats a shorter one; of two equally long ones the
-    first in the file. Whom nothing matches may do nothing.
+    first in the file. Whom nothing matches may do nothing. Those whom no network vouches for may no more than read
+    by a pattern that isn't about them: ``"*" = "transmit"`` lets them on no radio, ``"~*" = "transmit"`` does.
     """
 
     exact: Mapping[str, Level] = field(default_factory=dict)
@@ -62,9 +65,9 @@ class Permissions:
         return Rule(pattern=sender, level=exact) if exact is not None else self.glob_of(sender)
 
     def glob_of(self, sender: SenderId) -> Rule | None:
-        """Return the pattern that decides for this sender, exact ids aside."""
+        """Return the pattern that decides for this sender, exact ids aside, with what it gives them."""
         found = ((pattern, level) for compiled, pattern, level in self._compiled if compiled.match(sender))
-        return next((Rule(pattern=pattern, level=level) for pattern, level in found), None)
+        return next((Rule(pattern=pattern, level=_given(sender, pattern, level)) for pattern, level in found), None)
 
     def rules(self) -> tuple[Rule, ...]:
         """Return all of them: those that beat others first."""
@@ -73,6 +76,11 @@ class Permissions:
     def _look_up(self, sender: SenderId) -> Level:
         rule = self.rule_of(sender)
         return Level.NONE if rule is None else rule.level
+
+
+def _given(sender: SenderId, pattern: str, level: Level) -> Level:
+    is_meant = pattern.startswith(UNPROVED) or not sender.startswith(UNPROVED)
+    return level if is_meant else min(level, Level.READ)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

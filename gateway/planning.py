@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from gateway.fitting import Unfit, fit
-from gateway.model import Address, BridgeName, Capabilities, Delivery, Level, Message, SenderId, State
-from gateway.routing import Answers, Choice, Refused, RoutingTable
+from gateway.model import Address, BridgeName, Capabilities, Delivery, Lane, Level, Message, SenderId, State
+from gateway.routing import Answers, Bound, Choice, Refused, RoutingTable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +54,9 @@ class Planner:
     muted: Callable[[SenderId], str] = field(default=lambda _: "")
     """Why nothing of a sender's is carried, in words; empty: it is."""
 
+    silenced: Callable[[], str] = field(default=lambda: "")
+    """Why nothing goes to a network in clear but emergencies, in words; empty: it does."""
+
     def plan(self, message: Message, *, answers: Answers | None = None, choice: Choice | None = None) -> Plan:
         """Return every delivery of this message. A refused or unfit one is there too, with its reason."""
         level = self.level(message, choice)
@@ -63,7 +66,8 @@ class Planner:
         decided = self.table.decide(message, level, answers=answers, choice=choice)
         if choice is None and (reason := self.muted(message.sender.id)):
             return self._silenced(message, frozenset(one.to for one in decided), reason)
-        for bound in decided:
+        silence = "" if choice is not None or message.lane is Lane.EMERGENCY else self.silenced()
+        for bound in (self._heard(one, silence) for one in decided):
             if isinstance(bound, Refused):
                 ended.append((self._whole(message, bound.to), State.CANCELLED, bound.reason))
                 refused.add(bound.to)
@@ -74,6 +78,10 @@ class Planner:
             else:
                 deliveries += fitted
         return Plan(deliveries=tuple(deliveries), ended=tuple(ended), refused=frozenset(refused))
+
+    def _heard(self, bound: Bound | Refused, silence: str) -> Bound | Refused:
+        is_on_air = bool(silence) and bound.to.bridge in self.table.in_clear
+        return Refused(to=bound.to, reason=silence) if is_on_air and isinstance(bound, Bound) else bound
 
     def _silenced(self, message: Message, bound_for: frozenset[Address], reason: str) -> Plan:
         """Return the plan of what is said by somebody who is muted: all of it ends before it begins."""

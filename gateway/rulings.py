@@ -21,6 +21,8 @@ log = structlog.get_logger()
 
 PERMISSION: Final = "permission"
 MUTE: Final = "mute"
+RADIO_SILENCE: Final = SenderId("radio silence")
+"""In place of a sender, for nobody's id has a space: nothing goes to a network in clear but emergencies."""
 MOST_PATTERN: Final = 255
 """Bytes; as long as a Matrix user id may be."""
 MOST_STARS: Final = 4
@@ -89,6 +91,10 @@ class Rulings:
         """Return the file's rules, then those made in chats with who made them."""
         return tuple(self._ruling(rule) for rule in self._layered.rules())
 
+    def named(self) -> Sequence[SenderId]:
+        """Return the ids that rules are about one by one."""
+        return [SenderId(rule.pattern) for rule in self._layered.rules() if not is_glob(rule.pattern)]
+
     @property
     def made_in_chats(self) -> int:
         """How many rules were made in chats."""
@@ -137,6 +143,14 @@ class Rulings:
             return ""
         left_s = mute.left_s(self._clock.monotonic())
         return "the sender is muted" + ("" if left_s is None else f", for another {in_words(left_s)}")
+
+    def silenced(self) -> str:
+        """Return in words why nothing goes on radio but emergencies; empty: it does."""
+        mute = self.mute_of(RADIO_SILENCE)
+        if mute is None:
+            return ""
+        left_s = mute.left_s(self._clock.monotonic())
+        return f"radio silence, by {mute.by}" + ("" if left_s is None else f", for another {in_words(left_s)}")
 
     def mutes(self) -> Sequence[Mute]:
         """Return those that hold now, the oldest first."""

@@ -38,6 +38,8 @@ from gateway.model import (
 )
 
 AT_ONCE = 64
+MOST_ASKING = 10
+"""Who asked for the radio, as far as the status tells."""
 WAITING_AFTER_S = 10.0
 REPLAY_S = 86_400
 """Where it isn't known how far the core had read: what is older was routed, or is nothing to route any more."""
@@ -58,7 +60,7 @@ class LanBridge:
             retention_s=self.config.retention_s,
             count=context.count,
         )
-        self.hall = ChatHall(context, self._diary, box=box)
+        self.hall = ChatHall(context, self._diary, box=box, pace=self.config.pace)
         """What the page asks."""
         self._resume = context.resume
 
@@ -141,6 +143,8 @@ class LanBridge:
         """Return facts for the status."""
         boxes = [box.name for box in self._boxes()]
         facts = {"page": self.config.page, "other boxes": ", ".join(boxes) or "none"}
+        if asking := self.hall.admission.asking():
+            facts["asking for the radio"] = ", ".join(asking[:MOST_ASKING])
         return facts | ({"warnings": self._diary.trouble} if self._diary.trouble else {})
 
     def _message(self, arrived: Arrived, since_ms: int) -> Message | None:

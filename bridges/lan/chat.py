@@ -7,11 +7,15 @@ import secrets
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
 
+from bridges.lan.admission import Admission
 from bridges.lan.chronicle import Chronicle
 from bridges.lan.diary import Diary, readable
 from bridges.lan.entries import PAGE
 from bridges.lan.hall import Cost, Line, Person, Refusal, Room
+from bridges.lan.holders import FILE as HOLDERS_FILE
+from bridges.lan.holders import Holders
 from bridges.lan.limits import MOST_LINE_BYTES, why_no_emoji, why_no_line, within
+from bridges.lan.page_rules import Pace, PageRules
 from bridges.lan.people import People
 from bridges.lan.places import is_direct
 from bridges.lan.pricing import cost_of
@@ -23,6 +27,8 @@ from gateway.model import (
     Content,
     Declined,
     Edit,
+    Lane,
+    Level,
     Message,
     NativeId,
     Node,
@@ -40,30 +46,26 @@ Rules = Callable[[Person, str, Content], Refusal | None]
 """Who may say what where: asked once, before anything is logged; None: it may be."""
 
 
-def no_rules(person: Person, room: str, content: Content) -> Refusal | None:
-    """Let everybody say everything in every room."""
-    del person, room, content
-    return None
-
-
 class ChatHall:
     """The hall of one box."""
 
-    def __init__(self, context: BridgeContext, diary: Diary, *, box: str) -> None:
-        self.rules: Rules = no_rules
-        """Moderation puts its own here."""
+    def __init__(self, context: BridgeContext, diary: Diary, *, box: str, pace: Pace | None = None) -> None:
+        self.rules: Rules = self._judge
         self._context = context
         self._diary = diary
         self._people = People(box)
         self._conversations = context.conversations
-        self._slash = Slash(context, self._people, box=box)
+        self._page_rules = PageRules(pace or Pace())
+        holders = Holders(context.state_dir / HOLDERS_FILE)
+        self.admission = Admission(context, self._people, holders, box=box, known=self._known)
+        self._slash = Slash(context, self._people, self.admission, box=box)
 
     # What there is to see.
 
     def rooms(self) -> Sequence[Room]:
         """Return the rooms of the routes; no direct chats."""
         names = dict.fromkeys(one.name for one in self._conversations if not is_direct(one.name))
-        return [Room(name=name, members=self._members(name)) for name in names]
+        return [Room(name=name, members=self._members(name), notice=self._page_rules.notice) for name in names]
 
     async def lines(self, room: str, *, after: int = 0, before: int | None = None, limit: int = 50) -> Sequence[Line]:
         """Return lines of a room; none of a direct chat: see `directs`. LinkDown if they can't be read."""
@@ -111,7 +113,7 @@ class ChatHall:
 
     def join(self, nick: str, key: str) -> Person | Refusal:
         """Let somebody in under a nickname, or a new one."""
-        return self._people.join(nick, key, self._now_s())
+        return self.admission.join(nick, key)
 
     def person(self, key: str) -> Person | None:
         """Return who has this key, under the nickname they have now."""
@@ -161,6 +163,19 @@ class ChatHall:
         ]
 
     # Inside.
+
+    def _judge(self, person: Person, room: str, content: Content) -> Refusal | None:
+        now = self.person(person.key) or person
+        silent = self.admission.why_silent(now)
+        on_radio = not silent and self._is_on_radio(now, room, content)
+        return self._page_rules.judge(now.key, room, content, self._now_s(), silent=silent, on_radio=on_radio)
+
+    def _is_on_radio(self, person: Person, room: str, content: Content) -> bool:
+        draft = self._message(person, room, content, None, NativeId(f"{PAGE}draft"))
+        return any(one.airtime_ms is not None and not one.refusal for one in self._context.reckon(draft))
+
+    def _known(self) -> Sequence[str]:
+        return () if self._diary.rooms is None else self._diary.rooms.names()
 
     async def _say(self, person: Person, room: str, content: Content, *, reply_to: NativeId | None) -> Line | Refusal:
         rooms = self._shown(room)
@@ -226,6 +241,7 @@ class ChatHall:
             content=content,
             received_ms=self._context.clock.now_ms(),
             remote_id=RemoteId(native),
+            lane=Lane.NORMAL if self._context.level_of(person.id) >= Level.COMMANDS else Lane.GUEST,
             **more,
         )
 

@@ -20,6 +20,8 @@ from gateway.model import Edit, Location, NativeId, Reaction, Redaction, Text, w
 VERSION = 1
 LATE_MS = 120_000
 """What came so long after it was said is marked as late."""
+NAMES_OF_LINES = 5_000
+"""Whose senders nobody at the page may be taken for."""
 _SCHEMA = """
 CREATE TABLE line (
     arrival INTEGER PRIMARY KEY, room TEXT NOT NULL, native TEXT NOT NULL, sender TEXT NOT NULL, name TEXT NOT NULL,
@@ -125,6 +127,15 @@ class Chronicle:
             "SELECT sender FROM line WHERE native = ?1 UNION SELECT sender FROM mark WHERE native = ?1", native
         )
         return None if found is None else str(found[0])
+
+    def names(self) -> list[str]:
+        """Return the names of those on other networks who said one of the last lines."""
+        latest = "SELECT name, network FROM line ORDER BY arrival DESC LIMIT ?"
+        rows = self._db.execute(
+            f"SELECT DISTINCT name FROM ({latest}) WHERE network <> 'page'",  # noqa: S608 - words above
+            (NAMES_OF_LINES,),
+        )
+        return [name for (name,) in rows]
 
     def target_of(self, mark: str) -> str | None:
         """Return the line that a mark is on."""

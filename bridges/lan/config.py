@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
+from bridges.lan.page_rules import Pace
 from gateway.model import ConfigError
 from gateway.model.units import host_port, seconds
 
@@ -17,7 +18,9 @@ DEFAULT_RETENTION = "30d"
 LEAST_RETENTION_S = 86_400
 """Less than the core remembers what it has seen, and a box that was away a day would find nothing."""
 MOST_PEERS = 64
+MOST_BURST = 100
 _KEYS = frozenset({"kind", "page", "sync", "peers", "interfaces", "discover", "retention", "direct"})
+_PACE_KEYS = frozenset({"radio_pace", "radio_burst", "slow"})
 _INTERFACE = re.compile(r"(?!\.{1,2}\Z)[!-+\--.0-9;-~]{1,15}\Z")
 
 
@@ -37,13 +40,16 @@ class LanConfig:
     """Whether they look for each other by mDNS."""
     retention_s: int = 30 * 86_400
     """How long what was said is kept."""
+    pace: Pace = field(default_factory=Pace)
+    """How often somebody at the page may speak."""
 
     @classmethod
     def read(cls, table: Mapping[str, Any]) -> Self:
         """Read a raw table; ConfigError names the key relative to it."""
         for key in table:
-            if key not in _KEYS:
-                raise ConfigError(f"{key!r} is not known here", key=key, mend=f"Known are: {', '.join(sorted(_KEYS))}")
+            if key not in _KEYS | _PACE_KEYS:
+                mend = f"Known are: {', '.join(sorted(_KEYS | _PACE_KEYS))}"
+                raise ConfigError(f"{key!r} is not known here", key=key, mend=mend)
         return cls(
             page=_address(table, "page", DEFAULT_PAGE),
             sync=_address(table, "sync", DEFAULT_SYNC),
@@ -51,6 +57,7 @@ class LanConfig:
             interfaces=_interfaces(table),
             discover=_switch(table, "discover", default=True),
             retention_s=_retention(table),
+            pace=_pace(table),
         )
 
 
@@ -113,6 +120,27 @@ def _switch(table: Mapping[str, Any], key: str, *, default: bool) -> bool:
     if not isinstance(value, bool):
         raise ConfigError(f"{key} is not true or false", key=key, mend=f"Write {key} = {str(default).lower()}")
     return value
+
+
+def _pace(table: Mapping[str, Any]) -> Pace:
+    usual, burst = Pace(), table.get("radio_burst", Pace().radio_burst)
+    if not isinstance(burst, int) or isinstance(burst, bool) or not 1 <= burst <= MOST_BURST:
+        raise ConfigError(f"radio_burst is not 1 to {MOST_BURST}", key="radio_burst", mend="Write radio_burst = 3")
+    return Pace(
+        radio_s=_pause(table, "radio_pace", usual.radio_s),
+        radio_burst=burst,
+        slow_s=0 if table.get("slow") == "0s" else _pause(table, "slow", usual.slow_s),
+    )
+
+
+def _pause(table: Mapping[str, Any], key: str, default: int) -> int:
+    value = table.get(key)
+    if value is None:
+        return default
+    try:
+        return seconds(value if isinstance(value, str) else "")
+    except ValueError as error:
+        raise ConfigError(str(error), key=key, mend=f'Write {key} = "60s"') from error
 
 
 def _retention(table: Mapping[str, Any]) -> int:

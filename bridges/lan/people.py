@@ -6,10 +6,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bridges.lan.hall import Person, Refusal
+from bridges.lan.nicknames import looks_like, why_malformed
 from bridges.lan.places import person_id
-from gateway.model import likeness, plain_name
 
-MOST_NICK_CHARACTERS = 24
 MOST_PEOPLE = 2000
 """Whose nickname is kept; past it the one that was quiet longest gives theirs up."""
 MOST_SHOWN = 300
@@ -30,11 +29,9 @@ class People:
 
     def join(self, nick: str, key: str, now_s: float) -> Person | Refusal:
         """Let somebody in under a nickname, or under a new one; or say why not."""
-        name = plain_name(nick)
-        if not name or name != nick.strip() or len(name) > MOST_NICK_CHARACTERS:
-            return Refusal(reason=f"a nickname has 1 to {MOST_NICK_CHARACTERS} characters that can be seen")
-        if not set(name).isdisjoint("@/~:") or len(name.split()) > 1:
-            return Refusal(reason="a nickname has no spaces, and none of @ / ~ :")
+        if reason := why_malformed(nick):
+            return Refusal(reason=reason)
+        name = nick.strip()
         if any(self._is_taken(person, name, key, now_s) for person in self._people.values()):
             return Refusal(reason=f"{name} is taken, or looks like somebody else's name")
         person = Person(id=person_id(name, self._box), nick=name, key=key)
@@ -66,4 +63,4 @@ class People:
     def _is_taken(self, other: Person, nick: str, key: str, now_s: float) -> bool:
         if other.key == key or now_s - self._seen_s[other.key] >= KEPT_S:
             return False
-        return likeness(other.nick) == likeness(nick)
+        return looks_like(nick, (other.nick,))

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Commands that people at the page write as lines: ``/nick``, ``/who``, ``/help``; ``/gw`` asks the gateway's desk."""
+"""Commands that people at the page write as lines: ``/nick``, ``/who``, ``/radio``; ``/gw`` asks the gateway's desk."""
 
 from __future__ import annotations
 
+from bridges.lan.admission import Admission
 from bridges.lan.hall import Line, Person, Refusal
 from bridges.lan.people import People
 from bridges.lan.places import nick_of, person_id
@@ -10,15 +11,17 @@ from gateway.model import Address, Asked, BridgeContext, Declined, Level, Native
 
 HELP = (
     "/nick NAME: be called so. /who: who is here. /msg NICK WORDS: say something to one person; whoever runs a box"
-    " can read it. /me WORDS: say what you do. /gw COMMAND: ask the gateway; /gw help says what."
+    " can read it. /me WORDS: say what you do. /radio: ask to be heard on radio."
+    " /gw COMMAND: ask the gateway; /gw help says what."
 )
 
 
 class Slash:
     """Answers commands; an answer is a line that nobody else sees."""
 
-    def __init__(self, context: BridgeContext, people: People, *, box: str) -> None:
+    def __init__(self, context: BridgeContext, people: People, admission: Admission, *, box: str) -> None:
         self._context = context
+        self._admission = admission
         self._people = people
         self._box = box
 
@@ -27,11 +30,13 @@ class Slash:
         command, _, rest = words.removeprefix("/").partition(" ")
         match command:
             case "nick":
-                joined = self._people.join(rest, person.key, self._context.clock.monotonic())
+                joined = self._admission.join(rest, person.key)
                 return joined if isinstance(joined, Refusal) else self._line(room, f"you are {joined.nick} now")
             case "who":
                 here = self._people.here(self._context.clock.monotonic())
                 return self._line(room, "here: " + ", ".join(one.nick for one in here))
+            case "radio":
+                return self._line(room, self._admission.ask(self._people.known(person.key) or person))
             case "gw":
                 return self._line(room, await self._ask(person, room, rest))
             case "help":

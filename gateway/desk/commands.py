@@ -110,5 +110,13 @@ COMMANDS: Final = (
         run=ruling.allow,
         changes=True,
     ),
+    Command(
+        usage="silence [for 1h]",
+        about="put nothing on radio but emergencies",
+        level=Level.ADMIN,
+        run=ruling.silence,
+        changes=True,
+    ),
+    Command(usage="unsilence", about="end that", level=Level.ADMIN, run=ruling.unsilence, changes=True),
     Command(usage="forget PATTERN", about="take back an allow", level=Level.ADMIN, run=ruling.forget, changes=True),
 )

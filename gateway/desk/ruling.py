@@ -11,7 +11,7 @@ from gateway.desk.words import ago, answer, with_duration
 from gateway.model import Declined, Level, SenderId
 from gateway.nodes import called
 from gateway.permissions import is_glob
-from gateway.rulings import Mute, Ruling
+from gateway.rulings import RADIO_SILENCE, Mute, Ruling
 from gateway.wording import shown
 
 _SIGILS: Final = "@!~"
@@ -102,6 +102,24 @@ async def mutes(visit: Visit) -> str:
     if not found:
         return "nobody is muted"
     return answer([f"{_mute(one, visit)}, by {one.by} {ago(one.at_ms, visit.now_ms)}" for one in found])
+
+
+async def silence(visit: Visit) -> str:
+    """Put nothing on radio any more but emergencies, for a time or until it is taken back."""
+    rest, for_s = with_duration(visit.rest)
+    if rest:
+        raise Declined("say silence, or silence for 1h")
+    await visit.rulings.mute(RADIO_SILENCE, for_s=for_s, by=visit.asked.sender)
+    told = "until unsilence" if for_s is None else f"for {in_words(for_s)}, or until unsilence"
+    return (
+        f"radio silence {told}: what is said from now on isn't put on radio, but for emergencies; what waits still is"
+    )
+
+
+async def unsilence(visit: Visit) -> str:
+    """End radio silence."""
+    ended = await visit.rulings.unmute(RADIO_SILENCE, by=visit.asked.sender)
+    return "radio silence is over" if ended else "there is no radio silence"
 
 
 def _mute(one: Mute, visit: Visit) -> str:

@@ -167,6 +167,10 @@ class BridgeContext:
     resume: ResumePoint | None = None
     """The last point the journal stored for this bridge."""
     level_of: Callable[[SenderId], Level] = field(default=lambda _: Level.READ)
+    muted: Callable[[SenderId], str] = field(default=lambda _: "")
+    """Why nothing of a sender's is carried, in words; empty: it is."""
+    named: Callable[[], Sequence[SenderId]] = field(default=lambda: ())
+    """The ids that permissions name one by one, in the file and in chats."""
     count: Callable[[str], None] = field(default=lambda _: None)
     """``count("frame_oversized")``: one more of a kind of thing skipped or noticed."""
     appeared: Callable[[str], None] = field(default=lambda _: None)

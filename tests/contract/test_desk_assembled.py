@@ -180,6 +180,26 @@ async def test_the_muted_are_not_carried_with_a_reason_a_count_and_an_end(chat):
     assert chat.assembly.tally.skipped[BridgeName("home")]["muted"] == 1
 
 
+async def test_who_is_at_a_page_is_on_the_radio_when_a_chat_let_them_and_a_bridge_knows_what_was_decided(chat):
+    guest = SenderId("~ali@hilltop")
+    await chat.ask("allow * transmit")
+    assert await chat.say(by=guest) == (State.CANCELLED, "the sender may read but not transmit on radio")
+    await chat.ask("allow ~ali@hilltop transmit")
+    assert (await chat.say(by=guest))[0] is State.WAITING
+    assert guest in chat.context.named()
+    assert not chat.context.muted(guest)
+    await chat.ask("mute ~ali@hilltop")
+    assert chat.context.muted(guest) == "the sender is muted"
+    assert await chat.say(by=guest) == (State.CANCELLED, "the sender is muted")
+
+
+async def test_radio_silence_is_everybody_s_and_over_in_time(chat):
+    await chat.ask("silence for 10m")
+    assert await chat.say(by=OP) == (State.CANCELLED, "radio silence, by @op:x, for another 10 min")
+    chat.assembly.clock.advance(600)
+    assert (await chat.say(by=OP))[0] is State.WAITING
+
+
 async def test_what_is_decided_holds_after_a_restart(tmp_path):
     async with core(tmp_path) as (assembly, parts):
         parts.desk.open(operations(assembly, parts))

@@ -157,7 +157,7 @@ async def test_commands_of_a_higher_level_do_not_exist_for_a_reader(box, words):
     assert "there is no command" in await box.declined(words)
 
 
-@pytest.mark.parametrize("words", ["drop x", "allow @ali:x admin", "forget @ali:x"])
+@pytest.mark.parametrize("words", ["drop x", "allow @ali:x admin", "forget @ali:x", "silence", "unsilence"])
 async def test_what_is_for_admins_is_not_for_those_with_commands(box, words):
     assert "there is no command" in await box.declined(words, CMD, private=True)
 
@@ -624,3 +624,12 @@ async def test_what_is_dead_is_a_delivery_that_is_known(box):
     """A guard on this file's own helper: a typing mistake in it would make tests pass for nothing."""
     assert await box.state(await box.dead(1, RADIO)) is State.FAILED
     assert DeliveryId("nothing") not in await box.journal.standings([DeliveryId("nothing")])
+
+
+async def test_radio_silence_is_ordered_listed_with_who_and_taken_back(box):
+    assert "for 1 h 0 min, or until unsilence" in await box.ask("silence for 1h", OP)
+    assert box.running.rulings.silenced().startswith(f"radio silence, by {OP}")
+    assert (await box.ask("mutes", OP)).startswith("radio silence for 1 h 0 min, by ")
+    assert await box.ask("unsilence", OP) == "radio silence is over"
+    assert (box.running.rulings.silenced(), await box.ask("unsilence", OP)) == ("", "there is no radio silence")
+    assert "silence for 1h" in await box.declined("silence radio", OP)

@@ -45,6 +45,7 @@ name = "town"
 join = ["radio/LongFast", "lan/town"]
 [permissions]
 "*" = "transmit"
+"~*" = "transmit"
 """
 WITHIN_S = 40.0
 

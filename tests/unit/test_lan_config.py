@@ -5,6 +5,7 @@ import pytest
 
 from bridges.lan import kind
 from bridges.lan.config import LanConfig
+from bridges.lan.page_rules import Pace
 from bridges.lan.places import malformed
 from gateway.model import ConfigError
 from gateway.registry import Registry
@@ -68,3 +69,27 @@ def test_what_is_neither_a_room_nor_a_person_is_refused(conversation: str) -> No
 @pytest.mark.parametrize("conversation", ["town", "Marktplatz 🎪", "~ali@hilltop"])
 def test_rooms_and_people_are_places(conversation: str) -> None:
     assert malformed(conversation) == ""
+
+
+def test_how_often_people_at_the_page_speak_has_careful_defaults_and_is_set() -> None:
+    assert LanConfig.read({"kind": "lan"}).pace == Pace(radio_s=60, radio_burst=3, slow_s=0)
+    table = {"kind": "lan", "radio_pace": "5m", "radio_burst": 1, "slow": "30s"}
+    assert LanConfig.read(table).pace == Pace(radio_s=300, radio_burst=1, slow_s=30)
+    assert LanConfig.read({"kind": "lan", "slow": "0s"}).pace.slow_s == 0
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("radio_pace", "0s"),
+        ("radio_pace", 60),
+        ("radio_burst", 0),
+        ("radio_burst", True),
+        ("radio_burst", 101),
+        ("slow", "x"),
+    ],
+)
+def test_a_pace_that_is_none_names_its_key(key: str, value: object) -> None:
+    with pytest.raises(ConfigError) as raised:
+        LanConfig.read({"kind": "lan", key: value})
+    assert raised.value.key == key

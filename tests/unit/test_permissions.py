@@ -161,3 +161,33 @@ def test_a_chats_rule_that_is_overruled_changes_nothing(file, chats, sender) -> 
     without = layered(file, {pattern: level for pattern, level in chats.items() if pattern not in vain})
 
     assert both.level_of(SenderId(sender)) is without.level_of(SenderId(sender))
+
+
+@pytest.mark.parametrize(
+    ("table", "level"),
+    [
+        ({"*": Level.TRANSMIT}, Level.READ),
+        ({"*": Level.NONE}, Level.NONE),
+        ({"?li@*": Level.ADMIN}, Level.NONE),
+        ({"*li@hilltop": Level.COMMANDS}, Level.READ),
+        ({"*": Level.READ, "~*": Level.TRANSMIT}, Level.TRANSMIT),
+        ({"*": Level.READ, "~ali@hilltop": Level.TRANSMIT}, Level.TRANSMIT),
+        ({"~ali@ridge": Level.TRANSMIT}, Level.NONE),
+    ],
+)
+def test_whom_no_network_vouches_for_keys_a_radio_by_a_rule_about_them_alone(
+    table: dict[str, Level], level: Level
+) -> None:
+    ali = SenderId("~ali@hilltop")
+    assert Permissions.of(table).level_of(ali) is level
+    assert Layered(file=Permissions.of(table)).level_of(ali) is level
+    assert Layered(file=Permissions(), chats=Permissions.of(table)).level_of(ali) is level
+
+
+def test_without_a_table_radio_and_matrix_transmit_and_a_chat_page_reads() -> None:
+    everyone = Permissions.open_to_all()
+    assert [everyone.level_of(SenderId(one)).name for one in ("@ali:x", "!0000beef", "~ali@x")] == [
+        "TRANSMIT",
+        "TRANSMIT",
+        "READ",
+    ]

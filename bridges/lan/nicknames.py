@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which nicknames there are at a page: such as people can tell apart, and nobody's who is trusted. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from gateway.model import likeness, plain_name
+
+MOST_NICK_CHARACTERS: Final = 24
+_APART: Final = frozenset("@/~:")
+"""What ids and addresses are put together with."""
+_RESERVED: Final = (
+    "admin",
+    "administrator",
+    "box",
+    "broadcast",
+    "crossband",
+    "emergency",
+    "everyone",
+    "gateway",
+    "matrix",
+    "mod",
+    "moderator",
+    "operator",
+    "radio",
+    "root",
+    "server",
+    "sysop",
+    "system",
+)
+_LOOKS_RESERVED: Final = frozenset(map(likeness, _RESERVED))
+
+
+def why_malformed(nick: str) -> str:
+    """Return why nobody can be called this, in words; empty if somebody can."""
+    name = plain_name(nick)
+    if not name or name != nick.strip() or len(name) > MOST_NICK_CHARACTERS:
+        return f"a nickname has 1 to {MOST_NICK_CHARACTERS} characters that can be seen"
+    if not _APART.isdisjoint(name) or len(name.split()) > 1:
+        return "a nickname has no spaces, and none of @ / ~ :"
+    return "" if likeness(name) else "a nickname has a letter or a digit"
+
+
+def is_reserved(nick: str, box: str) -> bool:
+    """Whether it looks like the name of the box, or of whoever runs one; with digits behind it too."""
+    looks = {likeness(nick), likeness(nick.rstrip("0123456789"))}
+    return not looks.isdisjoint(_LOOKS_RESERVED | {likeness(box)})
+
+
+def looks_like(nick: str, names: Iterable[str]) -> bool:
+    """Whether people would take it for one of these."""
+    look = likeness(nick)
+    return any(likeness(name) == look for name in names)
