@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from bridges.lan import addresses, conduct, config, limits, mesh, pairing, people, presence
+from bridges.lan import addresses, conduct, config, limits, mesh, nicknames, pairing, presence
 from bridges.lan.commands import commands
 from bridges.lan.page import app, guard, guests, probes, stream
 from gateway.model import ConfigError
@@ -70,7 +70,7 @@ def test_every_counter_is_one_that_is_counted():
         ("| names kept | {};", guests.MOST_GUESTS),
         ("{} are told again", stream.MOST_REPLAYED),
         ("kept for {} days", guests.KEPT_S / 86_400),
-        ("1 to {} characters", people.MOST_NICK_CHARACTERS),
+        ("1 to {} characters", nicknames.MOST_NICK_CHARACTERS),
         ("more than {} at once", conduct.BURST),
         ("and {} a minute of one box", conduct.PER_MINUTE),
         ("({} points", conduct.ENOUGH),
