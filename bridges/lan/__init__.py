@@ -11,10 +11,10 @@ __all__ = ["kind"]
 
 
 def _create(context: BridgeContext) -> Bridge:
-    # Keys and certificates cost memory: only a gateway that has the LAN pays for them.
-    from bridges.lan.bridge import LanBridge  # noqa: PLC0415
+    # Keys and certificates cost memory: only a gateway that has the LAN pays for them, and a page for its templates.
+    from bridges.lan.making import make  # noqa: PLC0415
 
-    return LanBridge(context)
+    return make(context)
 
 
 kind = BridgeKind(

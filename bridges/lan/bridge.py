@@ -59,6 +59,7 @@ class LanBridge:
             context.clock,
             retention_s=self.config.retention_s,
             count=context.count,
+            learn=self.learn,
         )
         self.hall = ChatHall(context, self._diary, box=box, pace=self.config.pace)
         """What the page asks."""
@@ -105,6 +106,7 @@ class LanBridge:
             after = found or 0
             while True:
                 batch = await shared.news(after, AT_ONCE)
+                self.learn(batch)
                 for arrived in batch:
                     after = arrived.arrival
                     message = self._message(arrived, since_ms)
@@ -113,6 +115,9 @@ class LanBridge:
                         self._resume = message.resume
                 if not batch:
                     await shared.wait(after)
+
+    def learn(self, batch: Sequence[Arrived]) -> None:
+        """Be told of all that comes, before any of it is received; of some of it more than once."""
 
     async def send(self, message: Message, to: Address, *, key: str) -> Receipt:
         """Log it under its native id: whichever box does so first, it is there once."""
@@ -142,7 +147,7 @@ class LanBridge:
     def describe(self) -> Mapping[str, str]:
         """Return facts for the status."""
         boxes = [box.name for box in self._boxes()]
-        facts = {"page": self.config.page, "other boxes": ", ".join(boxes) or "none"}
+        facts = {"page": self.config.page or "none", "other boxes": ", ".join(boxes) or "none"}
         if asking := self.hall.admission.asking():
             facts["asking for the radio"] = ", ".join(asking[:MOST_ASKING])
         return facts | ({"warnings": self._diary.trouble} if self._diary.trouble else {})

@@ -19,8 +19,10 @@ LEAST_RETENTION_S = 86_400
 """Less than the core remembers what it has seen, and a box that was away a day would find nothing."""
 MOST_PEERS = 64
 MOST_BURST = 100
-_KEYS = frozenset({"kind", "page", "sync", "peers", "interfaces", "discover", "retention", "direct"})
+MOST_HOSTS = 32
+_KEYS = frozenset({"kind", "page", "hosts", "sync", "peers", "interfaces", "discover", "retention", "direct"})
 _PACE_KEYS = frozenset({"radio_pace", "radio_burst", "slow"})
+_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?\Z")
 _INTERFACE = re.compile(r"(?!\.{1,2}\Z)[!-+\--.0-9;-~]{1,15}\Z")
 
 
@@ -29,9 +31,11 @@ class LanConfig:
     """What the table says."""
 
     page: str
-    """``host:port`` of the chat page."""
+    """``host:port`` of the chat page; empty: there is none."""
     sync: str
-    """``host:port`` where other boxes come to."""
+    """``host:port`` where other boxes come to; empty: this box knows no other."""
+    hosts: tuple[str, ...] = ()
+    """More names that the page may be asked under."""
     peers: tuple[str, ...] = ()
     """``host:port`` of boxes that are asked wherever they are not found by themselves."""
     interfaces: tuple[str, ...] = ()
@@ -51,8 +55,9 @@ class LanConfig:
                 mend = f"Known are: {', '.join(sorted(_KEYS | _PACE_KEYS))}"
                 raise ConfigError(f"{key!r} is not known here", key=key, mend=mend)
         return cls(
-            page=_address(table, "page", DEFAULT_PAGE),
-            sync=_address(table, "sync", DEFAULT_SYNC),
+            page=_address(table, "page", DEFAULT_PAGE) if "page" in table else "",
+            sync=_address(table, "sync", DEFAULT_SYNC) if "sync" in table else "",
+            hosts=_hosts(table),
             peers=_peers(table),
             interfaces=_interfaces(table),
             discover=_switch(table, "discover", default=True),
@@ -64,9 +69,9 @@ class LanConfig:
 def check(table: Mapping[str, Any]) -> frozenset[str]:
     """Validate a raw table; return the ports it will hold."""
     config = LanConfig.read(table)
-    if config.page == config.sync and not config.page.endswith(":0"):
+    if config.page and config.page == config.sync and not config.page.endswith(":0"):
         raise ConfigError(f"page and sync are both {config.page}", key="sync", mend="Give each a port of its own")
-    return frozenset(f"tcp:{at}" for at in (config.page, config.sync) if not at.endswith(":0"))
+    return frozenset(f"tcp:{at}" for at in (config.page, config.sync) if at and not at.endswith(":0"))
 
 
 def apart(held: str) -> str:
@@ -104,6 +109,17 @@ def _peers(table: Mapping[str, Any]) -> tuple[str, ...]:
         if port == 0:
             raise ConfigError(f"{value!r} names no port", key="peers", mend=mend)
     return tuple(dict.fromkeys(values))
+
+
+def _hosts(table: Mapping[str, Any]) -> tuple[str, ...]:
+    mend = 'Write hosts = ["chat.lan", "chat.example.org"], without a port'
+    values = _texts(table, "hosts", mend)
+    if len(values) > MOST_HOSTS:
+        raise ConfigError(f"more than {MOST_HOSTS} hosts", key="hosts", mend=mend)
+    for value in values:
+        if _HOST.match(value) is None:
+            raise ConfigError(f"{value!r} is not a host's name", key="hosts", mend=mend)
+    return tuple(dict.fromkeys(value.lower() for value in values))
 
 
 def _interfaces(table: Mapping[str, Any]) -> tuple[str, ...]:

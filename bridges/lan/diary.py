@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -47,8 +47,16 @@ class Diary:
     """What was said, kept and shown. Reusable, not reentrant."""
 
     def __init__(
-        self, shared: SharedLog, path: Path, clock: Clock, *, retention_s: int, count: Callable[[str], None]
+        self,
+        shared: SharedLog,
+        path: Path,
+        clock: Clock,
+        *,
+        retention_s: int,
+        count: Callable[[str], None],
+        learn: Callable[[Sequence[Arrived]], None] = lambda _: None,
     ) -> None:
+        """`learn`: is told of all that comes, as it comes."""
         self.shared = shared
         self.followers = Followers()
         self.trouble = ""
@@ -57,8 +65,10 @@ class Diary:
         self._clock = clock
         self._retention_s = retention_s
         self._count = count
+        self._learn = learn
         self._rooms: Chronicle | None = None
         self._after = 0
+        self._counting_by = ""
         self._one_at_a_time = asyncio.Lock()
         self._stack = AsyncExitStack()
 
@@ -146,6 +156,8 @@ class Diary:
     async def catch_up(self) -> None:
         """Show what is new in the log, all of it; a long history lets others run meanwhile."""
         async with self._one_at_a_time:
+            if self._rooms is not None and self._counting_by != self._believed():
+                await self._begin()  # a box was put out, or this one joined others: other things count
             while await self._step():  # noqa: ASYNC110 - it waits for nothing
                 await asyncio.sleep(0)
 
@@ -153,11 +165,14 @@ class Diary:
 
     async def _begin(self) -> None:
         assert self._rooms is not None  # noqa: S101 - opened just before
-        believed = repr(sorted((box, sorted(limit.items())) for box, limit in self.shared.roll.limits.items()))
+        believed = self._counting_by = self._believed()
         after = await go_on(self.shared, self._rooms.mark) if self._rooms.believed == believed else None
         if after is None:
             self._rooms.begin(believed)
         self._after = after or 0
+
+    def _believed(self) -> str:
+        return repr(sorted((box, sorted(limit.items())) for box, limit in self.shared.roll.limits.items()))
 
     def _close(self) -> None:
         if self._rooms is not None:
@@ -185,7 +200,7 @@ class Diary:
                     await self._retain()
                 self.trouble = ""
                 await self.shared.wait(self._after)
-            except sqlite3.Error as error:
+            except (sqlite3.Error, LinkDown) as error:
                 self.trouble = f"the log can't be read: {error}"
                 log.warning("lan_log_unreadable", reason=str(error))
                 await self._clock.sleep(AGAIN_S)
@@ -203,6 +218,7 @@ class Diary:
         batch = await self.shared.news(self._after, AT_ONCE)
         if self._rooms is None or not batch:
             return False
+        self._learn(batch)
         heard: list[Heard] = []
         standings: list[tuple[str, str, str, str]] = []
         for arrived in batch:

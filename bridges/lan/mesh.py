@@ -5,7 +5,7 @@ async with Mesh(settings, folder, clock=clock, chance=chance, count=count) as me
     await mesh.append("web:hill/1", body)
     for each in await mesh.news(after):
         ...
-    await mesh.arrived.wait()
+    await mesh.wait(after)
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class Mesh:
         """`folder`: private to us; `count`: one more of a kind of thing skipped or noticed."""
         self.settings = settings
         self.arrived = asyncio.Event()
-        """Set whenever there is something new to read, or somebody came or went; whoever reads clears it before."""
+        """Set, and another put in its place, whenever there is something new to read, or somebody came or went."""
         self._folder = folder
         self._clock = clock
         self._chance = chance
@@ -113,7 +113,7 @@ class Mesh:
                 port=lambda: self._server.port,
                 alone_s=self.settings.alone_s,
             )
-            self.exchange.watch(self.arrived.set)
+            self.exchange.watch(self._wake)
             self.exchange.on_roll = self._believe
             self._contexts = Contexts(self._key)
             self.door = self._doorkeeper()
@@ -172,14 +172,14 @@ class Mesh:
     async def wait(self, after: int) -> None:
         """Return when there is something after this arrival."""
         while True:
-            self.arrived.clear()
+            arrived = self.arrived  # before the look: what comes meanwhile sets this one, whoever else waits
             if await self.last_arrival() > after:
                 return
-            await self.arrived.wait()
+            await arrived.wait()
 
     async def retain(self, since_ms: int) -> None:
-        """Drop what was stored before that time."""
-        await self._held.write(lambda log: log.retain(since_ms))
+        """Do nothing: what is too old goes by the mesh's own settings, however many read it."""
+        del since_ms
 
     def present(self) -> Mapping[BoxId, int]:
         """Return the other boxes that were heard of lately, and when (ms)."""
@@ -288,6 +288,10 @@ class Mesh:
         self._links.learn(address, source, box)
 
     # Inside.
+
+    def _wake(self) -> None:
+        self.arrived.set()
+        self.arrived = asyncio.Event()
 
     def _own_addresses(self) -> tuple[str, ...]:
         host = self.settings.sync.rpartition(":")[0].strip("[]")

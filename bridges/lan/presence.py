@@ -16,11 +16,12 @@ from bridges.lan.event import BoxId, FeedId, box_of
 LIVE_S = 30.0
 """A box that wasn't heard for so long is taken for gone."""
 FORGOTTEN_S = 24 * 3600.0
-MOST_SERVED = 64
-MOST_SERVED_BYTES = 256
+MOST_SERVED = 128
+MOST_SERVED_BYTES = 320
+"""A Matrix room's id has up to 255; a channel's name, its radio's preset and hash come to less."""
 MOST_ADDRESSES = 8
 MOST_TOLD = 256
-MOST_DETAIL_BYTES = 40 * 1024
+MOST_DETAIL_BYTES = 64 * 1024
 """So much detail is told at once; the rest with the next exchange."""
 
 
@@ -150,6 +151,6 @@ def _ms(seconds: float) -> int:
 
 
 def _size(detail: Detail | None) -> int:
-    """Return about how many bytes it takes; its own box's, at most 16 KiB of names and what JSON makes of them."""
+    """Return about how many bytes it takes; its own box's, at most 41 KiB of names and what JSON makes of them."""
     words = () if detail is None else (detail.name, *detail.serving, *detail.addresses)
     return 16 + sum(len(word.encode()) + 4 for word in words)

@@ -13,7 +13,10 @@ from bridges.lan.store import Arrived
 
 
 class SharedLog(Protocol):
-    """This box's copy of the log, and whatever keeps it equal to others'. sqlite3.Error where it can't be used."""
+    """This box's copy of the log, and whatever keeps it equal to others'.
+
+    sqlite3.Error or LinkDown where it can't be used.
+    """
 
     @property
     def box(self) -> BoxId:
@@ -56,7 +59,7 @@ class SharedLog(Protocol):
         ...
 
     async def retain(self, since_ms: int) -> None:
-        """Drop what was stored before that time."""
+        """Drop what was stored before that time, unless it sees to that itself."""
         ...
 
 

@@ -15,15 +15,17 @@ def test_the_kind_is_installed_under_its_name() -> None:
     assert Registry.installed().kind("lan") is kind
 
 
-def test_a_table_with_nothing_in_it_has_the_ports_of_the_design_and_keeps_a_month() -> None:
+def test_a_table_with_nothing_in_it_opens_no_port_and_keeps_a_month() -> None:
     config = LanConfig.read({"kind": "lan"})
-    assert (config.page, config.sync, config.discover, config.retention_s) == (
-        "0.0.0.0:8081",
-        "0.0.0.0:8448",
-        True,
-        30 * 86_400,
-    )
-    assert kind.check({"kind": "lan"}) == {"tcp:0.0.0.0:8081", "tcp:0.0.0.0:8448"}
+    assert (config.page, config.sync, config.hosts, config.discover) == ("", "", (), True)
+    assert config.retention_s == 30 * 86_400
+    assert kind.check({"kind": "lan"}) == frozenset()
+
+
+def test_the_page_and_the_way_to_other_boxes_hold_the_ports_they_are_given() -> None:
+    table = {"kind": "lan", "page": "0.0.0.0:8081", "sync": "0.0.0.0:8448", "hosts": ["Chat.lan"]}
+    assert kind.check(table) == {"tcp:0.0.0.0:8081", "tcp:0.0.0.0:8448"}
+    assert LanConfig.read(table).hosts == ("chat.lan",)
 
 
 def test_ports_that_the_system_chooses_are_held_by_nobody() -> None:
@@ -43,7 +45,10 @@ def test_peers_and_interfaces_are_kept_as_written_and_once() -> None:
         ({"pages": "0.0.0.0:8081"}, "pages"),
         ({"page": "8081"}, "page"),
         ({"page": 8081}, "page"),
-        ({"sync": "0.0.0.0:8081"}, "sync"),
+        ({"page": "0.0.0.0:8081", "sync": "0.0.0.0:8081"}, "sync"),
+        ({"hosts": "chat.lan"}, "hosts"),
+        ({"hosts": ["chat.lan:80"]}, "hosts"),
+        ({"hosts": ["chat"] * 33}, "hosts"),
         ({"peers": "valley.lan:8448"}, "peers"),
         ({"peers": ["valley.lan"]}, "peers"),
         ({"peers": ["valley.lan:0"]}, "peers"),

@@ -79,7 +79,7 @@ def test_one_event_at_least_and_no_more_than_fit_go_into_a_body() -> None:
         {"told": [[FEED, 1, 1, 1, ["a"]]]},
         {"told": [[FEED, 1, 1, 1, ["a" * 65, [], []]]]},
         {"told": [[FEED, 1, 1, 1, ["a\n", [], []]]]},
-        {"told": [[FEED, 1, 1, 1, ["a", ["b"] * 65, []]]]},
+        {"told": [[FEED, 1, 1, 1, ["a", ["b"] * 129, []]]]},
         {"told": [[FEED, 1, 1, 1, ["a", [], [7]]]]},
     ],
 )

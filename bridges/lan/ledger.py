@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The mesh as the chorus sees it: also while it is closed, for the core speaks elsewhere all the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from bridges.lan.beginnings import Beginnings
+from bridges.lan.chorus import Beginning
+from bridges.lan.event import BoxId
+from bridges.lan.mesh import Mesh
+from bridges.lan.presence import MOST_SERVED, MOST_SERVED_BYTES
+from gateway.model import LinkDown, NativeId
+
+
+class MeshLedger:
+    """A `Ledger` on one mesh. Nobody is there while the mesh is closed."""
+
+    def __init__(self, mesh: Mesh, count: Callable[[str], None]) -> None:
+        self.beginnings = Beginnings()
+        self.is_open = False
+        self._mesh = mesh
+        self._count = count
+        self._box = BoxId("")
+        self._served: frozenset[str] = frozenset()
+
+    def opened(self) -> None:
+        """The mesh is open from now on."""
+        self._box = self._mesh.box
+        self.is_open = True
+        self._mesh.serve(self._served)
+
+    def closed(self) -> None:
+        """The mesh is closed, or is about to be."""
+        self.is_open = False
+
+    @property
+    def box(self) -> BoxId:
+        """This box; empty until its log was open once: then no other is known either."""
+        return self._box
+
+    def named(self, box: BoxId) -> str:
+        """Return what people call a box."""
+        return self._mesh.name_of(box) if self.is_open else box
+
+    def serving(self) -> Mapping[BoxId, frozenset[str]]:
+        """Return which other boxes are there, and what each serves."""
+        if not self.is_open:
+            return {}
+        return {box: names for box, names in self._mesh.live().items() if box != self._box}
+
+    def serve(self, common_names: frozenset[str]) -> None:
+        """Tell the others what this box serves: as much of it as they take."""
+        self._served = frozenset(sorted(filter(_is_told, common_names))[:MOST_SERVED])
+        if self._served != common_names:
+            self._count("lan_serves_too_much")
+        if self.is_open:
+            self._mesh.serve(self._served)
+
+    def beginning(self, native_id: NativeId) -> Beginning | None:
+        """Return where a message began."""
+        return self.beginnings.of(native_id)
+
+    async def write(self, native: str, body: str) -> None:
+        """Append durably, and push."""
+        if not self.is_open:
+            raise LinkDown("the log is closed")
+        await self._mesh.append(native, body)
+
+
+def _is_told(name: str) -> bool:
+    return name.isprintable() and len(name.encode()) <= MOST_SERVED_BYTES
