@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which bridge a table makes: alone or among other boxes."""
+"""Which bridge a table makes: alone or among other boxes, with a page or without."""
 
 from __future__ import annotations
 
@@ -11,4 +11,9 @@ from gateway.model import BridgeContext
 
 def make(context: BridgeContext) -> LanBridge:
     """Return the bridge. No I/O."""
-    return MeshBridge(context) if LanConfig.read(context.table).sync else LanBridge(context)
+    config = LanConfig.read(context.table)
+    if not config.page:
+        return MeshBridge(context) if config.sync else LanBridge(context)
+    from bridges.lan.paged import Paged, PagedMeshBridge  # noqa: PLC0415 - templates and catalogues cost memory
+
+    return PagedMeshBridge(context) if config.sync else Paged(context)

@@ -16,6 +16,8 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.model import LinkDown
+
 log = structlog.get_logger()
 
 MAX_BODY_BYTES = 64 * 1024
@@ -74,7 +76,8 @@ class Guard:
         except Exception as error:  # noqa: BLE001  # whatever it is, the path may not get into a log: it is a capability
             log.warning("a request of the page failed", kind=type(error).__name__)
             if not begun.has_begun:
-                await self._say_no(500, "failed", scope, receive, begun)
+                # What is said here can't be read just now: that mends itself.
+                await self._say_no(503 if isinstance(error, LinkDown) else 500, "failed", scope, receive, begun)
 
     async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
         refusal = _malformed(scope) or self._stranger(scope) or _cross_site(scope)
