@@ -86,7 +86,7 @@ class LanProcess:
 _ROOM = """
 [[routes]]
 name = "town"
-join = ["lan/town", "lan/annex"]
+join = ["lan/town", "lan/workshop"]
 """
 
 

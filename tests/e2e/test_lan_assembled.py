@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Real gateways with a LAN bridge: a page and a radio at one box, and at two that one invitation joins."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from bridges.sim.airwaves import Airwaves
+from bridges.sim.control import SimProcess
+from bridges.sim.town import TIME_SCALE
+from tests.e2e.lan_process import WITHIN_S, LanProcess
+
+NEAR, LISTENER = "Market square", "River lock"
+
+
+@pytest.fixture
+def folder() -> AsyncIterator[Path]:
+    made = Path(tempfile.mkdtemp(prefix="cb-"))  # a short path: it holds sockets
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
+
+
+@pytest.fixture
+async def mesh(folder: Path) -> AsyncIterator[SimProcess]:
+    async with SimProcess(folder / "mesh", time_scale=TIME_SCALE) as running:
+        yield running
+
+
+def heard(radio: Airwaves, text: str) -> int:
+    return sum(one.text == text for one in radio.heard if one.node == LISTENER)
+
+
+async def test_a_line_at_the_page_goes_out_by_the_radio_and_its_answer_is_on_the_page(
+    folder: Path, mesh: SimProcess
+) -> None:
+    gateway = LanProcess(folder / "one", "hilltop", radio=mesh.port, permissions='"*" = "transmit"')
+    async with Airwaves(mesh.directory) as radio, gateway.box, gateway.person("ali") as ali:
+        await ali.say("anybody on the hill?")
+        asked = await radio.wait_text("ali: anybody on the hill?", node=LISTENER, timeout_s=WITHIN_S)
+        await radio.say(NEAR, "yes, at the square", reply_to=asked.id)
+        lines = await ali.wait("yes, at the square")
+        assert lines.count("yes, at the square") == 1
+        assert NEAR in lines
+        assert heard(radio, "ali: anybody on the hill?") == 1
+
+
+async def test_a_box_with_a_page_speaks_by_the_radio_of_the_box_it_joined_once_and_through_a_kill(
+    folder: Path, mesh: SimProcess
+) -> None:
+    harbour = LanProcess(folder / "a", "harbour", syncs=True)
+    hilltop = LanProcess(
+        folder / "b",
+        "hilltop",
+        radio=mesh.port,
+        syncs=True,
+        permissions='"~*@harbour" = "transmit"\n"!*" = "transmit"',
+    )
+    async with Airwaves(mesh.directory) as radio, harbour.box, hilltop.box:
+        invited = await hilltop.command("lan", "invite")
+        code = next(line for line in invited.splitlines() if line.startswith("crossband lan join ")).split()[-1]
+        await harbour.command("lan", "join", code)
+        assert "hilltop" in await harbour.command("lan", "peers")
+
+        async with harbour.person("ali") as ali:
+            await ali.say("anybody on the hill?")
+            asked = await radio.wait_text("ali: anybody on the hill?", node=LISTENER, timeout_s=WITHIN_S)
+            await radio.say(NEAR, "yes, at the square", reply_to=asked.id)
+            await ali.wait("yes, at the square")
+
+            await hilltop.box.kill9()
+            await ali.say("are you gone?")
+            await hilltop.box.start()
+            await radio.wait_text("ali: are you gone?", node=LISTENER, timeout_s=WITHIN_S)
+            await radio.say(NEAR, "back again")
+            lines = await ali.wait("back again")
+        for text in ("yes, at the square", "back again"):
+            assert lines.count(text) == 1
+        for text in ("ali: anybody on the hill?", "ali: are you gone?"):
+            assert heard(radio, text) == 1
