@@ -77,9 +77,10 @@ class Administration:
         raise Declined(f"a LAN bridge has no setting {key!r}")
 
     def _member(self, named: str) -> Member:
-        """Return the member with this id, the beginning of one, or this name; Declined unless it is one."""
+        """Return the member with this name, else with this id or the beginning of it; Declined unless it is one."""
         members = self._mesh.members
-        found = [m for m in members if named and (m.box.startswith(named) or m.name == named)]
+        called = [m for m in members if named and m.name == named]
+        found = called or [m for m in members if named and m.box.startswith(named)]  # "b" begins many an id
         if len(found) != 1:
             known = ", ".join(f"{m.name} ({m.box[:8]})" for m in members)
             raise Declined(f"{named!r} is {'no box' if not found else 'more than one box'} here; there is: {known}")
