@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
@@ -82,3 +84,42 @@ async def test_a_box_with_a_page_speaks_by_the_radio_of_the_box_it_joined_once_a
             assert lines.count(text) == 1
         for text in ("ali: anybody on the hill?", "ali: are you gone?"):
             assert heard(radio, text) == 1
+
+
+async def test_of_two_boxes_with_radios_on_one_channel_one_says_a_line_and_the_echo_is_no_news(
+    folder: Path,
+) -> None:
+    async with SimProcess(folder / "mesh", time_scale=TIME_SCALE, also="RDGE") as mesh:
+        anyone = '"~*" = "transmit"\n"!*" = "transmit"'
+        harbour = LanProcess(folder / "a", "harbour", radio=mesh.port, syncs=True, permissions=anyone)
+        ridge = mesh.directory / "radio-RDGE"
+        hilltop = LanProcess(folder / "b", "hilltop", radio=ridge, syncs=True, permissions=anyone)
+        async with Airwaves(mesh.directory) as radio, harbour.box, hilltop.box:
+            invited = await hilltop.command("lan", "invite")
+            code = next(line for line in invited.splitlines() if line.startswith("crossband lan join ")).split()[-1]
+            await harbour.command("lan", "join", code)
+
+            async with harbour.person("ali") as ali, hilltop.person("bo") as bo:
+                await both_serve(harbour)
+                await ali.say("one of us says this")
+                await radio.wait_text("ali: one of us says this", node=LISTENER, timeout_s=WITHIN_S)
+                await radio.say(NEAR, "heard by both")
+                for somebody in (ali, bo):
+                    await somebody.wait("heard by both")
+                await bo.say("and this")
+                await radio.wait_text("bo: and this", node=LISTENER, timeout_s=WITHIN_S)
+                lines = [await ali.wait("and this"), await bo.wait("one of us says this")]
+            for text in ("one of us says this", "heard by both", "and this"):
+                assert [page.count(text) for page in lines] == [1, 1], text
+            for text in ("ali: one of us says this", "bo: and this"):
+                assert heard(radio, text) == 1
+
+
+async def both_serve(box: LanProcess) -> None:
+    """Wait until both boxes tell that they serve the channel."""
+    async with asyncio.timeout(WITHIN_S):
+        while True:
+            members = json.loads(await box.command("lan", "peers", "-o", "json"))["members"]
+            if len(members) == 2 and members[0]["serves"] and members[0]["serves"] == members[1]["serves"]:
+                return
+            await asyncio.sleep(0.2)
