@@ -38,7 +38,7 @@ from bridges.lan.presence import LIVE_S, Detail, Presence
 from bridges.lan.server import EVERY_ADDRESS, Serve, Server
 from bridges.lan.store import Arrived
 from bridges.lan.tls import Contexts
-from gateway.model import Clock, Declined, LinkDown
+from gateway.model import Clock, Declined, LinkDown, Rejected
 
 RETAIN_EVERY_S = 600.0
 INTERFACES_EVERY_S = 10.0
@@ -155,7 +155,12 @@ class Mesh:
     # What is said.
 
     async def append(self, native: str, body: str) -> bool:
-        """Say something, durably, and tell the others at once; False if any box logged its native id already."""
+        """Say something, durably, and tell the others at once; False if any box logged its native id already.
+
+        Rejected if the others put this box out: what it says counts nowhere, so its own log keeps none of it.
+        """
+        if not self.is_member:
+            raise Rejected("the other boxes put this one out: it has to join them again, as a new one")
         event = await self._held.write(lambda log: log.append(native, body, self._clock.now_ms()))
         if event is not None:
             self.exchange.changed()

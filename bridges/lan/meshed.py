@@ -66,7 +66,10 @@ class MeshBridge(LanBridge):
 
     def describe(self) -> Mapping[str, str]:
         """Return facts for the status."""
-        return {"sync": self.config.sync, **super().describe()}
+        facts = {"sync": self.config.sync, **super().describe()}
+        told = [each["words"] for each in self.settings()["warnings"]] if self._ledger.is_open else []
+        warnings = ". ".join([*told, *filter(None, [facts.get("warnings")])])
+        return facts | ({"warnings": warnings} if warnings else {})
 
     # Who speaks: see `gateway.model.Chorus`.
 

@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from bridges.lan.bridge import LanBridge
+from bridges.lan.hall import Refusal
 from bridges.lan.making import make
 from bridges.lan.meshed import MeshBridge
 from bridges.lan.paged import Paged, PagedMeshBridge
@@ -134,6 +135,38 @@ async def test_what_was_said_in_a_conversation_is_said_there_by_no_box_in_howeve
     await one.send(from_radio("from the ridge", said_in=WHERE), Address(LAN, "warnings"), key="k.1")
     await until(lambda: isinstance(turn(two), Said))
     assert turn(two) == Said(by="harbour", native_id=RIDGE.native_id)
+
+
+async def test_what_was_said_at_a_box_before_it_joined_is_said_to_the_others_by_a_bridge_that_goes_on(
+    a: Box, b: Box
+) -> None:
+    async with a.meshed() as one, b.meshed() as two:
+        alone = await said(two, join(two, "bo"), "nobody there?")
+        mine = one.settings()
+        code = new_code(mine["box"], mine["addresses"], secrets.token_bytes)
+        await one.adjust({f"invite.{code.key.public_key().public_bytes_raw().hex()}": "60"})
+        await two.adjust({"join": str(code)})
+        together = await said(two, join(two, "bo"), "somebody there!")
+        async with asyncio.timeout(30), aclosing(one.receive()) as messages:
+            got = [await anext(messages), await anext(messages)]
+        assert [message.native_id for message in got if isinstance(message, Message)] == [alone.id, together.id]
+        assert await texts(two) == ["nobody there?", "somebody there!"]
+
+
+async def test_a_box_that_was_put_out_says_so_in_its_status_and_to_people_at_its_page(
+    both: tuple[MeshBridge, MeshBridge],
+) -> None:
+    one, two = both
+    assert "warnings" not in two.describe()
+    await said(two, join(two, "bo"), "before")
+    await until(lambda: one.mesh.state.have == two.mesh.state.have)
+    await one.adjust({"remove.hilltop": "yes"})
+    await two.mesh.believe(await one.mesh.statements())  # as by a stick: they no longer speak with it
+    assert "put out" in two.describe()["warnings"]
+    refused = await two.hall.say(join(two, "bo"), "town", "to nobody")
+    assert isinstance(refused, Refusal)
+    assert "put this one out" in refused.reason
+    assert await texts(two) == ["before"]
 
 
 async def test_who_said_what_is_known_before_anything_is_received_after_a_start(a: Box) -> None:
