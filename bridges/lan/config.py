@@ -55,8 +55,8 @@ class LanConfig:
                 mend = f"Known are: {', '.join(sorted(_KEYS | _PACE_KEYS))}"
                 raise ConfigError(f"{key!r} is not known here", key=key, mend=mend)
         return cls(
-            page=_address(table, "page", DEFAULT_PAGE) if "page" in table else "",
-            sync=_address(table, "sync", DEFAULT_SYNC) if "sync" in table else "",
+            page=_address(table, "page", DEFAULT_PAGE) if table.get("page", "") != "" else "",
+            sync=_address(table, "sync", DEFAULT_SYNC) if table.get("sync", "") != "" else "",
             hosts=_hosts(table),
             peers=_peers(table),
             interfaces=_interfaces(table),

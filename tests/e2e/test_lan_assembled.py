@@ -41,7 +41,9 @@ def heard(radio: Airwaves, text: str) -> int:
 async def test_a_line_at_the_page_goes_out_by_the_radio_and_its_answer_is_on_the_page(
     folder: Path, mesh: SimProcess
 ) -> None:
-    gateway = LanProcess(folder / "one", "hilltop", radio=mesh.port, permissions='"*" = "transmit"')
+    gateway = LanProcess(
+        folder / "one", "hilltop", radio=mesh.port, permissions='"~*@hilltop" = "transmit"\n"!*" = "transmit"'
+    )
     async with Airwaves(mesh.directory) as radio, gateway.box, gateway.person("ali") as ali:
         await ali.say("anybody on the hill?")
         asked = await radio.wait_text("ali: anybody on the hill?", node=LISTENER, timeout_s=WITHIN_S)
