@@ -21,6 +21,7 @@ from gateway.model import ConfigError, LinkDown
 HANDSHAKE_S = 5.0
 BODY_S = 10.0
 KEPT_ALIVE_S = 60.0
+LAST_LOOK_S = 0.1
 STOP_S = 1.0
 
 
@@ -103,7 +104,8 @@ class Server:
             await self._runner.cleanup()
             for transport in filter(None, open_ones):
                 transport.abort()  # else each waits for the far end's goodbye, which a cut never brings
-            await asyncio.sleep(0)
+            # One that is still being greeted is in nobody's hands: it ends when the loop sees the far end go.
+            await asyncio.sleep(LAST_LOOK_S)
             self._runner = None
 
 
