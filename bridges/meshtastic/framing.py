@@ -158,9 +158,10 @@ class Deframer(Generic[T]):
     def _doubt_past(self, last: int, after: int, end: int) -> _Doubt:
         """Judge by what follows, where the last frame inside reaches past the end, up to `after`."""
         follows = bytes(self._held[end : end + len(START)])
-        if follows == START:
-            return _Doubt.NONE
-        if START.startswith(follows) or len(self._held) < after:
+        following = self._end_at(end) if follows == START else 0
+        if following != 0:  # a frame may begin there; two bytes of a packet may look like one, but no length fits
+            return _Doubt.OPEN if following is None else _Doubt.NONE
+        if (follows != START and START.startswith(follows)) or len(self._held) < after:
             return _Doubt.OPEN
         return _Doubt.CUT if self._says_something(last, after) else _Doubt.NONE
 

@@ -187,6 +187,19 @@ def test_a_text_cut_at_any_byte_leaves_every_other_one_whole():
         assert [said.packet.id for said in found] == [2, 3, 4]
 
 
+def test_a_packet_in_which_two_bytes_look_like_a_start_is_not_lost_behind_a_cut_frame():
+    """Found by fuzzing: the cut frame ends where the next one's id spells ``94 C3``, and parses with its beginning."""
+    cut = bytes.fromhex("94c30012621018ffffffff0f220868656c")
+    said = FromRadio()
+    said.id = int.from_bytes(b"\x14", "big") | 0x43 << 7 | 0x17 << 14  # 94 C3 17 as a varint
+    said.packet.decoded.payload = b"good"
+    whole = frame(said.SerializeToString())
+    assert whole[5:7] == START
+    counts: Counter[str] = Counter()
+    each = Deframer(parse, lambda kind: counts.update([kind]), is_plain=is_plain)
+    assert said in each.feed(cut + whole) + each.settle()
+
+
 def test_a_frame_is_at_most_512_bytes():
     assert len(frame(bytes(512))) == 516
     with pytest.raises(ValueError, match="512"):
