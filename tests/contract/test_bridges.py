@@ -677,6 +677,7 @@ async def test_what_is_foreseen_of_a_key_is_what_it_is_called(harness: Harness):
     assert foreseen == receipt.remote_id == there.id
 
 
+@pytest.mark.parametrize("harness", [*EVERY_FAR_END, "no radio, on the LAN"], indirect=True)
 async def test_a_conversation_that_other_boxes_may_serve_has_one_name_and_what_is_said_there_has_too(harness: Harness):
     bridge = harness.bridge()
     assert isinstance(bridge, Commons)
