@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.access import Access
 from gateway.api.problems import problem
+from gateway.model.asgi import read_body, replayed
 
 MAX_BODY_BYTES = 64 * 1024
 BODY_WITHIN_S = 15.0
@@ -81,14 +82,14 @@ class Guard:
         """Take the whole body before the application sees any of it, chunked or not."""
         try:
             async with asyncio.timeout(BODY_WITHIN_S):
-                body = await _body(receive)
+                body = await read_body(receive, MAX_BODY_BYTES)
         except TimeoutError:
             await problem(408, f"the body did not arrive within {BODY_WITHIN_S:.0f} s")(scope, receive, send)
             return
         if body is None:
             await problem(413, f"a body may have {MAX_BODY_BYTES} bytes", {"Connection": "close"})(scope, receive, send)
             return
-        await self._app(scope, _replayed(body, receive), send)
+        await self._app(scope, replayed(body, receive), send)
 
 
 def _stranger(access: Access, scope: Scope, headers: Headers) -> tuple[int, str, Mapping[str, str]] | None:
@@ -123,27 +124,6 @@ def _wrong_body(method: str, headers: Headers) -> tuple[int, str, Mapping[str, s
     if int(length[:20]) > MAX_BODY_BYTES:
         return 413, f"a body may have {MAX_BODY_BYTES} bytes", {"Connection": "close"}
     return None
-
-
-async def _body(receive: Receive) -> bytes | None:
-    """Return the body; None if it is too long. What was cut off by a lost connection counts as it is."""
-    body = bytearray()
-    while True:
-        message = await receive()
-        body += message.get("body", b"")
-        if len(body) > MAX_BODY_BYTES:
-            return None
-        if not message.get("more_body", False):
-            return bytes(body)
-
-
-def _replayed(body: bytes, receive: Receive) -> Receive:
-    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def replay() -> Message:
-        return waiting.pop() if waiting else await receive()
-
-    return replay
 
 
 def _with_headers(send: Send) -> Send:

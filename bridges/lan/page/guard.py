@@ -17,6 +17,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.model import LinkDown
+from gateway.model.asgi import read_body, replayed
 
 log = structlog.get_logger()
 
@@ -96,14 +97,14 @@ class Guard:
     async def _with_body(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             async with asyncio.timeout(BODY_WITHIN_S):
-                body = await _body(receive)
+                body = await read_body(receive, MAX_BODY_BYTES)
         except TimeoutError:
             await self._say_no(408, "slow", scope, receive, send)
             return
         if body is None:
             await self._say_no(413, "large", scope, receive, send)
             return
-        await self._app(scope, _replayed(body, receive), send)
+        await self._app(scope, replayed(body, receive), send)
 
     async def _say_no(self, status: int, reason: str, scope: Scope, receive: Receive, send: Send) -> None:
         self._refused.count(status)
@@ -175,24 +176,3 @@ def _netloc(url: str) -> str:
         return urlsplit(url).netloc.lower()
     except ValueError:
         return ""
-
-
-async def _body(receive: Receive) -> bytes | None:
-    """Return the body; None if it is too long. What was cut off by a lost connection counts as it is."""
-    body = bytearray()
-    while True:
-        message = await receive()
-        body += message.get("body", b"")
-        if len(body) > MAX_BODY_BYTES:
-            return None
-        if not message.get("more_body", False):
-            return bytes(body)
-
-
-def _replayed(body: bytes, receive: Receive) -> Receive:
-    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def replay() -> Message:
-        return waiting.pop() if waiting else await receive()
-
-    return replay
