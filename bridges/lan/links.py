@@ -24,6 +24,10 @@ SPARE_S = 15.0
 """How often a place is looked at whose box answers at another."""
 MOST_ROUNDS = 1000
 """Of one meeting: more than a million events have."""
+MOST_IDLE = 2
+"""So many rounds by which neither box gets anything new; then what differs is nothing the other takes."""
+MOST_PAGES = 10
+"""As many while statements are told, for what is known may come first: each page has up to 500 of up to 4,096."""
 
 
 class Links:
@@ -72,6 +76,7 @@ class Links:
     async def meet(self, place: Place) -> BoxId:
         """Talk until both have the same, or nothing the other can take; return who it was."""
         peer = None if place.box is None else self._exchange.peer(place.box)
+        progress = Progress()
         for _ in range(MOST_ROUNDS):
             offer = self._exchange.hello() if peer is None else await self._exchange.offer(peer)
             answered = await self._caller.post(place.address, SYNC, body_of(offer), self._contexts.client)
@@ -81,15 +86,16 @@ class Links:
                 return box
             is_new = peer is None or peer.box != box
             peer = self._exchange.peer(box)
-            if await self._is_done(peer, answered.body, offer) and not is_new:
+            if await self._is_done(peer, answered.body, offer, progress) and not is_new:
                 break
         return place.box or BoxId("")
 
-    async def _is_done(self, peer: Peer, body: bytes, said: Offer) -> bool:
+    async def _is_done(self, peer: Peer, body: bytes, said: Offer, progress: Progress) -> bool:
         """Take an answer; return whether there is no more to say."""
         before = peer.counts["event_too_fast"]
         try:
-            is_more = await self._exchange.take(peer, read(body))
+            answer = read(body)
+            is_more = await self._exchange.take(peer, answer)
         except Malformed:
             self._exchange.misbehaved(peer.box, {"request_malformed": 1})
             return True
@@ -97,8 +103,9 @@ class Links:
         mine = self._held.state
         if peer.is_equal(mine) or peer.is_settled(mine, self._clock.monotonic()):
             return not self._exchange.has_news_for(peer)
+        is_over = progress.is_over(peer.compared(mine), is_paging=bool(said.statements or answer.statements))
         has_more = said.events or said.statements or said.frontier is None or is_more
-        if not has_more and not self._may_send(peer):
+        if is_over or (not has_more and not self._may_send(peer)):
             if peer.counts["event_too_fast"] == before:
                 peer.settle(mine, self._clock.monotonic())
             return True
@@ -166,6 +173,20 @@ class Links:
     def _wake_all(self) -> None:
         for wake in self._wakes.values():
             wake.set()
+
+
+class Progress:
+    """Of one meeting: whether it still gets anywhere. Forks, and what either refuses, could be told for ever."""
+
+    def __init__(self) -> None:
+        self._last: tuple[str, ...] = ()
+        self._idle = 0
+
+    def is_over(self, compared: tuple[str, ...], *, is_paging: bool) -> bool:
+        """Take how the two compare after a round; return whether the last rounds changed nothing."""
+        self._idle = self._idle + 1 if compared == self._last else 0
+        self._last = compared
+        return self._idle > (MOST_PAGES if is_paging else MOST_IDLE)
 
 
 async def _came(event: asyncio.Event, within_s: float) -> bool:

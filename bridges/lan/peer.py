@@ -72,17 +72,18 @@ class Peer:
 
     def settle(self, mine: State, now_s: float) -> None:
         """Note that neither had anything the other could take."""
-        self._settled, self._settled_s = self._pair(mine), now_s
+        self._settled, self._settled_s = self.compared(mine), now_s
 
     def is_settled(self, mine: State, now_s: float) -> bool:
         """Whether that was so, and neither has changed."""
-        return self._settled == self._pair(mine) and now_s - self._settled_s < SETTLED_S
+        return self._settled == self.compared(mine) and now_s - self._settled_s < SETTLED_S
 
     def can_give(self, feed: FeedId, have: int) -> bool:
         """Whether it has what comes next in a feed."""
         return self.frontier.get(feed, 0) > have >= self.bases.get(feed, 0)
 
-    def _pair(self, mine: State) -> tuple[str, str, str, str]:
+    def compared(self, mine: State) -> tuple[str, str, str, str]:
+        """Return what both have and believe: the same as long as neither changes."""
         return (mine.have, mine.believe, self.have, self.believe)
 
 
