@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
-from bridges.lan.event import BEFORE_FIRST, Event, FeedId
+from bridges.lan.event import BEFORE_FIRST, BoxId, Event, FeedId
 from bridges.lan.hlc import COUNTS
 from bridges.lan.membership import Member, Roll, Statement, roll
 from bridges.lan.statements import statement_of
@@ -35,13 +35,13 @@ class Batch:
         statements: Mapping[tuple[FeedId, int], Statement],
         known: Roll,
         *,
-        oldest: int,
+        forgotten: Mapping[BoxId, int],
     ) -> None:
-        """`oldest`: no feed begins with a stamp before it, but for those of boxes that had no clock."""
+        """`forgotten`: no feed of these boxes begins with that stamp or before, unless its box had no clock."""
         self._store = store
         self._root = root
         self._feeds = feeds
-        self._oldest = oldest
+        self._forgotten = forgotten
         self.heads: dict[FeedId, Feed] = {}
         """The feeds that are longer with it."""
         self.staged: list[Event] = []
@@ -94,7 +94,7 @@ class Batch:
             return "event_forged"
         if have.head and event.previous != have.head:
             return "feed_forked"
-        if have is EMPTY and NEVER_SET_MS * COUNTS <= event.hlc < self._oldest:
+        if have is EMPTY and NEVER_SET_MS * COUNTS <= event.hlc <= self._forgotten.get(event.box, 0):
             return "event_too_old"
         is_full = have is EMPTY and len(self._feeds) + self._new_feeds >= MOST_FEEDS
         return "feeds_full" if is_full else ""

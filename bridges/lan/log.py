@@ -17,14 +17,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bridges.lan.batch import EMPTY, MOST_FEEDS, MOST_STATEMENTS, Batch
 from bridges.lan.event import BoxId, Event, FeedId, box_id, box_of, feed_id, written
-from bridges.lan.hlc import COUNTS, HybridClock
+from bridges.lan.hlc import HybridClock
 from bridges.lan.membership import Add, Member, Remove, Roll, Statement, roll
 from bridges.lan.statements import MOST_LIMITS, body_of, statement_of
 from bridges.lan.store import Arrived, Feed, Store
 from gateway.model import NEVER_SET_MS
 
 FORGOTTEN_MS = 90 * 86_400_000
-"""A feed of which nothing has been here for so long is forgotten; one that is unknown and older is not begun."""
+"""A feed of which nothing has been here for so long is forgotten; none of the same box that is older is begun."""
 
 Frontier = Mapping[FeedId, int]
 """How much one has of each feed."""
@@ -51,6 +51,7 @@ class Log:
         self.feed = feed_id(box_id(key.public_key()), start)
         """What this box writes into."""
         self._feeds: dict[FeedId, Feed] = store.feeds()
+        self._forgotten = store.forgotten()
         self._statements: dict[tuple[FeedId, int], Statement] = {}
         for statement in filter(None, map(statement_of, store.statements())):
             self._statements[statement.feed, statement.seq] = statement
@@ -108,7 +109,7 @@ class Log:
         """Write an event of our own, durably; None if any box logged its native id already."""
         if native and self._store.knows(native):
             return None
-        batch = self._batch(now_ms)
+        batch = self._batch()
         mine = batch.feed(self.feed)
         event = written(
             self._key,
@@ -139,7 +140,7 @@ class Log:
 
     def take(self, offered: Iterable[Event], now_ms: int) -> Taken:
         """Take in what is new of these; it is durable when this returns."""
-        batch = self._batch(now_ms)
+        batch = self._batch()
         waiting = sorted(offered, key=lambda event: (event.feed, event.seq))
         while waiting:
             # Who let a box in may stand in the same batch, after what that box says.
@@ -210,13 +211,15 @@ class Log:
     def compact(self, now_ms: int) -> int:
         """Forget feeds of which nothing has been here for long: a box begins one at every start. Return how many.
 
-        A peer that comes back after longer may offer them again: for their stamps they are refused.
+        A peer that comes back after longer may offer them again: refused, for they are older than what is remembered
+        of their box. Nobody's clock is asked: one that is wrong would refuse all that others begin.
         """
         if now_ms < NEVER_SET_MS:
             return 0
         with self._store.writing():
             gone = self._store.forget_empty(now_ms, now_ms - FORGOTTEN_MS, but=self.feed)
         self._feeds = {name: feed for name, feed in self._feeds.items() if name not in gone}
+        self._forgotten = self._store.forgotten()
         return len(gone)
 
     def _drop(self, up_to: Frontier) -> int:
@@ -227,9 +230,8 @@ class Log:
         self._shorten(shorter)
         return dropped
 
-    def _batch(self, now_ms: int) -> Batch:
-        oldest = (now_ms - FORGOTTEN_MS) * COUNTS if now_ms >= NEVER_SET_MS else 0
-        return Batch(self._store, self._root, self._feeds, self._statements, self.roll, oldest=oldest)
+    def _batch(self) -> Batch:
+        return Batch(self._store, self._root, self._feeds, self._statements, self.roll, forgotten=self._forgotten)
 
     def _commit(self, batch: Batch, now_ms: int) -> None:
         batch.staged.sort(key=lambda event: (event.hlc, event.feed, event.seq))

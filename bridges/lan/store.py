@@ -11,12 +11,12 @@ from pathlib import Path
 
 from bridges.lan.event import BoxId, Event, FeedId, box_of
 
-VERSION = 1
+VERSION = 2
 
 _SCHEMA = """
 CREATE TABLE feed (
     feed TEXT PRIMARY KEY, box TEXT NOT NULL, base INTEGER NOT NULL, count INTEGER NOT NULL, head BLOB NOT NULL,
-    emptied_ms INTEGER NOT NULL DEFAULT 0
+    emptied_ms INTEGER NOT NULL DEFAULT 0, dropped_hlc INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE TABLE event (
     arrival INTEGER PRIMARY KEY AUTOINCREMENT, feed TEXT NOT NULL, seq INTEGER NOT NULL, hlc INTEGER NOT NULL,
@@ -30,6 +30,13 @@ CREATE TABLE statement (
 ) WITHOUT ROWID;
 CREATE TABLE native (native TEXT PRIMARY KEY, arrival INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX native_of ON native (arrival);
+CREATE INDEX copies ON event (native) WHERE news = 0;
+CREATE TABLE forgotten (box TEXT PRIMARY KEY, hlc INTEGER NOT NULL) WITHOUT ROWID;
+"""
+_FROM_1 = """
+ALTER TABLE feed ADD COLUMN dropped_hlc INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX copies ON event (native) WHERE news = 0;
+CREATE TABLE forgotten (box TEXT PRIMARY KEY, hlc INTEGER NOT NULL) WITHOUT ROWID;
 """
 
 
@@ -61,6 +68,8 @@ class Store:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         if version == 0:
             self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+        elif version == 1:
+            self._db.executescript(f"BEGIN; {_FROM_1} PRAGMA user_version = {VERSION}; COMMIT;")
         elif version != VERSION:
             self._db.close()
             raise sqlite3.DatabaseError(f"the log is of version {version}; this release reads {VERSION}")
@@ -176,7 +185,12 @@ class Store:
         self._forget("feed = ? AND seq > ?", (feed, limit))
 
     def drop_up_to(self, feed: FeedId, seq: int) -> None:
-        """Delete the beginning of a feed."""
+        """Delete the beginning of a feed; what its last stamp was is kept."""
+        self._db.execute(
+            "UPDATE feed SET dropped_hlc = max("
+            " dropped_hlc, (SELECT coalesce(max(hlc), 0) FROM event WHERE feed = ?1 AND seq <= ?2)) WHERE feed = ?1",
+            (feed, seq),
+        )
         self._forget("feed = ? AND seq <= ?", (feed, seq))
 
     def date(self, *, before_ms: int, as_of_ms: int) -> None:
@@ -205,15 +219,32 @@ class Store:
         """Forget feeds of which nothing has been here since a time, but for one; return which."""
         self._db.execute("UPDATE feed SET emptied_ms = 0 WHERE base < count AND emptied_ms > 0")
         self._db.execute("UPDATE feed SET emptied_ms = ? WHERE base = count AND emptied_ms = 0", (now_ms,))
-        rows = self._db.execute(
-            "DELETE FROM feed WHERE emptied_ms > 0 AND emptied_ms < ? AND feed != ? RETURNING feed", (before_ms, but)
+        gone = "emptied_ms > 0 AND emptied_ms < ? AND feed != ?"
+        self._db.execute(
+            "INSERT INTO forgotten SELECT box, max(dropped_hlc) FROM feed"  # noqa: S608 - words above
+            f" WHERE {gone} GROUP BY box ON CONFLICT DO UPDATE SET hlc = max(hlc, excluded.hlc)",
+            (before_ms, but),
         )
+        rows = self._db.execute(f"DELETE FROM feed WHERE {gone} RETURNING feed", (before_ms, but))  # noqa: S608
         return [FeedId(feed) for (feed,) in rows.fetchall()]
+
+    def forgotten(self) -> dict[BoxId, int]:
+        """Return of each box the last stamp of what was in its feeds that were forgotten."""
+        return {BoxId(box): hlc for box, hlc in self._db.execute("SELECT box, hlc FROM forgotten")}
 
     def _forget(self, where: str, values: tuple[object, ...]) -> None:
         # The text of `where` is one of two above, never anybody's input.
+        gone = self._db.execute(f"SELECT native FROM event WHERE {where} AND news AND native <> ''", values).fetchall()  # noqa: S608
         self._db.execute(f"DELETE FROM native WHERE arrival IN (SELECT arrival FROM event WHERE {where})", values)  # noqa: S608
         self._db.execute(f"DELETE FROM event WHERE {where}", values)  # noqa: S608
+        # What another box logged, too, is news by its word from now on.
+        self._db.executemany(
+            "INSERT INTO native SELECT native, min(arrival) FROM event WHERE native = ? AND news = 0 GROUP BY native",
+            gone,
+        )
+        self._db.executemany(
+            "UPDATE event SET news = 1 WHERE arrival = (SELECT arrival FROM native WHERE native = ?)", gone
+        )
 
     def _events(self, where: str, values: Iterable[object]) -> Iterator[Arrived]:
         rows = self._db.execute(
