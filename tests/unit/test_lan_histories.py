@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Twenty boxes, cut, killed, cloned, put back, put out: whatever happened, in the end all have the same, once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, given, note, settings
+from hypothesis import strategies as st
+
+from bridges.lan.log import Log
+from bridges.lan.store import Store
+from tests.lan_histories import BEGAN_MS, BOXES, KINDS, Act, checked_once, founded, history, run, said_in_words
+
+ACTS = st.lists(
+    st.builds(
+        Act,
+        kind=st.sampled_from(KINDS),
+        one=st.integers(0, BOXES - 1),
+        other=st.integers(0, BOXES + 1),
+        much=st.integers(0, 19),
+    ),
+    max_size=60,
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _signatures() -> Iterator[None]:
+    with checked_once():
+        yield
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(acts=ACTS)
+def test_after_any_history_all_who_belong_have_the_same_and_each_message_once(acts: list[Act]) -> None:
+    note(said_in_words(acts))
+    history(acts)
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        "say age say meet",
+        "image say meet image say",
+        "clone say meet kill say",
+        "say remove say meet join say",
+        "lose say image say image",
+    ],
+)
+def test_after_a_history_of_few_kinds_too(kinds: str) -> None:
+    """Each kind for many boxes: chance alone rarely has so much of one."""
+    acts = [Act(kind, n % BOXES, n * 7 % BOXES, n * 3) for n in range(8) for kind in kinds.split()]
+    history(acts)
+
+
+def test_two_boxes_that_can_not_become_equal_leave_it_at_a_few_words() -> None:
+    """A feed that was written two ways differs for ever: telling so a thousand times at each meeting stalls both."""
+    world = founded("fork")
+    one, other, writer = world.nodes[1:4]
+    for node, words in ((one, 1), (other, 3)):
+        twin = Log(Store(":memory:"), writer.key, world.root, start=1)
+        for number in range(words):
+            twin.append(f"web:{node.number}/{number}", "{}", BEGAN_MS)
+        run(node.held.write(lambda log, twin=twin: log.take(twin.delta({}), BEGAN_MS)))
+    world.meet(other, one)
+    assert 1 < world.posts < 10
+    before = world.posts
+    world.meet(other, one)
+    assert world.posts == before + 1  # it is settled for a minute
+    one.say("web:1/new")
+    world.meet(one, other)
+    assert other.log.knows("web:1/new")
