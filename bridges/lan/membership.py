@@ -9,7 +9,6 @@ first. A stolen box can so never put out those who let it in.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -96,16 +95,11 @@ class Roll:
 def roll(root: Member, statements: Iterable[Statement]) -> Roll:
     """Return who belongs. Statements in any order; those by boxes that never belonged say nothing."""
     said = sorted(statements, key=lambda s: (s.hlc, s.feed, s.seq))
-    adds = [(box_of(s.feed), s, s.says) for s in said if isinstance(s.says, Add)]
-    removals: dict[BoxId, list[tuple[Statement, Remove]]] = {}
-    for statement in said:
-        if isinstance(statement.says, Remove):
-            removals.setdefault(box_of(statement.feed), []).append((statement, statement.says))
     limits: Mapping[BoxId, Mapping[FeedId, int]] = {}
     boxes: Mapping[BoxId, Member] = {root.box: root}
     for _ in range(len(said) + 1):
-        boxes = _added(root, adds, Roll(boxes=boxes, limits=limits))
-        following = _removed(boxes, removals)
+        boxes = _added(root, said, Roll(boxes=boxes, limits=limits))
+        following = _removed(boxes, said)
         if following == limits:
             break
         limits = following
@@ -117,38 +111,37 @@ def root_of(key: Ed25519PublicKey, name: str) -> Member:
     return Member(box=box_id(key), key=key, name=name, depth=0, since=0)
 
 
-def _added(root: Member, adds: Sequence[tuple[BoxId, Statement, Add]], before: Roll) -> dict[BoxId, Member]:
+def _added(root: Member, said: Sequence[Statement], before: Roll) -> dict[BoxId, Member]:
     """Return who was let in by members whose word counted. A box is added once, by the first who did."""
     boxes = {root.box: root}
     found = True
     while found:
         found = False
-        for author, statement, says in adds:
-            adder = boxes.get(author)
-            box, key = _who(says.key)
-            if adder is None or box in boxes or len(boxes) >= MOST_BOXES:
+        for statement in said:
+            adder = boxes.get(box_of(statement.feed))
+            if adder is None or not isinstance(statement.says, Add) or len(boxes) >= MOST_BOXES:
                 continue
-            if before.counts(statement.feed, statement.seq):
-                boxes[box] = Member(box=box, key=key, name=says.name, depth=adder.depth + 1, since=statement.hlc)
+            added = _member(statement.says, adder, statement.hlc)
+            if added.box not in boxes and before.counts(statement.feed, statement.seq):
+                boxes[added.box] = added
                 found = True
     return boxes
 
 
-@functools.lru_cache(maxsize=4 * MOST_BOXES)
-def _who(raw: bytes) -> tuple[BoxId, Ed25519PublicKey]:
-    key = Ed25519PublicKey.from_public_bytes(raw)
-    return box_id(key), key
+def _member(says: Add, adder: Member, hlc: int) -> Member:
+    key = Ed25519PublicKey.from_public_bytes(says.key)
+    return Member(box=box_id(key), key=key, name=says.name, depth=adder.depth + 1, since=hlc)
 
 
-def _removed(
-    boxes: Mapping[BoxId, Member], removals: Mapping[BoxId, Sequence[tuple[Statement, Remove]]]
-) -> dict[BoxId, dict[FeedId, int]]:
+def _removed(boxes: Mapping[BoxId, Member], said: Sequence[Statement]) -> dict[BoxId, dict[FeedId, int]]:
     limits: dict[BoxId, dict[FeedId, int]] = {}
-    removers = (boxes[box] for box in removals if box in boxes)
-    for remover in sorted(removers, key=lambda m: m.seniority):
-        for statement, says in removals[remover.box]:
+    for remover in sorted(boxes.values(), key=lambda m: m.seniority):
+        for statement in said:
+            says = statement.says
+            if box_of(statement.feed) != remover.box or not isinstance(says, Remove) or says.box not in boxes:
+                continue
             own = limits.get(remover.box)
-            if says.box in boxes and (own is None or statement.seq <= own.get(statement.feed, 0)):
+            if own is None or statement.seq <= own.get(statement.feed, 0):
                 limits[says.box] = _least(limits.get(says.box), says.frontier)
     return limits
 
