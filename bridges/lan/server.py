@@ -14,12 +14,15 @@ from typing import Any
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from bridges.lan.patience import ASKING_S, Patience
 from bridges.lan.tls import Contexts, key_of
 from bridges.lan.wire import MOST_BYTES
 from gateway.model import ConfigError, LinkDown
 
 HANDSHAKE_S = 5.0
 BODY_S = 10.0
+LINGERING_S = 1.0
+"""For what is sent on after it was refused."""
 KEPT_ALIVE_S = 60.0
 LAST_LOOK_S = 0.1
 STOP_S = 1.0
@@ -69,10 +72,17 @@ class Server:
     async def open(self) -> None:
         """Listen; LinkDown if the address can't be had."""
         app = web.Application(client_max_size=MOST_BYTES)
+        patience = Patience(ASKING_S)
         for path, serve in self._serve.items():
-            app.router.add_post(path, _handler(serve))
+            app.router.add_post(path, _handler(serve, patience))
         self._runner = web.AppRunner(
-            app, access_log=None, handle_signals=False, keepalive_timeout=KEPT_ALIVE_S, shutdown_timeout=STOP_S
+            app,
+            access_log=None,
+            handle_signals=False,
+            keepalive_timeout=KEPT_ALIVE_S,
+            lingering_time=LINGERING_S,
+            shutdown_timeout=STOP_S,
+            auto_decompress=False,  # no box packs; what is packed may be a thousand times as much unpacked
         )
         await self._runner.setup()
         try:
@@ -80,7 +90,7 @@ class Server:
                 for each in sockets:
                     self._servers.append(
                         await asyncio.get_running_loop().create_server(
-                            self._runner.server,  # type: ignore[arg-type] # it is a factory of protocols
+                            patience.limiting(self._runner.server),  # type: ignore[arg-type] # it makes protocols
                             sock=each,
                             ssl=self._contexts.server,
                             ssl_handshake_timeout=HANDSHAKE_S,
@@ -116,9 +126,10 @@ def check_listen(listen: str) -> None:
         raise ConfigError(f"{listen!r} is no address", key="sync", mend='Write "0.0.0.0:8448"')
 
 
-def _handler(serve: Serve) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def _handler(serve: Serve, patience: Patience) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handle(request: web.Request) -> web.StreamResponse:
         transport = request.transport
+        patience.asked(transport)
         key = None if transport is None else key_of(transport.get_extra_info("ssl_object"))
         if key is None or transport is None:
             return _response(Answer(status=HTTPStatus.FORBIDDEN))
