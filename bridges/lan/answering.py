@@ -10,7 +10,7 @@ from bridges.lan.event import BoxId, Malformed, box_id
 from bridges.lan.exchange import Exchange
 from bridges.lan.held import Held
 from bridges.lan.server import Answer, Asked
-from bridges.lan.wire import Offer, body_of, read
+from bridges.lan.wire import Offer
 from gateway.model import Clock, LinkDown
 
 
@@ -32,7 +32,7 @@ class Answering:
         if (refusal := self._refusal(box, asked)) is not None:
             return refusal
         try:
-            offer = read(asked.body)
+            offer = await self._exchange.read(asked.body)
             await self._exchange.take(self._exchange.peer(box), offer)
         except Malformed:
             self._exchange.misbehaved(box, {"request_malformed": 1})
@@ -57,4 +57,4 @@ class Answering:
         if not self._held.state.roll.is_member(box):  # it was put out by what it brought
             return Answer(status=HTTPStatus.FORBIDDEN)
         answer = await self._exchange.offer(self._exchange.peer(box), is_asked=offer.frontier is not None)
-        return Answer(body=body_of(answer))
+        return Answer(body=await self._exchange.written(answer))

@@ -16,11 +16,14 @@ from bridges.lan.held import Held
 from bridges.lan.membership import Roll
 from bridges.lan.peer import Peer, beginnings
 from bridges.lan.presence import Presence
-from bridges.lan.wire import MOST_EVENTS, Offer, fitting
+from bridges.lan.wire import MOST_EVENTS, Offer, body_of, fitting, read
 from gateway.model import Clock
 
 ALONE_S = 10.0
 """After the start: before that, others may come who have what the first we meet has no more."""
+FEW = 20
+SHORT_BYTES = 16 * 1024
+"""More events, or more bytes, than that are written and read beside the loop: a small computer takes 50 ms for 500."""
 
 
 class Exchange:
@@ -101,6 +104,16 @@ class Exchange:
             statements=statements,
             told=self.presence.told(peer.known_details, self._clock.monotonic()),
         )
+
+    async def written(self, offer: Offer) -> bytes:
+        """Return the body that says it."""
+        if len(offer.events) + len(offer.statements) <= FEW:
+            return body_of(offer)
+        return await self._held.aside(lambda: body_of(offer))
+
+    async def read(self, body: bytes) -> Offer:
+        """Read what a box said; Malformed."""
+        return read(body) if len(body) <= SHORT_BYTES else await self._held.aside(lambda: read(body))
 
     async def take(self, peer: Peer, offer: Offer) -> bool:
         """Take what a box said; return whether the log or what we believe is more by it. Malformed: it lied."""

@@ -78,6 +78,10 @@ class Held:
 
         return await asyncio.get_running_loop().run_in_executor(self._thread, changed)
 
+    async def aside(self, work: Callable[[], T]) -> T:
+        """Do what takes long enough for others to notice: on this thread the loop gets its turns meanwhile."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
     def close(self) -> None:
         """Let what is in hand end, and the thread with it."""
         self._thread.shutdown()

@@ -13,7 +13,7 @@ from bridges.lan.exchange import Exchange
 from bridges.lan.held import Held
 from bridges.lan.peer import Peer
 from bridges.lan.tls import Contexts
-from bridges.lan.wire import Offer, body_of, read
+from bridges.lan.wire import Offer
 from gateway.model import BridgeError, Clock, RateLimited
 
 SYNC = "/sync"
@@ -79,7 +79,9 @@ class Links:
         progress = Progress()
         for _ in range(MOST_ROUNDS):
             offer = self._exchange.hello() if peer is None else await self._exchange.offer(peer)
-            answered = await self._caller.post(place.address, SYNC, body_of(offer), self._contexts.client)
+            answered = await self._caller.post(
+                place.address, SYNC, await self._exchange.written(offer), self._contexts.client
+            )
             box = box_id(answered.key)
             place.answered(box)
             if box == box_of(self._held.state.feed):
@@ -94,7 +96,7 @@ class Links:
         """Take an answer; return whether there is no more to say."""
         before = peer.counts["event_too_fast"]
         try:
-            answer = read(body)
+            answer = await self._exchange.read(body)
             is_more = await self._exchange.take(peer, answer)
         except Malformed:
             self._exchange.misbehaved(peer.box, {"request_malformed": 1})

@@ -27,6 +27,7 @@ from tests.bench.backlog import backlog
 from tests.bench.draining import draining
 from tests.bench.frames import decoded, eight_radios
 from tests.bench.ghosts import ghosts
+from tests.bench.lan_learn import lan_learn
 from tests.bench.lan_mesh import lan_mesh
 from tests.bench.page import page
 from tests.bench.report import Report
@@ -59,6 +60,9 @@ GOALS = {
     "page_added_mib": ("MiB", "<= 25"),
     "lan_p50_ms": ("ms", "<= 40"),
     "lan_heal_s": ("s", "<= 20"),
+    "lan_learn_s": ("s", "<= 120"),
+    "lan_learn_mib": ("MiB", "<= 25"),
+    "lan_learn_stall_ms": ("ms", "<= 50"),
 }
 RUNS = 5
 RUN_WITHIN_S = 300.0
@@ -116,6 +120,7 @@ MEASUREMENTS = (
     Measurement(frozenset({"page_p99_ms", "page_added_mib"}), page),
     Measurement(frozenset({"queued_bytes", "claim_p99_ms", "reload_1m_s"}), backlog),
     Measurement(frozenset({"lan_p50_ms", "lan_heal_s"}), lan_mesh),
+    Measurement(frozenset({"lan_learn_s", "lan_learn_mib", "lan_learn_stall_ms"}), lan_learn),
 )
 
 
