@@ -42,7 +42,7 @@ bench: $(VENV)/.dev $(SYNAPSE)/.ready ## Measure; writes bench.json. Run nothing
 chaos: $(VENV)/.dev $(SYNAPSE)/.ready ## Let a storm loose, count what it cost; writes chaos.json. CHAOS_MINUTES=20 CHAOS_SEED=
 	$(BIN)/python -m tests.chaos.run --minutes $(CHAOS_MINUTES) --seed "$(CHAOS_SEED)" $(ARGS)
 
-soak: $(VENV)/.dev ## The long runs over a radio's bad line: 10,000 messages; a million damaged frames and datagrams
+soak: $(VENV)/.dev ## The long runs: 10,000 messages over a bad line; a million damaged frames; 3,000 histories of 20 boxes
 	$(BIN)/python -m pytest -n $(WORKERS) -m slow -rP tests/soak tests/fuzz $(ARGS)
 
 lock: $(VENV)/.dev ## Pin and hash what requirements/*.in name
