@@ -19,6 +19,9 @@ from gateway.model import Clock, Listen, MessageId, NativeId, Said, Speak, Utter
 
 SPEAKING_S = 10.0
 """For so long after it began, a box may not have told yet what its words are called."""
+BEHIND_S = 30.0
+"""So long a box that is being told of a split waits with what came in it: who said it comes behind."""
+LOOK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +55,11 @@ class Ledger(Protocol):
 
     def beginning(self, native_id: NativeId) -> Beginning | None:
         """Return where a message began; None if no box logged it."""
+        ...
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether other boxes have more to tell just now: that they said it may be among it."""
         ...
 
     async def write(self, native: str, body: str) -> None:
@@ -98,6 +106,13 @@ class LanChorus:
         beginning = self._ledger.beginning(utterance.native_id)
         if beginning is not None and beginning.said_in == utterance.where:
             return Said(by=self._ledger.named(beginning.box), native_id=utterance.native_id)
+        if (
+            waited_s < BEHIND_S
+            and beginning is not None
+            and beginning.box != self._ledger.box
+            and self._ledger.is_behind
+        ):
+            return Listen(for_s=LOOK_S, reason="other boxes are telling what was said meanwhile")
         live = [box for box, names in self._ledger.serving().items() if utterance.where in names]
         return decide(
             utterance,

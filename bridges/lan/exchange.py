@@ -74,6 +74,15 @@ class Exchange:
         mine = self._held.state
         return peer.lacks(mine) and not peer.is_settled(mine, self._clock.monotonic())
 
+    def is_behind(self) -> bool:
+        """Whether a box that is there has what we lack, and it is on its way: page by page, or at a pace."""
+        now_s, mine = self._clock.monotonic(), self._held.state
+        return any(
+            peer.is_ahead(mine)
+            for peer in self.peers.values()
+            if peer.is_live(now_s) and not peer.is_settled(mine, now_s)
+        )
+
     def is_due(self, peer: Peer) -> bool:
         """Whether there is anything to tell a box at once, of the log or of who is there."""
         now_s = self._clock.monotonic()

@@ -61,6 +61,11 @@ class MeshLedger:
         """Return where a message began."""
         return self.beginnings.of(native_id)
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether other boxes have more to tell just now."""
+        return self.is_open and self._mesh.exchange.is_behind()
+
     async def write(self, native: str, body: str) -> None:
         """Append durably, and push."""
         if not self.is_open:

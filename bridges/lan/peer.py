@@ -70,6 +70,12 @@ class Peer:
         """Whether we have what it hasn't, as far as we know."""
         return any(self.frontier.get(feed, 0) < count for feed, count in mine.frontier.items())
 
+    def is_ahead(self, mine: State) -> bool:
+        """Whether it has what comes next here in any feed."""
+        if self.have == mine.have:
+            return False
+        return any(self.can_give(feed, mine.frontier.get(feed, 0)) for feed in self.frontier)
+
     def settle(self, mine: State, now_s: float) -> None:
         """Note that neither had anything the other could take."""
         self._settled, self._settled_s = self.compared(mine), now_s

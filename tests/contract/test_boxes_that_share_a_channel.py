@@ -82,6 +82,8 @@ class Box:
     def serve(self, common_names):
         self.served = common_names
 
+    is_behind = False
+
     def beginning(self, native_id):
         return self.village.begun.get(native_id)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from bridges.lan.chorus import Beginning, LanChorus
+from bridges.lan.chorus import BEHIND_S, Beginning, LanChorus
 from bridges.lan.emissions import Emissions, Entry, body_of, entry_of
 from bridges.lan.event import BoxId, Event, box_id
 from bridges.lan.log import Log
@@ -85,6 +85,8 @@ class Box:
 
     def serve(self, common_names: frozenset[str]) -> None:
         self.serves = common_names
+
+    is_behind = False
 
     def beginning(self, native_id: NativeId) -> Beginning | None:
         return self.begun.get(native_id)
@@ -269,6 +271,19 @@ async def test_a_line_said_while_apart_is_said_on_the_other_side_only_where_that
     world.side[2] = 0
     await world.pass_time(3 * TURN_S)
     assert world.said == {("web:c/1", MESH): 1, ("web:c/1", ROOM): 1}
+
+
+async def test_what_comes_while_a_split_is_told_waits_for_who_said_it_but_not_for_ever(world: World):
+    a, _, c = world.boxes
+    a.begun["web:c/1"] = Beginning(box=c.box, said_in=None)
+    a.begun["web:a/1"] = Beginning(box=a.box, said_in=None)
+    a.is_behind = True
+    theirs, ours = (Utterance(native_id=NativeId(native), where=ROOM) for native in ("web:c/1", "web:a/1"))
+    c.is_up = False
+    await world.pass_time(LIVE_S + 1)
+    assert isinstance(a.chorus.turn(theirs, waited_s=BEHIND_S - 1, turn_s=2), Listen)
+    assert isinstance(a.chorus.turn(ours, waited_s=0, turn_s=2), Speak)
+    assert isinstance(a.chorus.turn(theirs, waited_s=BEHIND_S + 9, turn_s=2), Speak)
 
 
 async def test_a_correction_is_for_the_box_that_said_what_it_corrects(world: World):

@@ -71,3 +71,19 @@ def test_two_boxes_that_can_not_become_equal_leave_it_at_a_few_words() -> None:
     one.say("web:1/new")
     world.meet(one, other)
     assert other.log.knows("web:1/new")
+
+
+def test_a_box_knows_that_it_is_being_told_of_a_split_until_it_has_all() -> None:
+    world = founded("behind")
+    one, other = world.nodes[1:3]
+    for number in range(700):
+        one.log.append(f"web:1/{number}", "{}", BEGAN_MS)
+    run(one.held.write(lambda log: None))
+    assert not other.exchange.is_behind()
+    world.meet(other, one, carried=2)
+    assert 0 < other.log.frontier()[one.log.feed] < 700
+    assert other.exchange.is_behind()
+    world.meet(other, one)
+    assert other.log.frontier()[one.log.feed] == 700
+    assert not other.exchange.is_behind()
+    assert not one.exchange.is_behind()
