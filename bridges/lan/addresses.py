@@ -100,13 +100,14 @@ class Places:
 
 
 def is_literal(address: str) -> bool:
-    """Whether it is an IP address with a port: what another box tells makes us look up no names."""
+    """Whether it is an IP address with a port, and nothing but that: what a box tells makes us look up no names."""
     host, _, port = address.rpartition(":")
     try:
-        ipaddress.ip_address(host.strip("[]"))
+        ip, number = ipaddress.ip_address(host.strip("[]")), int(port[:5])
     except ValueError:
         return False
-    return port.isdigit() and 0 < int(port) < 65536  # noqa: PLR2004 - ports
+    is_zoned = isinstance(ip, ipaddress.IPv6Address) and ip.scope_id is not None
+    return not is_zoned and 0 < number < 65536 and address == address_of(host.strip("[]"), number)  # noqa: PLR2004 - ports
 
 
 def address_of(host: str, port: int) -> str:

@@ -150,9 +150,17 @@ class Store:
     def keep_statement(self, event: Event) -> None:
         """Keep what a box says of boxes: for ever, however old its feed."""
         self._db.execute(
-            "INSERT OR IGNORE INTO statement VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO statement VALUES (?, ?, ?, ?, ?, ?)",
             (event.feed, event.seq, event.hlc, event.previous, event.body, event.signature),
         )
+
+    def drop_statements(self, names: Iterable[tuple[FeedId, int]]) -> None:
+        """Forget statements."""
+        self._db.executemany("DELETE FROM statement WHERE feed = ? AND seq = ?", list(names))
+
+    def drop_feeds(self, names: Iterable[FeedId]) -> None:
+        """Forget feeds of which nothing is here."""
+        self._db.executemany("DELETE FROM feed WHERE feed = ?", [(name,) for name in names])
 
     def statements(self) -> list[Event]:
         """Return all that boxes said of boxes."""
@@ -167,9 +175,10 @@ class Store:
         )
         return [FeedId(feed) for (feed,) in rows]
 
-    def latest_hlc(self) -> int:
-        """Return the latest stamp."""
-        return int(self._db.execute("SELECT coalesce(max(hlc), 0) FROM event").fetchone()[0])
+    def latest_hlc(self, box: BoxId) -> int:
+        """Return the latest stamp of a box."""
+        latest = "SELECT coalesce(max(hlc), 0) FROM event WHERE feed >= ? AND feed < ?"
+        return int(self._db.execute(latest, (f"{box}-", f"{box}.")).fetchone()[0])
 
     def drop_above(self, feed: FeedId, limit: int) -> None:
         """Delete the end of a feed."""
