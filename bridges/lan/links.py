@@ -14,7 +14,7 @@ from bridges.lan.held import Held
 from bridges.lan.peer import Peer
 from bridges.lan.tls import Contexts
 from bridges.lan.wire import Offer, body_of, read
-from gateway.model import BridgeError, Clock, RateLimited
+from gateway.model import BridgeError, Clock, ProtocolError, RateLimited
 
 SYNC = "/sync"
 EVERY_S = 4.0
@@ -76,6 +76,8 @@ class Links:
             offer = self._exchange.hello() if peer is None else await self._exchange.offer(peer)
             answered = await self._caller.post(place.address, SYNC, body_of(offer), self._contexts.client)
             box = box_id(answered.key)
+            if not self._held.state.roll.is_member(box):
+                raise ProtocolError(f"{place.address} is no box of this community")
             place.answered(box)
             if box == box_of(self._held.state.feed):
                 return box

@@ -307,6 +307,7 @@ class Mesh:
     async def _keep_looking(self) -> None:
         while True:
             await self._clock.sleep(INTERFACES_EVERY_S)
+            self._accept(self._held.state.roll)  # an invitation may be over
             await self._look_around()
 
     async def _look_around(self) -> None:
@@ -358,8 +359,11 @@ class Mesh:
         self.exchange.changed()
 
     def _believe(self, roll: Roll) -> None:
-        self._contexts.accept([*(member.key for member in roll.members), *self.door.keys()])
+        self._accept(roll)
         self.exchange.forget(roll)
+
+    def _accept(self, roll: Roll) -> None:
+        self._contexts.accept([member.key for member in roll.members], self.door.keys())
 
     def _called(self, box: BoxId, host: str, port: int) -> None:
         if port:
