@@ -7,6 +7,7 @@ isn't there yet is kept until it comes: boxes' feeds come in any order against e
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -237,6 +238,8 @@ def _opened(path: Path | str) -> sqlite3.Connection:
 
 
 def _connected(path: Path | str) -> sqlite3.Connection:
+    if path != ":memory:":
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite would make it readable by others
     db = sqlite3.connect(path)
     try:
         db.execute("PRAGMA journal_mode = WAL")

@@ -39,7 +39,7 @@ class Rates:
         self._left: dict[BoxId, tuple[float, float]] = {}
 
     def within(self, events: Iterable[Event], now_s: float) -> tuple[list[Event], int]:
-        """Return those that may be taken now, and how many may not. Nothing is counted: who wrote them isn't proven yet."""
+        """Return those that may be taken now, and how many may not. Who wrote them is not proven yet."""
         offered: Counter[BoxId] = Counter()
         taken: list[Event] = []
         refused = 0

@@ -10,8 +10,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bridges.lan import membership
-from bridges.lan.addresses import is_literal
+from bridges.lan.addresses import MOST_FOUND, MOST_PLACES, Places, Source, is_literal
 from bridges.lan.batch import MOST_FEEDS_OF_ONE
+from bridges.lan.emissions import MOST_WORDS_OF_ONE, Emissions, Entry
 from bridges.lan.event import BEFORE_FIRST, BoxId, Event, box_id, box_of, feed_id, from_wire, to_wire, written
 from bridges.lan.membership import (
     MOST_BOXES,
@@ -26,6 +27,7 @@ from bridges.lan.membership import (
     root_of,
 )
 from bridges.lan.statements import body_of, statement_of
+from gateway.model import NativeId, Utterance, message_id
 from tests.unit.test_lan_log import NOW, Box, community, equal, key_of, meet_all, raw
 
 FAR = 2**53 - 1
@@ -196,6 +198,24 @@ def test_a_box_that_starts_very_often_keeps_nobody_elses_start_out() -> None:
 )
 def test_what_a_box_tells_is_an_address_and_nothing_else(address: str) -> None:
     assert not is_literal(address)
+
+
+def test_whoever_floods_a_network_with_names_fills_no_place_of_a_box_that_is_known() -> None:
+    places = Places([])
+    for number in range(2 * MOST_PLACES):
+        places.learn(f"10.0.{number // 256}.{number % 256}:8448", Source.FOUND)
+    assert len(list(places)) == MOST_FOUND
+    assert places.learn("192.168.4.2:8448", Source.CALLER, id_of(some_key(1))) is not None
+
+
+def test_what_one_box_says_of_speaking_fills_no_memory() -> None:
+    told = Emissions()
+    box = id_of(some_key(1))
+    for number in range(3000):
+        said = Utterance(native_id=NativeId("web:x"), where="mx:!r", part=number % 60 + 1, parts=60 + number // 60)
+        told.learn(box, Entry(utterance=said, is_done=False, as_native=NativeId(f"mx:{number}")), 0.0)
+    assert len(told.of(said)) == 1
+    assert len(told._said[message_id(said.native_id), said.where]) == MOST_WORDS_OF_ONE
 
 
 def test_a_name_that_a_box_was_let_in_under_steers_no_terminal() -> None:

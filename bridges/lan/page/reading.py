@@ -110,12 +110,17 @@ class Reading:
         )
 
     async def _code(self, request: Request) -> Response:
+        if (refusal := self._desk.too_often(request, self._desk.reads, self._desk.visit(request).prefix)) is not None:
+            return refusal
         of_number = request.query_params.get("of") == "number"
         address = self._number_of(request) if of_number else self._desk.settings.address
         return Response(qr_svg(address), media_type="image/svg+xml")
 
     async def _help(self, request: Request) -> Response:
-        return self._desk.page(request, self._desk.visit(request), "help.html")
+        desk, visit = self._desk, self._desk.visit(request)
+        if (refusal := desk.too_often(request, desk.reads, visit.prefix)) is not None:
+            return refusal
+        return desk.page(request, visit, "help.html")
 
     async def _asset(self, request: Request) -> Response:
         return await served(request) or problem(request, 404, "missing")
