@@ -21,6 +21,8 @@ from gateway.model import Edit, Location, NativeId, Reaction, Redaction, Text, w
 VERSION = 1
 LATE_MS = 120_000
 """What came so long after it was said is marked as late."""
+MOST_ABOUT = 1_000
+"""Marks on a line, changes of it, and words on how far it got: each. What comes beyond isn't kept: it is read whole."""
 NAMES_OF_LINES = 5_000
 """Whose senders nobody at the page may be taken for."""
 _SCHEMA = """
@@ -170,7 +172,7 @@ class Chronicle:
                 self._add_line(heard, now_ms)
             case Reaction(target=target, emoji=emoji):
                 row = (target, said.sender.id, emoji, said.native, said.network, now_ms)
-                self._db.execute("INSERT OR REPLACE INTO mark VALUES (?, ?, ?, ?, ?, ?)", row)
+                self._db.execute(f"INSERT OR REPLACE INTO mark SELECT ?1, ?2, ?3, ?4, ?5, ?6 {_room('mark')}", row)
             case Edit(target=target, body=body):
                 self._add_change(heard, target, "edit", body, now_ms)
             case Redaction(target=target):
@@ -190,14 +192,15 @@ class Chronicle:
 
     def _add_change(self, heard: Heard, target: str, kind: str, text: str, now_ms: int) -> None:
         self._db.execute(
-            "INSERT INTO change VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+            f"INSERT INTO change SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 {_room('change')} ON CONFLICT DO UPDATE SET"
             " hlc = excluded.hlc, text = excluded.text WHERE excluded.hlc > hlc",
             (target, heard.said.sender.id, kind, heard.said.network, heard.hlc, text, now_ms),
         )
 
     def _stand(self, about: str, box: str, leg: str, words: str, now_ms: int) -> bool:
         changed = self._db.execute(
-            "INSERT INTO standing VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET words = excluded.words"
+            f"INSERT INTO standing SELECT ?1, ?2, ?3, ?4, ?5 {_room('standing', 'about')}"
+            " ON CONFLICT DO UPDATE SET words = excluded.words"
             " WHERE excluded.words <> words",
             (about, box, leg, words, now_ms),
         )
@@ -213,6 +216,11 @@ class Chronicle:
     def _one(self, sql: str, *values: object) -> tuple[object, ...] | None:
         found: tuple[object, ...] | None = self._db.execute(sql, values).fetchone()
         return found
+
+
+def _room(table: str, about: str = "target") -> str:
+    """Return the condition that not too much is known about ?1 already."""
+    return f"WHERE (SELECT count(*) FROM {table} WHERE {about} = ?1) < {MOST_ABOUT}"  # noqa: S608 - words above
 
 
 def is_line(said: Said) -> bool:

@@ -67,6 +67,8 @@ class Member:
     """Steps from the root by who added whom."""
     since: int
     """`hlc` of the statement that added it."""
+    by: BoxId | None = None
+    """Who let it in; None: it is the root."""
 
     @property
     def seniority(self) -> tuple[int, int, str]:
@@ -187,7 +189,7 @@ def _in_feed_order(statements: Iterable[Statement]) -> list[Statement]:
 
 def _member(says: Add, adder: Member, hlc: int) -> Member:
     box, key = _named(says.key)
-    return Member(box=box, key=key, name=says.name, depth=adder.depth + 1, since=hlc)
+    return Member(box=box, key=key, name=says.name, depth=adder.depth + 1, since=hlc, by=adder.box)
 
 
 @lru_cache(maxsize=2 * MOST_STATEMENTS)

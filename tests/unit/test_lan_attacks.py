@@ -12,7 +12,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from bridges.lan import membership
 from bridges.lan.addresses import MOST_FOUND, MOST_PLACES, Places, Source, is_literal
 from bridges.lan.batch import MOST_FEEDS_OF_ONE
+from bridges.lan.chronicle import MOST_ABOUT, Chronicle, Heard
+from bridges.lan.discovery import Discovery, own_networks
 from bridges.lan.emissions import MOST_WORDS_OF_ONE, Emissions, Entry
+from bridges.lan.entries import Said
 from bridges.lan.event import BEFORE_FIRST, BoxId, Event, box_id, box_of, feed_id, from_wire, to_wire, written
 from bridges.lan.membership import (
     MOST_BOXES,
@@ -27,7 +30,18 @@ from bridges.lan.membership import (
     root_of,
 )
 from bridges.lan.statements import body_of, statement_of
-from gateway.model import NativeId, Utterance, message_id
+from gateway.model import (
+    Content,
+    NativeId,
+    Reaction,
+    Redaction,
+    RemoteId,
+    Sender,
+    SenderId,
+    Text,
+    Utterance,
+    message_id,
+)
 from tests.unit.test_lan_log import NOW, Box, community, equal, key_of, meet_all, raw
 
 FAR = 2**53 - 1
@@ -216,6 +230,35 @@ def test_what_one_box_says_of_speaking_fills_no_memory() -> None:
         told.learn(box, Entry(utterance=said, is_done=False, as_native=NativeId(f"mx:{number}")), 0.0)
     assert len(told.of(said)) == 1
     assert len(told._said[message_id(said.native_id), said.where]) == MOST_WORDS_OF_ONE
+
+
+def test_a_line_with_very_much_about_it_is_read_all_the_same() -> None:
+    rooms = Chronicle(":memory:")
+    many = [
+        heard(2 + n, Reaction(target=RemoteId("mt:a:1"), emoji="+"), f"mt:r:{n}", f"!s{n}")
+        for n in range(MOST_ABOUT + 50)
+    ]
+    legs = [("mt:a:1", "b" * 32, f"leg {n}", "sent") for n in range(MOST_ABOUT + 50)]
+    rooms.take([heard(1, Text(body="hello"), "mt:a:1"), *many], legs, "1", NOW)
+    (line,) = rooms.lines("town")
+    assert [mark.count for mark in line.marks] == [MOST_ABOUT]
+    rooms.take([heard(9999, Redaction(target=RemoteId("mt:a:1")), "mt:a:2")], [], "2", NOW)
+    assert rooms.lines("town")[0].gone
+    rooms.close()
+
+
+def heard(arrival: int, content: Content, native: str, sender: str = "!a1b2c301") -> Heard:
+    who = Sender(id=SenderId(sender), name="Ridge")
+    said = Said(native=NativeId(native), room="town", sender=who, content=content, said_ms=NOW)
+    return Heard(said=said, arrival=arrival, hlc=arrival, at_ms=NOW)
+
+
+async def test_what_anybody_announces_by_mdns_has_a_box_call_nobody_elsewhere() -> None:
+    looking = Discovery(BoxId("a" * 32), 8448, ["lo"], lambda *_: None)
+    looking._near = own_networks(["lo"])
+    assert looking._is_near("127.0.0.1")
+    assert not any(map(looking._is_near, ["10.0.0.1", "224.0.0.1", "0.0.0.0", "192.0.2.7", "2001:db8::1"]))
+    assert not any(network.is_loopback for network in own_networks([]))
 
 
 def test_a_name_that_a_box_was_let_in_under_steers_no_terminal() -> None:

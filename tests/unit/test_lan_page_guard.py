@@ -237,6 +237,14 @@ def test_who_takes_all_nicknames_there_are_keeps_nobody_out_for_longer_than_a_da
     guests.close()
 
 
+@pytest.mark.parametrize("more", [{"Origin": "http://evil.example"}, {"Referer": "http://evil.example/"}])
+async def test_another_site_takes_no_place_of_those_who_read_along(page, more):
+    async with client(page, headers=more) as browser:
+        answer = await browser.get("/r/town/events")
+        assert answer.status_code == 403
+        assert (await browser.get("/r/town/")).status_code == 200  # a link
+
+
 @pytest.mark.parametrize("path", ["/", "/help", "/qr", "/qr.svg", "/r/town/", "/r/town/lines"])
 async def test_nothing_that_costs_more_than_a_file_is_read_without_end(hall, monkeypatch, path):
     monkeypatch.setattr(app, "READS", Rate(burst=3, per_s=1))
