@@ -208,9 +208,10 @@ class Log:
         """Drop what was stored before that time, but for what boxes said of boxes. Return how many."""
         return self._drop(self._store.old_up_to(since_ms))
 
-    def retain_most(self, most: int) -> int:
-        """Drop the oldest, so that no more than so many stay; as `retain`."""
-        return self._drop(self._store.beyond(most))
+    def retain_most(self, most: int, most_bytes: int) -> int:
+        """Drop the oldest, so that no more than so many stay, and about so many bytes; as `retain`."""
+        count, size = self._store.size()
+        return self._drop(self._store.beyond(min(most, count * most_bytes // max(size, most_bytes))))
 
     def compact(self, now_ms: int) -> int:
         """Forget feeds of which nothing has been here for long: a box begins one at every start. Return how many.

@@ -44,6 +44,8 @@ RETAIN_EVERY_S = 600.0
 INTERFACES_EVERY_S = 10.0
 MOST_EVENTS = 500_000
 """Kept, however young: some 300 MB."""
+MOST_BYTES = 1 << 30
+"""Kept, however few: a stolen box may write long ones."""
 
 log = structlog.get_logger()
 
@@ -384,7 +386,7 @@ class Mesh:
         since_ms = int(now_ms - self.settings.retention_s * 1000)
         await self._held.write(lambda log: log.date(now_ms))
         await self._held.write(lambda log: log.retain(since_ms))
-        if dropped := await self._held.write(lambda log: log.retain_most(MOST_EVENTS)):
+        if dropped := await self._held.write(lambda log: log.retain_most(MOST_EVENTS, MOST_BYTES)):
             self._count("log_full")
             log.warning("lan_log_full", dropped=dropped, most=MOST_EVENTS)
         await self._held.write(lambda log: log.compact(now_ms))

@@ -201,6 +201,14 @@ class Store:
         )
         return {FeedId(feed): (last if stays is None else stays - 1) for feed, stays, last in rows}
 
+    def size(self) -> tuple[int, int]:
+        """Return how many events there are, and how many bytes all takes."""
+        (count,) = self._db.execute("SELECT count(*) FROM event").fetchone()
+        (pages,), (free,), (each,) = (
+            self._db.execute(f"PRAGMA {what}").fetchone() for what in ("page_count", "freelist_count", "page_size")
+        )
+        return int(count), (pages - free) * each
+
     def beyond(self, most: int) -> dict[FeedId, int]:
         """Return of each feed up to where it goes, if only the latest `most` events of all stay."""
         rows = self._db.execute(

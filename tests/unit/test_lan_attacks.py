@@ -261,6 +261,16 @@ async def test_what_anybody_announces_by_mdns_has_a_box_call_nobody_elsewhere() 
     assert not any(network.is_loopback for network in own_networks([]))
 
 
+def test_who_writes_long_entries_fills_no_disk() -> None:
+    a, c = community(2)
+    a.log.take(chained(c, [f'"{"x" * 16_000}"'] * 100, native="x:"), NOW)
+    said = a.say()
+    assert a.log.retain_most(500_000, 400_000) > 70
+    assert a.store.size()[1] < 500_000
+    assert a.heard[-1] == said
+    assert len(a.heard) > 10
+
+
 def test_a_name_that_a_box_was_let_in_under_steers_no_terminal() -> None:
     says = Add(key=raw(some_key(5)), name="\x1b]0;pwned\x07\N{RIGHT-TO-LEFT OVERRIDE}evil\n")
     said = statement_of(forged(community(2)[1], 1, body=body_of(says)))
