@@ -210,3 +210,20 @@ async def test_what_is_no_emoji_is_refused(box: LanBox, emoji: str) -> None:
         line = await said(bridge, ali, "hello")
         assert isinstance(await bridge.hall.react(ali, "town", line.id, emoji), Refusal)
         assert isinstance(await bridge.hall.react(ali, "town", NativeId("web:none"), "👍"), Refusal)
+
+
+@pytest.mark.parametrize("whom", ["~" + "a" * 600 + "@b", "~a@\N{RIGHT-TO-LEFT OVERRIDE}b", "~a\x00@b"])
+async def test_what_is_said_to_nobody_that_can_be_is_not_logged(box: LanBox, whom: str) -> None:
+    async with box.running() as bridge:
+        answer = await bridge.hall.say(join(bridge, "ali"), "town", f"/msg {whom} hello")
+        assert isinstance(answer, Line)
+        assert answer.text.startswith("write /msg NICK")
+        assert not box.counts
+
+
+async def test_what_is_on_disk_is_for_nobody_else(box: LanBox) -> None:
+    async with box.running() as bridge:
+        await said(bridge, join(bridge, "ali"), "hello")
+        assert {file.name: oct(file.stat().st_mode & 0o077) for file in box.folder.iterdir()} == {
+            file.name: oct(0) for file in box.folder.iterdir()
+        }
