@@ -48,8 +48,16 @@ class LanProcess:
     """One gateway: its folder, its ports, its process."""
 
     def __init__(
-        self, folder: Path, name: str, *, radio: Path | None = None, syncs: bool = False, permissions: str = ""
+        self,
+        folder: Path,
+        name: str,
+        *,
+        radio: Path | None = None,
+        syncs: bool = False,
+        permissions: str = "",
+        ends: str = "",
     ) -> None:
+        """`ends`: tables of what else it is at, with its route, as TOML."""
         folder.mkdir(mode=0o700)
         self.page = free_port()
         self.sync = free_port()
@@ -58,7 +66,7 @@ class LanProcess:
         if syncs:
             lan += f'sync = "{LOOPBACK}:{self.sync}"\ndiscover = false\n'
         rest = _CONFIG.format(name=name, api=self.box.port, lan=lan, permissions=permissions)
-        self.box.config.write_text(rest + (_RADIO.format(port=radio) if radio else _ROOM))
+        self.box.config.write_text(rest + (ends or (_RADIO.format(port=radio) if radio else _ROOM)))
 
     async def command(self, *words: str) -> str:
         """Run `crossband` at this box; return what it printed."""
