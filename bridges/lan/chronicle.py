@@ -18,7 +18,7 @@ from bridges.lan.hall import Line
 from bridges.lan.reading import lines_of
 from gateway.model import Edit, Location, NativeId, Reaction, Redaction, Text, words_of
 
-VERSION = 1
+VERSION = 2
 LATE_MS = 120_000
 """What came so long after it was said is marked as late."""
 MOST_ABOUT = 1_000
@@ -45,6 +45,7 @@ CREATE TABLE standing (
     about TEXT NOT NULL, box TEXT NOT NULL, leg TEXT NOT NULL, words TEXT NOT NULL, stored_ms INTEGER NOT NULL,
     PRIMARY KEY (about, box, leg)
 ) WITHOUT ROWID;
+CREATE TABLE holder (person TEXT PRIMARY KEY, key TEXT NOT NULL, since_ms INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 _FROM_LOG = ("line", "mark", "change")
@@ -153,6 +154,33 @@ class Chronicle:
             most = before if before is not None else 2**62
             where, values = "room = ? AND arrival < ? ORDER BY arrival DESC LIMIT ?", (room, most, limit)
         return sorted(lines_of(self._db, where, values), key=lambda line: line.arrival)
+
+    def directs(self, person: str, *, since_ms: int, after: int, before: int | None, limit: int) -> list[Line]:
+        """Return what one person alone was told, or told one, since then; otherwise as `lines`."""
+        mine = "room = ? OR substr(room, 1, ?) = ? OR (sender = ? AND substr(room, 1, 1) = '~')"
+        order = "arrival > ? ORDER BY arrival" if after else "arrival < ? ORDER BY arrival DESC"
+        bound = after or (before if before is not None else 2**62)
+        values = (person, len(person) + 1, f"{person}/", person, since_ms, bound, limit)
+        found = lines_of(self._db, f"({mine}) AND stored_ms >= ? AND {order} LIMIT ?", values)
+        return sorted(found, key=lambda line: line.arrival)
+
+    def held_since(self, person: str, key: str, now_ms: int) -> int:
+        """Return since when somebody has this nickname, as far as is known: who has it now is noted."""
+        found = self._one("SELECT since_ms FROM holder WHERE person = ? AND key = ?", person, key)
+        if found is None:
+            with self._db:
+                self._db.execute("INSERT OR REPLACE INTO holder VALUES (?, ?, ?)", (person, key, now_ms))
+            return now_ms
+        return int(str(found[0]))
+
+    def at_radios(self) -> list[tuple[str, str]]:
+        """Return name and id of those at radios who said one of the last lines."""
+        latest = "SELECT name, sender, network FROM line ORDER BY arrival DESC LIMIT ?"
+        rows = self._db.execute(
+            f"SELECT DISTINCT name, sender FROM ({latest}) WHERE network = 'radio'",  # noqa: S608 - words above
+            (NAMES_OF_LINES,),
+        )
+        return [(name, sender) for name, sender in rows]
 
     def line(self, room: str, native: str) -> Line | None:
         """Return one line."""

@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 
@@ -116,6 +117,11 @@ class PageUser:
         at = await self._browser.get(self._room.url)
         said = await self._submit(at, text=text)
         assert said.status_code == 200, said.text
+
+    async def open(self, room: str) -> None:
+        """Go to another room."""
+        self._room = await self._browser.get(f"/r/{quote(room)}/")
+        assert self._room.status_code == 200, self._room.text
 
     async def lines(self) -> str:
         """Return the room's lines as the page shows them."""
