@@ -68,8 +68,11 @@ class Private:
             there = next((line for room in rooms.rooms_of(reply_to) if (line := rooms.line(room, reply_to))), None)
         if there is None or not _is_theirs(there, person):
             return HOW
-        is_chat = bool(other_in(there.room))
-        return Whisper(room=there.room if is_chat or there.sender == person.id else there.sender, text=text)
+        if other_in(there.room) or there.sender == person.id:
+            return Whisper(room=there.room, text=text)
+        if _spelled(there.sender):
+            return Whisper(room=chat_with(person.id, there.sender), text=text)
+        return Whisper(room=there.sender, text=text) if nick_of(there.sender) else HOW
 
     def _at_a_radio(self, person: Person, words: str) -> Whisper | Refusal:
         rooms = self._diary.rooms

@@ -99,6 +99,22 @@ async def test_what_is_said_to_a_node_is_carried_as_a_direct_chat_of_the_two(box
         assert answer.room == CHAT
 
 
+async def test_a_reply_to_what_a_node_wrote_unasked_goes_to_it_and_to_a_matrix_user_there_is_no_way(
+    box: LanBox,
+) -> None:
+    async with box.running() as bridge:
+        ali = join(bridge, "ali")
+        own = Address(LAN, ali.id)
+        unasked = from_radio("psst", sender=Sender(id=SenderId(NODE), name="Ridge relay"))
+        matrix = from_radio("hm", native="mx:$1", sender=Sender(id=SenderId("@bo:example.org"), name="bo"))
+        await bridge.send(unasked, own, key="k.0")
+        await bridge.send(matrix, own, key="k.1")
+        answer = await bridge.hall.say(ali, ali.id, "yes?", reply_to=unasked.native_id)
+        assert isinstance(answer, Line)
+        assert answer.room == CHAT
+        assert isinstance(await bridge.hall.say(ali, ali.id, "yes?", reply_to=matrix.native_id), Refusal)
+
+
 async def test_who_may_not_is_told_why_and_a_box_without_a_radio_leaves_it_to_others(box: LanBox) -> None:
     async with box.running(desk=RadioDesk("that takes the permission transmit")) as bridge:
         ali = join(bridge, "ali")
