@@ -22,6 +22,7 @@ from bridges.lan.identity import box_key
 from bridges.lan.log import Log
 from bridges.lan.membership import Add, root_of
 from bridges.lan.store import Arrived, Store
+from gateway.clock import SystemClock
 from gateway.model import (
     Address,
     BridgeContext,
@@ -36,7 +37,6 @@ from gateway.model import (
     Text,
 )
 from tests.contract.harness import Shown
-from tests.steady_time import SteadyClock
 
 LAN = BridgeName("lan")
 OTHER = Ed25519PrivateKey.from_private_bytes(b"o" * 32)
@@ -93,7 +93,7 @@ class BoxesHarness:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.clock = SteadyClock()
+        self.clock = SystemClock()
         self.cutting = asyncio.Event()
         self.open: Mortal | None = None
         self._count = 0

@@ -28,7 +28,6 @@ from gateway.model import (
     SenderId,
     Text,
 )
-from tests.steady_time import SteadyClock
 
 LAN = BridgeName("lan")
 TOWN = Address(LAN, "town")
@@ -42,7 +41,7 @@ class LanBox:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.counts: Counter[str] = Counter()
-        self.clock = SteadyClock()
+        self.clock = SystemClock()
         self.resume: ResumePoint | None = None
 
     def bridge(self, **more: Any) -> LanBridge:

@@ -22,6 +22,7 @@ from bridges.lan.meshed import MeshBridge
 from bridges.lan.paged import Paged, PagedMeshBridge
 from bridges.lan.pairing import new_code
 from bridges.lan.presence import MOST_SERVED
+from gateway.clock import SystemClock
 from gateway.model import (
     Address,
     Adjustable,
@@ -40,7 +41,6 @@ from gateway.model import (
 )
 from tests.contract.lan_box import LAN, TOWN, from_radio, join, said, texts
 from tests.lan_boxes import until
-from tests.steady_time import SteadyClock
 
 WHERE = "mt:EU_868/LongFast/LongFast/8f2c"
 RIDGE = Utterance(native_id=NativeId("mt:a1b2c301:17"), where=WHERE)
@@ -57,7 +57,7 @@ class Box:
             name=LAN,
             table={"kind": "lan", "discover": False, **table},
             state_dir=folder,
-            clock=SteadyClock(),
+            clock=SystemClock(),
             random=random.Random(),
             conversations=(RoutedConversation(name="town"), RoutedConversation(name="warnings")),
             count=lambda what: self.counts.update([what]),
