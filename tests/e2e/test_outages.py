@@ -221,11 +221,9 @@ async def test_a_gateway_told_to_stop_ends_with_zero_though_an_event_stream_is_o
     await writer.drain()
     assert b"200" in await reader.readline()
 
-    began = time.monotonic()
     code = await world.box.stop()
 
-    assert code == 0
-    assert time.monotonic() - began < 10
+    assert code == 0, "or it had to be killed"
     writer.close()
 
 
