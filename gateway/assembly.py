@@ -157,7 +157,7 @@ class Assembly:
         parts |= {name: self._part(bridge, intake, planner, digests) for name, bridge in bridges.items()}
         speaking = Speaking(bridges, self.clock, count=self.tally.skip)
         echoes = Echoes(speaking, self.journal, self.clock, count=self.tally.skip)
-        intake.recognise, intake.arrived = echoes.recognise, speaking.arrived
+        intake.recognise, intake.arrived, intake.is_said = echoes.recognise, speaking.arrived, speaking.is_said
         for part in parts.values():
             part.sender.formerly = rerouting.formerly
             part.sender.speaking = speaking

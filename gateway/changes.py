@@ -61,15 +61,16 @@ def amendment_of(
     bound_for: frozenset[Address],
     refused: frozenset[Address],
     rewrite: Rewrite,
+    elsewhere: frozenset[Address] = frozenset(),
 ) -> Amendment | None:
     """Return what a permitted edit or redaction does to its target; None if it isn't of that kind.
 
     `bound_for`: where the change itself goes. A redaction where a message was said takes it back
     everywhere; one of a copy, there and where its conversation's routes lead. `refused`: where its
     sender may not speak. `fitted`: a message's parts for an address until a time. `works`: whether this
-    gateway is the one that sends there now; what another sends is no longer ours to change.
+    gateway is the one that sends there now; what another sends, or has said (`elsewhere`), is no longer ours to change.
     """
-    ours = frozenset(to for to in target.expires_ms if works(to.bridge))
+    ours = frozenset(to for to in target.expires_ms if works(to.bridge)) - elsewhere
     match message.content:
         case Redaction():
             within = ours if target.is_own else ours & (bound_for | {message.origin})

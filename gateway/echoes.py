@@ -18,6 +18,7 @@ LOOK_EVERY_S = 0.05
 ORIGINAL_WITHIN_S = 2.0
 """An echo waits so long for the message itself to come over the LAN; then it stands for it."""
 HOPELESS_S = 60.0
+"""So long nothing is waited for again where what was waited for never came: no box slows another down for good."""
 COUNT_ECHO = "echo_of_another_box"
 COUNT_HEARD_FIRST = "heard_before_told"
 _NEVER: frozenset[State] = frozenset()
@@ -39,6 +40,7 @@ class Echoes:
         self._clock = clock
         self._count = count
         self._hopeless_until: dict[Address, float] = {}
+        self._unheard_until: dict[str, float] = {}
 
     async def recognise(self, message: Message) -> Message:
         """Return a message under the native id of what it is a copy of, or as it is. Raises JournalError.
@@ -59,10 +61,14 @@ class Echoes:
         chorus, where = self._speaking.chorus, self._speaking.where(message.origin)
         if chorus is None or where is None:
             return
-        until_s = self._clock.monotonic() + self._speaking.turn_s(message.origin.bridge)
-        while (
-            chorus.echoed(message.native_id) is None and chorus.is_speaking(where) and self._clock.monotonic() < until_s
-        ):
+        now_s = self._clock.monotonic()
+        if now_s < self._unheard_until.get(where, now_s):
+            return
+        until_s = now_s + self._speaking.turn_s(message.origin.bridge)
+        while chorus.echoed(message.native_id) is None and chorus.is_speaking(where):
+            if self._clock.monotonic() >= until_s:
+                self._unheard_until[where] = self._clock.monotonic() + HOPELESS_S
+                return
             await self._clock.sleep(LOOK_EVERY_S)
 
     async def _known_as(self, message: Message, native_id: NativeId, part: int) -> Message:

@@ -95,6 +95,8 @@ class Intake:
         """Takes what another box of ours said, and a bridge heard, for what it is a copy of."""
         self.arrived: Callable[[MessageId], None] = lambda _: None
         """Told of every message that is journalled."""
+        self.is_said: Callable[[Message, Address], bool] = lambda _, __: False
+        """Whether another box of ours has said a message somewhere."""
         self.trouble = ""
         """Why nothing can be accepted, in words; empty while it can."""
 
@@ -167,6 +169,7 @@ class Intake:
             target,
             fitted=self._planner.fitted_until,
             works=self._works,
+            elsewhere=frozenset(to for to in target.expires_ms if self.is_said(target.message, to)),
             bound_for=frozenset(delivery.to for delivery in plan.everything),
             refused=plan.refused,
             rewrite=self._rewrite(),

@@ -29,7 +29,7 @@ class Link:
 
     def __init__(self, since_ms: int) -> None:
         self.state = LinkState.CONNECTING
-        self.reason = "not tried yet"
+        self.reason = "no answer yet"
         self.since_ms = since_ms
         self._up = asyncio.Event()
 

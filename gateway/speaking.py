@@ -104,6 +104,14 @@ class Speaking:
             return replace(answer, for_s=min(answer.for_s, LONGEST_LISTEN_S))
         return answer
 
+    def is_said(self, message: Message, to: Address) -> bool:
+        """Whether another box has said a message there, whatever this one still has of it to say."""
+        common = self._common(to)
+        if self.chorus is None or common is None:
+            return False
+        utterance = Utterance(native_id=message.native_id, where=common.where)
+        return isinstance(self.chorus.turn(utterance, waited_s=0.0, turn_s=common.turn_s), Said)
+
     def remote_id(self, to: Address, said: Said) -> RemoteId | None:
         """Return what the network calls what another box said there; None if that isn't known."""
         bridge = self._commons.get(to.bridge)

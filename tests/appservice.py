@@ -148,6 +148,8 @@ class Gate:
         self.opened.set()
         self.spoils = b""
         """The first transaction with these words gets a 500, after the bridge answered."""
+        self.probed = False
+        """Whether something came that passes: nothing of it is left behind."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         is_transaction = "/transactions/" in scope["path"]
@@ -161,6 +163,7 @@ class Gate:
             nonlocal body
             part = await receive()
             body += part.get("body", b"")
+            self.probed = self.probed or b'"m.typing"' in body
             return part
 
         async def answer(message: Any) -> None:

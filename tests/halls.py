@@ -28,6 +28,9 @@ class MemoryHall:
     def rooms(self) -> Sequence[Room]:
         return (Room(name="town", members=("Matrix", "radio LongFast")), Room(name="help/desk", notice="slow mode"))
 
+    def own_room(self, person: Person) -> Room:
+        return Room(name=person.id)
+
     async def lines(self, room: str, *, after: int = 0, before: int | None = None, limit: int = 50) -> Sequence[Line]:
         found = [line for line in self.said if line.room == room and line.arrival > after]
         if before is not None:

@@ -13,6 +13,8 @@ from bridges.lan.event import BoxId
 from bridges.lan.presence import MOST_ADDRESSES
 
 MOST_PLACES = 256
+MOST_FOUND = 64
+"""Of places that mDNS told of and where no box answered yet: whoever floods a network with names fills no others."""
 GIVEN_UP = 30
 """Failures in a row after which a place that nobody configured is forgotten; it may be found again."""
 AT_FIRST_S = 1.0
@@ -72,6 +74,9 @@ class Places:
             have.box = have.box or box
             return None
         of_box = Counter(place.box for place in self._places.values())
+        of_source = Counter(place.source for place in self._places.values() if place.box is None)
+        if source is Source.FOUND and of_source[Source.FOUND] >= MOST_FOUND:
+            return None
         if len(self._places) >= MOST_PLACES or (box is not None and of_box[box] >= MOST_ADDRESSES):
             return None
         place = self._places[address] = Place(address=address, source=source, box=box)
@@ -100,13 +105,14 @@ class Places:
 
 
 def is_literal(address: str) -> bool:
-    """Whether it is an IP address with a port: what another box tells makes us look up no names."""
+    """Whether it is an IP address with a port, and nothing but that: what a box tells makes us look up no names."""
     host, _, port = address.rpartition(":")
     try:
-        ipaddress.ip_address(host.strip("[]"))
+        ip, number = ipaddress.ip_address(host.strip("[]")), int(port[:5])
     except ValueError:
         return False
-    return port.isdigit() and 0 < int(port) < 65536  # noqa: PLR2004 - ports
+    is_zoned = isinstance(ip, ipaddress.IPv6Address) and ip.scope_id is not None
+    return not is_zoned and 0 < number < 65536 and address == address_of(host.strip("[]"), number)  # noqa: PLR2004 - ports
 
 
 def address_of(host: str, port: int) -> str:

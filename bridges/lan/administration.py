@@ -18,6 +18,8 @@ from bridges.lan.mesh import Mesh
 from bridges.lan.pairing import LONGEST_S, NoCode, code_of
 from gateway.model import Alteration, Clock, Declined
 
+MOST_NAMED = 8
+
 
 class Administration:
     """The operator's hand on one mesh."""
@@ -73,8 +75,15 @@ class Administration:
                 raise Declined(str(error)) from None
         if kind == "remove" and value == "yes":
             member = self._member(rest)
-            return Alteration(key=key, was="member", becomes="removed", cuts_off=f"box {member.name or member.box}")
+            return Alteration(key=key, was="member", becomes="removed", cuts_off=self._cut_off_with(member))
         raise Declined(f"a LAN bridge has no setting {key!r}")
+
+    def _cut_off_with(self, member: Member) -> str:
+        """Return what a removal cuts off, and what it doesn't: a stolen box may have let its friends in."""
+        let_in = [f"{one.name} ({one.box[:8]})" for one in self._mesh.members if one.by == member.box]
+        more = f" and {len(let_in) - MOST_NAMED} more" if len(let_in) > MOST_NAMED else ""
+        stay = f"; boxes it let in stay: {', '.join(let_in[:MOST_NAMED])}{more}" if let_in else ""
+        return f"box {member.name or member.box}{stay}"
 
     def _member(self, named: str) -> Member:
         """Return the member with this name, else with this id or the beginning of it; Declined unless it is one."""

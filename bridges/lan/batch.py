@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
-from bridges.lan.event import BEFORE_FIRST, BoxId, Event, FeedId
+from bridges.lan.event import BEFORE_FIRST, BoxId, Event, FeedId, box_of
 from bridges.lan.hlc import COUNTS
 from bridges.lan.membership import Member, Roll, Statement, roll
 from bridges.lan.statements import statement_of
@@ -16,12 +16,11 @@ from gateway.model import NEVER_SET_MS
 
 MOST_FEEDS = 4096
 """A box that comes with more is not followed into them; it says so."""
+MOST_FEEDS_OF_ONE = 1024
+"""So many of one box: no box fills the place of the others' next starts."""
 
 EMPTY = Feed(base=0, count=0, head=BEFORE_FIRST)
 """A feed of which there is nothing."""
-
-MOST_STATEMENTS = 4096
-"""Of boxes about boxes: what comes beyond is not believed."""
 
 
 class Batch:
@@ -48,7 +47,8 @@ class Batch:
         self.skipped: Counter[str] = Counter()
         self.statements = dict(statements)
         self.roll = known
-        self._new_feeds = 0
+        self._begun: Counter[BoxId] | None = None
+        self._has_news_of_boxes = False
 
     def feed(self, name: FeedId) -> Feed:
         """Return how much there is of a feed, with this."""
@@ -56,17 +56,23 @@ class Batch:
 
     def stage(self, event: Event) -> None:
         """Have it in."""
-        self._new_feeds += event.feed not in self._feeds and event.feed not in self.heads
+        if self._begun is not None and self.feed(event.feed) is EMPTY:
+            self._begun[event.box] += 1
         self.heads[event.feed] = replace(self.feed(event.feed), count=event.seq, head=event.hash)
         self.staged.append(event)
         statement = statement_of(event)
-        if statement is not None and len(self.statements) < MOST_STATEMENTS:
+        if statement is not None:
             self.statements[event.feed, event.seq] = statement
-            self.roll = roll(self._root, self.statements.values())
+        else:  # a box that was put out may have told of another event in its place
+            self._has_news_of_boxes |= self.statements.pop((event.feed, event.seq), None) is not None
+        self._has_news_of_boxes |= statement is not None
 
-    def has_news_of_boxes(self) -> bool:
-        """Whether something in it says who belongs."""
-        return any(not event.native for event in self.staged)
+    def reads_of_boxes(self) -> bool:
+        """Believe what it says of boxes so far; False if it says nothing more of them."""
+        has_news, self._has_news_of_boxes = self._has_news_of_boxes, False
+        if has_news:
+            self.roll = roll(self._root, self.statements.values())
+        return has_news
 
     def offer(self, event: Event) -> bool:
         """Stage what is the next of its feed, count what isn't; False if its box is unknown so far."""
@@ -96,8 +102,12 @@ class Batch:
             return "feed_forked"
         if have is EMPTY and NEVER_SET_MS * COUNTS <= event.hlc <= self._forgotten.get(event.box, 0):
             return "event_too_old"
-        is_full = have is EMPTY and len(self._feeds) + self._new_feeds >= MOST_FEEDS
-        return "feeds_full" if is_full else ""
+        return "feeds_full" if have is EMPTY and self._is_full(event.box) else ""
+
+    def _is_full(self, box: BoxId) -> bool:
+        if self._begun is None:
+            self._begun = Counter(map(box_of, {*self._feeds, *self.heads}))
+        return self._begun.total() >= MOST_FEEDS or self._begun[box] >= MOST_FEEDS_OF_ONE
 
     def _is_same(self, event: Event) -> bool:
         kept = next((one for one in self.staged if (one.feed, one.seq) == (event.feed, event.seq)), None)

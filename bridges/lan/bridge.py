@@ -13,6 +13,7 @@ from bridges.lan.chat import ChatHall
 from bridges.lan.config import LanConfig
 from bridges.lan.diary import ROOMS_FILE, Diary, readable
 from bridges.lan.entries import PAGE, Said, Standing
+from bridges.lan.introductions import Introductions
 from bridges.lan.inward import to_message
 from bridges.lan.places import CAPABILITIES
 from bridges.lan.shared import SharedLog, go_on
@@ -63,6 +64,7 @@ class LanBridge:
         )
         self.hall = ChatHall(context, self._diary, box=box, pace=self.config.pace)
         """What the page asks."""
+        self._introductions = Introductions(context, self._tell)
         self._resume = context.resume
 
     @property
@@ -110,7 +112,7 @@ class LanBridge:
                 for arrived in batch:
                     after = arrived.arrival
                     message = self._message(arrived, since_ms)
-                    if message is not None:
+                    if message is not None and await self._introductions.is_carried(message):
                         yield message
                         self._resume = message.resume
                 if not batch:

@@ -64,6 +64,7 @@ class Caller:
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
             trust_env=False,
+            auto_decompress=False,
         )
         return self
 

@@ -19,6 +19,7 @@ from bridges.lan.page_rules import Pace, PageRules
 from bridges.lan.people import People
 from bridges.lan.places import is_direct
 from bridges.lan.pricing import cost_of
+from bridges.lan.private import Private, Whisper
 from bridges.lan.slash import Slash, answer_line
 from gateway.model import (
     Address,
@@ -59,6 +60,8 @@ class ChatHall:
         holders = Holders(context.state_dir / HOLDERS_FILE)
         self.admission = Admission(context, self._people, holders, box=box, known=self._known)
         self._slash = Slash(context, self._people, self.admission, box=box)
+        self.private = Private(diary, self._people, context.clock, named=self._slash.person_named)
+        """What is said to one person alone."""
 
     # What there is to see.
 
@@ -67,8 +70,14 @@ class ChatHall:
         names = dict.fromkeys(one.name for one in self._conversations if not is_direct(one.name))
         return [Room(name=name, members=self._members(name), notice=self._page_rules.notice) for name in names]
 
+    def own_room(self, person: Person) -> Room:
+        """Return where somebody reads what they alone are told."""
+        return self.private.room(person)
+
     async def lines(self, room: str, *, after: int = 0, before: int | None = None, limit: int = 50) -> Sequence[Line]:
-        """Return lines of a room; none of a direct chat: see `directs`. LinkDown if they can't be read."""
+        """Return lines of a room, or what one person alone is told: ask that for them only. LinkDown if it can't be."""
+        if is_direct(room):
+            return self.private.lines(room, after=after, before=before, limit=within(limit))
         if (rooms := self._shown(room)) is None:
             return ()
         with readable():
@@ -76,17 +85,17 @@ class ChatHall:
 
     async def directs(self, person: Person, *, after: int = 0, limit: int = 50) -> Sequence[Line]:
         """Return what was said to one person alone."""
-        rooms = self._diary.rooms
-        with readable():
-            return () if rooms is None else rooms.lines(person.id, after=after, limit=within(limit))
+        return self.private.lines(person.id, after=after, before=None, limit=within(limit))
 
     def follow(self, room: str) -> AsyncGenerator[Line]:
-        """Yield what is new or changed in a room."""
+        """Yield what is new or changed in a room, or of what one person alone is told."""
+        if is_direct(room):
+            return self.private.follow(room)
         return self._diary.follow(room) if self._shown(room) is not None else _nothing()
 
     def follow_directs(self, person: Person) -> AsyncGenerator[Line]:
         """Yield what is said to one person alone."""
-        return self._diary.follow(person.id)
+        return self.private.follow(person.id)
 
     def people(self, room: str) -> Sequence[Person]:
         """Return who is at the page now: whoever is, is in every room."""
@@ -95,6 +104,8 @@ class ChatHall:
 
     def cost(self, person: Person, room: str, text: str) -> Cost:
         """Say what a line would take, before it is said."""
+        if is_direct(room):
+            return Cost(bytes_left=MOST_LINE_BYTES - len(text.strip().encode()), packets=0, airtime_ms=0, reaches=())
         if not self._is_room(room):
             return Cost(bytes_left=0, packets=0, airtime_ms=0, reaches=(), not_reached=(f"there is no room {room}",))
         draft = self._message(person, room, Text(body=text.strip()), None, NativeId(f"{PAGE}draft"))
@@ -113,7 +124,11 @@ class ChatHall:
 
     def join(self, nick: str, key: str) -> Person | Refusal:
         """Let somebody in under a nickname, or a new one."""
-        return self.admission.join(nick, key)
+        joined = self.admission.join(nick, key)
+        if isinstance(joined, Person) and self._diary.rooms is not None:
+            with readable():
+                self._diary.rooms.held_since(joined.id, joined.key, self._context.clock.now_ms())
+        return joined
 
     def person(self, key: str) -> Person | None:
         """Return who has this key, under the nickname they have now."""
@@ -125,9 +140,11 @@ class ChatHall:
         if (refusal := why_no_line(words)) is not None:
             return refusal
         if words.startswith("/msg "):
-            return await self._whisper(person, words.removeprefix("/msg "))
+            return await self._whisper(person, self.private.addressed(person, words.removeprefix("/msg ")), None)
         if words.startswith("/") and not words.startswith("/me "):
             return await self._slash.answer(person, room, words)
+        if is_direct(room):
+            return await self._whisper(person, self.private.answer(person, words, reply_to), reply_to)
         emote = words.startswith("/me ")
         content = Text(body=words.removeprefix("/me ").strip(), emote=emote)
         return await self._say(person, room, content, reply_to=reply_to)
@@ -205,17 +222,15 @@ class ChatHall:
         with readable():
             return logged if isinstance(logged, Refusal) else rooms.line(room, line) or there
 
-    async def _whisper(self, person: Person, words: str) -> Line | Refusal:
-        to, _, body = words.strip().partition(" ")
-        whom = self._slash.person_named(to)
-        if whom is None or not body.strip():
-            return answer_line(self._context, person.id, "write /msg NICK WORDS, or /msg ~NICK@BOX WORDS")
-        content = Text(body=body.strip())
+    async def _whisper(self, person: Person, said: Whisper | Refusal, reply_to: NativeId | None) -> Line | Refusal:
+        if isinstance(said, Refusal):
+            return said
+        content = Text(body=said.text)
         if self._diary.rooms is None:
             return NOT_OPEN
-        if (refusal := self.rules(person, whom, content)) is not None:
+        if (refusal := self.rules(person, said.room, content)) is not None:
             return refusal
-        return await self._log(person, whom, content, None)
+        return await self._log(person, said.room, content, reply_to)
 
     async def _log(self, person: Person, room: str, content: Content, reply_to: NativeId | None) -> Line | Refusal:
         native = NativeId(f"{PAGE}{self._diary.shared.box}:{secrets.token_hex(16)}")

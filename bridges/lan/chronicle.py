@@ -7,6 +7,7 @@ isn't there yet is kept until it comes: boxes' feeds come in any order against e
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,9 +18,11 @@ from bridges.lan.hall import Line
 from bridges.lan.reading import lines_of
 from gateway.model import Edit, Location, NativeId, Reaction, Redaction, Text, words_of
 
-VERSION = 1
+VERSION = 2
 LATE_MS = 120_000
 """What came so long after it was said is marked as late."""
+MOST_ABOUT = 1_000
+"""Marks on a line, changes of it, and words on how far it got: each. What comes beyond isn't kept: it is read whole."""
 NAMES_OF_LINES = 5_000
 """Whose senders nobody at the page may be taken for."""
 _SCHEMA = """
@@ -42,6 +45,7 @@ CREATE TABLE standing (
     about TEXT NOT NULL, box TEXT NOT NULL, leg TEXT NOT NULL, words TEXT NOT NULL, stored_ms INTEGER NOT NULL,
     PRIMARY KEY (about, box, leg)
 ) WITHOUT ROWID;
+CREATE TABLE holder (person TEXT PRIMARY KEY, key TEXT NOT NULL, since_ms INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 _FROM_LOG = ("line", "mark", "change")
@@ -151,6 +155,33 @@ class Chronicle:
             where, values = "room = ? AND arrival < ? ORDER BY arrival DESC LIMIT ?", (room, most, limit)
         return sorted(lines_of(self._db, where, values), key=lambda line: line.arrival)
 
+    def directs(self, person: str, *, since_ms: int, after: int, before: int | None, limit: int) -> list[Line]:
+        """Return what one person alone was told, or told one, since then; otherwise as `lines`."""
+        mine = "room = ? OR substr(room, 1, ?) = ? OR (sender = ? AND substr(room, 1, 1) = '~')"
+        order = "arrival > ? ORDER BY arrival" if after else "arrival < ? ORDER BY arrival DESC"
+        bound = after or (before if before is not None else 2**62)
+        values = (person, len(person) + 1, f"{person}/", person, since_ms, bound, limit)
+        found = lines_of(self._db, f"({mine}) AND stored_ms >= ? AND {order} LIMIT ?", values)
+        return sorted(found, key=lambda line: line.arrival)
+
+    def held_since(self, person: str, key: str, now_ms: int) -> int:
+        """Return since when somebody has this nickname, as far as is known: who has it now is noted."""
+        found = self._one("SELECT since_ms FROM holder WHERE person = ? AND key = ?", person, key)
+        if found is None:
+            with self._db:
+                self._db.execute("INSERT OR REPLACE INTO holder VALUES (?, ?, ?)", (person, key, now_ms))
+            return now_ms
+        return int(str(found[0]))
+
+    def at_radios(self) -> list[tuple[str, str]]:
+        """Return name and id of those at radios who said one of the last lines."""
+        latest = "SELECT name, sender, network FROM line ORDER BY arrival DESC LIMIT ?"
+        rows = self._db.execute(
+            f"SELECT DISTINCT name, sender FROM ({latest}) WHERE network = 'radio'",  # noqa: S608 - words above
+            (NAMES_OF_LINES,),
+        )
+        return [(name, sender) for name, sender in rows]
+
     def line(self, room: str, native: str) -> Line | None:
         """Return one line."""
         found = lines_of(self._db, "room = ? AND native = ?", (room, native))
@@ -169,7 +200,7 @@ class Chronicle:
                 self._add_line(heard, now_ms)
             case Reaction(target=target, emoji=emoji):
                 row = (target, said.sender.id, emoji, said.native, said.network, now_ms)
-                self._db.execute("INSERT OR REPLACE INTO mark VALUES (?, ?, ?, ?, ?, ?)", row)
+                self._db.execute(f"INSERT OR REPLACE INTO mark SELECT ?1, ?2, ?3, ?4, ?5, ?6 {_room('mark')}", row)
             case Edit(target=target, body=body):
                 self._add_change(heard, target, "edit", body, now_ms)
             case Redaction(target=target):
@@ -189,14 +220,15 @@ class Chronicle:
 
     def _add_change(self, heard: Heard, target: str, kind: str, text: str, now_ms: int) -> None:
         self._db.execute(
-            "INSERT INTO change VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+            f"INSERT INTO change SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 {_room('change')} ON CONFLICT DO UPDATE SET"
             " hlc = excluded.hlc, text = excluded.text WHERE excluded.hlc > hlc",
             (target, heard.said.sender.id, kind, heard.said.network, heard.hlc, text, now_ms),
         )
 
     def _stand(self, about: str, box: str, leg: str, words: str, now_ms: int) -> bool:
         changed = self._db.execute(
-            "INSERT INTO standing VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET words = excluded.words"
+            f"INSERT INTO standing SELECT ?1, ?2, ?3, ?4, ?5 {_room('standing', 'about')}"
+            " ON CONFLICT DO UPDATE SET words = excluded.words"
             " WHERE excluded.words <> words",
             (about, box, leg, words, now_ms),
         )
@@ -212,6 +244,11 @@ class Chronicle:
     def _one(self, sql: str, *values: object) -> tuple[object, ...] | None:
         found: tuple[object, ...] | None = self._db.execute(sql, values).fetchone()
         return found
+
+
+def _room(table: str, about: str = "target") -> str:
+    """Return the condition that not too much is known about ?1 already."""
+    return f"WHERE (SELECT count(*) FROM {table} WHERE {about} = ?1) < {MOST_ABOUT}"  # noqa: S608 - words above
 
 
 def is_line(said: Said) -> bool:
@@ -237,6 +274,8 @@ def _opened(path: Path | str) -> sqlite3.Connection:
 
 
 def _connected(path: Path | str) -> sqlite3.Connection:
+    if path != ":memory:":
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite would make it readable by others
     db = sqlite3.connect(path)
     try:
         db.execute("PRAGMA journal_mode = WAL")

@@ -39,19 +39,26 @@ class Rates:
         self._left: dict[BoxId, tuple[float, float]] = {}
 
     def within(self, events: Iterable[Event], now_s: float) -> tuple[list[Event], int]:
-        """Return those that may be taken now, and how many may not."""
+        """Return those that may be taken now, and how many may not. Who wrote them is not proven yet."""
+        offered: Counter[BoxId] = Counter()
         taken: list[Event] = []
         refused = 0
         for event in events:
-            left, at_s = self._left.get(event.box, (float(BURST), now_s))
-            left = min(BURST, left + (now_s - at_s) * PER_MINUTE / 60)
-            if left >= 1:
+            offered[event.box] += 1
+            if offered[event.box] <= self._left_of(event.box, now_s):
                 taken.append(event)
-                left -= 1
             else:
                 refused += 1
-            self._left[event.box] = (left, now_s)
         return taken, refused
+
+    def spend(self, taken: Iterable[Event], now_s: float) -> None:
+        """Count what was taken, which its box has signed."""
+        for box, count in Counter(event.box for event in taken).items():
+            self._left[box] = (self._left_of(box, now_s) - count, now_s)
+
+    def _left_of(self, box: BoxId, now_s: float) -> float:
+        left, at_s = self._left.get(box, (float(BURST), now_s))
+        return min(BURST, left + (now_s - at_s) * PER_MINUTE / 60)
 
     def forget(self, members: Iterable[BoxId]) -> None:
         """Forget all but these: strangers would fill the memory."""

@@ -30,6 +30,7 @@ ASK_MS = 3000
 MOST_ASKED = 64
 """Names that are looked up at once; a flood of names goes no further."""
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Found = Callable[[str, BoxId | None], None]
 """Is told of an address, and whose it is said to be."""
 
@@ -47,11 +48,13 @@ class Discovery:
         self._browser: AsyncServiceBrowser | None = None
         self.addresses: list[str] = []
         """Where it announces and listens."""
+        self._near: list[Network] = []
         self.reason = ""
         """Why it is quiet, in words; empty: it isn't."""
 
     async def __aenter__(self) -> Self:
         self.addresses = own_addresses(self._interfaces)
+        self._near = own_networks(self._interfaces)
         if not self.addresses:
             self.reason = f"mDNS: no address on {', '.join(self._interfaces) or 'any interface'} yet"
             return self
@@ -101,13 +104,30 @@ class Discovery:
         task.add_done_callback(self._tasks.discard)
 
     async def _look(self, zeroconf: Zeroconf, service_type: str, name: str) -> None:
-        info = AsyncServiceInfo(service_type, name)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError, ZeroconfError):  # anybody may announce anything
+            info = AsyncServiceInfo(service_type, name)
             if not await info.async_request(zeroconf, ASK_MS) or not info.port:
                 return
-            for address in info.parsed_scoped_addresses()[:MOST_ADDRESSES]:
+            for address in filter(self._is_near, info.parsed_scoped_addresses()[:MOST_ADDRESSES]):
                 for host in _zoned(address, self._interfaces):
                     self._found(address_of(host, info.port), None)
+
+    def _is_near(self, address: str) -> bool:
+        """Whether it is on a network of ours: mDNS reaches no further, and nobody has us call others for them."""
+        ip = ipaddress.ip_address(address.partition("%")[0])
+        return any(ip in network for network in self._near)
+
+
+def own_networks(interfaces: Sequence[str]) -> list[Network]:
+    """Return the networks that these interfaces are on, or all but loopback."""
+    found: list[Network] = []
+    for adapter in ifaddr.get_adapters():
+        for each in adapter.ips if not interfaces or adapter.name in interfaces else ():
+            host = each.ip if isinstance(each.ip, str) else each.ip[0]
+            network = ipaddress.ip_network(f"{host}/{each.network_prefix}", strict=False)
+            if interfaces or not network.is_loopback:
+                found.append(network)
+    return found
 
 
 def own_addresses(interfaces: Sequence[str]) -> list[str]:

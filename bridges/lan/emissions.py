@@ -14,6 +14,10 @@ from gateway.model import MessageId, NativeId, Utterance, message_id, short_hash
 
 MOST_KEPT = 20_000
 """Messages, each in one conversation, whose emissions are known; past it the oldest is forgotten: its echo is news."""
+MOST_WORDS = 100_000
+"""Of boxes, about all of these: past it the oldest messages are forgotten, too."""
+MOST_WORDS_OF_ONE = 1024
+"""About one message in one conversation; what comes beyond is not noted."""
 MOST_PARTS = 4096
 
 _BEGUN, _DONE = "emitting", "emitted"
@@ -89,8 +93,9 @@ class Emissions:
 
     def __init__(self, *, most: int = MOST_KEPT) -> None:
         self._most = most
+        self._words = 0
         self._said: OrderedDict[tuple[MessageId, str], dict[_Part, Emission]] = OrderedDict()
-        self._echoes: dict[NativeId, Utterance] = {}
+        self._echoes: OrderedDict[NativeId, Utterance] = OrderedDict()
         self._places: dict[MessageId, set[str]] = {}
         self._open: dict[str, dict[tuple[MessageId, _Part], float]] = {}
 
@@ -100,6 +105,9 @@ class Emissions:
         key, part = (message_id(said.native_id), said.where), _Part(said.part, said.parts, box)
         parts = self._said.setdefault(key, {})
         before = parts.get(part)
+        if before is None and len(parts) >= MOST_WORDS_OF_ONE:
+            return
+        self._words += before is None
         is_done = entry.is_done or (before is not None and before.is_done)
         as_native = entry.as_native or (None if before is None else before.as_native)
         since_s = now_s if before is None else before.since_s
@@ -107,8 +115,10 @@ class Emissions:
         self._places.setdefault(key[0], set()).add(said.where)
         if entry.as_native is not None and entry.as_native != said.native_id:
             self._echoes[entry.as_native] = said
+            if len(self._echoes) > MOST_WORDS:
+                self._echoes.popitem(last=False)
         self._note_open(said.where, (key[0], part), parts[part])
-        while len(self._said) > self._most:
+        while len(self._said) > self._most or self._words > MOST_WORDS:
             self._forget_oldest()
 
     def of(self, utterance: Utterance) -> dict[BoxId, Emission]:
@@ -151,6 +161,7 @@ class Emissions:
 
     def _forget_oldest(self) -> None:
         (ident, where), parts = self._said.popitem(last=False)
+        self._words -= len(parts)
         for part, told in parts.items():
             self._note_open(where, (ident, part), Emission(since_s=0.0, is_done=True))
             if told.as_native is not None:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from bridges.lan.conduct import Conduct, Rates
-from bridges.lan.event import BoxId, Event, Malformed, box_of
+from bridges.lan.event import BoxId, Event, FeedId, Malformed, box_of
 from bridges.lan.held import Held
 from bridges.lan.membership import Roll
 from bridges.lan.peer import Peer, beginnings
@@ -131,11 +131,11 @@ class Exchange:
         before = self._held.state
         peer.said(offer, self._clock.monotonic())
         new = await self._statements_of(peer, offer.statements) + await self._events_of(peer, offer.events)
-        new += await self._skip()
+        new += await self._skip(offer.events)
         roll = self._held.state.roll
         if roll != before.roll:
             self.on_roll(roll)
-        is_news = self.presence.heard(offer.told, (m.box for m in roll.members), self._clock.monotonic())
+        is_news = self.presence.heard(offer.told, (m.box for m in roll.members), self._clock.monotonic(), by=peer.box)
         if new or is_news:
             self.changed()
         return bool(new)
@@ -192,22 +192,31 @@ class Exchange:
         if not allowed:
             return 0
         taken = await self._held.write(lambda log: log.take(allowed, self._clock.now_ms()))
+        self.rates.spend(taken.new, self._clock.monotonic())
         self._note(peer, taken.skipped)
         peer.counts["events_taken"] += len(taken.new)
         return len(taken.new)
 
-    async def _skip(self) -> int:
-        """Go on where all who are there begin, if what comes before is kept by none of them."""
+    async def _skip(self, offered: Sequence[Event]) -> int:
+        """Go on where all who are there begin, if what comes before is kept by none of them.
+
+        What comes next has to be on offer, signed: else one box's word would make us forget what another said.
+        """
         now_s = self._clock.monotonic()
         if now_s < self._alone_until_s:
             return 0
         begins = beginnings((peer for peer in self.peers.values() if peer.is_live(now_s)), self._held.state.frontier)
-        if not begins:
+        proven = {event.feed: event.seq - 1 for event in offered if self._proves(event, begins)}
+        if not proven:
             return 0
-        lacking = await self._held.write(lambda log: log.skip_to(begins))
+        lacking = await self._held.write(lambda log: log.skip_to(proven))
         for feed, many in lacking.items():
             self.lost[box_of(feed)] += many
         return len(lacking)
+
+    def _proves(self, event: Event, begins: Mapping[FeedId, int]) -> bool:
+        author = self._held.state.roll.boxes.get(event.box)
+        return begins.get(event.feed) == event.seq - 1 and author is not None and event.is_by(author.key)
 
     def _note(self, peer: Peer, kinds: Mapping[str, int]) -> None:
         self.misbehaved(peer.box, {kind: times for kind, times in kinds.items() if kind != "event_known"})

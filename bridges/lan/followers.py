@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 from bridges.lan.hall import Line
+from bridges.lan.places import is_direct, person_in
 
 MOST_WAITING = 256
 """Lines a slow reader may be behind; then it is ended, and comes again with the last one it had."""
@@ -31,13 +32,18 @@ class Followers:
         return self._following(room, queue)
 
     def tell(self, line: Line) -> None:
-        """Tell those who watch its room."""
-        for queue in tuple(self._by_room.get(line.room, ())):
-            if queue.qsize() >= MOST_WAITING:
-                self._leave(line.room, queue)
-                queue.put_nowait(_END)
-            else:
-                queue.put_nowait(line)
+        """Tell those who watch its room; of what is said to one person, both of them."""
+        rooms = {person_in(line.room), line.sender} if is_direct(line.room) else {line.room}
+        for room in rooms:
+            for queue in tuple(self._by_room.get(room, ())):
+                self._tell(room, queue, line)
+
+    def _tell(self, room: str, queue: asyncio.Queue[Line | None], line: Line) -> None:
+        if queue.qsize() >= MOST_WAITING:
+            self._leave(room, queue)
+            queue.put_nowait(_END)
+        else:
+            queue.put_nowait(line)
 
     def end(self) -> None:
         """End all."""

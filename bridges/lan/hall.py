@@ -100,6 +100,10 @@ class Hall(Protocol):
         """Return the rooms there are."""
         ...
 
+    def own_room(self, person: Person) -> Room:
+        """Return where somebody reads what they alone are told: `lines`, `follow` and `say` take it, for them only."""
+        ...
+
     async def lines(self, room: str, *, after: int = 0, before: int | None = None, limit: int = 50) -> Sequence[Line]:
         """Return lines in order, at most `limit`: those after an arrival, or the last ones before one."""
         ...

@@ -12,6 +12,8 @@ from gateway.model import NEVER_SET_MS
 COUNTS = 1024
 MOST_AHEAD_MS = 60_000
 """So far another box's stamp may take ours ahead of our own wall clock: one with a wrong clock takes nobody along."""
+LATEST_MS = 4_102_444_800_000
+"""2100. No further does a box go along that has no clock: what it says must stay readable for the others."""
 
 
 def ms_of(stamp: int) -> int:
@@ -33,4 +35,5 @@ class HybridClock:
     def saw(self, stamp: int, now_ms: int) -> None:
         """Note a stamp of another box: what is said here from now on is later, as far as its clock can be believed."""
         is_set = now_ms >= NEVER_SET_MS  # a clock that was never set knows less than anybody's
-        self._last = max(self._last, min(stamp, (now_ms + MOST_AHEAD_MS) * COUNTS) if is_set else stamp)
+        latest_ms = now_ms + MOST_AHEAD_MS if is_set else LATEST_MS
+        self._last = max(self._last, min(stamp, latest_ms * COUNTS))

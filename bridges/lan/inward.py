@@ -4,15 +4,16 @@
 from __future__ import annotations
 
 from bridges.lan.entries import Said
-from bridges.lan.places import is_direct
+from bridges.lan.places import is_direct, other_in, person_in
 from bridges.lan.shared import mark_of
 from bridges.lan.store import Arrived
 from gateway.model import Address, BridgeName, Message, RemoteId, ResumePoint
 
 
 def to_message(said: Said, arrived: Arrived, bridge: BridgeName, *, received_ms: int, is_ours: bool) -> Message | None:
-    """Return the message; None of what somebody at another page says to one person, which is nobody else's."""
-    if is_direct(said.room) and not (is_ours and said.room == said.sender.id):
+    """Return the message; None of what is nobody else's: what somebody is told alone, unless they told it a radio."""
+    is_told = person_in(said.room) == said.sender.id and (is_ours or other_in(said.room))
+    if is_direct(said.room) and not is_told:
         return None
     return Message(
         native_id=said.native,

@@ -14,7 +14,7 @@ from bridges.lan.held import Held
 from bridges.lan.peer import Peer
 from bridges.lan.tls import Contexts
 from bridges.lan.wire import Offer
-from gateway.model import BridgeError, Clock, RateLimited
+from gateway.model import BridgeError, Clock, ProtocolError, RateLimited
 
 SYNC = "/sync"
 EVERY_S = 4.0
@@ -83,6 +83,8 @@ class Links:
                 place.address, SYNC, await self._exchange.written(offer), self._contexts.client
             )
             box = box_id(answered.key)
+            if not self._held.state.roll.is_member(box):
+                raise ProtocolError(f"{place.address} is no box of this community")
             place.answered(box)
             if box == box_of(self._held.state.feed):
                 return box

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field, replace
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from bridges.lan.batch import EMPTY, MOST_FEEDS, MOST_STATEMENTS, Batch
+from bridges.lan.batch import EMPTY, MOST_FEEDS, MOST_FEEDS_OF_ONE, Batch
 from bridges.lan.event import BoxId, Event, FeedId, box_id, box_of, feed_id, written
 from bridges.lan.hlc import HybridClock
-from bridges.lan.membership import Add, Member, Remove, Roll, Statement, roll
+from bridges.lan.membership import Add, Member, Remove, Roll, Statement, believed, roll
 from bridges.lan.statements import MOST_LIMITS, body_of, statement_of
 from bridges.lan.store import Arrived, Feed, Store
 from gateway.model import NEVER_SET_MS
@@ -28,6 +28,7 @@ FORGOTTEN_MS = 90 * 86_400_000
 
 Frontier = Mapping[FeedId, int]
 """How much one has of each feed."""
+_Statements = dict[tuple[FeedId, int], Statement]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,10 +53,12 @@ class Log:
         """What this box writes into."""
         self._feeds: dict[FeedId, Feed] = store.feeds()
         self._forgotten = store.forgotten()
-        self._statements: dict[tuple[FeedId, int], Statement] = {}
+        self._statements: _Statements = {}
         for statement in filter(None, map(statement_of, store.statements())):
             self._statements[statement.feed, statement.seq] = statement
-        self._clock = HybridClock(store.latest_hlc())
+        self._clock = HybridClock(
+            store.latest_hlc(box_of(self.feed))
+        )  # others' stamps only as far as `saw` believes them
         self.roll: Roll = roll(root, self._statements.values())
         """Who belongs, by all that is in it."""
 
@@ -121,6 +124,7 @@ class Log:
             body=body,
         )
         batch.stage(event)
+        batch.reads_of_boxes()
         self._commit(batch, now_ms)
         return event
 
@@ -145,7 +149,7 @@ class Log:
         while waiting:
             # Who let a box in may stand in the same batch, after what that box says.
             alien = [event for event in waiting if not batch.offer(event)]
-            if len(alien) == len(waiting) or not batch.has_news_of_boxes():
+            if not batch.reads_of_boxes():
                 batch.skipped["event_alien"] += len(alien)
                 break
             waiting = alien
@@ -162,18 +166,19 @@ class Log:
         skipped = Counter(event_known=len(waiting.keys() & statements.keys()))
         for name in waiting.keys() & statements.keys():
             del waiting[name]
-        while found := [event for event in waiting.values() if _is_statement(event, known)]:
+        while found := [event for event in waiting.values() if self._is_statement(event, known)]:
             for event in found:
                 del waiting[event.feed, event.seq]
-                if (statement := statement_of(event)) is not None and len(statements) < MOST_STATEMENTS:
+                if (statement := statement_of(event)) is not None:
                     statements[event.feed, event.seq] = statement
                     new.append(event)
             known = roll(self._root, statements.values())
         skipped["statement_alien"] = len(waiting)
+        statements, known = self._within(statements, known)
+        new = [event for event in new if (event.feed, event.seq) in statements]
         if new:
             with self._store.writing():
-                for event in new:
-                    self._store.keep_statement(event)
+                self._keep_statements(new, statements)
             self._statements, self.roll = statements, known
             self._cut()
         return Taken(new=tuple(new), skipped=+skipped)
@@ -187,7 +192,7 @@ class Log:
         skipping: dict[FeedId, Feed] = {}
         for name, base in bases.items():
             have = self._feeds.get(name, EMPTY)
-            is_full = name not in self._feeds and len(self._feeds) + len(skipping) >= MOST_FEEDS
+            is_full = name not in self._feeds and self._is_full(name, skipping)
             if base > have.count and box_of(name) in self.roll.boxes and not is_full:
                 lacking[name] = base - have.count
                 skipping[name] = Feed(base=base, count=base, head=b"")
@@ -204,9 +209,10 @@ class Log:
         """Drop what was stored before that time, but for what boxes said of boxes. Return how many."""
         return self._drop(self._store.old_up_to(since_ms))
 
-    def retain_most(self, most: int) -> int:
-        """Drop the oldest, so that no more than so many stay; as `retain`."""
-        return self._drop(self._store.beyond(most))
+    def retain_most(self, most: int, most_bytes: int) -> int:
+        """Drop the oldest, so that no more than so many stay, and about so many bytes; as `retain`."""
+        count, size = self._store.size()
+        return self._drop(self._store.beyond(min(most, count * most_bytes // max(size, most_bytes))))
 
     def compact(self, now_ms: int) -> int:
         """Forget feeds of which nothing has been here for long: a box begins one at every start. Return how many.
@@ -235,28 +241,68 @@ class Log:
 
     def _commit(self, batch: Batch, now_ms: int) -> None:
         batch.staged.sort(key=lambda event: (event.hlc, event.feed, event.seq))
+        statements, known = self._within(batch.statements, batch.roll)
         with self._store.writing():
             for event in in_feed_order(batch.staged):
                 self._store.add(event, now_ms)
-                if (event.feed, event.seq) in batch.statements:
-                    self._store.keep_statement(event)
+            self._keep_statements(batch.staged, statements)
             self._store.keep_feeds(batch.heads)
         for event in batch.staged:
             self._clock.saw(event.hlc, now_ms)
         self._feeds |= batch.heads
-        self._statements, self.roll = batch.statements, batch.roll
+        self._statements, self.roll = statements, known
         self._cut()
 
+    def _within(self, statements: _Statements, known: Roll) -> tuple[_Statements, Roll]:
+        """Return as many statements as are kept, and who belongs by them."""
+        kept = believed(known, statements.values())
+        if len(kept) == len(statements):
+            return statements, known
+        fewer = {(each.feed, each.seq): each for each in kept}
+        return fewer, roll(self._root, kept)
+
+    def _keep_statements(self, new: Iterable[Event], statements: _Statements) -> None:
+        for event in new:
+            if (event.feed, event.seq) in statements:
+                self._store.keep_statement(event)
+        self._store.drop_statements(self._statements.keys() - statements.keys())
+
+    def _is_statement(self, event: Event, known: Roll) -> bool:
+        author = known.boxes.get(event.box)
+        is_signed = author is not None and not event.native and event.is_by(author.key)
+        return is_signed and not self._is_rewritten(event)
+
+    def _is_rewritten(self, event: Event) -> bool:
+        """Whether something else stands in its place: what is kept of its feed was looked through for statements.
+
+        What came before that is believed of boxes that belong: it may be that this one never had it.
+        """
+        have = self._feeds.get(event.feed, EMPTY)
+        return event.seq <= have.count and (event.seq > have.base or event.box in self.roll.limits)
+
+    def _is_full(self, feed: FeedId, more: Mapping[FeedId, Feed]) -> bool:
+        names = {*self._feeds, *more}
+        of_box = sum(box_of(name) == box_of(feed) for name in names)
+        return len(names) >= MOST_FEEDS or of_box >= MOST_FEEDS_OF_ONE
+
     def _cut(self) -> None:
-        """Forget what of removed boxes doesn't count, so that it is offered to nobody."""
+        """Forget what of removed boxes doesn't count, so that it is offered to nobody.
+
+        What is our own stays: where a senior box overrules the removal the others have it back from here.
+        """
         shorter = {}
         for name, feed in self._feeds.items():
             limit = self.roll.limit(name)
-            if limit is not None and feed.count > limit:
+            if limit is not None and feed.count > limit and box_of(name) != box_of(self.feed):
                 last = self._store.event(name, limit)
                 head = last.hash if last else EMPTY.head if limit == 0 else b""
                 shorter[name] = Feed(base=min(feed.base, limit), count=limit, head=head)
         self._shorten(shorter)
+        gone = [name for name, feed in shorter.items() if not feed.count]
+        if gone:
+            with self._store.writing():
+                self._store.drop_feeds(gone)
+            self._feeds = {name: feed for name, feed in self._feeds.items() if name not in shorter or feed.count}
 
     def _shorten(self, feeds: Mapping[FeedId, Feed]) -> None:
         if not feeds:
@@ -267,11 +313,6 @@ class Log:
                 self._store.drop_above(name, feed.count)
             self._store.keep_feeds(feeds)
         self._feeds |= feeds
-
-
-def _is_statement(event: Event, known: Roll) -> bool:
-    author = known.boxes.get(event.box)
-    return author is not None and not event.native and event.is_by(author.key)
 
 
 def in_feed_order(events: Sequence[Event]) -> list[Event]:

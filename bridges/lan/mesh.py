@@ -44,6 +44,8 @@ RETAIN_EVERY_S = 600.0
 INTERFACES_EVERY_S = 10.0
 MOST_EVENTS = 500_000
 """Kept, however young: some 300 MB."""
+MOST_BYTES = 1 << 30
+"""Kept, however few: a stolen box may write long ones."""
 
 log = structlog.get_logger()
 
@@ -307,6 +309,7 @@ class Mesh:
     async def _keep_looking(self) -> None:
         while True:
             await self._clock.sleep(INTERFACES_EVERY_S)
+            self._accept(self._held.state.roll)  # an invitation may be over
             await self._look_around()
 
     async def _look_around(self) -> None:
@@ -358,8 +361,11 @@ class Mesh:
         self.exchange.changed()
 
     def _believe(self, roll: Roll) -> None:
-        self._contexts.accept([*(member.key for member in roll.members), *self.door.keys()])
+        self._accept(roll)
         self.exchange.forget(roll)
+
+    def _accept(self, roll: Roll) -> None:
+        self._contexts.accept([member.key for member in roll.members], self.door.keys())
 
     def _called(self, box: BoxId, host: str, port: int) -> None:
         if port:
@@ -380,7 +386,7 @@ class Mesh:
         since_ms = int(now_ms - self.settings.retention_s * 1000)
         await self._held.write(lambda log: log.date(now_ms))
         await self._held.write(lambda log: log.retain(since_ms))
-        if dropped := await self._held.write(lambda log: log.retain_most(MOST_EVENTS)):
+        if dropped := await self._held.write(lambda log: log.retain_most(MOST_EVENTS, MOST_BYTES)):
             self._count("log_full")
             log.warning("lan_log_full", dropped=dropped, most=MOST_EVENTS)
         await self._held.write(lambda log: log.compact(now_ms))

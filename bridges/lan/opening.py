@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -37,7 +36,6 @@ def open_store(folder: Path, count: Callable[[str], None]) -> Store:
 
 
 def _sound(path: Path) -> Store:
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite would make it readable by others
     store = Store(path)
     try:
         store.check()

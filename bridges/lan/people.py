@@ -51,6 +51,10 @@ class People:
         """Return who has this key."""
         return self._people.get(key)
 
+    def called(self, ident: str) -> Person | None:
+        """Return who goes by this id now."""
+        return next((one for one in self._people.values() if one.id == ident), None)
+
     def here(self, now_s: float) -> Sequence[Person]:
         """Return who is at the page now, who did something last first."""
         found = (one for key, one in reversed(self._people.items()) if now_s - self._seen_s[key] < HERE_S)

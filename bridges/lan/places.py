@@ -12,6 +12,8 @@ ROOM_BYTES = 12 * 1024
 MOST_PLACE_BYTES = 255
 
 _PERSON = re.compile(r"~([^@/\s]+)@([^@/\s]+)\Z")
+_CHAT = re.compile(r"(~[^@/\s]+@[^@/\s]+)/(![0-9a-f]{8})\Z")
+"""Of one person at a page with one at a radio: ``~ali@hilltop/!a1b2c301``."""
 _BOX = re.compile(r"[0-9a-f]{32}\Z")
 
 
@@ -26,6 +28,22 @@ def nick_of(person: str) -> str:
     return found[1] if found else ""
 
 
+def chat_with(person: str, node: str) -> str:
+    """Return the conversation of somebody at a page with one radio node."""
+    return f"{person}/{node}"
+
+
+def other_in(conversation: str) -> str:
+    """Return the node that somebody at a page has this chat with; empty if it is none of those."""
+    found = _CHAT.match(conversation)
+    return found[2] if found else ""
+
+
+def person_in(conversation: str) -> str:
+    """Return whose direct chat it is: that of the person at a page."""
+    return conversation.partition("/")[0]
+
+
 def is_direct(conversation: str) -> bool:
     """Whether this is a chat with one person."""
     return conversation.startswith("~")
@@ -33,7 +51,7 @@ def is_direct(conversation: str) -> bool:
 
 def malformed(conversation: str) -> str:
     """Return why a conversation can be none of the LAN's; empty if it can."""
-    if is_direct(conversation) and _PERSON.match(conversation) is None:
+    if is_direct(conversation) and not (_PERSON.match(conversation) or _CHAT.match(conversation)):
         return f"{conversation} is nobody: write ~nick@box"
     if _BOX.match(conversation):
         return f"{conversation} is a box: write a room's name, or ~nick@box"

@@ -3,7 +3,8 @@
 
 Each box counts up a beat whenever it speaks to another; only a higher beat says that it was heard again, so
 boxes that tell each other of a dead one do not keep it alive. A box's word about others is believed as its
-events are: it is a member. The worst it can do here is to make others wait for their turn.
+events are: it is a member. What a box says of itself counts more, as long as it says so itself; of boxes further
+away a bad one can say that they are gone, or there: others then wait for their turn, or say a line twice.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ MOST_SERVED_BYTES = 320
 """A Matrix room's id has up to 255; a channel's name, its radio's preset and hash come to less."""
 MOST_ADDRESSES = 8
 MOST_TOLD = 256
+MOST_LATE = 1_000
+"""Beats by which a box's own word may come too late; one further back shows that another counted in its name."""
 MOST_DETAIL_BYTES = 64 * 1024
 """So much detail is told at once; the rest with the next exchange."""
 
@@ -70,6 +73,8 @@ class Presence:
         self._beat = self._since = 1
         self.own = detail
         self._seen: dict[BoxId, Seen] = {}
+        self._direct_s: dict[BoxId, float] = {}
+        """When a box last spoke of itself, itself."""
 
     def become(self, detail: Detail) -> bool:
         """Say this of ourselves from now on; return whether that is something else than before."""
@@ -108,10 +113,10 @@ class Presence:
         there = (seen for other, seen in self._seen.items() if other != box and now_s - seen.heard_s < LIVE_S)
         return any(known.get(seen.feed, 0) < seen.since for seen in there)
 
-    def heard(self, told: Iterable[Told], members: Iterable[BoxId], now_s: float) -> bool:
+    def heard(self, told: Iterable[Told], members: Iterable[BoxId], now_s: float, *, by: BoxId | None = None) -> bool:
         """Note what a box told; return whether anything but the time changed. Of strangers nothing is noted."""
         belonging = frozenset(members) - {box_of(self._me)}
-        changed = [self._note(each, now_s) for each in told if box_of(each.feed) in belonging]
+        changed = [self._note(each, now_s, by) for each in told if box_of(each.feed) in belonging]
         return any(changed)
 
     def live(self, now_s: float) -> dict[BoxId, frozenset[str]]:
@@ -128,10 +133,18 @@ class Presence:
         """Forget all but these."""
         belonging = frozenset(members)
         self._seen = {box: seen for box, seen in self._seen.items() if box in belonging}
+        self._direct_s = {box: at_s for box, at_s in self._direct_s.items() if box in belonging}
 
-    def _note(self, told: Told, now_s: float) -> bool:
+    def _note(self, told: Told, now_s: float, by: BoxId | None) -> bool:
         box = box_of(told.feed)
         have = self._seen.get(box)
+        if by == box:
+            self._direct_s[box] = now_s
+            if have is not None and have.feed == told.feed and have.beat - told.beat > MOST_LATE:
+                del self._seen[box]  # somebody else counted on, not the box; what holds is told anew
+                have = None
+        elif now_s - self._direct_s.get(box, float("-inf")) < LIVE_S:
+            return False
         heard_s = now_s - told.age_ms / 1000
         is_same = have is not None and have.feed == told.feed
         if have is not None and (told.beat <= have.beat if is_same else heard_s <= have.heard_s):

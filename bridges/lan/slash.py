@@ -6,7 +6,7 @@ from __future__ import annotations
 from bridges.lan.admission import Admission
 from bridges.lan.hall import Line, Person, Refusal
 from bridges.lan.people import People
-from bridges.lan.places import nick_of, person_id
+from bridges.lan.places import malformed, nick_of, person_id
 from gateway.model import Address, Asked, BridgeContext, Declined, Level, NativeId, SenderId
 
 HELP = (
@@ -47,7 +47,7 @@ class Slash:
     def person_named(self, name: str) -> str | None:
         """Return whom somebody means: ``~nick@box``, or a nick at this page; None: nobody that can be."""
         if name.startswith("~"):
-            return name if nick_of(name) else None
+            return name if nick_of(name) and name.isprintable() and not malformed(name) else None
         here = self._people.here(self._context.clock.monotonic())
         known = next((one.id for one in here if one.nick == name), None)
         return None if known is None else person_id(name, self._box)

@@ -8,6 +8,7 @@ from typing import Any
 
 from bridges.lan.event import BoxId, Event, FeedId, is_feed
 from bridges.lan.membership import Add, Remove, Statement
+from gateway.model import plain_name
 
 MOST_NAME_CHARACTERS = 64
 KEY_BYTES = 32
@@ -41,7 +42,7 @@ def statement_of(event: Event) -> Statement | None:
 def _says(said: dict[str, Any]) -> Add | Remove | None:
     match said.get("kind"):
         case "add":
-            key, name = bytes.fromhex(said["key"]), str(said["name"])[:MOST_NAME_CHARACTERS]
+            key, name = bytes.fromhex(said["key"]), plain_name(str(said["name"]), MOST_NAME_CHARACTERS)
             return Add(key=key, name=name) if len(key) == KEY_BYTES else None
         case "remove":
             frontier = said["frontier"]

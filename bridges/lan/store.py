@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -62,6 +63,8 @@ class Store:
 
     def __init__(self, path: Path | str) -> None:
         """Open or make it; sqlite3.DatabaseError if it is damaged or of a later release."""
+        if path != ":memory:":
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite would make it readable by others
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
@@ -159,9 +162,17 @@ class Store:
     def keep_statement(self, event: Event) -> None:
         """Keep what a box says of boxes: for ever, however old its feed."""
         self._db.execute(
-            "INSERT OR IGNORE INTO statement VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO statement VALUES (?, ?, ?, ?, ?, ?)",
             (event.feed, event.seq, event.hlc, event.previous, event.body, event.signature),
         )
+
+    def drop_statements(self, names: Iterable[tuple[FeedId, int]]) -> None:
+        """Forget statements."""
+        self._db.executemany("DELETE FROM statement WHERE feed = ? AND seq = ?", list(names))
+
+    def drop_feeds(self, names: Iterable[FeedId]) -> None:
+        """Forget feeds of which nothing is here."""
+        self._db.executemany("DELETE FROM feed WHERE feed = ?", [(name,) for name in names])
 
     def statements(self) -> list[Event]:
         """Return all that boxes said of boxes."""
@@ -176,9 +187,10 @@ class Store:
         )
         return [FeedId(feed) for (feed,) in rows]
 
-    def latest_hlc(self) -> int:
-        """Return the latest stamp."""
-        return int(self._db.execute("SELECT coalesce(max(hlc), 0) FROM event").fetchone()[0])
+    def latest_hlc(self, box: BoxId) -> int:
+        """Return the latest stamp of a box."""
+        latest = "SELECT coalesce(max(hlc), 0) FROM event WHERE feed >= ? AND feed < ?"
+        return int(self._db.execute(latest, (f"{box}-", f"{box}.")).fetchone()[0])
 
     def drop_above(self, feed: FeedId, limit: int) -> None:
         """Delete the end of a feed."""
@@ -205,6 +217,14 @@ class Store:
             (before_ms,),
         )
         return {FeedId(feed): (last if stays is None else stays - 1) for feed, stays, last in rows}
+
+    def size(self) -> tuple[int, int]:
+        """Return how many events there are, and how many bytes all takes."""
+        (count,) = self._db.execute("SELECT count(*) FROM event").fetchone()
+        (pages,), (free,), (each,) = (
+            self._db.execute(f"PRAGMA {what}").fetchone() for what in ("page_count", "freelist_count", "page_size")
+        )
+        return int(count), (pages - free) * each
 
     def beyond(self, most: int) -> dict[FeedId, int]:
         """Return of each feed up to where it goes, if only the latest `most` events of all stay."""

@@ -32,7 +32,7 @@ class Contexts:
 
     def __init__(self, key: Ed25519PrivateKey) -> None:
         self._chain = _chain(key)
-        self._accepted: tuple[bytes, ...] = ()
+        self._accepted: tuple[tuple[bytes, ...], tuple[bytes, ...]] = ((), ())
         self._client = self._context(ssl.PROTOCOL_TLS_CLIENT)
         self._inner = self._context(ssl.PROTOCOL_TLS_SERVER)
         self.server = self._context(ssl.PROTOCOL_TLS_SERVER)
@@ -44,16 +44,16 @@ class Contexts:
         """For a connection that is made now."""
         return self._client
 
-    def accept(self, keys: Iterable[Ed25519PublicKey]) -> None:
-        """Accept exactly the boxes with these keys from now on, in new connections."""
-        accepted = tuple(sorted(key.public_bytes_raw() for key in keys))
+    def accept(self, members: Iterable[Ed25519PublicKey], invited: Iterable[Ed25519PublicKey] = ()) -> None:
+        """Accept exactly the boxes with these keys from now on, in new connections; who is invited may call only."""
+        boxes = tuple(sorted(key.public_bytes_raw() for key in members))
+        accepted = boxes, tuple(sorted(key.public_bytes_raw() for key in invited))
         if accepted == self._accepted:
             return
-        anchors = "".join(map(_anchor, accepted))
         client, inner = self._context(ssl.PROTOCOL_TLS_CLIENT), self._context(ssl.PROTOCOL_TLS_SERVER)
-        for context in (client, inner):
-            if anchors:
-                context.load_verify_locations(cadata=anchors)
+        for context, keys in ((client, boxes), (inner, boxes + accepted[1])):
+            if keys:
+                context.load_verify_locations(cadata="".join(map(_anchor, keys)))
         self._client, self._inner, self._accepted = client, inner, accepted
 
     def _chosen(self, connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:

@@ -21,8 +21,9 @@ VERSION = 1
 MOST_BYTES = 1024 * 1024
 """Of one body, both ways."""
 MOST_EVENTS = 500
-EVENT_BYTES = 256 * 1024
-"""So many bytes of events go into one body, and of statements as many; the frontiers of 4,096 feeds take the rest."""
+EVENT_BYTES = 160 * 1024
+"""So many bytes of events go into one body, and of statements as many; the frontiers of 4,096 feeds, with the longest
+counts there are, and who is there take the rest."""
 MOST_ADDRESS_CHARACTERS = 128
 _HEX = re.compile(r"[0-9a-f]{32}\Z")
 T = TypeVar("T")

@@ -106,7 +106,13 @@ class MatrixBridge:
             nicks=self.people.nicks,
         )
         self._speech = Speech(
-            self._client, context, self._rooms, self._recall, threads=self._threads, directs=self._office.directs
+            self._client,
+            context,
+            self._rooms,
+            self._recall,
+            threads=self._threads,
+            directs=self._office.directs,
+            authors=self._authors,
         )
         self._reflector = Reflector(self._client, context, self._rooms, self._config.shown, self._threads)
         self._since: Since | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from bridges.matrix.authors import Authors
 from bridges.matrix.client import Client, Refused
 from bridges.matrix.content import Around, Event, from_message
 from bridges.matrix.management.directs import Directs
@@ -19,6 +20,7 @@ from gateway.model import (
     Address,
     AuthFailed,
     BridgeContext,
+    Edit,
     LinkDown,
     Message,
     Reaction,
@@ -27,6 +29,9 @@ from gateway.model import (
     Text,
     Unconfirmed,
 )
+
+CORRECTED = "*corrected: "
+"""Begins new words for what can't be given them."""
 
 
 class Speech:
@@ -41,7 +46,9 @@ class Speech:
         *,
         threads: Threads,
         directs: Directs,
+        authors: Authors,
     ) -> None:
+        self._authors = authors
         self._client = client
         self._context = context
         self._rooms = rooms
@@ -54,7 +61,7 @@ class Speech:
         """Put the message into a room; the key is the transaction id. BridgeError only, never AuthFailed."""
         try:
             room_id = await self._room(message, to)
-            message = await self._of_originals(room_id, message)
+            message = await self._as_ours(room_id, await self._of_originals(room_id, message))
             around = await self._around(room_id, message)
             event = from_message(message, key, self._context.clock.now_ms(), around=around)
             try:
@@ -82,6 +89,16 @@ class Speech:
             original = await self._threads.original(room_id, message.content.target)
             message = replace(message, content=replace(message.content, target=RemoteId(original)))
         return message
+
+    async def _as_ours(self, room_id: str, message: Message) -> Message:
+        """Say a correction of what another account said, such as another box's, in words: only that may replace it."""
+        said = message.content
+        if not isinstance(said, Edit):
+            return message
+        author = await self._authors.author(room_id, said.target)
+        if author is None or author == self._client.user_id:
+            return message
+        return replace(message, content=Text(body=f"{CORRECTED}{said.body}"), reply_to=said.target)
 
     async def _around(self, room_id: str, message: Message) -> Around:
         if not isinstance(message.content, Text):

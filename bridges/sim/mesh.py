@@ -27,6 +27,9 @@ from bridges.sim.telemetry import SelfReport
 
 _REMEMBERED = 2000
 
+_AFTER_S = 1e-6
+"""Woken just as something is due, by the rounding it might not be due yet, and for ever so in a time that stands."""
+
 
 class SimMesh:
     """Several nodes on one channel. Use as an async context manager; `time_scale` mesh seconds pass per second.
@@ -104,7 +107,7 @@ class SimMesh:
             self._timer = None
         due = self.agenda.next_due()
         if due is not None:
-            self._timer = self._loop.call_at(self._started + due / self.time_scale, self.pump)
+            self._timer = self._loop.call_at(self._started + due / self.time_scale + _AFTER_S, self.pump)
 
     def link(self, one: str | int, other: str | int, *, loss: float = 0.0, both: bool = True) -> None:
         """Lose this share (0..1) of what `other` could hear of `one`, and the other way round; 1: out of range."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from gateway.journal import folding
-from gateway.journal.backlog import TRIED, UNSENT
+from gateway.journal.backlog import NAMED, TRIED, UNSENT
 from gateway.journal.records import Accepted, Amendment, Change, Seen
 from gateway.journal.rows import NewMessage
 from gateway.journal.store import Known, Store
@@ -26,7 +26,7 @@ _OPEN = _UNSENT | {State.FAILED}
 """What can be taken back: a dead letter too must not be sent again."""
 
 _ROWS = f"""SELECT d.no, d.id, a.bridge, a.conversation, d.part, d.state, {TRIED}, d.digest, d.expires_ms,
-    d.remote_id IS NOT NULL FROM delivery d JOIN address a ON a.no = d.address"""  # noqa: S608 - constants
+    {NAMED} FROM delivery d JOIN address a ON a.no = d.address"""  # noqa: S608 - constants
 _OF_MESSAGE = f"{_ROWS} WHERE d.no BETWEEN ? << 12 AND (? << 12) + 4095 ORDER BY d.address, d.part"
 _OF_EDITS = f"""{_ROWS} WHERE d.no IN (SELECT x.no FROM edit e JOIN delivery x
     ON x.no BETWEEN e.seq << 12 AND (e.seq << 12) + 4095 WHERE e.target = ?)
@@ -51,10 +51,10 @@ class _Row:
 
     @property
     def may_be_there(self) -> bool:
-        """Whether the far end may have it, or will."""
-        if self.state is State.FAILED:
+        """Whether the far end may have it, or will. One that is over and has a name there was said, if not by us."""
+        if self.state in {State.FAILED, State.CANCELLED}:
             return self.has_name
-        return self.state not in {State.CANCELLED, State.EXPIRED, State.FOLDED}
+        return self.state not in {State.EXPIRED, State.FOLDED}
 
 
 def accept(store: Store, new: NewMessage, amendment: Amendment, full: str) -> Accepted | JournalError | Seen:

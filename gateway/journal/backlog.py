@@ -18,8 +18,12 @@ TRIED = "instr(d.history, ' sending ') > 0"
 UNSENT = f"d.state IN ('waiting', 'queued') AND NOT {TRIED}"
 """Nobody has it but us."""
 
+NAMED = """(d.remote_id IS NOT NULL OR EXISTS (
+    SELECT 1 FROM counterpart c WHERE c.seq = d.no >> 12 AND c.address = d.address AND c.part IN (0, d.part)))"""
+"""It has a name there: of ours, of another box's that said it, or of a copy that was heard there."""
+
 _MAY_BE_THERE = f"""d.state IN ('sending', 'sent', 'heard', 'delivered')
-    OR (d.state IN ('waiting', 'queued') AND {TRIED}) OR (d.state = 'failed' AND d.remote_id IS NOT NULL)"""
+    OR (d.state IN ('waiting', 'queued') AND {TRIED}) OR (d.state IN ('failed', 'cancelled') AND {NAMED})"""
 
 _OF_MESSAGE = "d.no BETWEEN :seq << 12 AND (:seq << 12) + 4095"
 _EDITS = """SELECT d.no FROM edit e JOIN delivery d ON d.no BETWEEN e.seq << 12 AND (e.seq << 12) + 4095

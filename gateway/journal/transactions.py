@@ -57,8 +57,6 @@ class Transactions:
         if full_sync != self._full_sync:
             connection.execute(f"PRAGMA synchronous = {'FULL' if full_sync else 'NORMAL'}")
             self._full_sync = full_sync
-        if any(op.task is not None for op in batch):
-            self._take_notes(batch)
         changes = [row for op in batch for row in op.changes]
         if not self._at_once(batch, changes):
             connection.execute("BEGIN IMMEDIATE")

@@ -93,8 +93,8 @@ class Writer:
         return made
 
     async def task(self, task: Callable[[Store, Room], T], *, durable: bool = False) -> T:
-        """Run something inside a transaction. After a rollback it may be run again, alone."""
-        result: T = await self._ask(Op(task=task, durable=durable))
+        """Run something inside a transaction: it finds what was noted until now. After a rollback it may run again."""
+        result: T = await self._ask(Op(task=task, durable=durable), after_notes=True)
         return result
 
     def note(self, rows: Sequence[Row]) -> None:
@@ -133,11 +133,14 @@ class Writer:
         """Wait for that."""
         await asyncio.to_thread(self._thread.join)
 
-    async def _ask(self, op: Op) -> Any:
+    async def _ask(self, op: Op, *, after_notes: bool = False) -> Any:
         await self._slots.acquire()
         if self._closed:
             self._slots.release()
             raise JournalError("the journal is closed")
+        if after_notes:
+            # The thread can't take them in time by itself: they may be handed over behind the op it has just taken.
+            self._hand_notes()
         op.future = self._loop.create_future()
         self._queue.put(op)
         return await op.future

@@ -14,7 +14,10 @@ MOST_MARKS: Final = 3
 _JOINERS: Final = "\u200c\u200d"
 _BLANKS: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 """Letters by their category, nothing by their look."""
-_INVISIBLE_MARKS: Final = frozenset("\u034f\ufe0e\ufe0f")
+_INVISIBLE_MARKS: Final = frozenset(
+    map(chr, (0x034F, 0x17B4, 0x17B5, *range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)))
+)
+"""Joiners and variation selectors: marks by their category, nothing by their look."""
 # Cyrillic and Greek letters that most typefaces draw like a Latin one, after case folding; and what passes for i and o.
 _LOOKS_LIKE: Final = {
     "a": "\u0430\u03b1",

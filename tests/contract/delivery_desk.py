@@ -11,7 +11,6 @@ from types import SimpleNamespace
 
 from gateway.assembly import changing, doubt_what_was_cut_off
 from gateway.backoff import Policy
-from gateway.clock import SystemClock
 from gateway.delivery import deliver
 from gateway.digest import Digests
 from gateway.drain import Drain
@@ -41,6 +40,7 @@ from gateway.outbox.memory import MemoryOutbox
 from gateway.planning import Planner
 from gateway.routing import Route, RoutingTable
 from gateway.sender import Sender as Deliverer
+from tests.steady_time import SteadyClock
 
 ROOM = Address(BridgeName("home"), "#town")
 CHANNEL = Address(BridgeName("radio"), "LongFast")
@@ -252,7 +252,7 @@ async def running_core(
     shared=False,
 ):
     """A core whose drain and delivery run. `shared`: its intake knows that other boxes use the queue."""
-    clock = clock or SystemClock()
+    clock = clock or SteadyClock()
     async with Journal(folder / "journal.db", clock=clock, retention=retention or Retention()) as journal:
         await doubt_what_was_cut_off(journal, [bridge := bridge or ScriptedBridge()])
         core = Core(

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -38,6 +37,7 @@ from gateway.model import (
     Text,
 )
 from tests.contract.harness import Shown
+from tests.steady_time import SteadyClock
 
 RADIO = BridgeName("radio")
 LONG_FAST = Address(RADIO, "LongFast")
@@ -46,22 +46,11 @@ SCALE = 20.0
 """Mesh and gateway seconds in a real one."""
 
 
-class ScaledClock:
-    """Real time, faster: the mesh's own pace."""
+class ScaledClock(SteadyClock):
+    """The test's time, faster: the mesh's own pace."""
 
     def __init__(self, scale: float = SCALE) -> None:
-        self._scale = scale
-        self._began = time.monotonic()
-        self._wall_ms = int(time.time() * 1000)
-
-    def now_ms(self) -> int:
-        return self._wall_ms + int(self.monotonic() * 1000)
-
-    def monotonic(self) -> float:
-        return (time.monotonic() - self._began) * self._scale
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds / self._scale)
+        super().__init__(time_scale=scale)
 
 
 @dataclass

@@ -11,11 +11,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 from bridges.lan.chorus import Beginning, LanChorus
+from gateway.changes import TOO_LATE
 from gateway.echoes import Echoes
 from gateway.link import LinkState
 from gateway.model import (
     Address,
     BridgeName,
+    Edit,
     Foreseen,
     Message,
     NativeId,
@@ -23,6 +25,7 @@ from gateway.model import (
     RemoteId,
     Sender,
     SenderId,
+    Support,
     Text,
     message_id,
 )
@@ -39,8 +42,8 @@ TURN_S = 0.4
 class Radio(ScriptedBridge):
     turn_s = TURN_S
 
-    def __init__(self, village, box):
-        super().__init__()
+    def __init__(self, village, box, **capabilities):
+        super().__init__(**capabilities)
         self.village, self.box = village, box
 
     def common_name(self, conversation):
@@ -121,12 +124,12 @@ class Village:
                 heard = said(f"mt:{speaker}:{key}", CHANNEL, content, sender=f"!{speaker}")
                 self.hearing.append(asyncio.create_task(box.core.intake.accept(heard)))
 
-    async def log(self, native, *, at, said_in=None, to="abc"):
+    async def log(self, native, *, at, said_in=None, to="abc", content=None, later_ms=0):
         """Write a message into the log at one box; return its deliveries to the radio, by box."""
         self.begun[NativeId(native)] = Beginning(box=at, said_in=said_in)
         found = {}
         for name in to:
-            message = said(native, LAN, Text(body=f"text {native}"))
+            message = said(native, LAN, content or Text(body=f"text {native}"), later_ms=later_ms)
             await self.boxes[name].core.intake.accept(message)
             record = await self.boxes[name].core.journal.message(message.id)
             found[name] = next(one.id for one in record.deliveries if one.to == CHANNEL)
@@ -139,32 +142,32 @@ class Village:
         return states
 
 
-def said(native, origin, content, *, sender="@ali:example.org"):
+def said(native, origin, content, *, sender="@ali:example.org", later_ms=0):
     return Message(
         native_id=NativeId(native),
         origin=origin,
         sender=Sender(id=SenderId(sender), name="Ali"),
         content=content,
-        received_ms=1_800_000_000_000,
+        received_ms=1_800_000_000_000 + later_ms,
         remote_id=RemoteId(native if origin == LAN else native.rpartition(":")[2]),
     )
 
 
 @asynccontextmanager
-async def village(folder, names="abc"):
+async def village(folder, names="abc", **capabilities):
     here = Village()
     async with AsyncExitStack() as stack:
         for name in names:
             box = here.boxes[name] = Box(here, name)
             (folder / name).mkdir()
-            radio = Radio(here, name)
+            radio = Radio(here, name, **capabilities)
             box.core = core = await stack.enter_async_context(running_core(folder / name, radio, table=TABLE))
             core.planner.capabilities[LAN.bridge] = radio.capabilities
             box.chorus = LanChorus(box, core.clock)
             speaking = Speaking({CHANNEL.bridge: radio, LAN.bridge: box.chorus}, core.clock)
             core.sender.speaking = speaking
             core.intake.recognise = Echoes(speaking, core.journal, core.clock).recognise
-            core.intake.arrived = speaking.arrived
+            core.intake.arrived, core.intake.is_said = speaking.arrived, speaking.is_said
             speaking.serve([CHANNEL])
         yield here
         await asyncio.gather(*here.hearing)
@@ -257,3 +260,49 @@ async def test_what_a_box_heard_on_the_air_while_it_was_cut_off_is_shown_once_wh
         assert (await core.journal.find(LAN, RemoteId("web:a/1"))).message_id == message_id(NativeId(f"mt:a:{key}"))
         await asyncio.sleep(2 * TURN_S)
         assert len(here.on_air) == 1
+
+
+async def test_a_correction_after_the_box_that_said_it_died_reaches_what_that_one_said(tmp_path):
+    async with village(tmp_path, edits=Support.NATIVE) as here:
+        states = await here.ends(await here.log("web:z:1", at="z"))
+        (speaker,) = (name for name, state in states.items() if state == "sent")
+        ((key, _),) = here.boxes[speaker].core.bridge.sent
+        here.apart.add(speaker)
+        others = states.keys() - {speaker}
+        idents = await here.log("web:z:2", at="z", to=others, content=Edit(target=RemoteId("web:z:1"), body="better"))
+        ends = await here.ends(idents)
+        assert sorted(ends.values()) == ["cancelled", "sent"]
+        (heir,) = (name for name in others if ends[name] == "sent")
+        (correction,) = here.boxes[heir].core.bridge.messages
+        assert correction.content == Edit(target=RemoteId(key), body="better")
+
+
+async def test_a_correction_of_what_another_box_said_is_not_put_into_the_words_that_wait_here(tmp_path):
+    async with village(tmp_path, "ab", edits=Support.NATIVE) as here:
+        a, b = here.boxes["a"].core, here.boxes["b"].core
+        b.link.set(LinkState.DOWN, "unplugged", 0)
+        here.deaf.add("b")
+        here.boxes["b"].served = frozenset()
+        first = await here.log("web:z:1", at="z", to="ab")
+        assert await a.until(first["a"], "sent") == "sent"
+        here.apart.add("a")
+        edit = await here.log("web:z:2", at="z", to="b", content=Edit(target=RemoteId("web:z:1"), body="better"))
+        b.link.set(LinkState.UP, "", 0)
+        await b.sender.due_now()
+        assert await here.ends({"b": edit["b"]}) == {"b": "sent"}
+        assert await b.state(first["b"]) == "cancelled"
+        assert [message.content for message in b.bridge.messages] == [
+            Edit(target=RemoteId(a.bridge.keys[0]), body="better")
+        ]
+
+
+async def test_a_correction_that_comes_too_late_for_what_another_box_said_is_said_by_none(tmp_path):
+    async with village(tmp_path, "ab", edits=Support.TEXT) as here:
+        await here.ends(await here.log("web:z:1", at="z", to="ab"))
+        edit = Edit(target=RemoteId("web:z:1"), body="better")
+        idents = await here.log("web:z:2", at="z", to="ab", content=edit, later_ms=3_600_000)
+        for name, ident in idents.items():
+            core = here.boxes[name].core
+            assert await core.until(ident, "sent", "cancelled") == "cancelled"
+            assert (await core.history(ident))[-1] == ("cancelled", TOO_LATE)
+        assert [native for _, native in here.on_air] == ["web:z:1"]

@@ -9,7 +9,6 @@ from dataclasses import replace
 import pytest
 
 from gateway.choosing import LONGEST_HOLD_S, SAID_AFTER_S
-from gateway.clock import SystemClock
 from gateway.link import LinkState
 from gateway.model import Address, BridgeName, Go, Hold, JournalError, Lane, LinkDown, Refuse
 from gateway.outbox.memory import MemoryOutbox
@@ -19,6 +18,7 @@ from gateway.routing import Route, RoutingTable
 from tests.contract.delivery_desk import CHANNEL, CHAT, HILL, ROOM, TABLE, running_core
 from tests.contract.queue_server import valkey
 from tests.contract.scheduling import SchedulingBridge, first, only_emergencies
+from tests.steady_time import SteadyClock
 
 __all__ = ["valkey"]
 
@@ -102,7 +102,7 @@ async def test_what_is_held_back_waits_with_its_reason_and_nothing_is_written_fo
 
 async def test_a_pause_between_two_is_nothing_to_tell_anybody_unless_it_lasts(tmp_path):
     pause = Hold(for_s=2, reason="one after the other", is_brief=True)
-    async with running_core(tmp_path, SchedulingBridge(), clock=SystemClock(time_scale=40)) as core:
+    async with running_core(tmp_path, SchedulingBridge(), clock=SteadyClock(time_scale=40)) as core:
         core.bridge.rule = lambda _: pause
         await core.say(1)
         async with asyncio.timeout(8):
@@ -121,7 +121,7 @@ async def test_a_pause_between_two_is_nothing_to_tell_anybody_unless_it_lasts(tm
 
 
 async def test_after_a_hold_is_over_by_the_gateways_clock_it_is_asked_again(tmp_path):
-    async with running_core(tmp_path, SchedulingBridge(), clock=SystemClock(time_scale=40)) as core:
+    async with running_core(tmp_path, SchedulingBridge(), clock=SteadyClock(time_scale=40)) as core:
         answers = [Hold(for_s=4, reason="one"), Hold(for_s=float("nan"), reason="two"), Hold(for_s=-1, reason="three")]
         asked_s = []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 import time
 import uuid
 from contextlib import asynccontextmanager, closing
@@ -523,13 +524,15 @@ async def test_a_message_that_is_being_written_while_the_clock_is_set_does_not_e
     async with watched(tmp_path, monkeypatch) as (core, _, wall):
         hourly = Route(name="town", sources=(ROOM,), targets=(CHANNEL,), expires_s={CHANNEL.bridge: 3600})
         core.intake._planner = replace(core.planner, table=RoutingTable(routes=(hourly,), in_clear=frozenset()))
-        busy = asyncio.create_task(core.journal._writer.task(lambda *_: time.sleep(0.3)))
-        await asyncio.sleep(0.05)
+        begun, written = threading.Event(), threading.Event()
+        busy = asyncio.create_task(core.journal._writer.task(lambda *_: (begun.set(), written.wait(60))))
+        await asyncio.to_thread(begun.wait, 60)
         saying = asyncio.create_task(core.say(1))
         await asyncio.sleep(0)
         wall.offset_ms = step_ms
         await until(lambda: abs(core.clock.now_ms() - wall.now_ms()) < 1000)
         assert not saying.done()
+        written.set()
         await busy
         (ident,) = await saying
         assert await core.until(ident, "sent", "expired") == "sent"

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import sqlite3
+import threading
 from contextlib import closing
 from dataclasses import replace
 
@@ -72,6 +74,30 @@ async def test_what_was_noted_as_on_its_way_a_moment_ago_is_not_folded(tmp_path)
         await journal.revisions.fold(three.id, [one.id, two.id], told)
 
         assert await states(journal, one, two) == ["folded", "sending"]
+
+
+async def test_what_was_on_its_way_is_not_folded_though_the_note_of_it_is_handed_over_just_then(tmp_path):
+    """The thread has the fold in hand when the note's time comes: the note must not end up behind it."""
+    async with opened(tmp_path) as journal:
+        one, two, three = await accepted(journal, 1, 2, 3)
+        writer, taken, goes_on = journal._writer, threading.Event(), threading.Event()
+        commit = writer._transactions.commit
+
+        def late_commit(batch):
+            taken.set()
+            assert goes_on.wait(30)
+            commit(batch)
+
+        writer._transactions.commit = late_commit
+        journal.note([moved(two, "sending")])
+        folding = asyncio.create_task(journal.revisions.fold(three.id, [one.id, two.id], told))
+        await asyncio.to_thread(taken.wait, 30)
+        writer._hand_notes()  # as its timer does
+        goes_on.set()
+        await folding
+
+        assert await states(journal, one, two) == ["folded", "sending"]
+        assert await body_of(journal, three) == "2: text 1,text 3"
 
 
 async def test_a_fold_that_is_told_again_changes_nothing_more(tmp_path):

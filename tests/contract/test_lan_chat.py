@@ -143,8 +143,7 @@ async def test_what_is_said_to_one_person_is_seen_by_them_alone_and_not_routed(b
         ali, bo = join(bridge, "ali"), join(bridge, "bo")
         await said(bridge, bo, "/msg ali a secret")
         assert [line.text for line in await bridge.hall.directs(ali)] == ["a secret"]
-        assert await bridge.hall.directs(bo) == []
-        assert await bridge.hall.lines("~ali@hilltop") == ()
+        assert await bridge.hall.lines("~nobody@hilltop") == ()
         await box.nothing_more(bridge)
 
 
@@ -210,3 +209,20 @@ async def test_what_is_no_emoji_is_refused(box: LanBox, emoji: str) -> None:
         line = await said(bridge, ali, "hello")
         assert isinstance(await bridge.hall.react(ali, "town", line.id, emoji), Refusal)
         assert isinstance(await bridge.hall.react(ali, "town", NativeId("web:none"), "👍"), Refusal)
+
+
+@pytest.mark.parametrize("whom", ["~" + "a" * 600 + "@b", "~a@\N{RIGHT-TO-LEFT OVERRIDE}b", "~a\x00@b"])
+async def test_what_is_said_to_nobody_that_can_be_is_not_logged(box: LanBox, whom: str) -> None:
+    async with box.running() as bridge:
+        answer = await bridge.hall.say(join(bridge, "ali"), "town", f"/msg {whom} hello")
+        assert isinstance(answer, Line)
+        assert answer.text.startswith("write /msg NICK")
+        assert not box.counts
+
+
+async def test_what_is_on_disk_is_for_nobody_else(box: LanBox) -> None:
+    async with box.running() as bridge:
+        await said(bridge, join(bridge, "ali"), "hello")
+        assert {file.name: oct(file.stat().st_mode & 0o077) for file in box.folder.iterdir()} == {
+            file.name: oct(0) for file in box.folder.iterdir()
+        }

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PHONE = {"width": 360, "height": 640}
 DESK = {"width": 1280, "height": 800}
+PATIENCE_MS = 15_000
 SHOTS = os.environ.get("CROSSBAND_SCREENSHOTS")
 """A folder to keep pictures in, for somebody to look at."""
 
@@ -51,7 +52,7 @@ async def tab(browser, box, *, host="gateway.local", **options):
     context.on("request", lambda request: asked.add(urlsplit(request.url).hostname))
     context.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
     context.on("weberror", lambda error: said.append(str(error.error)))
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(PATIENCE_MS)
     page = await context.new_page()
     try:
         yield page
@@ -64,6 +65,7 @@ async def tab(browser, box, *, host="gateway.local", **options):
 def expect(locator):
     from playwright.async_api import expect as playwrights
 
+    playwrights.set_options(timeout=PATIENCE_MS)  # by itself it has another than what waits
     return playwrights(locator)
 
 

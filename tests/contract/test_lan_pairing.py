@@ -127,6 +127,15 @@ async def test_nobody_brings_in_a_key_that_is_not_its_own(boxes: tuple[LanBox, L
     assert b.mesh.members
 
 
+async def test_who_puts_a_box_out_is_told_whom_that_one_let_in(boxes: tuple[LanBox, LanBox, LanBox]) -> None:
+    a, b, c = boxes
+    await join(b, await invite(a))
+    await join(c, await invite(b))
+    await until(lambda: len(a.mesh.members) == 3)
+    (altered,) = hand(a).alterations({"remove.b": "yes"})
+    assert altered.cuts_off == f"box b; boxes it let in stay: c ({c.mesh.box[:8]})"
+
+
 async def test_a_box_that_was_put_out_can_not_be_let_in_under_the_same_key(
     boxes: tuple[LanBox, LanBox, LanBox],
 ) -> None:

@@ -29,6 +29,7 @@ from tests.appservice import (
     village,
     words,
 )
+from tests.clocks import StandingClock
 
 HOUR_MS = 3_600_000
 NAME_OF_GHOST = "@mesh_a1b2c301:gw.test"
@@ -126,8 +127,8 @@ async def test_a_node_is_renamed_at_most_once_an_hour(town: Village):
 
 
 async def test_words_that_come_late_have_the_time_they_were_said(town: Village):
-    bridge = town.bridge()
-    now_ms = node_says("").received_ms
+    clock = StandingClock()
+    bridge, now_ms = town.bridge(clock=clock), clock.now_ms()
     async with hearing(bridge):
         for number, ago_ms in enumerate((HOUR_MS, -HOUR_MS, now_ms - 1, 0)):
             await bridge.send(node_says("x", received_ms=now_ms - ago_ms), town.there, key=f"late.{number}")

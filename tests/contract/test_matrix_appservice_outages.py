@@ -122,7 +122,6 @@ async def test_what_was_behind_a_transaction_in_flight_when_the_homeserver_died_
     assert words(core.journal) == ["h0", "h1", "h2", "h3", "h4"]
 
 
-@pytest.mark.slow  # beside other tests Synapse at times sends what is said just after its start a minute later
 async def test_transaction_ids_that_begin_again_at_one_hide_nothing(town: Village):
     async with ghost_room(town) as (bridge, gate, room_id), working(bridge, gate) as core:
         for body in ("one", "two"):
@@ -134,26 +133,69 @@ async def test_transaction_ids_that_begin_again_at_one_hide_nothing(town: Villag
         await town.server.start()
         await core.is_up.wait()
         while not before & set(gate.ids[number:]):  # until an id came again
-            await town.ali.say(room_id, f"again {len(gate.ids)}")
-            last = words(core.journal)[-1]
-            await until(lambda last=last: words(core.journal)[-1] != last)
-            # What is said in the moment in which its recovery ends, Synapse keeps to itself.
-            await until(lambda: thinks_us_up(town))
+            last = f"again {len(gate.ids)}"
+            await town.ali.say(room_id, last)
+            await until(lambda last=last: words(core.journal)[-1] == last)
         said = [event["content"]["body"] for event in await town.ali.events(room_id) if "body" in event["content"]]
 
     assert words(core.journal) == said
 
 
+async def test_what_the_homeserver_kept_to_itself_as_its_recovery_ended_is_heard_before_the_next_word(town: Village):
+    async with ghost_room(town) as (bridge, gate, room_id), working(bridge, gate) as core:
+        await town.ali.say(room_id, "before")
+        await until(lambda: core.journal)
+        await until(lambda: gate.probed and thinks_us_up(town))  # all that follows a connection is over
+        # What happens where a transaction is made between the recovery's last look and its last word:
+        think(town, "down")
+        await town.ali.say(room_id, "kept")
+        await until(lambda: kept(town) == 1)
+        think(town, "up")
+        await town.ali.say(room_id, "next")
+        await until(lambda: words(core.journal)[-1:] == ["next"])
+
+    assert words(core.yielded) == ["before", "kept", "next"]
+    assert town.counts.count("matrix_transaction_gap") == 1
+
+
+async def test_what_the_homeserver_kept_to_itself_after_a_connection_needs_no_next_word(town: Village):
+    async with ghost_room(town) as (bridge, gate, room_id), working(bridge, gate) as core:
+        await town.ali.say(room_id, "before")
+        await until(lambda: core.journal and thinks_us_up(town))
+        think(town, "down")
+        await town.ali.say(room_id, "kept")
+        await until(lambda: kept(town) == 1)
+        think(town, "up")
+        await until(lambda: words(core.journal)[-1:] == ["kept"])
+
+
 def thinks_us_down(town: Village) -> bool:
-    with closing(sqlite3.connect(town.server.folder / "homeserver.db")) as database:
-        return database.execute("SELECT state FROM application_services_state").fetchone() == ("down",)
+    return _state(town) == "down"
 
 
 def thinks_us_up(town: Village) -> bool:
-    with closing(sqlite3.connect(town.server.folder / "homeserver.db")) as database:
-        state = database.execute("SELECT state FROM application_services_state").fetchone()
-        waiting = database.execute("SELECT count(*) FROM application_services_txns").fetchone()
-    return state == ("up",) and waiting == (0,)
+    return _state(town) == "up" and kept(town) == 0
+
+
+def _state(town: Village) -> str:
+    with closing(_database(town)) as database:
+        (state,) = database.execute("SELECT state FROM application_services_state").fetchone() or ("up",)
+    return str(state or "up")
+
+
+def think(town: Village, state: str) -> None:
+    with closing(_database(town)) as database, database:
+        database.execute("UPDATE application_services_state SET state = ?", (state,))
+
+
+def kept(town: Village) -> int:
+    with closing(_database(town)) as database:
+        (count,) = database.execute("SELECT count(*) FROM application_services_txns").fetchone()
+    return int(count)
+
+
+def _database(town: Village) -> sqlite3.Connection:
+    return sqlite3.connect(town.server.folder / "homeserver.db")
 
 
 @pytest.mark.parametrize("knows", [True, False], ids=["and knew it", "before it knew"])

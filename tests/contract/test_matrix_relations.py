@@ -14,7 +14,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from bridges.sim.synapse import Synapse
-from gateway.model import Address, Leg, LinkDown, MessageId, Progress, Reaction, RemoteId, State, Text
+from gateway.model import Address, Edit, Leg, LinkDown, MessageId, Progress, Reaction, RemoteId, State, Text
 from gateway.model import RoutedConversation as Routed
 from tests.contract.test_matrix_bridge import HOME, PATIENCE_S, RADIO, Box, bodies, listening, radio_says, take
 from tests.services import Person, Town, person
@@ -76,6 +76,21 @@ async def test_an_answer_or_a_reaction_to_a_correction_is_one_to_what_was_correc
         {"m.in_reply_to": {"event_id": said}},
         {"rel_type": "m.annotation", "event_id": said, "key": "👍"},
     ]
+
+
+async def test_a_correction_of_what_another_boxs_account_said_is_said_in_words_and_one_of_our_own_replaces_it(
+    town: Town, box: Box
+) -> None:
+    theirs = await town.ali.say(town.room_id, "as another box says it")
+    async with asyncio.timeout(PATIENCE_S), box.bridge() as bridge:
+        ours = (await bridge.send(radio_says("at nin"), here(town), key="o.0")).remote_id
+        for number, target in enumerate((theirs, ours), 2):
+            edit = Edit(target=RemoteId(target), body="at nine")
+            await bridge.send(radio_says("", number=number, content=edit), here(town), key=f"e{number}.0")
+    _, in_words, replacement = (event["content"] for event in await town.ali.heard(town.room_id))
+    assert in_words["body"].endswith("*corrected: at nine")
+    assert in_words["m.relates_to"] == {"m.in_reply_to": {"event_id": theirs}}
+    assert replacement["m.relates_to"] == {"rel_type": "m.replace", "event_id": ours}
 
 
 async def test_a_radio_speaks_to_the_one_person_of_that_name(town: Town, box: Box) -> None:

@@ -129,14 +129,15 @@ async def test_nothing_is_put_on_air_for_a_node_that_was_not_told_yet(tmp_path: 
     assert network.port.firmware.counts["sent"] - sent <= 1
 
 
+@pytest.mark.virtual_time
 async def test_a_node_that_described_itself_to_others_lately_answers_the_next_time(tmp_path: Path):
     """It does so once in 600 s, whoever asks."""
-    async with air(tmp_path, scale=200) as network:
+    async with air(tmp_path, tcp=True) as network:
         own, market = nodes(network)
         network.mesh.isolate("HILL")
         market.introduce()
         own.radio.strangers.add(market.number)
-        bridge = bridge_on(network, tmp_path, scale=200, pace_s=PACE_S)
+        bridge = bridge_on(network, tmp_path, pace_s=PACE_S)
         async with bridge, Reader(bridge) as reader:
             await bridge._context.clock.sleep(20)
             network.mesh.rejoin("HILL")
@@ -147,12 +148,13 @@ async def test_a_node_that_described_itself_to_others_lately_answers_the_next_ti
     assert market.introductions.asked == 2
 
 
+@pytest.mark.virtual_time
 async def test_a_node_that_never_tells_its_key_fails_the_message_in_words_after_three_asks(tmp_path: Path):
-    async with air(tmp_path, scale=120) as network:
+    async with air(tmp_path, tcp=True) as network:
         own, market = nodes(network)
         own.radio.strangers.add(market.number)
         market.introductions.answers = False
-        bridge = bridge_on(network, tmp_path, scale=120, pace_s=PACE_S)
+        bridge = bridge_on(network, tmp_path, pace_s=PACE_S)
         async with bridge, Reader(bridge) as reader:
             writer = Writer(network, bridge, reader)
             over = await writer.until_over("psst", every_s=120)
@@ -186,11 +188,12 @@ async def test_a_node_without_a_key_is_said_to_have_none(tmp_path: Path):
     assert "has no key" in str(over)
 
 
+@pytest.mark.virtual_time
 async def test_many_nodes_without_keys_are_asked_half_a_minute_apart(tmp_path: Path):
-    async with air(tmp_path, scale=100) as network:
+    async with air(tmp_path, tcp=True) as network:
         own, _ = nodes(network)
         far = [network.mesh[name] for name in ("RDGE", "MRKT", "RIVR")]
-        bridge = bridge_on(network, tmp_path, scale=100, pace_s=10.0)
+        bridge = bridge_on(network, tmp_path, pace_s=10.0)
         asked_at: list[float] = []
         for node in far:
             own.radio.strangers.add(node.number)

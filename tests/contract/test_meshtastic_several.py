@@ -210,9 +210,8 @@ async def test_a_board_that_is_plugged_in_later_is_found(tmp_path: Path):
         with pytest.raises(LinkDown, match="no USB board"):
             await here.bridge("hill").__aenter__()
         asyncio.get_running_loop().call_later(0.2, late.plug)
-        began = here.clock.monotonic()
-        async with up(here.bridge("hill", node=HILL)):
-            assert here.clock.monotonic() - began < 5
+        async with asyncio.timeout(15), up(here.bridge("hill", node=HILL)):
+            pass
         late.unplug()
 
 

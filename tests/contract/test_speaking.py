@@ -302,6 +302,15 @@ async def test_echoes_of_what_is_never_told_here_are_not_waited_for_one_by_one(t
         assert core.counted == ["echo_of_another_box"] * 5
 
 
+async def test_a_box_that_says_it_is_speaking_for_ever_holds_nothing_up_for_longer_than_a_turn(tmp_path):
+    async with among_others(tmp_path) as (core, others):
+        others.speaking = True
+        begun = core.clock.monotonic()
+        for n in range(20):
+            await core.intake.accept(heard(f"mt:them:{n}"))
+        assert CommonRadio.turn_s <= core.clock.monotonic() - begun < 10 * CommonRadio.turn_s
+
+
 def test_between_two_radios_of_this_box_nobody_else_is_asked():
     others, second = Others(), Address(BridgeName("radio2"), CHANNEL.conversation)
     speaking = Speaking(

@@ -5,7 +5,7 @@ import asyncio
 import random
 from dataclasses import replace
 
-from gateway.clock import ManualClock, SystemClock
+from gateway.clock import ManualClock
 from gateway.link import Link, LinkState
 from gateway.model import (
     Address,
@@ -25,6 +25,7 @@ from gateway.model import (
 )
 from gateway.supervisor import Supervisor
 from gateway.turn import Turn
+from tests.steady_time import SteadyClock
 
 NAME = BridgeName("radio")
 
@@ -98,12 +99,12 @@ class Run:
             bridge=bridge,
             link=self.link,
             intake=self.store,
-            clock=clock or SystemClock(),
+            clock=clock or SteadyClock(),
             random=random.Random(1),
             report=self.reports.append,
             came_up=self._came_up,
             changed=lambda link: self.states.append(link.state),
-            turn=turn or Turn(bridge, None, None, SystemClock(), owner="box", shared=False),
+            turn=turn or Turn(bridge, None, None, SteadyClock(), owner="box", shared=False),
         )
 
     async def _came_up(self):

@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 
@@ -48,8 +49,16 @@ class LanProcess:
     """One gateway: its folder, its ports, its process."""
 
     def __init__(
-        self, folder: Path, name: str, *, radio: Path | None = None, syncs: bool = False, permissions: str = ""
+        self,
+        folder: Path,
+        name: str,
+        *,
+        radio: Path | None = None,
+        syncs: bool = False,
+        permissions: str = "",
+        ends: str = "",
     ) -> None:
+        """`ends`: tables of what else it is at, with its route, as TOML."""
         folder.mkdir(mode=0o700)
         self.page = free_port()
         self.sync = free_port()
@@ -58,7 +67,7 @@ class LanProcess:
         if syncs:
             lan += f'sync = "{LOOPBACK}:{self.sync}"\ndiscover = false\n'
         rest = _CONFIG.format(name=name, api=self.box.port, lan=lan, permissions=permissions)
-        self.box.config.write_text(rest + (_RADIO.format(port=radio) if radio else _ROOM))
+        self.box.config.write_text(rest + (ends or (_RADIO.format(port=radio) if radio else _ROOM)))
 
     async def command(self, *words: str) -> str:
         """Run `crossband` at this box; return what it printed."""
@@ -108,6 +117,11 @@ class PageUser:
         at = await self._browser.get(self._room.url)
         said = await self._submit(at, text=text)
         assert said.status_code == 200, said.text
+
+    async def open(self, room: str) -> None:
+        """Go to another room."""
+        self._room = await self._browser.get(f"/r/{quote(room)}/")
+        assert self._room.status_code == 200, self._room.text
 
     async def lines(self) -> str:
         """Return the room's lines as the page shows them."""

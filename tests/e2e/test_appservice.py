@@ -16,6 +16,7 @@ import pytest_asyncio
 
 from bridges.sim.person import Person, Seen
 from tests.appservice import Registered, registered
+from tests.e2e.triangle import build_triangle, matrix_room
 from tests.e2e.world import LISTENER, NEAR, WITHIN_S, World, build_world
 
 _NONCE = itertools.count(1)
@@ -177,3 +178,31 @@ async def test_two_boxes_with_one_registration_share_ghosts_and_carry_their_own_
 
     assert heard == (["Baker: Hill bread"], ["Baker: Valley bread"])
     assert seen == [["From the hill"], ["From the valley"]]
+
+
+async def test_somebody_at_the_page_of_a_box_without_matrix_is_a_person_in_the_room(home: Registered) -> None:
+    server = home.server.server_name
+    login = f'mode = "appservice"\nregistration_file = "{home.file}"\nlisten = "127.0.0.1:{home.port}"'
+    async with (
+        matrix_room(home.server, bot=f"@crossband-harbour:{server}", login=login) as matrix,
+        build_triangle(matrix) as triangle,
+        triangle.valley.person("Bea") as bea,
+    ):
+        await bea.say("Who has bread?")
+        asked = await matrix.seen("Who has bread?")
+        await matrix.baker.say("At nine", asked.event_id)
+        await bea.wait("At nine")
+        await triangle.heard("Baker: At nine")
+        await triangle.radio.say(NEAR, "Stalls are up")
+        node = await matrix.seen("Stalls are up")
+        await bea.wait("Stalls are up")
+        await bea.say("Good")
+        good = await matrix.seen("Good")
+        profile = await matrix.watcher.call("GET", f"profile/{quote(asked.sender)}")
+        members = await matrix.watcher.call("GET", f"rooms/{quote(asked.room_id)}/joined_members")
+
+    assert asked.sender == good.sender == f"@lan__bea:{server}"
+    assert asked.name == ""  # an account's own, not the message's
+    assert profile["displayname"] == "Bea (LAN)"
+    assert node.sender == f"@mesh_{triangle.radio.nodes[NEAR]:08x}:{server}"
+    assert {asked.sender, node.sender} < set(members["joined"])

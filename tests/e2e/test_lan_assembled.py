@@ -90,6 +90,41 @@ async def test_a_box_with_a_page_speaks_by_the_radio_of_the_box_it_joined_once_a
             assert heard(radio, text) == 1
 
 
+async def test_somebody_at_a_page_and_somebody_at_the_radio_of_another_box_talk_alone(
+    folder: Path, mesh: SimProcess
+) -> None:
+    harbour = LanProcess(folder / "a", "harbour", syncs=True)
+    may = '"~ali@harbour" = "transmit"\n"~*" = "read"\n"!*" = "read"'
+    hilltop = LanProcess(folder / "b", "hilltop", radio=mesh.port, syncs=True, permissions=may)
+    async with Airwaves(mesh.directory) as radio, harbour.box, hilltop.box:
+        invited = await hilltop.command("lan", "invite")
+        code = next(line for line in invited.splitlines() if line.startswith("crossband lan join ")).split()[-1]
+        await harbour.command("lan", "join", code)
+        async with harbour.person("ali") as ali, harbour.person("bo") as bo:
+            await radio.say(NEAR, "Stalls are up")
+            await ali.wait("Stalls are up")
+            await ali.say(f"/msg {NEAR} only you: is there bread?")
+            asked = await radio.wait_text("ali: only you: is there bread?", node=NEAR, timeout_s=WITHIN_S)
+            await ali.open("~ali@harbour")
+            await ali.wait(lambda lines: f"radio/!{radio.nodes[NEAR]:08x}: delivered" in lines)
+            await radio.say(NEAR, "yes, at the back door", to=radio.gateway, reply_to=asked.id)
+            answer = await ali.wait("yes, at the back door")
+            await radio.say(NEAR, "knock twice", to=radio.gateway)
+            await ali.wait("knock twice")
+
+            await bo.say(f"/msg {NEAR} and me?")
+            await bo.open("~bo@harbour")
+            await bo.wait("that takes the permission transmit")
+            others = await bo.lines()
+            await bo.open("town")
+            in_town = await bo.lines()
+        assert NEAR in answer
+        for secret in ("is there bread?", "back door", "knock twice"):
+            assert secret not in others + in_town
+        assert heard(radio, "ali: only you: is there bread?") == 0
+        assert not any("and me?" in one.text for one in radio.heard)
+
+
 async def test_of_two_boxes_with_radios_on_one_channel_one_says_a_line_and_the_echo_is_no_news(
     folder: Path,
 ) -> None:

@@ -10,11 +10,13 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
 from redis.asyncio import Redis
 
 from tests.e2e.world import NEAR, World
 
-MORE_THAN_A_MINUTE_S = 62.0
+LASTING_S = [5.0, pytest.param(62.0, marks=pytest.mark.slow)]
+"""How long something is away: longer than anybody waits for an answer; and more than a minute."""
 
 
 def queue_socket(world: World) -> str:
@@ -71,7 +73,8 @@ async def journalled(world: World, number: int) -> None:
     await world.box.wait_until(enough)
 
 
-async def test_a_homeserver_away_for_more_than_a_minute_gets_everything_when_it_is_back(own_world: World) -> None:
+@pytest.mark.parametrize("lasting_s", LASTING_S)
+async def test_a_homeserver_that_was_away_gets_everything_when_it_is_back(own_world: World, lasting_s: float) -> None:
     world = own_world
     await say_on_air(world, 0)
     await world.seen("air 0")
@@ -88,7 +91,7 @@ async def test_a_homeserver_away_for_more_than_a_minute_gets_everything_when_it_
     await world.box.kill9()  # as if that were not enough
     await world.box.start(until="ready")
     await say_on_air(world, 4)
-    await asyncio.sleep(MORE_THAN_A_MINUTE_S - (time.monotonic() - began))
+    await asyncio.sleep(max(0.0, lasting_s - (time.monotonic() - began)))
     await world.synapse.start()
     await say_in_room(world, 0)
 
@@ -170,7 +173,8 @@ async def test_an_emptied_queue_is_filled_again_from_the_journal(world: World) -
     await has_arrived(world, room=4)
 
 
-async def test_while_the_queue_hangs_for_a_minute_the_gateway_keeps_receiving_and_says_so(world: World) -> None:
+@pytest.mark.parametrize("lasting_s", LASTING_S)
+async def test_while_the_queue_hangs_the_gateway_keeps_receiving_and_says_so(world: World, lasting_s: float) -> None:
     await say_in_room(world, 0)
     await world.heard("Baker: room 0")
     pid = await queue_pid(world)
@@ -185,7 +189,7 @@ async def test_while_the_queue_hangs_for_a_minute_the_gateway_keeps_receiving_an
 
         await world.box.wait_until(is_noticed)
         assert await world.box.is_ready()
-        await asyncio.sleep(60)
+        await asyncio.sleep(lasting_s)
     finally:
         os.kill(pid, signal.SIGCONT)
 
@@ -217,11 +221,9 @@ async def test_a_gateway_told_to_stop_ends_with_zero_though_an_event_stream_is_o
     await writer.drain()
     assert b"200" in await reader.readline()
 
-    began = time.monotonic()
     code = await world.box.stop()
 
-    assert code == 0
-    assert time.monotonic() - began < 10
+    assert code == 0, "or it had to be killed"
     writer.close()
 
 

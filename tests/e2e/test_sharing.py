@@ -142,7 +142,9 @@ class Boxes:
         """Nothing lost; nothing doubled for a network that shows a key once; order kept."""
         rows = self.shown()
         shown = list({key: (room, text) for key, room, text, _ in rows}.values())
-        assert Counter(text for _, text in shown) == Counter(text for said in self.said.values() for text in said)
+        times = Counter(text for _, text in shown)
+        doubled = [row for row in rows if times[row[2]] > 1]
+        assert times == Counter(text for said in self.said.values() for text in said), doubled
         for source, said in self.said.items():
             for n in range(CONVERSATIONS):
                 of_source = [text for room, text in shown if room == f"room{n}" and text in set(said)]

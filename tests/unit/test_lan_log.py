@@ -321,9 +321,9 @@ def test_what_a_box_said_while_it_had_no_clock_is_never_too_old() -> None:
 def test_of_too_many_the_oldest_go() -> None:
     a, b = community(2)
     said = [a.say() for _ in range(10)]
-    assert a.log.retain_most(4) == 7  # and the statement
+    assert a.log.retain_most(4, 1 << 30) == 7  # and the statement
     assert a.heard == said[-4:]
-    assert a.log.retain_most(4) == 0
+    assert a.log.retain_most(4, 1 << 30) == 0
     a.say()
     assert b.pull(a).skipped == {"event_gap": 5}
 

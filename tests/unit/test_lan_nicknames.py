@@ -30,7 +30,22 @@ def test_names_of_people_everywhere_are_names(nick: str) -> None:
 
 @pytest.mark.parametrize(
     "nick",
-    ["admin", "ADMIN", "аdmin", "adm1n", "admin_", "admin2", "a.d.m.i.n", "0perator", "Gateway", "hilltop", "hi11top"],
+    [
+        "admin",
+        "ADMIN",
+        "аdmin",
+        "adm1n",
+        "admin_",
+        "admin2",
+        "a.d.m.i.n",
+        "0perator",
+        "Gateway",
+        "hilltop",
+        "hi11top",
+        "admin\ufe00",
+        "adm\U000e0100in",
+        "ad\u180bmin",
+    ],
 )
 def test_who_runs_a_box_is_nobody_s_nickname_nor_what_looks_so(nick: str) -> None:
     assert is_reserved(nick, "hilltop")

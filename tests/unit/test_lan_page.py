@@ -47,6 +47,20 @@ async def test_a_nickname_and_a_form_are_enough_to_write(hall, page):
     assert [(line.name, line.text) for line in hall.said] == [("Ada", "hello all")]
 
 
+async def test_what_somebody_alone_is_told_is_on_a_page_of_theirs_that_nobody_else_reads(hall, page):
+    async with client(page) as ada, client(page) as bo, client(page) as nobody:
+        room = await join(ada, "Ada")
+        await join(bo, "Bo")
+        hall.hear("for you alone", room="~Ada@hilltop")
+        assert "~Ada@hilltop" in room.text
+        assert "for you alone" in (await ada.get("/r/~Ada@hilltop/lines")).text
+        for other in (bo, nobody):
+            for path in ("", "lines", "events"):
+                assert (await other.get(f"/r/~Ada@hilltop/{path}")).status_code == 404
+        after = await submit(ada, await ada.get("/r/~Ada@hilltop/"), text="/msg Bo hello")
+    assert after.status_code == 200
+
+
 async def test_without_cookies_the_address_says_who_it_is(hall, page):
     async with client(page) as browser:
         browser.cookies.jar.set_policy(_no_cookies())

@@ -222,6 +222,39 @@ def test_ten_thousand_nicknames_are_all_there_may_be_until_old_ones_are_given_up
     guests.close()
 
 
+def test_who_takes_all_nicknames_there_are_keeps_nobody_out_for_longer_than_a_day(hall, monkeypatch):
+    monkeypatch.setattr("bridges.lan.page.guests.MOST_GUESTS", 5)
+    now = [0.0]
+    guests = Guests(hall, None, lambda: now[0])
+    _, mine = guests.join("ada")
+    assert all(guests.join(f"n{number}") is not None for number in range(4))
+    now[0] = 25 * 3600
+    assert guests.who(mine).nick == "ada"
+    guests._present.clear()
+    assert all(guests.join(f"new {number}") is not None for number in range(4))
+    assert guests.join("one more") is None
+    assert guests.who(mine).nick == "ada"
+    guests.close()
+
+
+@pytest.mark.parametrize("more", [{"Origin": "http://evil.example"}, {"Referer": "http://evil.example/"}])
+async def test_another_site_takes_no_place_of_those_who_read_along(page, more):
+    async with client(page, headers=more) as browser:
+        answer = await browser.get("/r/town/events")
+        assert answer.status_code == 403
+        assert (await browser.get("/r/town/")).status_code == 200  # a link
+
+
+@pytest.mark.parametrize("path", ["/", "/help", "/qr", "/qr.svg", "/r/town/", "/r/town/lines"])
+async def test_nothing_that_costs_more_than_a_file_is_read_without_end(hall, monkeypatch, path):
+    monkeypatch.setattr(app, "READS", Rate(burst=3, per_s=1))
+    page = Page(hall, PageSettings(box="hilltop", port=8081), monotonic_s=lambda: 0.0)
+    async with client(page) as browser:
+        statuses = [(await browser.get(path)).status_code for _ in range(4)]
+    await page.close()
+    assert statuses == [200, 200, 200, 429]
+
+
 def test_an_ipv6_household_is_its_64():
     assert prefix_of("2001:db8:1:2:3:4:5:6") == prefix_of("2001:db8:1:2::9") != prefix_of("2001:db8:1:3::9")
     assert prefix_of("::ffff:192.168.4.20") == prefix_of("192.168.4.20") != prefix_of("192.168.4.21")

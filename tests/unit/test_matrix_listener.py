@@ -38,7 +38,8 @@ class Door:
         self.stores = True
         self.bodies: list[bytes | None] = []
 
-    async def transaction(self, body: bytes | None) -> bool:
+    async def transaction(self, txn_id: str, body: bytes | None) -> bool:
+        assert txn_id == "1"
         self.bodies.append(body)
         return self.stores
 
@@ -70,7 +71,7 @@ async def test_more_transactions_at_once_than_a_homeserver_sends_are_not_even_re
     door: Door, monkeypatch: pytest.MonkeyPatch
 ):
     let_go = asyncio.Event()
-    monkeypatch.setattr(door, "transaction", lambda _: let_go.wait())
+    monkeypatch.setattr(door, "transaction", lambda *_: let_go.wait())
     transport = httpx.ASGITransport(app=create_app(door))
     headers = {"Authorization": f"Bearer {TOKEN}"}
     async with httpx.AsyncClient(transport=transport, base_url="http://gw.test", headers=headers) as client:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,10 +53,14 @@ class Desk:
     def room(self, request: Request) -> Room:
         """Return the room that is asked for; a 404 where there is none."""
         name = request.path_params["room"]
-        found = next((room for room in self.hall.rooms() if room.name == name), None)
+        found = next((room for room in self.rooms(self.visit(request)) if room.name == name), None)
         if found is None:
             raise HTTPException(404)
         return found
+
+    def rooms(self, visit: Visit) -> Sequence[Room]:
+        """Return the rooms there are for whoever asks: everybody's, and their own, where nobody else reads."""
+        return self.hall.rooms() if visit.person is None else (*self.hall.rooms(), self.hall.own_room(visit.person))
 
     def quoted(self, line: Line) -> Quoted | None:
         """Return what a line answers, as far as that is known."""
@@ -86,7 +90,7 @@ class Desk:
             "room.html",
             status,
             room=room,
-            rooms=self.hall.rooms(),
+            rooms=self.rooms(visit),
             people=self.hall.people(room.name),
             quoted=quoted,
             emoji=EMOJI,

@@ -163,12 +163,14 @@ def _cross_site(scope: Scope) -> tuple[int, str] | None:
     """Refuse what another site's page sends. A browser that has neither header is left to the form's token."""
     if scope["method"] in _SAFE:
         return None
-    headers = Headers(scope=scope)
+    return (403, "cross-site") if is_of_another_site(Headers(scope=scope)) else None
+
+
+def is_of_another_site(headers: Headers) -> bool:
+    """Whether another site's page had a browser send this, as far as that can be told."""
     told = headers.get("origin") or headers.get("referer")
     same = told is None or _netloc(told) == headers.get("host", "").lower()
-    if not same or headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
-        return 403, "cross-site"
-    return None
+    return not same or headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}
 
 
 def _netloc(url: str) -> str:

@@ -19,6 +19,10 @@ from bridges.lan.hall import Hall, Person, Refusal
 MOST_GUESTS = 10_000
 KEPT_S = 30 * 24 * 3600.0
 """A nickname that nobody came back to for so long is given up."""
+SPARED_S = 24 * 3600.0
+"""Where there is room for no more, the one that was away longest makes room if it was away for so long."""
+SEEN_AGAIN_S = 3600.0
+"""So often it is noted that somebody is still there."""
 MOST_PRESENT = 1_000
 MOST_FORMS = 32
 """Forms of one person that are remembered as sent."""
@@ -37,6 +41,7 @@ class Guests:
         self._hall = hall
         self._now_s = now_s
         self._present: OrderedDict[str, Person] = OrderedDict()
+        self._noted_s: dict[str, float] = {}
         self._sent: OrderedDict[str, OrderedDict[str, None]] = OrderedDict()
         self._database = sqlite3.connect(store or ":memory:", isolation_level=None)
         if store is not None:
@@ -67,6 +72,8 @@ class Guests:
         key = key_of(capability)
         if (person := self._present.get(key)) is not None:
             self._present.move_to_end(key)
+            if self._now_s() - self._noted_s.get(key, 0.0) >= SEEN_AGAIN_S:
+                self._keep(person)
             return person
         row = self._database.execute("SELECT nick FROM guest WHERE key = ?", (key,)).fetchone()
         if row is None:
@@ -114,15 +121,25 @@ class Guests:
         self._sent.get(person.key, OrderedDict()).pop(form, None)
 
     def _has_room(self) -> bool:
-        self._database.execute("DELETE FROM guest WHERE seen_s < ?", (self._now_s() - KEPT_S,))
+        now_s = self._now_s()
+        self._database.execute("DELETE FROM guest WHERE seen_s < ?", (now_s - KEPT_S,))
         (count,) = self._database.execute("SELECT count(*) FROM guest").fetchone()
-        return bool(count < MOST_GUESTS)
+        if count < MOST_GUESTS:
+            return True
+        longest_away = "SELECT key FROM guest WHERE seen_s < ? ORDER BY seen_s LIMIT 1"
+        found = self._database.execute(
+            f"DELETE FROM guest WHERE key = ({longest_away})",  # noqa: S608  # words above
+            (now_s - SPARED_S,),
+        )
+        return found.rowcount > 0
 
     def _keep(self, person: Person) -> None:
         self._present[person.key] = person
+        self._noted_s[person.key] = self._now_s()
         self._present.move_to_end(person.key)
         if len(self._present) > MOST_PRESENT:
-            self._present.popitem(last=False)
+            gone, _ = self._present.popitem(last=False)
+            del self._noted_s[gone]
         self._database.execute(
             "INSERT INTO guest VALUES (?1, ?2, ?3) ON CONFLICT (key) DO UPDATE SET nick = ?2, seen_s = ?3",
             (person.key, person.nick, self._now_s()),

@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from bridges.lan.page.assets import served
 from bridges.lan.page.desk import Desk
-from bridges.lan.page.guard import POLICY, host_of
+from bridges.lan.page.guard import POLICY, host_of, is_of_another_site
 from bridges.lan.page.live import Live
 from bridges.lan.page.problem import problem
 from bridges.lan.page.qr import qr_svg
@@ -82,6 +82,9 @@ class Reading:
         desk, visit, room = self._desk, self._desk.visit(request), self._desk.room(request)
         if (refusal := desk.too_often(request, desk.reads, visit.prefix)) is not None:
             return refusal
+        if is_of_another_site(request.headers):  # it could read nothing, but hold the household's places
+            desk.refused.count(403)
+            return problem(request, 403, "cross-site")
         if request.method == "HEAD":
             return Response(media_type=EventStream.media_type)
         if self._places.is_full(visit.prefix):
@@ -110,12 +113,17 @@ class Reading:
         )
 
     async def _code(self, request: Request) -> Response:
+        if (refusal := self._desk.too_often(request, self._desk.reads, self._desk.visit(request).prefix)) is not None:
+            return refusal
         of_number = request.query_params.get("of") == "number"
         address = self._number_of(request) if of_number else self._desk.settings.address
         return Response(qr_svg(address), media_type="image/svg+xml")
 
     async def _help(self, request: Request) -> Response:
-        return self._desk.page(request, self._desk.visit(request), "help.html")
+        desk, visit = self._desk, self._desk.visit(request)
+        if (refusal := desk.too_often(request, desk.reads, visit.prefix)) is not None:
+            return refusal
+        return desk.page(request, visit, "help.html")
 
     async def _asset(self, request: Request) -> Response:
         return await served(request) or problem(request, 404, "missing")

@@ -107,7 +107,7 @@ class AppserviceBridge(MatrixBridge):
         registration = self._enrolment.registration
         return registration.hs_token if registration else ""
 
-    async def transaction(self, body: bytes | None) -> bool:
+    async def transaction(self, txn_id: str, body: bytes | None) -> bool:
         """Return whether all that a transaction carries is stored, or there is nothing in it that we could store."""
         events = None if body is None else read_events(body)
         self._transaction_ms = self._context.clock.now_ms()
@@ -115,8 +115,14 @@ class AppserviceBridge(MatrixBridge):
             # Refused, it would come again for ever, and nothing after it.
             self._context.count("matrix_transaction_malformed")
             log.error("matrix_transaction_malformed", bridge=self.name, bytes=None if body is None else len(body))
+            self._wakeup.took(txn_id)
             return True
-        return not self._wakeup.refuses() and await self._inbox.take(events)
+        if self._wakeup.refuses(txn_id):
+            return False
+        is_stored = await self._inbox.take(events)
+        if is_stored:
+            self._wakeup.took(txn_id)
+        return is_stored
 
     async def has_user(self, user_id: str) -> bool:
         """Whether this ghost is there. The homeserver asks before it invites anybody; a ghost is made when it comes."""

@@ -31,7 +31,7 @@ class Door(Protocol):
         """What the homeserver shows to be let in; empty: nobody is."""
         ...
 
-    async def transaction(self, body: bytes | None) -> bool:
+    async def transaction(self, txn_id: str, body: bytes | None) -> bool:
         """Take a transaction in, None: one that is too large to be read; False: it must come again."""
         ...
 
@@ -60,7 +60,7 @@ async def _transaction(request: Request) -> JSONResponse:
     if room.locked():
         return _error(HTTPStatus.SERVICE_UNAVAILABLE, "M_UNKNOWN", "one after the other")
     async with room:
-        is_stored = await _door(request).transaction(await _body(request))
+        is_stored = await _door(request).transaction(request.path_params["txn_id"], await _body(request))
     # Anything but 200 makes the homeserver send the same again, and nothing else before.
     return _answer() if is_stored else _error(HTTPStatus.SERVICE_UNAVAILABLE, "M_UNKNOWN", "can't be stored now")
 

@@ -60,9 +60,8 @@ class GhostSpeech(Speech):
         ghosts: Ghosts,
         authors: Authors,
     ) -> None:
-        super().__init__(client, context, rooms, recall, threads=threads, directs=directs)
+        super().__init__(client, context, rooms, recall, threads=threads, directs=directs, authors=authors)
         self._ghosts = ghosts
-        self._authors = authors
         self._kept_out: OrderedDict[tuple[str, str], tuple[float, str]] = OrderedDict()
 
     async def say(self, message: Message, to: Address, key: str) -> Receipt:
