@@ -7,6 +7,7 @@ import asyncio
 import base64
 import os
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -238,6 +239,56 @@ async def _show(page, *, is_shown):
     """Pages without a screen are all in front: say it to the page as a browser would."""
     hide = "hidden => { Object.defineProperty(document, 'hidden', {value: hidden, configurable: true});"
     await page.evaluate(hide + "document.dispatchEvent(new Event('visibilitychange')) }", not is_shown)
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["script", "no script"])
+async def test_a_room_fills_the_window_with_the_newest_line_and_the_field_to_write_in_sight(browser, box, script):
+    hall, _ = box
+    for number in range(60):
+        hall.hear(f"before {number}.")
+    async with tab(browser, box, java_script_enabled=script) as page:
+        await join(page)
+        lines = page if script else page.frame_locator("iframe")
+        newest = lines.get_by_text("before 59.")
+        await newest.wait_for()
+        await expect(page.get_by_label("Message from Ada")).to_be_in_viewport(ratio=1)
+        await expect(page.get_by_role("heading", name="town")).to_be_in_viewport(ratio=1)
+        await expect(newest).to_be_in_viewport(ratio=1)
+
+
+async def test_what_comes_while_nobody_looks_is_counted_marked_and_one_step_away(browser, box):
+    hall, _ = box
+    for number in range(60):
+        hall.hear(f"before {number}.", name=f"Bea {number}")
+    async with tab(browser, box) as page:
+        await join(page)
+        await page.get_by_text("before 59.").wait_for()
+        await page.evaluate("document.hasFocus = () => false; document.querySelector('.scroll').scrollTop = 0")
+        hall.hear("The bus comes.", name="Bea 59")
+        hall.hear("It is late.", name="Bea 59")
+        newest = page.get_by_role("button", name="To the newest")
+        await newest.click()
+        await expect(page.get_by_text("It is late.")).to_be_in_viewport()
+        await expect(newest).to_be_hidden()
+        assert await page.title() == "(2) town – hilltop"
+        assert await page.locator(".unread .text").all_inner_texts() == ["The bus comes."]
+        assert await page.locator(".same .text").all_inner_texts() == ["The bus comes.", "It is late."]
+        assert await page.locator(".newday").count() == 1
+        await page.evaluate("dispatchEvent(new Event('focus'))")
+        assert await page.title() == "town – hilltop"
+
+
+async def test_a_new_name_stands_everywhere_at_once(browser, box):
+    hall, _ = box
+    async with tab(browser, box) as page:
+        await join(page)
+        (ada,) = hall.persons.values()
+        hall.persons[ada.key] = replace(ada, nick="Ida", id="~Ida@hilltop")
+        await page.get_by_label("Message from Ada").fill("/nick Ida")
+        await page.get_by_label("Message from Ada").press("Enter")
+        await page.get_by_label("Message from Ida").wait_for()
+        await page.get_by_text("1 person at this page").click()
+        await page.locator(".people").get_by_text("Ida").wait_for()
 
 
 async def test_the_stream_comes_again_after_the_box_went_away(browser, box):
