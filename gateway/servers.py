@@ -17,6 +17,7 @@ import uvicorn
 
 from gateway.api import create_app
 from gateway.api.gateway import GatewayView
+from gateway.config import Settings
 from gateway.connections import KEPT_ALIVE_S, MOST_AT_A_LISTENER, MOST_OPEN, Peers, connections_of
 from gateway.directories import private_directory, unusable
 from gateway.handed import Handed
@@ -64,7 +65,7 @@ class Servers:
             for bridge in self._bridges:
                 if isinstance(bridge, Listener):
                     host, _, port = bridge.listen.rpartition(":")
-                    key = f"[bridges.{bridge.name}] listen"
+                    key = f"[bridges.{bridge.name}] {_key_of(bridge, bridge.listen, settings)}"
                     sock = opened.enter_context(self._tcp(host.strip("[]"), int(port), key))
                     jobs.append((f"listen {bridge.name}", self._serving(bridge.app, sock, most=MOST_AT_A_LISTENER)))
             opened.pop_all()
@@ -123,6 +124,12 @@ def _tcp(host: str, port: int, key: str) -> socket.socket:
         at = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         raise GatewayError(f"can't listen on {at}: {error.strerror}. {_mend_of(error)}{key}") from error
     return sock
+
+
+def _key_of(bridge: Bridge, address: str, settings: Settings) -> str:
+    """Return which key of a bridge's table says where it listens."""
+    table = settings.bridges[bridge.name].table if bridge.name in settings.bridges else {}
+    return next((key for key, value in table.items() if value == address), "listen")
 
 
 def _mend_of(error: OSError) -> str:

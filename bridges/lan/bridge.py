@@ -152,7 +152,7 @@ class LanBridge:
 
     def describe(self) -> Mapping[str, str]:
         """Return facts for the status."""
-        boxes = [box.name for box in self._boxes()]
+        boxes = [box.name if box.last_heard_ms is not None else f"{box.name} (not heard)" for box in self._boxes()]
         facts = {"page": self.config.page or "none", "other boxes": ", ".join(boxes) or "none"}
         if asking := self.hall.admission.asking():
             facts["asking for the radio"] = ", ".join(asking[:MOST_ASKING])

@@ -7,7 +7,7 @@ import asyncio
 import random
 
 from bridges.lan.addresses import Place, Places, Source
-from bridges.lan.caller import Caller
+from bridges.lan.caller import Caller, HungUp
 from bridges.lan.event import BoxId, Malformed, box_id, box_of
 from bridges.lan.exchange import Exchange
 from bridges.lan.held import Held
@@ -138,7 +138,7 @@ class Links:
             place.failed(str(error))
             return error.retry_after_s or EVERY_S
         except BridgeError as error:
-            place.failed(str(error))
+            place.failed(str(error), hung_up=isinstance(error, HungUp))
             return -1.0 if self._places.give_up(place) else place.pause_s(self._chance.random())
         if box == box_of(self._held.state.feed):
             self._places.forget(place)

@@ -26,6 +26,8 @@ class Answers(TypedDict):
     room: str
     radio: str
     channel: str
+    lan: str
+    """The room of the chat page."""
 
 
 def complete(given: Mapping[str, str | None], ask: Ask | None) -> Answers:
@@ -51,6 +53,7 @@ def complete(given: Mapping[str, str | None], ask: Ask | None) -> Answers:
     room = need("room", "The Matrix room to carry, as #town:example.org") if homeserver else ""
     radio = want("radio", "The radio: serial:auto, serial:/dev/..., tcp:HOST, udp:IFACE (- for none)", "serial:auto")
     channel = want("channel", "The radio's channel, as the phone apps show it", "LongFast") if radio else ""
+    lan = want("lan", "The room of a chat page for people on the Wi-Fi, as town (- for none)", "-" if ask else "")
     return Answers(
         name=name,
         data_dir=data_dir,
@@ -59,6 +62,7 @@ def complete(given: Mapping[str, str | None], ask: Ask | None) -> Answers:
         room=room,
         radio=radio,
         channel=channel,
+        lan=lan,
     )
 
 
@@ -79,6 +83,9 @@ def render(answers: Answers) -> str:
         direct = f"\ndirect = {_quoted(addresses[0])}" if addresses else ""
         parts.append(_RADIO.format(radio=_quoted(answers["radio"]), direct=direct))
         addresses.append(f"radio/{answers['channel'] or 'LongFast'}")
+    if answers["lan"]:
+        parts.append(_LAN)
+        addresses.append(f"lan/{answers['lan']}")
     if len(addresses) > 1:
         parts.append(_ROUTE.format(join=", ".join(map(_quoted, addresses))))
     if answers["user_id"]:
@@ -121,6 +128,13 @@ _RADIO = """\
 [bridges.radio]
 kind = "meshtastic"
 connection = {radio}{direct}
+"""
+
+_LAN = """\
+[bridges.lan]                       # docs/lan.md
+kind = "lan"
+page = "0.0.0.0:8081"               # the chat page
+sync = "0.0.0.0:8448"               # other boxes: `crossband lan invite` lets them in
 """
 
 _ROUTE = """\

@@ -21,6 +21,7 @@ ANSWERS = Answers(
     room="#town:example.org",
     radio="serial:auto",
     channel="LongFast",
+    lan="",
 )
 
 
@@ -43,6 +44,13 @@ def test_either_side_may_be_left_out() -> None:
     assert "permissions" not in radio_only
 
 
+def test_a_box_with_a_radio_and_a_chat_page_needs_no_line_written_by_hand() -> None:
+    document = tomllib.loads(render(Answers(**ANSWERS | {"homeserver": "", "user_id": "", "room": "", "lan": "town"})))
+
+    assert document["bridges"]["lan"] == {"kind": "lan", "page": "0.0.0.0:8081", "sync": "0.0.0.0:8448"}
+    assert document["routes"] == [{"name": "town", "join": ["radio/LongFast", "lan/town"]}]
+
+
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=20))
 def test_any_answer_is_written_as_it_was_given(text: str) -> None:
     document = tomllib.loads(render(Answers(**ANSWERS | {"name": text, "radio": text or "x"})))
@@ -61,7 +69,7 @@ def test_only_what_is_not_given_is_asked() -> None:
     answers = complete({"name": "hilltop", "homeserver": "https://x.org", "room": "#a:x.org", "radio": "-"}, ask)
 
     assert answers["user_id"] == "@gw:example.org"
-    assert len(asked) == 3
+    assert len(asked) == 4
     assert not any("name for this box" in question for question in asked)
 
 

@@ -17,7 +17,11 @@ from bridges.lan.page.wording import FOR_PEOPLE, IN_SHORT, standing
 
 PACKAGE = Path(str(files("bridges.lan.page")))
 TRANSLATED = sorted(set(LANGUAGES) - {"en"})
-STATES = {"waiting", "queued", "sending", "sent", "heard", "delivered", "expired", "failed"} | set(FOR_PEOPLE.values()) | set(IN_SHORT.values())
+STATES = (
+    {"waiting", "queued", "sending", "sent", "heard", "delivered", "expired", "failed"}
+    | set(FOR_PEOPLE.values())
+    | set(IN_SHORT.values())
+)
 _FIELD = re.compile(r"%\((\w+)\)[sd]|%(?!\()")
 
 
