@@ -86,10 +86,11 @@ class Places:
         return place
 
     def is_spare(self, place: Place) -> bool:
-        """Whether its box answers at another place already."""
-        return place.box is not None and any(
-            other.is_up and other.box == place.box for other in self._places.values() if other is not place
-        )
+        """Whether its box answers at another place already: of several that do, all but the first are."""
+        if place.box is None:
+            return False
+        first = self.of(place.box)[0]
+        return first.is_up and first is not place
 
     def give_up(self, place: Place) -> bool:
         """Forget a place that nobody configured and where nobody has answered for long; whether it was."""

@@ -228,3 +228,21 @@ async def test_boxes_find_each_other_by_mdns_alone_on_v4_and_v6(tmp_path: Path) 
         await until(lambda: a.mesh.state.have == b.mesh.state.have)
         assert await a.heard() == said
         assert {place.address.rpartition(":")[0] for place in b.mesh.places} == {"127.0.0.1", "[::1]"}
+
+
+async def test_boxes_that_reach_each_other_at_two_addresses_go_on_hearing_each_other(
+    boxes: tuple[LanBox, LanBox, LanBox], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both answered at once after a start, and each was taken for the spare of the other: nobody called any more."""
+    monkeypatch.setattr("bridges.lan.links.EVERY_S", 0.2)
+    a, b, _ = boxes
+    await join(b, await invite(a))
+    for one, other in ((a, b), (b, a)):
+        _, port = other.address.split(":")
+        for host in ("127.0.0.1", "localhost"):
+            one.mesh._links.learn(f"{host}:{port}", Source.FOUND, other.mesh.box)
+    for place in (*a.mesh.places, *b.mesh.places):
+        await until(lambda place=place: place.is_up or place.failures > 0)
+        place.is_up = True
+    before = hand(a).settings()["members"][1]["counts"].get("exchanges", 0)
+    await until(lambda: hand(a).settings()["members"][1]["counts"].get("exchanges", 0) > before + 2)
