@@ -15,7 +15,7 @@ import structlog
 
 from bridges.lan.chronicle import Chronicle, Heard, about, is_line
 from bridges.lan.entries import COPY, Entry, Said, Standing, Unknown, copy_body, read, said_body, standing_body
-from bridges.lan.event import MOST_BODY_BYTES, MOST_NATIVE_BYTES
+from bridges.lan.event import MOST_BODY_BYTES, MOST_NATIVE_BYTES, BoxId
 from bridges.lan.fields import Unreadable
 from bridges.lan.followers import Followers
 from bridges.lan.hall import Line
@@ -227,7 +227,7 @@ class Diary:
                     heard.append(self._heard(said, arrived))
                 case Standing() as one:
                     standings.append(
-                        (one.about, arrived.event.box, plain_name(one.leg, MOST_WORDS), words_of_state(one))
+                        (one.about, arrived.event.box, self._leg(one, arrived.event.box), words_of_state(one))
                     )
                 case _:
                     pass
@@ -235,6 +235,12 @@ class Diary:
         self._after = batch[-1].arrival
         self._show({about(one.said) for one in heard} | {one[0] for one in standings})
         return True
+
+    def _leg(self, standing: Standing, box: BoxId) -> str:
+        """Return where it went and, as boxes call their radios alike, from which box."""
+        member = self.shared.roll.boxes.get(box)
+        whose = "" if box == self.shared.box else f" ({box[:8] if member is None else member.name})"
+        return plain_name(f"{standing.leg}{whose}", MOST_WORDS)
 
     def _counted(self, arrived: Arrived) -> Entry | None:
         try:

@@ -211,7 +211,7 @@ async def test_a_line_says_how_far_it_got_by_this_box_and_by_others(box: LanBox)
             await anext(following)
         await following.aclose()
     assert sorted(found.split("; ")) == [
-        "home/#town:x: waiting, the homeserver is away",
+        "home/#town:x (valley): waiting, the homeserver is away",
         "radio/LongFast: heard",
     ]
 

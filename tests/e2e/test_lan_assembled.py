@@ -76,7 +76,7 @@ async def test_a_box_with_a_page_speaks_by_the_radio_of_the_box_it_joined_once_a
             asked = await radio.wait_text("ali: anybody on the hill?", node=LISTENER, timeout_s=WITHIN_S)
             await radio.say(NEAR, "yes, at the square", reply_to=asked.id)
             await ali.wait("yes, at the square")
-            await ali.wait(lambda lines: re.search(r"radio/LongFast: (sent|heard)", lines) is not None)
+            await ali.wait(lambda lines: re.search(r"radio/LongFast \(\w+\): (sent|heard)", lines) is not None)
 
             await hilltop.box.kill9()
             await ali.say("are you gone?")

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from bridges.lan.hall import Line
-from bridges.lan.page.placing import HUES, TOGETHER_MS, by, clock, day, hue, places
+from bridges.lan.page.placing import HUES, TOGETHER_MS, at_box, by, clock, day, hue, places
 from gateway.model import NativeId, SenderId
 
 NOON_MS = 1_790_000_000_000
@@ -54,6 +54,10 @@ def test_what_stands_for_a_sender_does_not_tell_the_id_and_has_a_colour():
     assert by(FIRST.sender) == by(SenderId("~ali@hilltop")) != by(SenderId("~bea@hilltop"))
     assert "ali" not in by(FIRST.sender)
     assert {hue(SenderId(str(n))) for n in range(100)} == set(range(HUES))
+
+
+def test_a_line_of_a_page_says_at_which_box_it_was_said():
+    assert (at_box(FIRST.sender), at_box(SenderId("~bo@valley"))) == ("@hilltop", "@valley")
 
 
 def test_a_time_that_no_calendar_has_is_shown_as_the_beginning():

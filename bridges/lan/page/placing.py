@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from bridges.lan.hall import Line
+from bridges.lan.page.plain import one_line
 from gateway.model import SenderId, short_hash
 
 TOGETHER_MS = 300_000
@@ -42,6 +43,11 @@ def is_together(line: Line, before: Line) -> bool:
 def by(sender: SenderId) -> str:
     """Return what stands for a sender, so that a page needn't show their id."""
     return short_hash("page", sender)[:8]
+
+
+def at_box(sender: SenderId) -> str:
+    """Return at which box's page somebody is, as it stands in their id: ``@hilltop``."""
+    return "@" + one_line(sender.rpartition("@")[2], 24)
 
 
 def hue(sender: SenderId) -> int:

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from bridges.lan.hall import Cost, Line
 from bridges.lan.page.assets import assets, packed
 from bridges.lan.page.languages import LANGUAGES, catalogue
-from bridges.lan.page.placing import by, clock, day, hue, iso
+from bridges.lan.page.placing import at_box, by, clock, day, hue, iso
 from bridges.lan.page.plain import one_line, plain
 from bridges.lan.page.wording import for_people, standing
 
@@ -42,7 +42,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         extensions=["jinja2.ext.i18n"],
     )
-    made.filters.update(plain=plain, one_line=one_line, clock=clock, iso=iso, day=day, by=by, hue=hue)
+    made.filters.update(plain=plain, one_line=one_line, clock=clock, iso=iso, day=day, by=by, hue=hue, at_box=at_box)
     made.globals.update(languages=LANGUAGES, assets={name: asset.path for name, asset in assets().items()})
     return made
 

@@ -36,7 +36,7 @@ def _leg(language: str, leg: str) -> Markup:
     if not colon:
         return _part(language, leg)
     state, comma, reason = what.partition(", ")
-    there = escape(plain(catalogue(language).gettext(where)))
+    there = escape(plain(catalogue(language).gettext(where) if where else ""))
     because = _part(language, IN_SHORT.get(reason, reason)) if comma else ""
     return there + colon + _part(language, state) + comma + because
 
