@@ -18,6 +18,7 @@ from gateway.api.schemas import StatusOut
 from gateway.backlog import Shape, shapes
 from gateway.journal import Became, DeadLetters
 from gateway.model import JournalError, words_of
+from gateway.routing import Route
 
 router = APIRouter(include_in_schema=False)
 
@@ -86,7 +87,7 @@ def _routes(view: GatewayView) -> Html:
         [
             one.name,
             ", ".join(map(str, one.sources)),
-            "both ways" if one.sources == one.targets else ", ".join(map(str, one.targets)),
+            _targets(one),
             one.by or "the file",
             "" if one.at_ms is None else f"{in_words((now_ms - one.at_ms) / 1000)} ago",
         ]
@@ -96,6 +97,12 @@ def _routes(view: GatewayView) -> Html:
         rows.append([f"{more} more", "crossband routes", "", "", ""])
     heads = ["Route", "From", "To", "Made by", "Made"]
     return table("Routes", heads, rows, empty="There is no route.")
+
+
+def _targets(route: Route) -> str:
+    if route.sources != route.targets:
+        return ", ".join(map(str, route.targets))
+    return "both ways" if len(route.ends) > 1 else "other boxes"
 
 
 def _backlog(rows: tuple[Shape, ...], now_ms: int) -> Html:

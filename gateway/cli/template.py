@@ -53,7 +53,8 @@ def complete(given: Mapping[str, str | None], ask: Ask | None) -> Answers:
     room = need("room", "The Matrix room to carry, as #town:example.org") if homeserver else ""
     radio = want("radio", "The radio: serial:auto, serial:/dev/..., tcp:HOST, udp:IFACE (- for none)", "serial:auto")
     channel = want("channel", "The radio's channel, as the phone apps show it", "LongFast") if radio else ""
-    lan = want("lan", "The room of a chat page for people on the Wi-Fi, as town (- for none)", "-" if ask else "")
+    lone = "-" if homeserver or radio else "town"
+    lan = want("lan", "The room of a chat page on this network, as town (- for no page)", lone if ask else "")
     return Answers(
         name=name,
         data_dir=data_dir,
@@ -86,7 +87,7 @@ def render(answers: Answers) -> str:
     if answers["lan"]:
         parts.append(_LAN)
         addresses.append(f"lan/{answers['lan']}")
-    if len(addresses) > 1:
+    if len(addresses) > 1 or answers["lan"]:
         parts.append(_ROUTE.format(join=", ".join(map(_quoted, addresses))))
     if answers["user_id"]:
         domain = answers["user_id"].partition(":")[2]
@@ -131,10 +132,10 @@ connection = {radio}{direct}
 """
 
 _LAN = """\
-[bridges.lan]                       # docs/lan.md
+[bridges.lan]
 kind = "lan"
-page = "0.0.0.0:8081"               # the chat page
-sync = "0.0.0.0:8448"               # other boxes: `crossband lan invite` lets them in
+page = "0.0.0.0:8081"              # the chat page: whoever is on this network may write there
+sync = "0.0.0.0:8448"              # other boxes; `crossband lan invite` lets one in
 """
 
 _ROUTE = """\

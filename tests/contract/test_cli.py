@@ -652,6 +652,13 @@ def test_init_sets_up_a_box_with_a_chat_page_that_check_takes(run: Run, tmp_path
     assert 'join = ["radio/LongFast", "lan/town"]' in (tmp_path / "crossband.toml").read_text()
 
 
+def test_init_writes_a_box_with_nothing_but_the_lan(run: Run) -> None:
+    written = run("init", "--name", "valley", "--radio", "", "--lan", "town")
+
+    assert written.code == 0
+    assert run("check").out == "crossband.toml: ok (bridges: 1, routes: 1)\n"
+
+
 def test_init_without_anyone_to_ask_says_which_option_is_missing(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

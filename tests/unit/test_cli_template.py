@@ -38,10 +38,16 @@ def test_either_side_may_be_left_out() -> None:
     radio_only = tomllib.loads(render(Answers(**ANSWERS | {"homeserver": "", "user_id": "", "room": ""})))
     matrix_only = tomllib.loads(render(Answers(**ANSWERS | {"radio": "", "channel": ""})))
 
+    lan_only = tomllib.loads(
+        render(Answers(**ANSWERS | dict.fromkeys(("homeserver", "user_id", "room", "radio"), "") | {"lan": "town"}))
+    )
+
     assert set(radio_only["bridges"]) == {"radio"}
     assert set(matrix_only["bridges"]) == {"home"}
     assert "routes" not in radio_only
     assert "permissions" not in radio_only
+    assert set(lan_only["bridges"]) == {"lan"}
+    assert lan_only["routes"] == [{"name": "town", "join": ["lan/town"]}]
 
 
 def test_a_box_with_a_radio_and_a_chat_page_needs_no_line_written_by_hand() -> None:
@@ -76,7 +82,15 @@ def test_only_what_is_not_given_is_asked() -> None:
 def test_a_dash_means_none() -> None:
     answers = complete({"name": "x"}, lambda _question, _default: "-")
 
-    assert (answers["homeserver"], answers["radio"], answers["channel"]) == ("", "", "")
+    assert (answers["homeserver"], answers["radio"], answers["channel"], answers["lan"]) == ("", "", "", "")
+
+
+def test_a_box_with_neither_matrix_nor_a_radio_is_offered_a_page() -> None:
+    def ask(question: str, default: str | None) -> str:
+        return default or "" if "chat page" in question else "-"
+
+    assert complete({"name": "x"}, ask)["lan"] == "town"
+    assert complete({"name": "x", "radio": "serial:auto"}, ask)["lan"] == ""
 
 
 @pytest.mark.parametrize(
