@@ -65,6 +65,8 @@ async def asked(page, head, *, method="GET", path="/", body=b"", server="192.168
         "[fe80::1]:8081",
         "chat.example.org",
         "hilltop.local.:8081",
+        "hilltop-2.local",  # where another host has the name
+        "hilltop-9.local:8081",
     ],
 )
 async def test_the_boxs_own_names_and_any_address_are_let_in(page, host):
@@ -73,7 +75,17 @@ async def test_the_boxs_own_names_and_any_address_are_let_in(page, host):
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "hilltop.local.evil.example", "", "hilltop@evil.example", "[::1", "a b"]
+    "host",
+    [
+        "evil.example",
+        "hilltop-10.local",
+        "hilltop-2.local.evil.example",
+        "hilltop.local.evil.example",
+        "",
+        "hilltop@evil.example",
+        "[::1",
+        "a b",
+    ],
 )
 async def test_a_name_that_was_pointed_at_this_box_is_refused(page, host):
     status, headers, body = await asked(page, [(b"host", host.encode())])
