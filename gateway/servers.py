@@ -82,24 +82,29 @@ class Servers:
     def _serving(
         self, app: Any, sock: socket.socket, *, most: int = MOST_OPEN
     ) -> Callable[[], Coroutine[Any, Any, None]]:
-        server = Server(
-            uvicorn.Config(
-                app,
-                http=connections_of(Peers(most=most)),
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                timeout_graceful_shutdown=GRACE_S,
-                h11_max_incomplete_event_size=32 * 1024,
-                timeout_keep_alive=KEPT_ALIVE_S,
-                limit_concurrency=2 * most,  # of requests whose connection is gone; the rest is `Peers`
-                ws="none",
-            )
-        )
+        server = server_of(app, most=most)
         self._servers.append(server)
         return partial(_until_stopped, server, sock)
+
+
+def server_of(app: Any, *, most: int = MOST_OPEN) -> Server:
+    """Return what serves an application to strangers. `most`: connections open at once."""
+    return Server(
+        uvicorn.Config(
+            app,
+            http=connections_of(Peers(most=most)),
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=GRACE_S,
+            h11_max_incomplete_event_size=32 * 1024,
+            timeout_keep_alive=KEPT_ALIVE_S,
+            limit_concurrency=2 * most,  # of requests whose connection is gone; the rest is `Peers`
+            ws="none",
+        )
+    )
 
 
 async def _until_stopped(server: Server, sock: socket.socket) -> None:

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 
 from bridges.lan.page import Page, PageSettings
-from gateway.connections import MOST_AT_A_LISTENER, Peers, connections_of
-from gateway.servers import Server
+from gateway.connections import MOST_AT_A_LISTENER
+from gateway.servers import server_of
 from tests.halls import MemoryHall
 
 AXE = Path(__file__).parent / "peers" / "node_modules" / "axe-core" / "axe.min.js"
@@ -67,16 +66,7 @@ async def served(hall: MemoryHall) -> AsyncIterator[int]:
         sock.listen(64)
         port = int(sock.getsockname()[1])
         page = Page(hall, PageSettings(box="hilltop", name="gateway.local", port=port))
-        config = uvicorn.Config(
-            page,
-            http=connections_of(Peers(most=MOST_AT_A_LISTENER)),
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            timeout_graceful_shutdown=2,
-            ws="none",
-        )
-        server = Server(config)
+        server = server_of(page, most=MOST_AT_A_LISTENER)
         task = asyncio.create_task(server.serve(sockets=[sock]))
         try:
             yield port

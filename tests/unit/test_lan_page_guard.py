@@ -33,6 +33,7 @@ async def asked(page, head, *, method="GET", path="/", body=b"", server="192.168
     """Ask with exactly these headers; return status, headers and body."""
     scope = {
         "type": "http",
+        "http_version": "1.1",
         "method": method,
         "path": path,
         "raw_path": path.encode(),
@@ -354,6 +355,13 @@ async def test_a_body_that_never_ends_is_given_up(page, monkeypatch):
     async def send(message):
         sent.append(message)
 
-    scope = {"type": "http", "method": "POST", "path": "/join", "query_string": b"", "headers": [(b"host", b"hilltop")]}
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "POST",
+        "path": "/join",
+        "query_string": b"",
+        "headers": [(b"host", b"hilltop")],
+    }
     await page({**scope, "client": ("192.168.4.20", 1), "server": ("192.168.4.1", 80)}, receive, send)
     assert sent[0]["status"] == 408
