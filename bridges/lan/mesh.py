@@ -124,7 +124,7 @@ class Mesh:
                 SYNC: Answering(self._held, self.exchange, self._clock, self._called),
                 JOIN: self.door.answer,
             }
-            self._server = Server(self.settings.sync, self._contexts, serve)
+            self._server = Server(self.settings.sync, self._contexts, serve, self._count)
             await self._server.open()
             opened.push_async_callback(self._server.close)
             self.places = Places(self.settings.peers)
