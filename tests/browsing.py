@@ -20,7 +20,10 @@ from gateway.servers import server_of
 from tests.halls import MemoryHall
 
 AXE = Path(__file__).parent / "peers" / "node_modules" / "axe-core" / "axe.min.js"
-_ONLY_OURS = "MAP gateway.local 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
+_OURS = ("gateway.local", "detectportal.firefox.com")
+_ONLY_OURS = (
+    ", ".join(f"MAP {host} 127.0.0.1" for host in _OURS) + ", MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
+)
 
 
 def chromium_or_skip() -> str:

@@ -32,19 +32,23 @@ _COUNT_FOR_S = 0.3
 
 
 @router.get("/", response_class=HTMLResponse)
-async def console(view: View) -> str:
-    """Show how everything is, and again every ten seconds."""
+async def console(view: View, *, still: bool = False) -> HTMLResponse:
+    """Show how everything is, and again every ten seconds unless it shall stand still."""
     status = await status_of(view)
-    nav = el("nav", el("a", "API", href="/docs"), el("a", "Metrics", href="/metrics"))
+    turn = el("a", "Refresh", href="/") if still else el("a", "Stand still", href="/?still=1")
+    nav = el("nav", el("a", "API", href="/docs"), el("a", "Metrics", href="/metrics"), turn)
     header = el("header", el("h1", f"Crossband \u00b7 {status.name}"), nav)
     try:
         rows = await shapes(view, for_s=_COUNT_FOR_S)
         tables = [_backlog(rows, view.clock.now_ms()), await _dead_letters(view), await _outages(view)]
     except JournalError as error:
         tables = [el("p", f"The journal can't be read: {error}", class_="state down")]
-    footer = el("footer", el("p", f"Version {status.version}. Refreshed every {REFRESH_S} seconds."))
+    pace = "Not refreshed by itself." if still else f"Refreshed every {REFRESH_S} seconds."
+    footer = el("footer", el("p", f"Version {status.version}. {pace}"))
     main = el("main", _summary(status), _bridges(status), *tables, _routes(view))
-    return page(f"Crossband {status.name}", header, main, footer, refresh_s=REFRESH_S)
+    text = page(f"Crossband {status.name}", header, main, footer)
+    # Whoever reads slowly, or has it read out, can stop it: WCAG 2.2.1.
+    return HTMLResponse(text, headers={} if still else {"Refresh": str(REFRESH_S)})
 
 
 def _summary(status: StatusOut) -> Html:

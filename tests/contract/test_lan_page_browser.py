@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 import segno
 
-from tests.browsing import axe_or_skip, chromium, chromium_or_skip, served
+from tests.browsing import chromium, chromium_or_skip, served
 from tests.halls import MemoryHall
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -303,36 +303,6 @@ async def test_the_stream_comes_again_after_the_box_went_away(browser, box):
         await page.context.set_offline(False)
         hall.hear("Are you back?")
         await page.get_by_text("Are you back?").wait_for()
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("viewport", [PHONE, DESK], ids=["phone", "desk"])
-async def test_axe_finds_no_fault_on_any_page(browser, box, scheme, viewport):
-    axe = axe_or_skip()
-    hall, _ = box
-    hall.change(hall.said[2], gone=True, text="")
-    async with tab(browser, box, color_scheme=scheme, viewport=viewport, bypass_csp=False) as page:
-        await page.goto("/")
-        await _sound(page, axe, f"start-{scheme}-{viewport['width']}")
-        await join(page)
-        await page.get_by_text("Yes, since noon.").first.wait_for()
-        await page.get_by_role("link", name="Reply Bea").click()
-        await _sound(page, axe, f"room-{scheme}-{viewport['width']}")
-        for path in ("/r/town/lines?hold=1", "/help", "/qr", "/r/town/?lang=uk", "/r/help%2Fdesk/?lang=de"):
-            await page.goto(path)
-            await page.wait_for_load_state()
-            await _sound(
-                page, axe, f"{path.strip('/').translate(str.maketrans('/?=%', '----'))}-{scheme}-{viewport['width']}"
-            )
-
-
-async def _sound(page, axe, name):
-    await shoot(page, name)
-    assert await fits(page), name
-    await page.evaluate(axe)
-    found = await page.evaluate("axe.run(document, {resultTypes: ['violations'], iframes: false})")
-    faults = [(fault["id"], fault["impact"], fault["nodes"][0]["html"]) for fault in found["violations"]]
-    assert faults == [], name
 
 
 @pytest.mark.parametrize("viewport", [PHONE, DESK], ids=["phone", "desk"])
