@@ -13,6 +13,7 @@ import random
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
@@ -248,7 +249,7 @@ def found(boxes: Sequence[BoxProcess]) -> None:
     logs = [Store(box.folder / LOG_FILE) for box in boxes]
     first = Log(logs[0], keys[0], root, start=random.getrandbits(64))
     for key, box in zip(keys[1:], boxes[1:], strict=True):
-        first.state(Add(key=key.public_key().public_bytes_raw(), name=box.name), 1_790_000_000_000)
+        first.state(Add(key=key.public_key().public_bytes_raw(), name=box.name), time.time_ns() // 1_000_000)
     statements = first.statements()
     for key, box, store in zip(keys, boxes, logs, strict=True):
         keep_community(box.folder, root)

@@ -81,6 +81,10 @@ class Log:
         """Return what is news to this box, in the order it came."""
         return self._store.news(after, limit)
 
+    def has_news(self, after: int) -> bool:
+        """Whether there is news after an arrival."""
+        return self._store.has_news(after)
+
     @property
     def last_arrival(self) -> int:
         """The latest arrival there ever was here."""

@@ -177,10 +177,10 @@ class Mesh:
         return await self._held.read(lambda log: log.last_arrival)
 
     async def wait(self, after: int) -> None:
-        """Return when there is something after this arrival."""
+        """Return when there is news after this arrival."""
         while True:
             arrived = self.arrived  # before the look: what comes meanwhile sets this one, whoever else waits
-            if await self.last_arrival() > after:
+            if await self._held.read(lambda log: log.has_news(after)):
                 return
             await arrived.wait()
 

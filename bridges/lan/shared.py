@@ -51,7 +51,7 @@ class SharedLog(Protocol):
         ...
 
     async def wait(self, after: int) -> None:
-        """Return when there is, or may be, something after this arrival."""
+        """Return when `news` has something after this arrival, and not before: whoever waits asks it next."""
         ...
 
     def present(self) -> Mapping[BoxId, int]:

@@ -145,6 +145,11 @@ class Store:
         """Return what came after an arrival and wasn't known by its native id, in the order it came."""
         return list(self._events("WHERE arrival > ? AND news ORDER BY arrival LIMIT ?", (after, limit)))
 
+    def has_news(self, after: int) -> bool:
+        """Whether `news` returns anything: not of every arrival, for what another box logged, too, is none."""
+        found = self._db.execute("SELECT 1 FROM event WHERE arrival > ? AND news LIMIT 1", (after,))
+        return found.fetchone() is not None
+
     def last_arrival(self) -> int:
         """Return the latest arrival there ever was here; 0 if there was none."""
         row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'event'").fetchone()
