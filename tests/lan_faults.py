@@ -53,9 +53,11 @@ class Account:
         """Wait until all logs and pages have all."""
         count = len(self._said)
         await self._row.until(
-            lambda states: len({tuple(each["log"]) for each in states}) == 1
-            and all(each["lines"] == count for each in states)
-            and all(each["received"] == count - len(self._own[box.name]) for each, box in self._each(states)),
+            lambda states: (
+                len({tuple(each["log"]) for each in states}) == 1
+                and all(each["lines"] == count for each in states)
+                and all(each["received"] == count - len(self._own[box.name]) for each, box in self._each(states))
+            ),
             within_s,
         )
 
