@@ -74,7 +74,7 @@ class Exchange:
     def is_due(self, peer: Peer) -> bool:
         """Whether there is anything to tell a box at once, of the log or of who is there."""
         now_s = self._clock.monotonic()
-        return self.has_news_for(peer) or self.presence.is_news_to(peer.box, peer.known_details, now_s)
+        return self.has_news_for(peer) or self.presence.is_news_to(peer.box, peer.known, now_s)
 
     def hello(self) -> Offer:
         """Return what to say to a box that isn't known yet."""
@@ -90,6 +90,9 @@ class Exchange:
         statements = [] if is_done or peer.believe == mine.believe else await self._statements(peer)
         mine = self._held.state  # reading took a while
         peer.counts["events_sent"] += len(events)
+        now_s = self._clock.monotonic()
+        told = self.presence.told(peer.known, now_s, peer.to_answer)
+        peer.was_told(told, now_s)
         return Offer(
             feed=mine.feed,
             port=self._port(),
@@ -99,7 +102,7 @@ class Exchange:
             bases=mine.bases if is_asked and not is_done else None,
             events=events,
             statements=statements,
-            told=self.presence.told(peer.known_details, self._clock.monotonic()),
+            told=told,
         )
 
     async def take(self, peer: Peer, offer: Offer) -> bool:
@@ -114,6 +117,7 @@ class Exchange:
         if roll != before.roll:
             self.on_roll(roll)
         is_news = self.presence.heard(offer.told, (m.box for m in roll.members), self._clock.monotonic(), by=peer.box)
+        peer.to_answer.update(self.presence.to_answer(offer.told))
         if new or is_news:
             self.changed()
         return bool(new)
