@@ -20,6 +20,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from bridges.lan.addresses import Source
 from bridges.lan.event import BoxId
 from bridges.lan.hall import Line, Person
@@ -183,5 +185,6 @@ async def _main(folder: Path, table: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
     asyncio.run(_main(Path(sys.argv[1]), json.loads(sys.argv[2])))

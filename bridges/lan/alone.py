@@ -80,6 +80,9 @@ class Alone:
             self._news.clear()
             await self._news.wait()
 
+    async def refill(self) -> None:
+        """Do nothing: nobody else has it."""
+
     def present(self) -> Mapping[BoxId, int]:
         """Return no box."""
         return {}

@@ -77,6 +77,10 @@ class Diary:
             await stack.enter_async_context(self.shared)
             self._rooms = Chronicle(self._path)
             stack.callback(self._close)
+            if await self._lost_log():
+                self._count("log_shorter")
+                log.warning("lan_log_shorter", mend="the other boxes are asked for what it lost")
+                await self.shared.refill()
             await self._begin()
             following = asyncio.create_task(self._follow(), name="follow the LAN's log")
             stack.push_async_callback(_ended, following)
@@ -162,6 +166,12 @@ class Diary:
                 await asyncio.sleep(0)
 
     # Inside.
+
+    async def _lost_log(self) -> bool:
+        """Whether the rooms have what the log no longer has: its end is lost, or all of it."""
+        assert self._rooms is not None  # noqa: S101 - opened just before
+        mark = self._rooms.mark
+        return mark is not None and await go_on(self.shared, mark) is None
 
     async def _begin(self) -> None:
         assert self._rooms is not None  # noqa: S101 - opened just before

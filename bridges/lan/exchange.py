@@ -76,6 +76,14 @@ class Exchange:
         now_s = self._clock.monotonic()
         return self.has_news_for(peer) or self.presence.is_news_to(peer.box, peer.known, now_s)
 
+    def lacking(self) -> int | None:
+        """Return how many events other boxes that are there have and we lack; None if none of them said what it has."""
+        now_s, mine = self._clock.monotonic(), self._held.state.frontier
+        known = [peer for peer in self.peers.values() if peer.is_known and peer.is_live(now_s)]
+        if not known:
+            return None
+        return max(sum(max(0, have - mine.get(feed, 0)) for feed, have in peer.frontier.items()) for peer in known)
+
     def hello(self) -> Offer:
         """Return what to say to a box that isn't known yet."""
         mine = self._held.state

@@ -54,6 +54,10 @@ class SharedLog(Protocol):
         """Return when `news` has something after this arrival, and not before: whoever waits asks it next."""
         ...
 
+    async def refill(self) -> None:
+        """Return once the other boxes gave back what this one lost of the log, or can't for now."""
+        ...
+
     def present(self) -> Mapping[BoxId, int]:
         """Return the other boxes that were heard of lately, and when (ms)."""
         ...

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from bridges.lan import addresses, conduct, config, limits, mesh, nicknames, pairing, presence
+from bridges.lan import addresses, conduct, config, keeping, limits, nicknames, pairing, presence
 from bridges.lan.commands import commands
 from bridges.lan.page import app, guard, guests, probes, stream
 from gateway.model import ConfigError
@@ -75,7 +75,7 @@ def test_every_counter_is_one_that_is_counted():
         ("and {} a minute of one box", conduct.PER_MINUTE),
         ("({} points", conduct.ENOUGH),
         ("ignored for {} s", conduct.SHUT_OUT_S),
-        ("more than {} entries", mesh.MOST_EVENTS),
+        ("more than {} entries", keeping.MOST_EVENTS),
     ],
 )
 def test_figures_are_those_of_the_code(words, figure):
