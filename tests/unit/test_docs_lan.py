@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from bridges.lan import addresses, conduct, config, keeping, limits, nicknames, pairing, presence
+from bridges.lan import addresses, conduct, config, keeping, limits, links, nicknames, pairing, presence
 from bridges.lan.commands import commands
 from bridges.lan.page import app, guard, guests, probes, stream
 from gateway.model import ConfigError
@@ -58,6 +58,8 @@ def test_every_counter_is_one_that_is_counted():
         ("good once, for {} minutes", pairing.GOOD_FOR_S / 60),
         ("at most {} |", config.MOST_PEERS),
         ("silence ({} s)", presence.LIVE_S),
+        ("compare their logs every {} s", links.EVERY_S),
+        ("every {} s where there are 20", links.SLOWEST_S),
         ("after {} s at most", addresses.LONGEST_S),
         ("| a line | {} bytes |", limits.MOST_LINE_BYTES),
         ("reads {} at once", app.READS.burst),
