@@ -176,11 +176,15 @@ class Mesh:
         """Return the latest arrival there ever was here."""
         return await self._held.read(lambda log: log.last_arrival)
 
+    async def has_news(self, after: int) -> bool:
+        """Whether there is news after an arrival."""
+        return await self._held.read(lambda log: log.has_news(after))
+
     async def wait(self, after: int) -> None:
         """Return when there is news after this arrival."""
         while True:
             arrived = self.arrived  # before the look: what comes meanwhile sets this one, whoever else waits
-            if await self._held.read(lambda log: log.has_news(after)):
+            if await self.has_news(after):
                 return
             await arrived.wait()
 

@@ -219,18 +219,18 @@ async def test_two_who_wait_for_what_is_new_both_hear_of_it(a: Box) -> None:
     async with a.meshed() as bridge:
         mesh = bridge.mesh
         after, looked, go_on = await mesh.last_arrival(), asyncio.Event(), asyncio.Event()
-        look = mesh.last_arrival
+        look = mesh.has_news
 
-        async def slowly() -> int:
-            found = await look()
+        async def slowly(after: int) -> bool:
+            found = await look(after)
             looked.set()
             await go_on.wait()
             return found
 
-        mesh.last_arrival = slowly  # type: ignore[method-assign]
+        mesh.has_news = slowly  # type: ignore[method-assign]
         slow = asyncio.create_task(mesh.wait(after))
         await looked.wait()
-        mesh.last_arrival = look  # type: ignore[method-assign]
+        mesh.has_news = look  # type: ignore[method-assign]
         await mesh.append("web:x:2", "{}")
         await mesh.wait(after)  # another reader comes between
         go_on.set()
