@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from itertools import groupby
 
 from gateway.changes import COME_TOO_LATE
@@ -40,7 +41,8 @@ def progress_of(
     if message.remote_id is None:
         return None
     by_address = groupby(sorted(record.deliveries, key=_address), key=_address)
-    legs = [_leg(list(parts), is_direct, trouble, held) for _, parts in by_address]
+    grouped = [list(parts) for _, parts in by_address]
+    legs = [_leg(parts, is_direct, trouble, held) for parts in grouped]
     content = message.content
     return Progress(
         message_id=message.id,
@@ -51,6 +53,7 @@ def progress_of(
         kind=content.kind,
         legs=tuple(leg for leg in legs if leg.state is not State.CANCELLED),
         late=tuple(leg for leg in legs if leg.state is State.CANCELLED and leg.reason in COME_TOO_LATE),
+        stopped=tuple(_stopped(leg, parts) for leg, parts in zip(legs, grouped, strict=True) if _is_stopped(leg)),
         about=content.target if isinstance(content, Edit | Reaction | Redaction) else None,
     )
 
@@ -62,6 +65,15 @@ def lately(records: Iterable[MessageRecord], since_ms: int) -> list[MessageRecor
         for record in records
         if any(one.state.is_pending or one.changed_ms >= since_ms for one in record.deliveries)
     ]
+
+
+def _is_stopped(leg: Leg) -> bool:
+    return leg.state is State.CANCELLED and bool(leg.reason) and leg.reason not in COME_TOO_LATE
+
+
+def _stopped(leg: Leg, parts: Sequence[DeliveryRecord]) -> Leg:
+    said_by_another = all(part.remote_id is not None for part in parts)
+    return replace(leg, state=State.SENT) if said_by_another else leg
 
 
 def _address(delivery: DeliveryRecord) -> tuple[str, str]:

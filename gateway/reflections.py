@@ -101,12 +101,12 @@ class Reflections:
     # Told in passing: as good as free, unless it concerns somebody.
 
     def accepted(self, message: Message, plan: Plan) -> None:
-        """A message is journalled: look at it when it should be through, and at once if it can't go out."""
+        """A message is journalled: look at it when it should be through, and at once where it can't go out."""
         showing = self._showing.get(message.origin.bridge)
         if showing is None or message.remote_id is None:
             return
         for delivery, state, reason in plan.ended:
-            if state is State.FAILED or reason in COME_TOO_LATE:
+            if state is State.FAILED or reason in COME_TOO_LATE or showing.stopped:
                 self._note(delivery.id, message.origin.bridge)
         if showing.waiting_after_s is not None and plan.deliveries:
             self._look_later(plan.deliveries[0].id, showing.waiting_after_s, message.origin.bridge)

@@ -17,6 +17,7 @@ import uvicorn
 
 from gateway.api import create_app
 from gateway.api.gateway import GatewayView
+from gateway.config import Settings
 from gateway.connections import KEPT_ALIVE_S, MOST_AT_A_LISTENER, MOST_OPEN, Peers, connections_of
 from gateway.directories import private_directory, unusable
 from gateway.handed import Handed
@@ -64,7 +65,7 @@ class Servers:
             for bridge in self._bridges:
                 if isinstance(bridge, Listener):
                     host, _, port = bridge.listen.rpartition(":")
-                    key = f"[bridges.{bridge.name}] listen"
+                    key = f"[bridges.{bridge.name}] {_key_of(bridge, bridge.listen, settings)}"
                     sock = opened.enter_context(self._tcp(host.strip("[]"), int(port), key))
                     jobs.append((f"listen {bridge.name}", self._serving(bridge.app, sock, most=MOST_AT_A_LISTENER)))
             opened.pop_all()
@@ -81,24 +82,29 @@ class Servers:
     def _serving(
         self, app: Any, sock: socket.socket, *, most: int = MOST_OPEN
     ) -> Callable[[], Coroutine[Any, Any, None]]:
-        server = Server(
-            uvicorn.Config(
-                app,
-                http=connections_of(Peers(most=most)),
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                timeout_graceful_shutdown=GRACE_S,
-                h11_max_incomplete_event_size=32 * 1024,
-                timeout_keep_alive=KEPT_ALIVE_S,
-                limit_concurrency=2 * most,  # of requests whose connection is gone; the rest is `Peers`
-                ws="none",
-            )
-        )
+        server = server_of(app, most=most)
         self._servers.append(server)
         return partial(_until_stopped, server, sock)
+
+
+def server_of(app: Any, *, most: int = MOST_OPEN) -> Server:
+    """Return what serves an application to strangers. `most`: connections open at once."""
+    return Server(
+        uvicorn.Config(
+            app,
+            http=connections_of(Peers(most=most)),
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=GRACE_S,
+            h11_max_incomplete_event_size=32 * 1024,
+            timeout_keep_alive=KEPT_ALIVE_S,
+            limit_concurrency=2 * most,  # of requests whose connection is gone; the rest is `Peers`
+            ws="none",
+        )
+    )
 
 
 async def _until_stopped(server: Server, sock: socket.socket) -> None:
@@ -123,6 +129,12 @@ def _tcp(host: str, port: int, key: str) -> socket.socket:
         at = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         raise GatewayError(f"can't listen on {at}: {error.strerror}. {_mend_of(error)}{key}") from error
     return sock
+
+
+def _key_of(bridge: Bridge, address: str, settings: Settings) -> str:
+    """Return which key of a bridge's table says where it listens."""
+    table = settings.bridges[bridge.name].table if bridge.name in settings.bridges else {}
+    return next((key for key, value in table.items() if value == address), "listen")
 
 
 def _mend_of(error: OSError) -> str:

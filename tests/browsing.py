@@ -13,15 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 
 from bridges.lan.page import Page, PageSettings
-from gateway.connections import MOST_AT_A_LISTENER, Peers, connections_of
-from gateway.servers import Server
+from gateway.connections import MOST_AT_A_LISTENER
+from gateway.servers import server_of
 from tests.halls import MemoryHall
 
 AXE = Path(__file__).parent / "peers" / "node_modules" / "axe-core" / "axe.min.js"
-_ONLY_OURS = "MAP gateway.local 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
+_OURS = ("gateway.local", "detectportal.firefox.com")
+_ONLY_OURS = (
+    ", ".join(f"MAP {host} 127.0.0.1" for host in _OURS) + ", MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
+)
 
 
 def chromium_or_skip() -> str:
@@ -67,16 +69,7 @@ async def served(hall: MemoryHall) -> AsyncIterator[int]:
         sock.listen(64)
         port = int(sock.getsockname()[1])
         page = Page(hall, PageSettings(box="hilltop", name="gateway.local", port=port))
-        config = uvicorn.Config(
-            page,
-            http=connections_of(Peers(most=MOST_AT_A_LISTENER)),
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            timeout_graceful_shutdown=2,
-            ws="none",
-        )
-        server = Server(config)
+        server = server_of(page, most=MOST_AT_A_LISTENER)
         task = asyncio.create_task(server.serve(sockets=[sock]))
         try:
             yield port

@@ -170,9 +170,9 @@ class Cable:
         assert task is not None
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        await self._through.wait()
         host, _, port = self._to.rpartition(":")
         with suppress(OSError, asyncio.CancelledError):
+            await self._through.wait()
             far_reader, far_writer = await asyncio.open_connection(host, int(port))
             try:
                 await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))

@@ -42,16 +42,19 @@ class Place:
     is_up: bool = False
     reason: str = ""
     """Why it doesn't answer, in words."""
+    hung_up: bool = False
+    """Whether who is there knows us not, or no more."""
 
-    def failed(self, reason: str) -> None:
-        """Nobody answers."""
+    def failed(self, reason: str, *, hung_up: bool = False) -> None:
+        """Nobody answers, or somebody who wants nothing of us."""
         self.failures += 1
         self.is_up = False
         self.reason = reason
+        self.hung_up = hung_up
 
     def answered(self, box: BoxId) -> None:
         """A box is there."""
-        self.failures, self.is_up, self.box, self.reason = 0, True, box, ""
+        self.failures, self.is_up, self.box, self.reason, self.hung_up = 0, True, box, "", False
 
     def pause_s(self, chance: float) -> float:
         """Return how long until the next try, after failures; `chance`: 0 to 1."""
@@ -83,10 +86,11 @@ class Places:
         return place
 
     def is_spare(self, place: Place) -> bool:
-        """Whether its box answers at another place already."""
-        return place.box is not None and any(
-            other.is_up and other.box == place.box for other in self._places.values() if other is not place
-        )
+        """Whether its box answers at another place already: of several that do, all but the first are."""
+        if place.box is None:
+            return False
+        first = self.of(place.box)[0]
+        return first.is_up and first is not place
 
     def give_up(self, place: Place) -> bool:
         """Forget a place that nobody configured and where nobody has answered for long; whether it was."""

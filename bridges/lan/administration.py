@@ -7,9 +7,10 @@ many seconds whoever proves KEY may join), ``join`` (a code), ``remove.BOX`` = `
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from bridges.lan.addresses import Source
 from bridges.lan.event import BoxId
 from bridges.lan.identity import KEY_BYTES
 from bridges.lan.joining import must_be_alone
@@ -31,7 +32,7 @@ class Administration:
     def settings(self) -> Mapping[str, Any]:
         """Return who belongs and how it is with each, as JSON has it."""
         mesh = self._mesh
-        warnings = [] if mesh.is_member else [{"words": "this box was put out by the others, who ignore it"}]
+        warnings = [{"words": words} for words in self._warnings()]
         if mesh.discovery is not None and mesh.discovery.reason:
             warnings.append({"words": mesh.discovery.reason})
         return {
@@ -44,6 +45,26 @@ class Administration:
             "invitations": [int(left) for left in mesh.door.invitations.left_s(self._clock.monotonic())],
             "warnings": warnings,
         }
+
+    def _warnings(self) -> Iterator[str]:
+        mesh, called = self._mesh, self._mesh.settings.name
+        if not mesh.is_member:
+            yield "this box was put out by the others, who ignore it"
+        elif away := self._that_hang_up():
+            yield f"{away} hung up on this box, as boxes do on one that was put out: docs/lan.md"
+        if any(member.name == called and member.box != mesh.box for member in mesh.members):
+            yield f"another box is called {called}, too: people at both pages are taken for each other"
+        elif (known := mesh.name_of(mesh.box)) != called:
+            yield f"the others know this box as {known}, under which it joined; [gateway] name is {called}"
+
+    def _that_hang_up(self) -> str:
+        """Return where members do, if none of them is heard: places of theirs, or that the operator says are."""
+        mesh = self._mesh
+        if len(mesh.members) < 2 or len(mesh.live()) > 1:  # noqa: PLR2004 - this one, and another
+            return ""
+        ours = {member.box for member in mesh.members}
+        places = (place for place in mesh.places if place.box in ours or place.source is Source.CONFIGURED)
+        return ", ".join(place.address for place in places if place.hung_up)
 
     def alterations(self, wanted: Mapping[str, str]) -> Sequence[Alteration]:
         """Return what would change; Declined if that makes no sense."""
@@ -116,6 +137,7 @@ class Administration:
             "box": member.box,
             "here": False,
             "addresses": [place.address for place in mesh.places.of(BoxId(member.box)) if place.is_up],
+            "reason": next((place.reason for place in mesh.places.of(BoxId(member.box)) if place.reason), ""),
             "heard_s": None if seen is None else int(now_s - seen.heard_s),
             "serves": [] if seen is None else sorted(seen.detail.serving),
             "lacks": None if theirs is None else sum(max(0, n - theirs.get(feed, 0)) for feed, n in mine.items()),

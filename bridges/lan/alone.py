@@ -75,10 +75,13 @@ class Alone:
         return self._open.news(after, limit)
 
     async def wait(self, after: int) -> None:
-        """Return when there is something after this arrival."""
-        while self._open.last_arrival <= after:
+        """Return when there is news after this arrival."""
+        while not self._open.has_news(after):
             self._news.clear()
             await self._news.wait()
+
+    async def refill(self) -> None:
+        """Do nothing: nobody else has it."""
 
     def present(self) -> Mapping[BoxId, int]:
         """Return no box."""

@@ -23,6 +23,7 @@ from gateway.model import (
     BridgeContext,
     BridgeName,
     Capabilities,
+    Leg,
     LinkDown,
     Message,
     NativeId,
@@ -80,7 +81,7 @@ class LanBridge:
     @property
     def showing(self) -> Showing | None:
         """People at a page see what becomes of their lines."""
-        return Showing(waiting_after_s=WAITING_AFTER_S)
+        return Showing(waiting_after_s=WAITING_AFTER_S, stopped=True)
 
     @property
     def is_open(self) -> bool:
@@ -140,7 +141,10 @@ class LanBridge:
             native = NativeId(progress.remote_id)
             if progress.kind in ("text", "location") and native.startswith(PAGE):
                 for leg in progress.legs:
-                    await self._tell(Standing(about=native, leg=str(leg.to), state=leg.state.value, reason=leg.reason))
+                    await self._tell(_standing(native, leg))
+                if self._is_at_our_page(native):  # what another box doesn't say is no news here
+                    for leg in progress.stopped:
+                        self._diary.stand(_standing(native, leg))
 
     def nodes(self) -> Sequence[Node]:
         """Return the boxes, and who is at this one's page."""
@@ -148,7 +152,7 @@ class LanBridge:
 
     def describe(self) -> Mapping[str, str]:
         """Return facts for the status."""
-        boxes = [box.name for box in self._boxes()]
+        boxes = [box.name if box.last_heard_ms is not None else f"{box.name} (not heard)" for box in self._boxes()]
         facts = {"page": self.config.page or "none", "other boxes": ", ".join(boxes) or "none"}
         if asking := self.hall.admission.asking():
             facts["asking for the radio"] = ", ".join(asking[:MOST_ASKING])
@@ -185,3 +189,7 @@ class LanBridge:
         return [
             Node(id=SenderId(one.box), name=one.name, role="box", last_heard_ms=heard.get(one.box)) for one in others
         ]
+
+
+def _standing(native: NativeId, leg: Leg) -> Standing:
+    return Standing(about=native, leg=str(leg.to), state=leg.state.value, reason=leg.reason)

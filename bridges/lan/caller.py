@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import ssl
 import weakref
 from dataclasses import dataclass
@@ -24,6 +25,19 @@ SILENT_S = 8.0
 KEPT_ALIVE_S = 50.0
 """Less than the other end keeps it."""
 MOST_CONNECTIONS = 512
+
+
+class HungUp(LinkDown):
+    """What is there ended the handshake: a box does so on whoever it doesn't know."""
+
+
+class NotTaken(Rejected):
+    """A box answered that it takes none of it."""
+
+    def __init__(self, status: int) -> None:
+        """`status`: of HTTP."""
+        super().__init__(f"it answered {status}")
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +104,8 @@ class Caller:
         except aiohttp.ClientConnectorCertificateError as error:
             raise LinkDown(f"{address} is no box of this community") from error
         except (aiohttp.ClientError, ssl.SSLError, OSError, ValueError) as error:
+            if _is_hang_up(error):
+                raise HungUp(f"{address} hung up, as boxes do on whom they don't know") from error
             raise LinkDown(f"{address}: {_words(error)}") from error
 
 
@@ -101,13 +117,19 @@ async def _answered(got: aiohttp.ClientResponse) -> Answered:
         pause = got.headers.get("Retry-After", "")
         raise RateLimited("it wants to be left alone", retry_after_s=float(pause) if pause.isdigit() else 30.0)
     if got.status != HTTPStatus.OK:
-        raise Rejected(f"it answered {got.status}")
+        raise NotTaken(got.status)
     body = await got.content.read(MOST_BYTES + 1)
     while not got.content.at_eof() and len(body) <= MOST_BYTES:
         body += await got.content.read(MOST_BYTES + 1 - len(body))
     if len(body) > MOST_BYTES:
         raise ProtocolError("it answered too much")
     return Answered(key=key, body=body)
+
+
+def _is_hang_up(error: Exception) -> bool:
+    """Whether there was a connection, and the far end ended it."""
+    is_reset = isinstance(error, OSError) and error.errno in {errno.ECONNRESET, errno.EPIPE}
+    return is_reset or isinstance(error, aiohttp.ServerDisconnectedError | ssl.SSLError)
 
 
 def _words(error: Exception) -> str:

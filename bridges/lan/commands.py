@@ -26,7 +26,7 @@ WITHIN_S = 120.0
 PEERS: Mapping[str, Callable[..., object]] = {
     "box": lambda row: row["name"],
     "id": lambda row: row["box"][:8],
-    "at": lambda row: "here" if row["here"] else ", ".join(row["addresses"]) or "-",
+    "at": lambda row: "here" if row["here"] else ", ".join(row["addresses"]) or row["reason"] or "-",
     "heard": lambda row: "now" if row["here"] else "never" if row["heard_s"] is None else f"{row['heard_s']} s ago",
     "it lacks": lambda row: "?" if row["lacks"] is None else row["lacks"],
     "we lack": lambda row: "?" if row["ahead"] is None else row["ahead"],

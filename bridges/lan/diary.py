@@ -15,7 +15,7 @@ import structlog
 
 from bridges.lan.chronicle import Chronicle, Heard, about, is_line
 from bridges.lan.entries import COPY, Entry, Said, Standing, Unknown, copy_body, read, said_body, standing_body
-from bridges.lan.event import MOST_BODY_BYTES, MOST_NATIVE_BYTES
+from bridges.lan.event import MOST_BODY_BYTES, MOST_NATIVE_BYTES, BoxId
 from bridges.lan.fields import Unreadable
 from bridges.lan.followers import Followers
 from bridges.lan.hall import Line
@@ -77,6 +77,10 @@ class Diary:
             await stack.enter_async_context(self.shared)
             self._rooms = Chronicle(self._path)
             stack.callback(self._close)
+            if await self._lost_log():
+                self._count("log_shorter")
+                log.warning("lan_log_shorter", mend="the other boxes are asked for what it lost")
+                await self.shared.refill()
             await self._begin()
             following = asyncio.create_task(self._follow(), name="follow the LAN's log")
             stack.push_async_callback(_ended, following)
@@ -163,6 +167,12 @@ class Diary:
 
     # Inside.
 
+    async def _lost_log(self) -> bool:
+        """Whether the rooms have what the log no longer has: its end is lost, or all of it."""
+        assert self._rooms is not None  # noqa: S101 - opened just before
+        mark = self._rooms.mark
+        return mark is not None and await go_on(self.shared, mark) is None
+
     async def _begin(self) -> None:
         assert self._rooms is not None  # noqa: S101 - opened just before
         believed = self._counting_by = self._believed()
@@ -227,7 +237,7 @@ class Diary:
                     heard.append(self._heard(said, arrived))
                 case Standing() as one:
                     standings.append(
-                        (one.about, arrived.event.box, plain_name(one.leg, MOST_WORDS), words_of_state(one))
+                        (one.about, arrived.event.box, self._leg(one, arrived.event.box), words_of_state(one))
                     )
                 case _:
                     pass
@@ -235,6 +245,12 @@ class Diary:
         self._after = batch[-1].arrival
         self._show({about(one.said) for one in heard} | {one[0] for one in standings})
         return True
+
+    def _leg(self, standing: Standing, box: BoxId) -> str:
+        """Return where it went and, as boxes call their radios alike, from which box."""
+        member = self.shared.roll.boxes.get(box)
+        whose = "" if box == self.shared.box else f" ({box[:8] if member is None else member.name})"
+        return plain_name(f"{standing.leg}{whose}", MOST_WORDS)
 
     def _counted(self, arrived: Arrived) -> Entry | None:
         try:

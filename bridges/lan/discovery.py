@@ -132,14 +132,21 @@ def own_networks(interfaces: Sequence[str]) -> list[Network]:
 
 def own_addresses(interfaces: Sequence[str]) -> list[str]:
     """Return the addresses of those of these interfaces that are there, or of all but loopback."""
-    chosen = [each for each in ifaddr.get_adapters() if not interfaces or each.name in interfaces]
-    found: list[str] = []
-    for adapter in chosen:
+    return [address for each in by_interface(interfaces).values() for address in each]
+
+
+def by_interface(interfaces: Sequence[str]) -> dict[str, list[str]]:
+    """Return the same for each interface that has any."""
+    found: dict[str, list[str]] = {}
+    for adapter in ifaddr.get_adapters():
+        if interfaces and adapter.name not in interfaces:
+            continue
         for each in adapter.ips:
             host = each.ip if isinstance(each.ip, str) else each.ip[0]
             address = ipaddress.ip_address(host)
             if (interfaces or not address.is_loopback) and _is_usable(address, adapter.index or 0):
-                found.append(f"{host}%{adapter.name}" if address.version == 6 and address.is_link_local else host)  # noqa: PLR2004
+                named = f"{host}%{adapter.name}" if address.version == 6 and address.is_link_local else host  # noqa: PLR2004
+                found.setdefault(adapter.name, []).append(named)
     return found
 
 

@@ -86,7 +86,15 @@ class Exchange:
     def is_due(self, peer: Peer) -> bool:
         """Whether there is anything to tell a box at once, of the log or of who is there."""
         now_s = self._clock.monotonic()
-        return self.has_news_for(peer) or self.presence.is_news_to(peer.box, peer.known_details, now_s)
+        return self.has_news_for(peer) or self.presence.is_news_to(peer.box, peer.known, now_s)
+
+    def lacking(self) -> int | None:
+        """Return how many events other boxes that are there have and we lack; None if none of them said what it has."""
+        now_s, mine = self._clock.monotonic(), self._held.state.frontier
+        known = [peer for peer in self.peers.values() if peer.is_known and peer.is_live(now_s)]
+        if not known:
+            return None
+        return max(sum(max(0, have - mine.get(feed, 0)) for feed, have in peer.frontier.items()) for peer in known)
 
     def hello(self) -> Offer:
         """Return what to say to a box that isn't known yet."""
@@ -102,6 +110,9 @@ class Exchange:
         statements = [] if is_done or peer.believe == mine.believe else await self._statements(peer)
         mine = self._held.state  # reading took a while
         peer.counts["events_sent"] += len(events)
+        now_s = self._clock.monotonic()
+        told = self.presence.told(peer.known, now_s, peer.to_answer)
+        peer.was_told(told, now_s)
         return Offer(
             feed=mine.feed,
             port=self._port(),
@@ -111,7 +122,7 @@ class Exchange:
             bases=mine.bases if is_asked and not is_done else None,
             events=events,
             statements=statements,
-            told=self.presence.told(peer.known_details, self._clock.monotonic()),
+            told=told,
         )
 
     async def written(self, offer: Offer) -> bytes:
@@ -136,6 +147,7 @@ class Exchange:
         if roll != before.roll:
             self.on_roll(roll)
         is_news = self.presence.heard(offer.told, (m.box for m in roll.members), self._clock.monotonic(), by=peer.box)
+        peer.to_answer.update(self.presence.to_answer(offer.told))
         if new or is_news:
             self.changed()
         return bool(new)

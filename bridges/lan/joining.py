@@ -8,7 +8,7 @@ from http import HTTPStatus
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from bridges.lan.caller import Caller
+from bridges.lan.caller import Caller, NotTaken
 from bridges.lan.event import Event, Malformed, box_id
 from bridges.lan.membership import Add, Member, Roll
 from bridges.lan.pairing import Code, Invitations, Welcome, read_welcome, read_wish, welcome_body, wish_body
@@ -16,10 +16,14 @@ from bridges.lan.server import Answer, Asked
 from bridges.lan.statements import statement_of
 from bridges.lan.tls import introduced
 from bridges.lan.wire import fitting
-from gateway.model import BridgeError, Clock, Declined, LinkDown
+from gateway.model import BridgeError, Clock, Declined
 
 JOIN = "/join"
 MOST_TRIED = 32
+_REFUSALS: dict[int, str] = {
+    HTTPStatus.FORBIDDEN: "says that another box used this code",
+    HTTPStatus.CONFLICT: "says that this box was put out once, and can't come back under its key: docs/lan.md",
+}
 
 
 class Doorkeeper:
@@ -74,25 +78,30 @@ async def ask_in(code: Code, key: Ed25519PrivateKey, name: str, addresses: Itera
     wish = wish_body(key, name, code.key.public_key())
     tls = introduced(code.key)
     reasons: list[str] = []
+    elsewhere: list[str] = []
     async with Caller() as caller:
         for address in tuple(dict.fromkeys((*code.addresses, *addresses)))[:MOST_TRIED]:
             try:
                 answered = await caller.post(address, JOIN, wish, tls)
                 if box_id(answered.key) != code.box:
-                    raise LinkDown(f"{address} is another box than the one that invites")
+                    elsewhere.append(f"{address} is another box than the one that invites")
+                    continue
                 return address, _checked(read_welcome(answered.body), code)
             except Malformed:
                 reasons.append(f"{address} answered nonsense")
+            except NotTaken as error:
+                reasons.append(f"{address} {_REFUSALS.get(error.status, str(error))}")
             except BridgeError as error:
-                reasons.append(str(error))
-    raise Declined(_why(reasons))
+                # Boxes that were found nearby are tried as well; what they answer matters if there is nothing else.
+                (reasons if address in code.addresses else elsewhere).append(str(error))
+    raise Declined(_why(reasons or elsewhere))
 
 
 def must_be_alone(roll: Roll) -> None:
     """Declined if this box belongs to a community of more than itself: joining another would mix the two."""
     if len(roll.boxes) > 1:
         reason = f"this box belongs to a community of {len(roll.members)} boxes already"
-        raise Declined(f"{reason}. To join another, stop the gateway and delete the bridge's state directory")
+        raise Declined(f"{reason}. To join another, stop the gateway and delete data_dir/bridges/NAME")
 
 
 def _checked(welcome: Welcome, code: Code) -> Welcome:
@@ -115,4 +124,6 @@ def _adds_first(event: Event) -> tuple[bool, int]:
 def _why(reasons: Sequence[str]) -> str:
     if not reasons:
         return "the box that invites wasn't found: name where it is with --at HOST:PORT"
-    return f"not let in: {'; '.join(reasons[:4])}. A code is good once and for 15 minutes: ask for a new one"
+    told = "; ".join(list(dict.fromkeys(reasons))[:4])
+    mend = "is good once, for as long as it said, and until that gateway is restarted: ask for a new one"
+    return f"not let in: {told}. A code {mend}"

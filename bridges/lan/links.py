@@ -7,7 +7,7 @@ import asyncio
 import random
 
 from bridges.lan.addresses import Place, Places, Source
-from bridges.lan.caller import Caller
+from bridges.lan.caller import Caller, HungUp
 from bridges.lan.event import BoxId, Malformed, box_id, box_of
 from bridges.lan.exchange import Exchange
 from bridges.lan.held import Held
@@ -18,6 +18,10 @@ from gateway.model import BridgeError, Clock, ProtocolError, RateLimited
 
 SYNC = "/sync"
 EVERY_S = 4.0
+SLOWEST_S = 10.0
+"""Between many boxes; a third of the silence after which a box is taken for gone."""
+A_SECOND = 2
+"""Calls, in all: with more boxes each is called less often. What is new goes at once, however many they are."""
 HOPEFUL = 5
 """So many failures until a place is left to its pauses, even while its box calls us."""
 SPARE_S = 15.0
@@ -141,18 +145,37 @@ class Links:
         """Meet who is there; return how long to leave it be, less than 0: for good."""
         if place.box is not None and (shut_s := self._exchange.conduct.shut_out_s(place.box, self._clock.monotonic())):
             return shut_s
+        if (left_s := self._rest_s(place)) > 0:
+            return left_s
         try:
             box = await self.meet(place)
         except RateLimited as error:
             place.failed(str(error))
             return error.retry_after_s or EVERY_S
         except BridgeError as error:
-            place.failed(str(error))
+            place.failed(str(error), hung_up=isinstance(error, HungUp))
             return -1.0 if self._places.give_up(place) else place.pause_s(self._chance.random())
         if box == box_of(self._held.state.feed):
             self._places.forget(place)
             return -1.0
-        return EVERY_S * (0.75 + self._chance.random() / 2)
+        return self._every_s() * (0.75 + self._chance.random() / 2)
+
+    def _every_s(self) -> float:
+        """Return how often to call each box while there is nothing new."""
+        up = len({place.box for place in self._places if place.is_up})
+        return min(SLOWEST_S, max(EVERY_S, up / A_SECOND))
+
+    def _rest_s(self, place: Place) -> float:
+        """Return how long a box needs no call because it called us; one call is enough for both."""
+        if place.box is None or not place.is_up:
+            return 0.0
+        peer, now_s = self._exchange.peer(place.box), self._clock.monotonic()
+        silent_s, every_s = now_s - peer.heard_s, self._every_s()
+        mine = self._held.state
+        is_quiet = peer.is_equal(mine) or peer.is_settled(mine, now_s)
+        if not is_quiet or self._exchange.is_due(peer) or silent_s >= every_s * 0.75:
+            return 0.0
+        return every_s * (0.75 + self._chance.random() / 2) - silent_s
 
     async def _pause(self, place: Place, pause_s: float) -> None:
         """Wait, but not longer than until there is something new for the box that is there."""

@@ -8,9 +8,11 @@ Time is an argument; what is on disk is the store's.
 from __future__ import annotations
 
 import hashlib
+import heapq
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -80,19 +82,26 @@ class Log:
         """Return what is news to this box, in the order it came."""
         return self._store.news(after, limit)
 
+    def has_news(self, after: int) -> bool:
+        """Whether there is news after an arrival."""
+        return self._store.has_news(after)
+
     @property
     def last_arrival(self) -> int:
         """The latest arrival there ever was here."""
         return self._store.last_arrival()
 
     def delta(self, frontier: Frontier, *, limit: int = 500) -> list[Event]:
-        """Return what somebody with that frontier lacks, feed by feed in order; at most `limit`."""
-        found: list[Event] = []
-        for name, feed in self._feeds.items():
-            after = max(frontier.get(name, 0), feed.base)
-            if after < feed.count and len(found) < limit:
-                found += self._store.run(name, after, limit - len(found))
-        return found
+        """Return what somebody with that frontier lacks, at most `limit`: what was said first, but each feed in order.
+
+        Not feed by feed: a box writes another one after each start, and a person may be heard by several boxes.
+        """
+        lacking = {name: max(frontier.get(name, 0), feed.base) for name, feed in self._feeds.items()}
+        runs = [self._store.run(name, after) for name, after in lacking.items() if after < self._feeds[name].count]
+        with ExitStack() as reading:
+            for run in runs:
+                reading.callback(run.close)
+            return list(itertools.islice(heapq.merge(*runs, key=lambda event: event.hlc), limit))
 
     def statements(self) -> list[Event]:
         """Return all that boxes said of boxes: offered whole, for a new box must believe them before all else."""

@@ -19,35 +19,29 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import structlog
-
 from bridges.lan.addresses import Places, Source, address_of, is_literal
 from bridges.lan.answering import Answering
-from bridges.lan.discovery import Discovery, own_addresses, told_addresses
+from bridges.lan.discovery import Discovery
 from bridges.lan.event import BoxId, Event, box_of
 from bridges.lan.exchange import ALONE_S, Exchange
 from bridges.lan.held import Held, State
 from bridges.lan.identity import box_key, community, keep_community
 from bridges.lan.joining import JOIN, Doorkeeper, ask_in, must_be_alone
+from bridges.lan.keeping import keep_short
 from bridges.lan.links import SYNC, Links
 from bridges.lan.log import Log
+from bridges.lan.lookout import Lookout
 from bridges.lan.membership import Add, Member, Remove, Roll
 from bridges.lan.opening import open_store
 from bridges.lan.pairing import GOOD_FOR_S, Code
 from bridges.lan.presence import LIVE_S, Detail, Presence
-from bridges.lan.server import EVERY_ADDRESS, Serve, Server
+from bridges.lan.refilling import REFILL_S, refilled
+from bridges.lan.server import Serve, Server
 from bridges.lan.store import Arrived
 from bridges.lan.tls import Contexts
-from gateway.model import Clock, Declined, LinkDown, Rejected
+from gateway.model import Clock, Declined, Rejected
 
-RETAIN_EVERY_S = 600.0
 INTERFACES_EVERY_S = 10.0
-MOST_EVENTS = 500_000
-"""Kept, however young: some 300 MB."""
-MOST_BYTES = 1 << 30
-"""Kept, however few: a stolen box may write long ones."""
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +70,6 @@ class Mesh:
     """Who is there, and what they serve."""
     places: Places
     """Where boxes were found, or not."""
-    discovery: Discovery | None = None
-    """None: it isn't wanted."""
 
     def __init__(
         self,
@@ -124,7 +116,7 @@ class Mesh:
                 SYNC: Answering(self._held, self.exchange, self._clock, self._called),
                 JOIN: self.door.answer,
             }
-            self._server = Server(self.settings.sync, self._contexts, serve)
+            self._server = Server(self.settings.sync, self._contexts, serve, self._count)
             await self._server.open()
             opened.push_async_callback(self._server.close)
             self.places = Places(self.settings.peers)
@@ -139,11 +131,19 @@ class Mesh:
             await self._links.open()
             opened.push_async_callback(self._links.close)
             self.exchange.watch(self._learn_told)
+            self._lookout = Lookout(
+                sync=self.settings.sync,
+                interfaces=self.settings.interfaces,
+                discover=self.settings.discover,
+                found=self._found,
+            )
             await self._look_around()
-            opened.push_async_callback(self._stop_looking)
+            opened.push_async_callback(self._lookout.stop)
             looking = asyncio.get_running_loop().create_task(self._keep_looking(), name="lan interfaces")
             opened.callback(looking.cancel)
-            job = asyncio.get_running_loop().create_task(self._retain(), name="lan retention")
+            job = asyncio.get_running_loop().create_task(
+                keep_short(self._held, self.settings.retention_s, self._clock, self._count), name="lan retention"
+            )
             opened.callback(job.cancel)
             self._opened = opened.pop_all()
         return self
@@ -176,11 +176,15 @@ class Mesh:
         """Return the latest arrival there ever was here."""
         return await self._held.read(lambda log: log.last_arrival)
 
+    async def has_news(self, after: int) -> bool:
+        """Whether there is news after an arrival."""
+        return await self._held.read(lambda log: log.has_news(after))
+
     async def wait(self, after: int) -> None:
-        """Return when there is something after this arrival."""
+        """Return when there is news after this arrival."""
         while True:
             arrived = self.arrived  # before the look: what comes meanwhile sets this one, whoever else waits
-            if await self.last_arrival() > after:
+            if await self.has_news(after):
                 return
             await arrived.wait()
 
@@ -207,6 +211,14 @@ class Mesh:
         """Return the boxes heard in the last 30 s, this one with them, and what each serves."""
         return self.presence.live(self._clock.monotonic())
 
+    async def refill(self) -> None:
+        """Return once the others gave back what this box lost of the log, or can't for now.
+
+        What it says before it has that would stand before what it said earlier.
+        """
+        if len(self.members) > 1:
+            await refilled(self.exchange, self._clock, within_s=REFILL_S)
+
     # Who belongs.
 
     @property
@@ -228,6 +240,11 @@ class Mesh:
     def is_member(self) -> bool:
         """Whether we belong still."""
         return self._held.state.roll.is_member(self.box)
+
+    @property
+    def discovery(self) -> Discovery | None:
+        """What finds others by mDNS; None: it isn't wanted."""
+        return self._lookout.discovery
 
     @property
     def port(self) -> int:
@@ -300,12 +317,6 @@ class Mesh:
         self.arrived.set()
         self.arrived = asyncio.Event()
 
-    def _own_addresses(self) -> tuple[str, ...]:
-        host = self.settings.sync.rpartition(":")[0].strip("[]")
-        if host in EVERY_ADDRESS:
-            return told_addresses(self.settings.interfaces, self.port)
-        return (address_of(host, self.port),)
-
     async def _keep_looking(self) -> None:
         while True:
             await self._clock.sleep(INTERFACES_EVERY_S)
@@ -313,21 +324,7 @@ class Mesh:
             await self._look_around()
 
     async def _look_around(self) -> None:
-        """Tell others where we are; be found, and find, on the interfaces there are now: Wi-Fi may come late."""
-        told = replace(self.presence.own, addresses=self._own_addresses())
-        if self.presence.become(told):
-            self.exchange.changed()
-        if not self.settings.discover:
-            return
-        if self.discovery is None or self.discovery.addresses != own_addresses(self.settings.interfaces):
-            await self._stop_looking()
-            found = Discovery(self.box, self.port, self.settings.interfaces, self._found)
-            self.discovery = await found.__aenter__()
-
-    async def _stop_looking(self) -> None:
-        if self.discovery is not None:
-            await self.discovery.__aexit__(None, None, None)
-            self.discovery = None
+        await self._lookout.look_around(self.box, self.port, self.presence, self.exchange.changed)
 
     def _found(self, address: str, box: BoxId | None) -> None:
         self._links.learn(address, Source.FOUND, box)
@@ -371,22 +368,3 @@ class Mesh:
         if port:
             self._links.learn(address_of(host, port), Source.CALLER, box)
         self._links.called(box)
-
-    async def _retain(self) -> None:
-        while True:
-            try:
-                await self._shorten(self._clock.now_ms())
-            except LinkDown as error:
-                self._count("log_unwritable")
-                log.warning("lan_log_unwritable", reason=str(error))
-            await self._clock.sleep(RETAIN_EVERY_S)
-
-    async def _shorten(self, now_ms: int) -> None:
-        """Drop what is too old, and the oldest of too many."""
-        since_ms = int(now_ms - self.settings.retention_s * 1000)
-        await self._held.write(lambda log: log.date(now_ms))
-        await self._held.write(lambda log: log.retain(since_ms))
-        if dropped := await self._held.write(lambda log: log.retain_most(MOST_EVENTS, MOST_BYTES)):
-            self._count("log_full")
-            log.warning("lan_log_full", dropped=dropped, most=MOST_EVENTS)
-        await self._held.write(lambda log: log.compact(now_ms))

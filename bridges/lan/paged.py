@@ -3,18 +3,23 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
 from bridges.lan.bridge import LanBridge
+from bridges.lan.config import LanConfig
 from bridges.lan.meshed import MeshBridge
 from bridges.lan.page import Page, PageSettings
 from gateway.model import BridgeContext, LinkDown
+
+if TYPE_CHECKING:
+    from bridges.lan.announcing import Announcing
 
 STORE_FILE = "page.db"
 AGAIN_S = 5
@@ -42,8 +47,11 @@ class Paged(LanBridge):
     def __init__(self, context: BridgeContext) -> None:
         super().__init__(context)
         self._door = Door()
+        box = context.box or context.name
+        self._announcing = _announcing(self.config, box, context.random) if _is_found(self.config) else None
         self._settings = PageSettings(
-            box=context.box or context.name,
+            box=box,
+            announced=lambda: self._announcing.name if self._announcing else "",
             port=int(self.config.page.rpartition(":")[2]),
             hosts=self.config.hosts,
             store=context.state_dir / STORE_FILE,
@@ -66,6 +74,8 @@ class Paged(LanBridge):
         except (sqlite3.Error, OSError) as error:
             await super().__aexit__(None, None, None)
             raise LinkDown(f"the page's nicknames can't be read: {error}") from error
+        if self._announcing is not None:
+            await self._announcing.__aenter__()
         return self
 
     async def __aexit__(
@@ -73,6 +83,8 @@ class Paged(LanBridge):
     ) -> None:
         try:
             page, self._door.page = self._door.page, None
+            if self._announcing is not None:
+                await self._announcing.__aexit__(exc_type, exc, tb)
             if page is not None:
                 await page.close()
         finally:
@@ -82,7 +94,18 @@ class Paged(LanBridge):
         """Return facts for the status: what the page turned away with it."""
         refused = {} if self._door.page is None else self._door.page.refused.by_status
         told = ", ".join(f"{count} with {status}" for status, count in sorted(refused.items()))
-        return dict(super().describe()) | ({"page refused": told} if told else {})
+        facts = {"page by name": self._announcing.told(self._settings.address)} if self._announcing else {}
+        return dict(super().describe()) | facts | ({"page refused": told} if told else {})
+
+
+def _is_found(config: LanConfig) -> bool:
+    return config.discover and not config.page.endswith(":0")
+
+
+def _announcing(config: LanConfig, box: str, chance: random.Random) -> Announcing:
+    from bridges.lan.announcing import of_config  # noqa: PLC0415 - mDNS costs memory
+
+    return of_config(config, box, chance)
 
 
 class PagedMeshBridge(Paged, MeshBridge):

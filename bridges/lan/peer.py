@@ -5,16 +5,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bridges.lan.batch import MOST_FEEDS
 from bridges.lan.event import BoxId, Event, FeedId
 from bridges.lan.held import State
-from bridges.lan.presence import LIVE_S
+from bridges.lan.presence import LIVE_S, Shown, Told
 from bridges.lan.wire import Offer
 
 SETTLED_S = 60.0
 """Two logs that differ and can't become equal (a feed was forked) are compared anew after so long."""
+
+KNOWN_S = 3600.0
+"""What a box showed to know of one that wasn't mentioned for so long is forgotten, and told again."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -31,8 +34,10 @@ class Peer:
     bases: Mapping[FeedId, int] = field(default_factory=dict)
     is_known: bool = False
     """It has said what it has, all of it, in this start."""
-    known_details: dict[FeedId, int] = field(default_factory=dict)
-    """Of whom it knows the details since which beat."""
+    known: dict[FeedId, Shown] = field(default_factory=dict)
+    """What it knows of who is there."""
+    to_answer: set[FeedId] = field(default_factory=set)
+    """Of whom it told us, and hasn't heard yet whether we have the detail."""
     heard_s: float = float("-inf")
     statements_told: int = 0
     counts: Counter[str] = field(default_factory=Counter)
@@ -43,11 +48,22 @@ class Peer:
         """Note what it said of itself."""
         if offer.feed != self.feed:  # it started anew, and may have lost what it had
             self.feed, self.frontier, self.is_known, self.statements_told = offer.feed, {}, False, 0
+            self.known, self.to_answer = {}, set()
         self.have, self.believe, self.heard_s = offer.have, offer.believe, now_s
-        self.known_details = {told.feed: told.since for told in offer.told}
+        for told in offer.told:
+            heard_s = now_s - told.age_ms / 1000
+            self.known[told.feed] = Shown(since=told.since, heard_s=heard_s, noted_s=now_s)
         if offer.frontier is not None:
             self.frontier, self.bases, self.is_known = dict(offer.frontier), offer.bases or {}, True
         self.has(offer.events)
+
+    def was_told(self, told: Iterable[Told], now_s: float) -> None:
+        """Note what we tell it of who is there. That it has the details it has to show."""
+        for each in told:
+            if each.detail is None and (shown := self.known.get(each.feed)) is not None:
+                self.known[each.feed] = replace(shown, heard_s=now_s - each.age_ms / 1000, noted_s=now_s)
+        self.to_answer.clear()
+        self.known = {feed: shown for feed, shown in self.known.items() if now_s - shown.noted_s < KNOWN_S}
 
     def has(self, events: Iterable[Event]) -> None:
         """Note that it has these."""

@@ -26,6 +26,9 @@ MOST_LATE = 1_000
 """Beats by which a box's own word may come too late; one further back shows that another counted in its name."""
 MOST_DETAIL_BYTES = 64 * 1024
 """So much detail is told at once; the rest with the next exchange."""
+FRESHER_S = 2.0
+"""Of a third box is told what is so much later than what the other end has: among boxes that all hear each other
+that is little, and where one stands between the others all of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +68,21 @@ class Seen:
     detail: Detail
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What another box has shown, or was told, to know of a third, or of us."""
+
+    since: int = 0
+    """The beat from which on the detail it has holds; 0: it has none."""
+    heard_s: float = float("-inf")
+    """When it heard that one last."""
+    noted_s: float = float("-inf")
+    """When that was; for whoever keeps it."""
+
+
+NOTHING = Shown()
+
+
 class Presence:
     """Who is there, as one box knows it."""
 
@@ -89,29 +107,44 @@ class Presence:
         """Go on as another start of this box."""
         self._me = me
 
-    def told(self, known: Mapping[FeedId, int], now_s: float) -> list[Told]:
-        """Return what to tell a box that has shown to know details of these since those beats. A beat of our own."""
+    def told(self, known: Mapping[FeedId, Shown], now_s: float, answer: Iterable[FeedId] = ()) -> list[Told]:
+        """Return what to tell a box that has shown to know this much; a beat of our own.
+
+        `answer`: of whom it told us, and waits to hear whether we have the detail.
+        """
         self._beat += 1
+        answered = frozenset(answer)
         own = Told(feed=self._me, beat=self._beat, since=self._since, age_ms=0, detail=self.own)
         others = (
             Told(feed=s.feed, beat=s.beat, since=s.since, age_ms=_ms(now_s - s.heard_s), detail=s.detail)
             for s in self._seen.values()
-            if now_s - s.heard_s < LIVE_S
+            if s.feed in answered or (now_s - s.heard_s < LIVE_S and _is_worth(s, known.get(s.feed, NOTHING)))
         )
         room = MOST_DETAIL_BYTES
         found: list[Told] = []
         for each in (own, *others):
-            size = 0 if known.get(each.feed, 0) >= each.since else _size(each.detail)
+            size = 0 if _has_detail(known, each.feed, each.since) else _size(each.detail)
             room -= size
             found.append(each if size and room >= 0 else replace(each, detail=None))
-        return found[:MOST_TOLD]
+        lacking = (Told(feed=feed, beat=0, since=0, age_ms=0) for feed in answered if not self.has(feed))
+        return [*found, *lacking][:MOST_TOLD]
 
-    def is_news_to(self, box: BoxId, known: Mapping[FeedId, int], now_s: float) -> bool:
-        """Whether a box that has shown to know details of these doesn't know some that we do."""
-        if known.get(self._me, 0) < self._since:
+    def has(self, feed: FeedId, since: int = 1) -> bool:
+        """Whether the detail of a box is known that holds from this beat on."""
+        seen = self._seen.get(box_of(feed))
+        return seen is not None and seen.feed == feed and seen.since >= since
+
+    def to_answer(self, told: Iterable[Told]) -> list[FeedId]:
+        """Return of which of these whoever told them wants to hear: we have the detail now, or still lack it."""
+        others = (each for each in told if box_of(each.feed) != box_of(self._me))
+        return [each.feed for each in others if (each.detail is not None) == self.has(each.feed, each.since)]
+
+    def is_news_to(self, box: BoxId, known: Mapping[FeedId, Shown], now_s: float) -> bool:
+        """Whether a box that has shown to know this much lacks a detail that we have."""
+        if not _has_detail(known, self._me, self._since):
             return True
         there = (seen for other, seen in self._seen.items() if other != box and now_s - seen.heard_s < LIVE_S)
-        return any(known.get(seen.feed, 0) < seen.since for seen in there)
+        return not all(_has_detail(known, seen.feed, seen.since) for seen in there)
 
     def heard(self, told: Iterable[Told], members: Iterable[BoxId], now_s: float, *, by: BoxId | None = None) -> bool:
         """Note what a box told; return whether anything but the time changed. Of strangers nothing is noted."""
@@ -157,6 +190,14 @@ class Presence:
         detail = told.detail
         self._seen[box] = Seen(feed=told.feed, beat=told.beat, since=told.since, heard_s=heard_s, detail=detail)
         return True
+
+
+def _has_detail(known: Mapping[FeedId, Shown], feed: FeedId, since: int) -> bool:
+    return known.get(feed, NOTHING).since >= since
+
+
+def _is_worth(seen: Seen, shown: Shown) -> bool:
+    return shown.since < seen.since or seen.heard_s - shown.heard_s > FRESHER_S
 
 
 def _ms(seconds: float) -> int:

@@ -9,17 +9,17 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from bridges.lan.patience import ASKING_S, Patience
+from bridges.lan.reception import Protocols, Reception
 from bridges.lan.tls import Contexts, key_of
 from bridges.lan.wire import MOST_BYTES
 from gateway.model import ConfigError, LinkDown
 
-HANDSHAKE_S = 5.0
 BODY_S = 10.0
 LINGERING_S = 1.0
 """For what is sent on after it was refused."""
@@ -57,15 +57,22 @@ Serve = Callable[[Asked], Awaitable[Answer]]
 class Server:
     """Listens on one address, ``0.0.0.0`` and ``[::]`` meaning every one of v4 and v6."""
 
-    def __init__(self, listen: str, contexts: Contexts, serve: Mapping[str, Serve]) -> None:
-        """`serve`: what answers a POST on each path."""
+    def __init__(
+        self,
+        listen: str,
+        contexts: Contexts,
+        serve: Mapping[str, Serve],
+        count: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """`serve`: what answers a POST on each path; `count`: one more who was turned away for want of a place."""
         host, _, port = listen.rpartition(":")
         self._host = host.strip("[]")
         self._wanted = int(port)
         self._contexts = contexts
         self._serve = serve
         self._runner: web.AppRunner | None = None
-        self._servers: list[asyncio.Server] = []
+        self._count = count
+        self._reception: Reception | None = None
         self.port = 0
         """Where it listens; 0: nowhere now."""
 
@@ -87,16 +94,10 @@ class Server:
         await self._runner.setup()
         try:
             with _listening(self._host, self._wanted) as sockets:
-                for each in sockets:
-                    self._servers.append(
-                        await asyncio.get_running_loop().create_server(
-                            patience.limiting(self._runner.server),  # type: ignore[arg-type] # it makes protocols
-                            sock=each,
-                            ssl=self._contexts.server,
-                            ssl_handshake_timeout=HANDSHAKE_S,
-                            ssl_shutdown_timeout=STOP_S,
-                        )
-                    )
+                made = patience.limiting(self._runner.server)  # type: ignore[arg-type] # it makes protocols
+                reception = Reception(cast("Protocols", made), self._contexts.server, self._count)
+                reception.open(sockets)
+                self._reception = reception
                 self.port = sockets[0].getsockname()[1]
         except OSError as error:
             await self.close()
@@ -106,15 +107,15 @@ class Server:
     async def close(self) -> None:
         """Listen no more, and end what is open."""
         self.port = 0
-        for server in self._servers:
-            server.close()
-        self._servers = []
+        if self._reception is not None:
+            await self._reception.close()
+            self._reception = None
         if self._runner is not None:
             open_ones = [each.transport for each in (self._runner.server.connections if self._runner.server else ())]
             await self._runner.cleanup()
             for transport in filter(None, open_ones):
                 transport.abort()  # else each waits for the far end's goodbye, which a cut never brings
-            # One that is still being greeted is in nobody's hands: it ends when the loop sees the far end go.
+            # What was aborted is closed when the loop comes round to it.
             await asyncio.sleep(LAST_LOOK_S)
             self._runner = None
 

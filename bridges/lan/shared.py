@@ -51,7 +51,11 @@ class SharedLog(Protocol):
         ...
 
     async def wait(self, after: int) -> None:
-        """Return when there is, or may be, something after this arrival."""
+        """Return when `news` has something after this arrival, and not before: whoever waits asks it next."""
+        ...
+
+    async def refill(self) -> None:
+        """Return once the other boxes gave back what this one lost of the log, or can't for now."""
         ...
 
     def present(self) -> Mapping[BoxId, int]:

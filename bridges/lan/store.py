@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,14 +145,19 @@ class Store:
         found = list(self._events("WHERE feed = ? AND seq = ?", (feed, seq)))
         return found[0].event if found else None
 
-    def run(self, feed: FeedId, after: int, limit: int) -> list[Event]:
-        """Return what follows in a feed, in order."""
-        where = "WHERE feed = ? AND seq > ? ORDER BY seq LIMIT ?"
-        return [each.event for each in self._events(where, (feed, after, limit))]
+    def run(self, feed: FeedId, after: int) -> Generator[Event]:
+        """Yield what follows in a feed, in order; read as it is asked for, so close it before anything is written."""
+        for arrived in self._events("WHERE feed = ? AND seq > ? ORDER BY seq", (feed, after)):
+            yield arrived.event
 
     def news(self, after: int, limit: int) -> list[Arrived]:
         """Return what came after an arrival and wasn't known by its native id, in the order it came."""
         return list(self._events("WHERE arrival > ? AND news ORDER BY arrival LIMIT ?", (after, limit)))
+
+    def has_news(self, after: int) -> bool:
+        """Whether `news` returns anything: not of every arrival, for what another box logged, too, is none."""
+        found = self._db.execute("SELECT 1 FROM event WHERE arrival > ? AND news LIMIT 1", (after,))
+        return found.fetchone() is not None
 
     def last_arrival(self) -> int:
         """Return the latest arrival there ever was here; 0 if there was none."""

@@ -18,6 +18,7 @@ from gateway.api.schemas import StatusOut
 from gateway.backlog import Shape, shapes
 from gateway.journal import Became, DeadLetters
 from gateway.model import JournalError, words_of
+from gateway.routing import Route
 
 router = APIRouter(include_in_schema=False)
 
@@ -31,19 +32,23 @@ _COUNT_FOR_S = 0.3
 
 
 @router.get("/", response_class=HTMLResponse)
-async def console(view: View) -> str:
-    """Show how everything is, and again every ten seconds."""
+async def console(view: View, *, still: bool = False) -> HTMLResponse:
+    """Show how everything is, and again every ten seconds unless it shall stand still."""
     status = await status_of(view)
-    nav = el("nav", el("a", "API", href="/docs"), el("a", "Metrics", href="/metrics"))
+    turn = el("a", "Refresh", href="/") if still else el("a", "Stand still", href="/?still=1")
+    nav = el("nav", el("a", "API", href="/docs"), el("a", "Metrics", href="/metrics"), turn)
     header = el("header", el("h1", f"Crossband \u00b7 {status.name}"), nav)
     try:
         rows = await shapes(view, for_s=_COUNT_FOR_S)
         tables = [_backlog(rows, view.clock.now_ms()), await _dead_letters(view), await _outages(view)]
     except JournalError as error:
         tables = [el("p", f"The journal can't be read: {error}", class_="state down")]
-    footer = el("footer", el("p", f"Version {status.version}. Refreshed every {REFRESH_S} seconds."))
+    pace = "Not refreshed by itself." if still else f"Refreshed every {REFRESH_S} seconds."
+    footer = el("footer", el("p", f"Version {status.version}. {pace}"))
     main = el("main", _summary(status), _bridges(status), *tables, _routes(view))
-    return page(f"Crossband {status.name}", header, main, footer, refresh_s=REFRESH_S)
+    text = page(f"Crossband {status.name}", header, main, footer)
+    # Whoever reads slowly, or has it read out, can stop it: WCAG 2.2.1.
+    return HTMLResponse(text, headers={} if still else {"Refresh": str(REFRESH_S)})
 
 
 def _summary(status: StatusOut) -> Html:
@@ -86,7 +91,7 @@ def _routes(view: GatewayView) -> Html:
         [
             one.name,
             ", ".join(map(str, one.sources)),
-            "both ways" if one.sources == one.targets else ", ".join(map(str, one.targets)),
+            _targets(one),
             one.by or "the file",
             "" if one.at_ms is None else f"{in_words((now_ms - one.at_ms) / 1000)} ago",
         ]
@@ -96,6 +101,12 @@ def _routes(view: GatewayView) -> Html:
         rows.append([f"{more} more", "crossband routes", "", "", ""])
     heads = ["Route", "From", "To", "Made by", "Made"]
     return table("Routes", heads, rows, empty="There is no route.")
+
+
+def _targets(route: Route) -> str:
+    if route.sources != route.targets:
+        return ", ".join(map(str, route.targets))
+    return "both ways" if len(route.ends) > 1 else "other boxes"
 
 
 def _backlog(rows: tuple[Shape, ...], now_ms: int) -> Html:

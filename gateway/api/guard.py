@@ -26,7 +26,9 @@ _OPEN_PATHS = frozenset({"/livez", "/readyz"})
 _PAGES = frozenset({"/", "/docs"})
 TRUSTED = "crossband.trusted"
 """In the scope: whether who asks may know everything, by token or by being on this box."""
-_CHALLENGE = {"WWW-Authenticate": 'Bearer realm="crossband", Basic realm="crossband"'}
+_CHALLENGE = {"WWW-Authenticate": 'Basic realm="crossband"'}
+_ALSO = 'Bearer realm="crossband"'
+"""In a header of its own: Chromium reads one challenge a header, and never asked for the token."""
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; "
@@ -59,7 +61,10 @@ class Guard:
         scope[TRUSTED] = self._trusts(scope)
         refusal = self._refusal(scope)
         if refusal is not None:
-            await problem(*refusal)(scope, receive, guarded)
+            answer = problem(*refusal)
+            if answer.status_code == 401:  # noqa: PLR2004 # of HTTP
+                answer.headers.append("WWW-Authenticate", _ALSO)
+            await answer(scope, receive, guarded)
         elif scope["method"] in _SAFE:
             await self._app(scope, receive, guarded)
         else:

@@ -35,15 +35,13 @@ def visible(text: str) -> str:
     return "".join("\N{REPLACEMENT CHARACTER}" if _hides(char) else char for char in text)
 
 
-def page(title: str, *body: Child, refresh_s: int | None = None) -> str:
+def page(title: str, *body: Child) -> str:
     """Return a whole page in our own style, which needs nothing from elsewhere."""
-    refresh = el("meta", http_equiv="refresh", content=str(refresh_s)) if refresh_s else None
     head = el(
         "head",
         el("meta", charset="utf-8"),
         el("meta", name="viewport", content="width=device-width, initial-scale=1"),
         el("meta", name="color-scheme", content="light dark"),
-        refresh,
         el("title", title),
         el("link", rel="stylesheet", href="/assets/crossband.css"),
     )
@@ -56,7 +54,9 @@ def table(caption: str, heads: list[str], rows: list[list[Child]], *, empty: str
         return Html(el("h2", caption).markup + el("p", empty, class_="empty").markup)
     head = el("thead", el("tr", *(el("th", name, scope="col") for name in heads)))
     body = el("tbody", *(el("tr", *(el("td", cell) for cell in row)) for row in rows))
-    scroll = el("div", el("table", el("caption", caption, class_="hidden"), head, body), class_="scroll")
+    whole = el("table", el("caption", caption, class_="hidden"), head, body)
+    # What is wider than a phone scrolls: by keys too, so it takes the focus, and has a name then.
+    scroll = el("div", whole, class_="scroll", tabindex="0", role="group", aria_label=caption)
     return Html(el("h2", caption).markup + scroll.markup)
 
 

@@ -70,7 +70,14 @@ def examine(invocation: Invocation) -> list[Finding]:
         return [bad("configuration", str(error), "Correct it; `crossband check` shows it alone")]
     findings = [ok("configuration", str(settings.path))]
     own: tuple[Check, ...] = (data_dir, run_dir, secret_files, token, queue)
-    for check in (*own, probes.serial_ports, probes.homeservers, probes.tcp_radios, probes.lan_radios):
+    for check in (
+        *own,
+        probes.serial_ports,
+        probes.homeservers,
+        probes.tcp_radios,
+        probes.lan_radios,
+        probes.listeners,
+    ):
         findings += check(settings)
     findings += running(invocation)
     return findings

@@ -97,7 +97,7 @@ def histories(deliveries: Sequence[Row], now_ms: int | None = None) -> None:
         "for": lambda row: row["for"],
         "reason": lambda row: row["reason"],
     }
-    show(rows, columns, Form.TABLE, empty="it goes nowhere: no route holds its address")
+    show(rows, columns, Form.TABLE, empty="it goes nowhere else: no route leads on from where it was said")
 
 
 def _states(delivery: Row, now_ms: int | None) -> Iterator[Row]:

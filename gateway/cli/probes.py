@@ -25,6 +25,7 @@ WITHIN_S = 5.0
 MAX_ANSWER_BYTES = 64 * 1024
 BY_ID = Path("/dev/serial/by-id")
 DEFAULT_RADIO_PORT = 4403
+_LISTENING = ("page", "sync", "listen")
 
 
 def serial_ports(settings: Settings) -> Iterator[Finding]:
@@ -99,6 +100,32 @@ def lan_radios(settings: Settings) -> Iterator[Finding]:
                 yield ok(check, f"{name} is there")
             else:
                 yield bad(check, f"no network interface {name}", f"One of {', '.join(sorted(there))}")
+
+
+def listeners(settings: Settings) -> Iterator[Finding]:
+    """Check that each address where people or other boxes come to can be opened; while we run, it is open."""
+    is_open = bool(_running(settings))
+    for bridge in settings.bridges.values():
+        for key in _LISTENING:
+            address = bridge.table.get(key)
+            if isinstance(address, str) and address and not is_open:
+                yield _listener(f"bridges.{bridge.name}.{key}", key, address)
+
+
+def _listener(check: str, key: str, address: str) -> Finding:
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((host, int(port)))
+            sock.listen(1)
+        except PermissionError:
+            return warn(check, f"{address}: a port below 1024", "deploy/crossband-page.socket opens it: docs/lan.md")
+        except (OSError, ValueError) as error:
+            mend = f"Stop what listens there, or name another port in {key}"
+            return bad(check, f"{address}: {getattr(error, 'strerror', error)}", mend)
+    return ok(check, f"{address} is free")
 
 
 def homeservers(settings: Settings) -> Iterator[Finding]:

@@ -88,6 +88,8 @@ def routes(ctx: typer.Context, output: Output = Form.TABLE) -> None:
 
 def _both_ways(route: Row) -> str:
     if route["sources"] == route["targets"]:
+        if len(route["sources"]) == 1:
+            return "other boxes"
         return "both ways, in private" if route["direct"] else "both ways"
     return ", ".join(route["targets"])
 

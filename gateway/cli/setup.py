@@ -43,6 +43,9 @@ def init(
         str | None, typer.Option(help="serial:auto, serial:/dev/..., tcp:HOST, udp:IFACE; empty: none.")
     ] = None,
     channel: Annotated[str | None, typer.Option(help="The radio channel's name, as phones show it.")] = None,
+    lan: Annotated[
+        str | None, typer.Option(help="The room of a chat page, and of other boxes: town; empty: none.")
+    ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="What must survive a reboot goes here.")] = None,
 ) -> None:
     """Write a configuration: ask for what no option says. Never overwrites one."""
@@ -50,7 +53,7 @@ def init(
     if path.exists():
         raise GatewayError(f"{path} exists already; edit it, or name another file with --config")
     given = {"name": name, "homeserver": homeserver, "user_id": user_id, "room": room, "radio": radio}
-    given |= {"channel": channel, "data_dir": None if data_dir is None else str(data_dir)}
+    given |= {"channel": channel, "lan": lan, "data_dir": None if data_dir is None else str(data_dir)}
     answers = template.complete(given, _ask if sys.stdin.isatty() else None)
     write_private(path, template.render(answers))
     typer.echo(str(path))

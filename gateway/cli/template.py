@@ -26,6 +26,8 @@ class Answers(TypedDict):
     room: str
     radio: str
     channel: str
+    lan: str
+    """The room of the chat page."""
 
 
 def complete(given: Mapping[str, str | None], ask: Ask | None) -> Answers:
@@ -51,6 +53,8 @@ def complete(given: Mapping[str, str | None], ask: Ask | None) -> Answers:
     room = need("room", "The Matrix room to carry, as #town:example.org") if homeserver else ""
     radio = want("radio", "The radio: serial:auto, serial:/dev/..., tcp:HOST, udp:IFACE (- for none)", "serial:auto")
     channel = want("channel", "The radio's channel, as the phone apps show it", "LongFast") if radio else ""
+    lone = "-" if homeserver or radio else "town"
+    lan = want("lan", "The room of a chat page on this network, as town (- for no page)", lone if ask else "")
     return Answers(
         name=name,
         data_dir=data_dir,
@@ -59,6 +63,7 @@ def complete(given: Mapping[str, str | None], ask: Ask | None) -> Answers:
         room=room,
         radio=radio,
         channel=channel,
+        lan=lan,
     )
 
 
@@ -79,7 +84,10 @@ def render(answers: Answers) -> str:
         direct = f"\ndirect = {_quoted(addresses[0])}" if addresses else ""
         parts.append(_RADIO.format(radio=_quoted(answers["radio"]), direct=direct))
         addresses.append(f"radio/{answers['channel'] or 'LongFast'}")
-    if len(addresses) > 1:
+    if answers["lan"]:
+        parts.append(_LAN)
+        addresses.append(f"lan/{answers['lan']}")
+    if len(addresses) > 1 or answers["lan"]:
         parts.append(_ROUTE.format(join=", ".join(map(_quoted, addresses))))
     if answers["user_id"]:
         domain = answers["user_id"].partition(":")[2]
@@ -121,6 +129,13 @@ _RADIO = """\
 [bridges.radio]
 kind = "meshtastic"
 connection = {radio}{direct}
+"""
+
+_LAN = """\
+[bridges.lan]
+kind = "lan"
+page = "0.0.0.0:8081"              # the chat page: whoever is on this network may write there
+sync = "0.0.0.0:8448"              # other boxes; `crossband lan invite` lets one in
 """
 
 _ROUTE = """\

@@ -141,7 +141,8 @@ def read_routes(document: Document, registry: Registry, problems: list[Problem])
     """Check every route against the bridges and the other routes."""
     names: set[str] = set()
     for index, table in enumerate(document.routes):
-        found = chain(_shape(table), _repeats(table), _limits(table))
+        is_whole = len(table.join) == 1 and _is_enough(table.join[0], document, registry)
+        found = chain(() if is_whole else _shape(table), _repeats(table), _limits(table))
         problems += [Problem(path=("routes", index, *p.path), reason=p.reason, mend=p.mend) for p in found]
         for key, addresses in _lists(table):
             for place, address in enumerate(addresses):
@@ -168,6 +169,14 @@ def _lists(table: RouteTable) -> tuple[tuple[str, tuple[Address, ...]], ...]:
     return (("join", table.join), ("from", table.sources), ("to", table.targets))
 
 
+def _is_enough(only: Address, document: Document, registry: Registry) -> bool:
+    """Whether a route needs no second end: what is said in a room between boxes goes to all of them as it is."""
+    with suppress(ConfigError):
+        kind = registry.kind(str(document.bridges.get(only.bridge, {}).get("kind")))
+        return kind.between_boxes and not kind.is_direct(only.conversation)
+    return False
+
+
 def _shape(table: RouteTable) -> Iterator[Problem]:
     one_way = bool(table.sources or table.targets)
     if table.join and one_way:
@@ -176,7 +185,8 @@ def _shape(table: RouteTable) -> Iterator[Problem]:
         missing = "to" if table.sources else "from"
         yield Problem(path=(missing,), reason="is missing", mend="A one-way route has both from and to")
     elif not one_way and len(table.join) < 2:  # noqa: PLR2004 - two ends
-        yield Problem(path=("join",), reason="a route needs two conversations", mend="List at least two addresses")
+        mend = "List at least two addresses; one is enough only if it is a room on the LAN"
+        yield Problem(path=("join",), reason="a route needs two conversations", mend=mend)
 
 
 def _repeats(table: RouteTable) -> Iterator[Problem]:

@@ -63,7 +63,7 @@ def _told(record: MessageRecord, visit: Visit) -> Iterator[str]:
     when = ago(message.received_ms, visit.now_ms)
     yield f"{message.id} of {message.sender.name} in {message.origin}, received {when}{lane}"
     if not record.deliveries:
-        yield "it goes nowhere: no route holds its address"
+        yield "it goes nowhere else: no route leads on from where it was said"
     is_own = message.sender.id == visit.asked.sender
     for one in record.deliveries:
         if is_own or visit.sees_way(message.origin, one.to):

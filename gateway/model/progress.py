@@ -52,6 +52,11 @@ class Progress:
     """One per address; none that was cancelled."""
     late: tuple[Leg, ...] = ()
     """Of an edit or a redaction: where it came too late for what was sent, and stands cancelled."""
+    stopped: tuple[Leg, ...] = ()
+    """Where this box doesn't say it, and why: by permission, a mute, radio silence, an operator's word.
+
+    Where another box said it instead, its state is `sent`.
+    """
     about: RemoteId | None = None
     """Of what isn't a text: the message it is about, as that is called where it was said."""
 
@@ -62,6 +67,8 @@ class Showing:
 
     waiting_after_s: float | None = None
     """Tell of a message that isn't through so long after it was received; None: never of such."""
+    stopped: bool = False
+    """Tell, as soon as it is accepted, of a message that doesn't go everywhere its route names."""
 
 
 @runtime_checkable

@@ -27,8 +27,9 @@ from tests.bench.backlog import backlog
 from tests.bench.draining import draining
 from tests.bench.frames import decoded, eight_radios
 from tests.bench.ghosts import ghosts
+from tests.bench.lan_idle import lan_idle
 from tests.bench.lan_learn import lan_learn
-from tests.bench.lan_mesh import lan_mesh
+from tests.bench.lan_mesh import lan_mesh, lan_over
 from tests.bench.page import page
 from tests.bench.report import Report
 from tests.bench.talk import percentile
@@ -63,6 +64,8 @@ GOALS = {
     "lan_learn_s": ("s", "<= 120"),
     "lan_learn_mib": ("MiB", "<= 25"),
     "lan_learn_stall_ms": ("ms", "<= 50"),
+    "lan_idle_cpu_percent": ("%", "<= 1"),
+    "lan_idle_bytes_per_s": ("B/s", "<= 1000"),
 }
 RUNS = 5
 RUN_WITHIN_S = 300.0
@@ -121,6 +124,7 @@ MEASUREMENTS = (
     Measurement(frozenset({"queued_bytes", "claim_p99_ms", "reload_1m_s"}), backlog),
     Measurement(frozenset({"lan_p50_ms", "lan_heal_s"}), lan_mesh),
     Measurement(frozenset({"lan_learn_s", "lan_learn_mib", "lan_learn_stall_ms"}), lan_learn),
+    Measurement(frozenset({"lan_idle_cpu_percent", "lan_idle_bytes_per_s"}), lan_idle),
 )
 
 
@@ -168,7 +172,7 @@ def main() -> None:
     # In the working directory, not in /tmp: that may be memory, where writing to the disk costs nothing.
     place = Path.cwd() / ".build"
     place.mkdir(exist_ok=True)
-    report = Report(GOALS)
+    report = Report(GOALS, {key: lan_over() for key in GOALS if key.startswith(("lan_p50", "lan_heal", "lan_idle"))})
     with tempfile.TemporaryDirectory(prefix="b-", dir=place) as folder:
         _bench(report, frozenset(arguments.only), max(1, arguments.runs), Path(folder))
     report.write(Path("bench.json"))

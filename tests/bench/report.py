@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import statistics
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +20,8 @@ class Figure:
     key: str
     unit: str
     goal: str
+    over: str = ""
+    """On what it was measured, where that may be one thing or another."""
     runs: list[float] = field(default_factory=list)
 
     @property
@@ -33,16 +36,17 @@ class Figure:
     def row(self) -> str:
         lowest, median, highest = (f"{value:12.2f}" for value in (min(self.runs), self.median, max(self.runs)))
         verdict = "met" if self.is_met else "MISSED"
-        return (
-            f"{self.key:22}{lowest}{median}{highest}  {self.unit:6} {self.goal:10} {verdict}  ({len(self.runs)} runs)"
-        )
+        over = f" over {self.over}" if self.over else ""
+        figures = f"{self.key:22}{lowest}{median}{highest}  {self.unit:6} {self.goal:10}"
+        return f"{figures} {verdict}  ({len(self.runs)} runs){over}"
 
 
 class Report:
     """Every figure of a bench, in the order they were first measured."""
 
-    def __init__(self, goals: dict[str, tuple[str, str]]) -> None:
-        self._figures = {key: Figure(key, unit, goal) for key, (unit, goal) in goals.items()}
+    def __init__(self, goals: dict[str, tuple[str, str]], over: Mapping[str, str]) -> None:
+        """`over`: of some keys, on what they are measured."""
+        self._figures = {key: Figure(key, unit, goal, over.get(key, "")) for key, (unit, goal) in goals.items()}
 
     def add(self, key: str, value: float) -> None:
         """Add one run's value."""
@@ -63,5 +67,5 @@ class Report:
                     "unit": figure.unit,
                     "goal": figure.goal,
                     "runs": figure.runs,
-                }
+                } | ({"over": figure.over} if figure.over else {})
         path.write_text(json.dumps(known, indent=1) + "\n")

@@ -69,9 +69,9 @@ async def idle(folder: Path) -> tuple[float, float, float]:
         (valkey,) = [child for child in _children(gateway) if "valkey" in _name(child) or "redis" in _name(child)]
         await asyncio.sleep(SETTLE_S)
         resident = [resident_mib(pid) for pid in (gateway, valkey)]
-        before, began = _cpu_s(gateway) + _cpu_s(valkey), time.perf_counter()
+        before, began = cpu_s(gateway) + cpu_s(valkey), time.perf_counter()
         await asyncio.sleep(IDLE_S)
-        used = _cpu_s(gateway) + _cpu_s(valkey) - before
+        used = cpu_s(gateway) + cpu_s(valkey) - before
         return resident[0], resident[1], 100 * used / (time.perf_counter() - began)
 
 
@@ -91,7 +91,7 @@ def resident_mib(pid: int) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s(pid: int) -> float:
     # Fields 14 and 15, user and system time in ticks; the name before them may hold spaces.
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -7,6 +7,7 @@ import asyncio
 import io
 import json
 import os
+import socket
 import stat
 import subprocess
 import sys
@@ -643,6 +644,21 @@ def test_init_writes_what_check_takes_and_never_overwrites(run: Run, tmp_path: P
     assert "exists already" in again.err
 
 
+def test_init_sets_up_a_box_with_a_chat_page_that_check_takes(run: Run, tmp_path: Path) -> None:
+    written = run("init", "--name", "valley", "--homeserver", "", "--radio", "udp:lo", "--lan", "town")
+
+    assert written.code == 0
+    assert run("check").code == 0
+    assert 'join = ["radio/LongFast", "lan/town"]' in (tmp_path / "crossband.toml").read_text()
+
+
+def test_init_writes_a_box_with_nothing_but_the_lan(run: Run) -> None:
+    written = run("init", "--name", "valley", "--radio", "", "--lan", "town")
+
+    assert written.code == 0
+    assert run("check").out == "crossband.toml: ok (bridges: 1, routes: 1)\n"
+
+
 def test_init_without_anyone_to_ask_says_which_option_is_missing(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -675,6 +691,18 @@ def test_the_doctor_prints_the_mend_and_fails(run: Run, tmp_path: Path) -> None:
     assert ended.code == 1
     assert rows["configuration"]["result"] == "ok"
     assert rows["api.token_file"]["mend"] == f"crossband token --write {tmp_path / 'token'}"
+
+
+def test_the_doctor_sees_a_port_that_somebody_else_has(run: Run, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert run("init", "--name", "valley", "--homeserver", "", "--radio", "udp:lo", "--lan", "town").code == 0
+        path = tmp_path / "crossband.toml"
+        path.write_text(path.read_text().replace("0.0.0.0:8081", f"127.0.0.1:{port}").replace(":8448", ":0"))
+        rows = {row["check"]: row for row in run("doctor", "-o", "json").json}  # type: ignore[attr-defined]
+
+    assert (rows["bridges.lan.page"]["result"], rows["bridges.lan.sync"]["result"]) == ("bad", "ok")
+    assert rows["bridges.lan.page"]["mend"] == "Stop what listens there, or name another port in page"
 
 
 def test_the_doctor_does_not_take_a_password_for_a_matrix_login(run: Run, tmp_path: Path) -> None:

@@ -178,7 +178,7 @@ async def test_what_other_boxes_say_is_received_in_the_order_it_came_with_who_sa
         assert isinstance(bridge, Directory)
         assert [(node.name, node.role) for node in bridge.nodes()] == [("valley", "box")]
         assert isinstance(bridge, Describes)
-        assert bridge.describe()["other boxes"] == "valley"
+        assert bridge.describe()["other boxes"] == "valley (not heard)"
     assert (one.native_id, one.sender.id, one.content) == ("web:v:1", "~bo@valley", Text(body="in the valley"))
     assert (two.sender.id, two.content) == ("@c:x", Reaction(target=RemoteId(mine.id), emoji="👍"))
     assert [(mark.emoji, mark.count) for mark in first.marks] == [("👍", 1)]
@@ -211,7 +211,7 @@ async def test_a_line_says_how_far_it_got_by_this_box_and_by_others(box: LanBox)
             await anext(following)
         await following.aclose()
     assert sorted(found.split("; ")) == [
-        "home/#town:x: waiting, the homeserver is away",
+        "home/#town:x (valley): waiting, the homeserver is away",
         "radio/LongFast: heard",
     ]
 

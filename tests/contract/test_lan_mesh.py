@@ -245,6 +245,24 @@ async def test_an_interface_that_is_not_there_yet_is_said_and_stops_nothing(tmp_
         await box.stop()
 
 
+async def test_what_another_box_logged_too_or_was_dropped_is_no_news_to_wait_for(tmp_path: Path) -> None:
+    async with community(tmp_path, "a", "b") as (a, b):
+        for box in (a, b):
+            assert await box.mesh.append("mt:a1b2c301:00000007", "{}")
+        (heard,) = [each for each in await b.mesh.news(0) if each.event.native]
+        b.mesh.learn(a.address)
+        await until(lambda: equal(a, b))
+        assert await b.mesh.last_arrival() > heard.arrival
+        known = max(each.arrival for each in await b.mesh.news(0))
+        waiting = [asyncio.create_task(b.mesh.wait(known))]
+        await b.mesh._held.write(lambda log: log.retain(2**52))
+        waiting.append(asyncio.create_task(b.mesh.wait(0)))
+        done, _ = await asyncio.wait(waiting, timeout=0.2)
+        assert not done
+        assert await a.mesh.append("web:a/1", "{}")
+        await asyncio.wait_for(asyncio.gather(*waiting), 20)
+
+
 async def test_whoever_waits_for_news_is_woken_by_what_another_box_says(tmp_path: Path) -> None:
     async with community(tmp_path, "a", "b") as (a, b):
         shared: SharedLog = b.mesh

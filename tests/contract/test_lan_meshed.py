@@ -22,6 +22,7 @@ from bridges.lan.meshed import MeshBridge
 from bridges.lan.paged import Paged, PagedMeshBridge
 from bridges.lan.pairing import new_code
 from bridges.lan.presence import MOST_SERVED
+from bridges.sim.synapse import free_port
 from gateway.clock import SystemClock
 from gateway.model import (
     Address,
@@ -218,18 +219,18 @@ async def test_two_who_wait_for_what_is_new_both_hear_of_it(a: Box) -> None:
     async with a.meshed() as bridge:
         mesh = bridge.mesh
         after, looked, go_on = await mesh.last_arrival(), asyncio.Event(), asyncio.Event()
-        look = mesh.last_arrival
+        look = mesh.has_news
 
-        async def slowly() -> int:
-            found = await look()
+        async def slowly(after: int) -> bool:
+            found = await look(after)
             looked.set()
             await go_on.wait()
             return found
 
-        mesh.last_arrival = slowly  # type: ignore[method-assign]
+        mesh.has_news = slowly  # type: ignore[method-assign]
         slow = asyncio.create_task(mesh.wait(after))
         await looked.wait()
-        mesh.last_arrival = look  # type: ignore[method-assign]
+        mesh.has_news = look  # type: ignore[method-assign]
         await mesh.append("web:x:2", "{}")
         await mesh.wait(after)  # another reader comes between
         go_on.set()
@@ -247,6 +248,23 @@ async def test_what_a_box_said_before_it_was_put_out_is_still_shown(
     await said(one, join(one, "ali"), "after it")
     assert await texts(one) == ["kept", "after it"]
     assert [row["name"] for row in one.settings()["members"]] == ["harbour"]
+
+
+async def test_the_page_has_the_name_that_mdns_found_for_it_and_the_status_says_so(tmp_path: Path) -> None:
+    name, port = f"valley-{secrets.token_hex(4)}", free_port()
+    box = Box(tmp_path / "p", name, page=f"127.0.0.1:{port}", discover=True, interfaces=["lo"])
+    async with box.bridge() as bridge:
+        assert isinstance(bridge, Paged)
+        assert bridge.describe()["page by name"] == "being announced"
+        await until(lambda: bridge.describe()["page by name"] == f"http://{name}.local:{port}/")
+        announced = bridge._announcing
+        assert announced is not None
+        announced.name, announced.reason = f"{name}-2.local", "another host here is called so"  # as that one says
+        async with browser(bridge) as somebody:
+            wall = await somebody.get("/qr", headers={"Host": f"{name}-2.local"})
+        assert f"http://{name}-2.local:{port}/" in wall.text
+        told = f"http://{name}-2.local:{port}/ (another host here is called so)"
+        assert bridge.describe()["page by name"] == told
 
 
 def browser(bridge: Paged) -> httpx.AsyncClient:

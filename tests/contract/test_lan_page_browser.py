@@ -7,6 +7,7 @@ import asyncio
 import base64
 import os
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,7 +15,7 @@ import pytest
 import pytest_asyncio
 import segno
 
-from tests.browsing import axe_or_skip, chromium, chromium_or_skip, served
+from tests.browsing import chromium, chromium_or_skip, served
 from tests.halls import MemoryHall
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -71,7 +72,7 @@ def expect(locator):
 
 async def join(page, nick="Ada"):
     await page.goto("/")
-    await page.get_by_label("Your name here").fill(nick)
+    await page.get_by_label("Your name").fill(nick)
     await page.get_by_role("button", name="Join").click()
     await page.wait_for_url("**/r/town/")
 
@@ -240,6 +241,59 @@ async def _show(page, *, is_shown):
     await page.evaluate(hide + "document.dispatchEvent(new Event('visibilitychange')) }", not is_shown)
 
 
+@pytest.mark.parametrize("script", [True, False], ids=["script", "no script"])
+async def test_a_room_fills_the_window_with_the_newest_line_and_the_field_to_write_in_sight(browser, box, script):
+    hall, _ = box
+    for number in range(60):
+        hall.hear(f"before {number}.")
+    async with tab(browser, box, java_script_enabled=script) as page:
+        await join(page)
+        lines = page if script else page.frame_locator("iframe")
+        newest = lines.get_by_text("before 59.")
+        await newest.wait_for()
+        await expect(page.get_by_label("Message from Ada")).to_be_in_viewport(ratio=1)
+        await expect(page.get_by_role("heading", name="town")).to_be_in_viewport(ratio=1)
+        await expect(newest).to_be_in_viewport(ratio=1)
+        if script:  # nothing of what only screen readers have is below the newest line
+            end = "document.querySelector('.scroll').lastElementChild.getBoundingClientRect().bottom"
+            assert await page.evaluate(f"document.querySelector('#lines').getBoundingClientRect().bottom - {end}") < 12
+
+
+async def test_what_comes_while_nobody_looks_is_counted_marked_and_one_step_away(browser, box):
+    hall, _ = box
+    for number in range(60):
+        hall.hear(f"before {number}.", name=f"Bea {number}")
+    async with tab(browser, box) as page:
+        await join(page)
+        await page.get_by_text("before 59.").wait_for()
+        await page.evaluate("document.hasFocus = () => false; document.querySelector('.scroll').scrollTop = 0")
+        hall.hear("The bus comes.", name="Bea 59")
+        hall.hear("It is late.", name="Bea 59")
+        newest = page.get_by_role("button", name="To the newest")
+        await newest.click()
+        await expect(page.get_by_text("It is late.")).to_be_in_viewport()
+        await expect(newest).to_be_hidden()
+        assert await page.title() == "(2) town – hilltop"
+        assert await page.locator(".unread .text").all_inner_texts() == ["The bus comes."]
+        assert await page.locator(".same .text").all_inner_texts() == ["The bus comes.", "It is late."]
+        assert await page.locator(".newday").count() == 1
+        await page.evaluate("dispatchEvent(new Event('focus'))")
+        assert await page.title() == "town – hilltop"
+
+
+async def test_a_new_name_stands_everywhere_at_once(browser, box):
+    hall, _ = box
+    async with tab(browser, box) as page:
+        await join(page)
+        (ada,) = hall.persons.values()
+        hall.persons[ada.key] = replace(ada, nick="Ida", id="~Ida@hilltop")
+        await page.get_by_label("Message from Ada").fill("/nick Ida")
+        await page.get_by_label("Message from Ada").press("Enter")
+        await page.get_by_label("Message from Ida").wait_for()
+        await page.get_by_text("1 person at this page").click()
+        await page.locator(".people").get_by_text("Ida").wait_for()
+
+
 async def test_the_stream_comes_again_after_the_box_went_away(browser, box):
     hall, _ = box
     async with tab(browser, box) as page:
@@ -249,36 +303,6 @@ async def test_the_stream_comes_again_after_the_box_went_away(browser, box):
         await page.context.set_offline(False)
         hall.hear("Are you back?")
         await page.get_by_text("Are you back?").wait_for()
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("viewport", [PHONE, DESK], ids=["phone", "desk"])
-async def test_axe_finds_no_fault_on_any_page(browser, box, scheme, viewport):
-    axe = axe_or_skip()
-    hall, _ = box
-    hall.change(hall.said[2], gone=True, text="")
-    async with tab(browser, box, color_scheme=scheme, viewport=viewport, bypass_csp=False) as page:
-        await page.goto("/")
-        await _sound(page, axe, f"start-{scheme}-{viewport['width']}")
-        await join(page)
-        await page.get_by_text("Yes, since noon.").first.wait_for()
-        await page.get_by_role("link", name="Reply Bea").click()
-        await _sound(page, axe, f"room-{scheme}-{viewport['width']}")
-        for path in ("/r/town/lines?hold=1", "/help", "/qr", "/r/town/?lang=uk", "/r/help%2Fdesk/?lang=de"):
-            await page.goto(path)
-            await page.wait_for_load_state()
-            await _sound(
-                page, axe, f"{path.strip('/').translate(str.maketrans('/?=%', '----'))}-{scheme}-{viewport['width']}"
-            )
-
-
-async def _sound(page, axe, name):
-    await shoot(page, name)
-    assert await fits(page), name
-    await page.evaluate(axe)
-    found = await page.evaluate("axe.run(document, {resultTypes: ['violations'], iframes: false})")
-    faults = [(fault["id"], fault["impact"], fault["nodes"][0]["html"]) for fault in found["violations"]]
-    assert faults == [], name
 
 
 @pytest.mark.parametrize("viewport", [PHONE, DESK], ids=["phone", "desk"])

@@ -6,11 +6,13 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from bridges.lan.addresses import Source
 from bridges.lan.administration import Administration
 from bridges.lan.caller import Caller
 from bridges.lan.joining import JOIN
@@ -68,7 +70,7 @@ async def test_a_code_lets_one_box_in_and_no_second(boxes: tuple[LanBox, LanBox,
     a, b, c = boxes
     code = await invite(a)
     await join(b, code)
-    with pytest.raises(Declined, match=r"not let in: .*403.*ask for a new one"):
+    with pytest.raises(Declined, match=r"not let in: \S+ says that another box used this code\. .*ask for a new one"):
         await c.mesh.join(code)
     assert len(a.mesh.members) == 2
     assert a.counts["join_refused"] == 1
@@ -87,10 +89,50 @@ async def test_who_got_no_answer_may_ask_again_with_the_same_code(boxes: tuple[L
     assert len(a.mesh.members) == 2
 
 
+async def test_who_is_not_let_in_is_told_what_the_box_that_invites_says_and_not_what_others_do(
+    boxes: tuple[LanBox, LanBox, LanBox],
+) -> None:
+    a, b, c = boxes
+    await join(b, code := await invite(a))
+    c.mesh.places.learn(b.address, Source.FOUND)
+    with pytest.raises(Declined) as refused:
+        await c.mesh.join(code)
+    assert b.address not in str(refused.value)
+
+
+async def test_a_box_that_was_put_out_sees_that_the_others_hang_up_on_it(
+    boxes: tuple[LanBox, LanBox, LanBox],
+) -> None:
+    a, b, _ = boxes
+    await join(b, await invite(a))
+    await until(lambda: len(b.mesh.live()) == len(a.mesh.live()) == 2)
+    assert hand(b).settings()["warnings"] == []
+    put_out, b.peers = b.mesh.box, [a.address]
+    await b.stop()
+    await a.mesh.remove(put_out)
+    await b.start()
+    await until(lambda: bool(hand(b).settings()["warnings"]))
+    (warning,) = hand(b).settings()["warnings"]
+    assert warning["words"] == f"{a.address} hung up on this box, as boxes do on one that was put out: docs/lan.md"
+
+
+async def test_a_name_that_two_boxes_have_and_one_that_the_others_do_not_know_are_said(
+    boxes: tuple[LanBox, LanBox, LanBox],
+) -> None:
+    a, b, _ = boxes
+    await join(b, await invite(a))
+    b.mesh.settings = replace(b.mesh.settings, name="bee")
+    (warning,) = hand(b).settings()["warnings"]
+    assert warning["words"] == "the others know this box as b, under which it joined; [gateway] name is bee"
+    b.mesh.settings = replace(b.mesh.settings, name="a")
+    (warning,) = hand(b).settings()["warnings"]
+    assert warning["words"].startswith("another box is called a, too")
+
+
 async def test_without_an_open_code_nobody_gets_through_the_handshake(boxes: tuple[LanBox, LanBox, LanBox]) -> None:
     a, b, _ = boxes
     made_up = new_code(a.mesh.box, [a.address], os.urandom)
-    with pytest.raises(Declined, match="not let in"):
+    with pytest.raises(Declined, match=r"not let in: \S+ hung up, as boxes do on whom they don't know\. "):
         await b.mesh.join(made_up)
     body = wish_body(b.key, "b", made_up.key.public_key())
     async with Caller() as caller:
@@ -186,3 +228,21 @@ async def test_boxes_find_each_other_by_mdns_alone_on_v4_and_v6(tmp_path: Path) 
         await until(lambda: a.mesh.state.have == b.mesh.state.have)
         assert await a.heard() == said
         assert {place.address.rpartition(":")[0] for place in b.mesh.places} == {"127.0.0.1", "[::1]"}
+
+
+async def test_boxes_that_reach_each_other_at_two_addresses_go_on_hearing_each_other(
+    boxes: tuple[LanBox, LanBox, LanBox], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both answered at once after a start, and each was taken for the spare of the other: nobody called any more."""
+    monkeypatch.setattr("bridges.lan.links.EVERY_S", 0.2)
+    a, b, _ = boxes
+    await join(b, await invite(a))
+    for one, other in ((a, b), (b, a)):
+        _, port = other.address.split(":")
+        for host in ("127.0.0.1", "localhost"):
+            one.mesh._links.learn(f"{host}:{port}", Source.FOUND, other.mesh.box)
+    for place in (*a.mesh.places, *b.mesh.places):
+        await until(lambda place=place: place.is_up or place.failures > 0)
+        place.is_up = True
+    before = hand(a).settings()["members"][1]["counts"].get("exchanges", 0)
+    await until(lambda: hand(a).settings()["members"][1]["counts"].get("exchanges", 0) > before + 2)

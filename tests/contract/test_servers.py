@@ -10,11 +10,14 @@ import socket
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from gateway.config.settings import BridgeSettings
 from gateway.handed import Handed
-from gateway.model import ConfigError, GatewayError
+from gateway.model import Bridge, BridgeName, ConfigError, GatewayError
 from gateway.servers import Servers
 from tests.contract.desk import Desk, open_desk
 
@@ -76,6 +79,16 @@ async def test_a_taken_port_is_one_line_with_the_mend_and_leaves_nothing_open(de
 
     assert "\n" not in str(said.value)
     assert not desk.settings.gateway.control_socket.exists()
+
+
+async def test_a_taken_port_of_a_bridge_is_named_by_the_key_that_says_it(desk: Desk) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        lan = BridgeSettings(name=BridgeName("lan"), kind="lan", direct=None, table={"sync": "", "page": address})
+        desk.settings = replace(desk.settings, bridges={lan.name: lan}, api=replace(desk.settings.api, port=0))
+        page = SimpleNamespace(name=lan.name, listen=address, app=None)
+        with pytest.raises(GatewayError, match=r"name another port in \[bridges\.lan\] page$"):
+            Servers(desk, [cast("Bridge", page)]).open()
 
 
 async def test_a_socket_that_systemd_opened_is_served_at_its_address(desk: Desk) -> None:

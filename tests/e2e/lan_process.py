@@ -95,7 +95,7 @@ class LanProcess:
 _ROOM = """
 [[routes]]
 name = "town"
-join = ["lan/town", "lan/workshop"]
+join = ["lan/town"]
 """
 
 

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from bridges.sim.airwaves import Airwaves
@@ -76,7 +77,7 @@ async def test_a_box_with_a_page_speaks_by_the_radio_of_the_box_it_joined_once_a
             asked = await radio.wait_text("ali: anybody on the hill?", node=LISTENER, timeout_s=WITHIN_S)
             await radio.say(NEAR, "yes, at the square", reply_to=asked.id)
             await ali.wait("yes, at the square")
-            await ali.wait(lambda lines: re.search(r"radio/LongFast: (sent|heard)", lines) is not None)
+            await ali.wait(lambda lines: re.search(r"radio/LongFast \(\w+\): (sent|heard)", lines) is not None)
 
             await hilltop.box.kill9()
             await ali.say("are you gone?")
@@ -123,6 +124,37 @@ async def test_somebody_at_a_page_and_somebody_at_the_radio_of_another_box_talk_
             assert secret not in others + in_town
         assert heard(radio, "ali: only you: is there bread?") == 0
         assert not any("and me?" in one.text for one in radio.heard)
+
+
+async def test_a_third_box_with_nothing_but_the_lan_is_a_page_for_its_own_people_and_all_others(
+    folder: Path, mesh: SimProcess
+) -> None:
+    anyone = '"~*" = "transmit"\n"!*" = "transmit"'
+    hilltop = LanProcess(folder / "a", "hilltop", radio=mesh.port, syncs=True, permissions=anyone)
+    valley = LanProcess(folder / "b", "valley", syncs=True)
+    assert "ok (bridges: 1, routes: 1)" in await valley.command("check")
+    async with Airwaves(mesh.directory) as radio, valley.box, valley.person("ali") as ali, valley.person("bo") as bo:
+        await ali.say("only us two")
+        await bo.wait("only us two")
+        (said,) = json.loads(await valley.command("messages", "-o", "json"))
+        assert said["deliveries"] == []
+        assert "only us two" in await valley.command("messages", "show", said["id"])
+        assert re.search(r"town +lan/town +other boxes", await valley.command("routes"))
+        assert "lan/town" in await valley.command("route", "test", "town")
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{valley.box.port}") as console:
+            assert "<td>other boxes</td>" in (await console.get("/")).text
+
+        async with hilltop.box:
+            invited = await hilltop.command("lan", "invite")
+            code = next(line for line in invited.splitlines() if line.startswith("crossband lan join ")).split()[-1]
+            await valley.command("lan", "join", code)
+            await ali.say("anybody on the hill?")
+            asked = await radio.wait_text("ali: anybody on the hill?", node=LISTENER, timeout_s=WITHIN_S)
+            await radio.say(NEAR, "yes, at the square", reply_to=asked.id)
+            lines = await bo.wait("yes, at the square")
+            await ali.wait(lambda lines: re.search(r"radio/LongFast \(hilltop\): (sent|heard)", lines) is not None)
+            for text in ("only us two", "anybody on the hill?", "yes, at the square"):
+                assert lines.count(text) == (2 if text == "anybody on the hill?" else 1), lines
 
 
 async def test_of_two_boxes_with_radios_on_one_channel_one_says_a_line_and_the_echo_is_no_news(

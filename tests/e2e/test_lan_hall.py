@@ -94,3 +94,13 @@ async def test_a_line_of_a_box_that_is_killed_is_said_on_radio_once(hill: Hill, 
         await hill.radio.wait_text("ali: and after", node=LISTENER, timeout_s=WITHIN_S)
         assert [line.text for line in await gateway.lines()] == ["just before", "and after"]
     assert hill.heard("ali: just before") == 1
+
+
+async def test_a_line_that_may_not_go_on_radio_says_so_at_once_and_still_after_a_restart(hill: Hill) -> None:
+    hill.config.write_text(hill.config.read_text().replace('"~*" = "transmit"\n', ""))
+    async with hill.gateway().running() as gateway:
+        await gateway.say("does anybody hear me?")
+        told = "radio/LongFast: cancelled, the sender may read but not transmit on radio"
+        await gateway.line(lambda line: line.state == told)
+    async with hill.gateway().running() as gateway:
+        await gateway.line(lambda line: line.state == told)

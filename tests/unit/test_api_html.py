@@ -40,7 +40,7 @@ def test_a_table_without_rows_says_so_in_words() -> None:
 
 
 def test_a_page_asks_nothing_of_other_hosts() -> None:
-    text = page("x", el("p", "y"), refresh_s=5)
+    text = page("x", el("p", "y"))
 
     assert text.startswith("<!doctype html>")
     assert "//" not in text

@@ -21,6 +21,7 @@ ANSWERS = Answers(
     room="#town:example.org",
     radio="serial:auto",
     channel="LongFast",
+    lan="",
 )
 
 
@@ -37,10 +38,23 @@ def test_either_side_may_be_left_out() -> None:
     radio_only = tomllib.loads(render(Answers(**ANSWERS | {"homeserver": "", "user_id": "", "room": ""})))
     matrix_only = tomllib.loads(render(Answers(**ANSWERS | {"radio": "", "channel": ""})))
 
+    lan_only = tomllib.loads(
+        render(Answers(**ANSWERS | dict.fromkeys(("homeserver", "user_id", "room", "radio"), "") | {"lan": "town"}))
+    )
+
     assert set(radio_only["bridges"]) == {"radio"}
     assert set(matrix_only["bridges"]) == {"home"}
     assert "routes" not in radio_only
     assert "permissions" not in radio_only
+    assert set(lan_only["bridges"]) == {"lan"}
+    assert lan_only["routes"] == [{"name": "town", "join": ["lan/town"]}]
+
+
+def test_a_box_with_a_radio_and_a_chat_page_needs_no_line_written_by_hand() -> None:
+    document = tomllib.loads(render(Answers(**ANSWERS | {"homeserver": "", "user_id": "", "room": "", "lan": "town"})))
+
+    assert document["bridges"]["lan"] == {"kind": "lan", "page": "0.0.0.0:8081", "sync": "0.0.0.0:8448"}
+    assert document["routes"] == [{"name": "town", "join": ["radio/LongFast", "lan/town"]}]
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=20))
@@ -61,14 +75,22 @@ def test_only_what_is_not_given_is_asked() -> None:
     answers = complete({"name": "hilltop", "homeserver": "https://x.org", "room": "#a:x.org", "radio": "-"}, ask)
 
     assert answers["user_id"] == "@gw:example.org"
-    assert len(asked) == 3
+    assert len(asked) == 4
     assert not any("name for this box" in question for question in asked)
 
 
 def test_a_dash_means_none() -> None:
     answers = complete({"name": "x"}, lambda _question, _default: "-")
 
-    assert (answers["homeserver"], answers["radio"], answers["channel"]) == ("", "", "")
+    assert (answers["homeserver"], answers["radio"], answers["channel"], answers["lan"]) == ("", "", "", "")
+
+
+def test_a_box_with_neither_matrix_nor_a_radio_is_offered_a_page() -> None:
+    def ask(question: str, default: str | None) -> str:
+        return default or "" if "chat page" in question else "-"
+
+    assert complete({"name": "x"}, ask)["lan"] == "town"
+    assert complete({"name": "x", "radio": "serial:auto"}, ask)["lan"] == ""
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,9 @@ KINDS = {
         malformed=lambda conversation: "" if conversation.startswith("#") else f"{conversation!r} is no room",
     ),
     "air": BridgeKind(create=_never, check=_check, in_clear=True),
+    "boxes": BridgeKind(
+        create=_never, check=_check, between_boxes=True, is_direct=lambda conversation: conversation.startswith("~")
+    ),
 }
 REGISTRY = Registry({name: lambda kind=kind: kind for name, kind in KINDS.items()})  # type: ignore[misc]
 
@@ -153,7 +156,7 @@ def test_a_data_dir_too_deep_for_sockets_gets_a_short_run_dir(read: Load) -> Non
             'kind = "sea"',
             ":11: bridges.radio.kind: there is no kind of bridge called 'sea'. Known kinds: ",
         ),
-        ('kind = "air"\n', "", ":10: bridges.radio.kind: is missing. Known kinds: air, town"),
+        ('kind = "air"\n', "", ":10: bridges.radio.kind: is missing. Known kinds: air, boxes, town"),
         ('"serial:auto"', '"bad"', ":12: bridges.radio.port: 'bad' is not a port. Write serial:auto"),
         ('direct = "home/', 'direct = "hoem/', ":13: bridges.radio.direct: there is no bridge called 'hoem'. "),
         ('direct = "home/#town:example.org"', 'direct = "home"', ":13: bridges.radio.direct: 'home' is not an address"),
@@ -244,6 +247,18 @@ def test_a_route_carries_alerts_and_places_besides_talk_or_what_it_lists(read: L
     assert town.also == {Topic.ALERT, Topic.POSITION, Topic.WAYPOINT}
     assert warnings.also == {Topic.SENSOR, Topic.TELEMETRY}
     assert silent.also == frozenset()
+
+
+def test_one_end_is_enough_where_it_is_a_room_between_boxes(read: Load) -> None:
+    mesh = '[gateway]\nname = "valley"\n[bridges.lan]\nkind = "boxes"\n[[routes]]\nname = "town"\njoin = ["lan/{}"]\n'
+    in_clear = mesh.replace('"boxes"', '"air"')
+
+    (town,) = read(mesh.format("town")).routes
+
+    assert town.ends == (Address.parse("lan/town"),)
+    for text in (mesh.format("~ali@valley"), in_clear.format("town")):
+        (told,) = _told(read, text)
+        assert told.startswith(":7: routes[0].join: a route needs two conversations. List at least two addresses; one ")
 
 
 def test_what_is_an_emergency_is_configured_or_nothing_but_a_radios_alert(read: Load) -> None:

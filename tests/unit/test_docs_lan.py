@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from bridges.lan import addresses, conduct, config, limits, mesh, nicknames, pairing, presence
+from bridges.lan import addresses, conduct, config, keeping, limits, links, nicknames, pairing, presence
 from bridges.lan.commands import commands
 from bridges.lan.page import app, guard, guests, probes, stream
 from gateway.model import ConfigError
@@ -58,6 +58,8 @@ def test_every_counter_is_one_that_is_counted():
         ("good once, for {} minutes", pairing.GOOD_FOR_S / 60),
         ("at most {} |", config.MOST_PEERS),
         ("silence ({} s)", presence.LIVE_S),
+        ("compare their logs every {} s", links.EVERY_S),
+        ("every {} s where there are 20", links.SLOWEST_S),
         ("after {} s at most", addresses.LONGEST_S),
         ("| a line | {} bytes |", limits.MOST_LINE_BYTES),
         ("reads {} at once", app.READS.burst),
@@ -75,7 +77,7 @@ def test_every_counter_is_one_that_is_counted():
         ("and {} a minute of one box", conduct.PER_MINUTE),
         ("({} points", conduct.ENOUGH),
         ("ignored for {} s", conduct.SHUT_OUT_S),
-        ("more than {} entries", mesh.MOST_EVENTS),
+        ("more than {} entries", keeping.MOST_EVENTS),
     ],
 )
 def test_figures_are_those_of_the_code(words, figure):

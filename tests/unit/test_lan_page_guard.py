@@ -33,6 +33,7 @@ async def asked(page, head, *, method="GET", path="/", body=b"", server="192.168
     """Ask with exactly these headers; return status, headers and body."""
     scope = {
         "type": "http",
+        "http_version": "1.1",
         "method": method,
         "path": path,
         "raw_path": path.encode(),
@@ -65,6 +66,8 @@ async def asked(page, head, *, method="GET", path="/", body=b"", server="192.168
         "[fe80::1]:8081",
         "chat.example.org",
         "hilltop.local.:8081",
+        "hilltop-2.local",  # where another host has the name
+        "hilltop-9.local:8081",
     ],
 )
 async def test_the_boxs_own_names_and_any_address_are_let_in(page, host):
@@ -73,7 +76,17 @@ async def test_the_boxs_own_names_and_any_address_are_let_in(page, host):
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "hilltop.local.evil.example", "", "hilltop@evil.example", "[::1", "a b"]
+    "host",
+    [
+        "evil.example",
+        "hilltop-10.local",
+        "hilltop-2.local.evil.example",
+        "hilltop.local.evil.example",
+        "",
+        "hilltop@evil.example",
+        "[::1",
+        "a b",
+    ],
 )
 async def test_a_name_that_was_pointed_at_this_box_is_refused(page, host):
     status, headers, body = await asked(page, [(b"host", host.encode())])
@@ -342,6 +355,13 @@ async def test_a_body_that_never_ends_is_given_up(page, monkeypatch):
     async def send(message):
         sent.append(message)
 
-    scope = {"type": "http", "method": "POST", "path": "/join", "query_string": b"", "headers": [(b"host", b"hilltop")]}
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "POST",
+        "path": "/join",
+        "query_string": b"",
+        "headers": [(b"host", b"hilltop")],
+    }
     await page({**scope, "client": ("192.168.4.20", 1), "server": ("192.168.4.1", 80)}, receive, send)
     assert sent[0]["status"] == 408

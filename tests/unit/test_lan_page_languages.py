@@ -13,10 +13,15 @@ from bridges.lan.page import po
 from bridges.lan.page.languages import LANGUAGES, catalogue, chosen
 from bridges.lan.page.plain import one_line, plain
 from bridges.lan.page.rendering import costing, environment, told
+from bridges.lan.page.wording import FOR_PEOPLE, IN_SHORT, standing
 
 PACKAGE = Path(str(files("bridges.lan.page")))
 TRANSLATED = sorted(set(LANGUAGES) - {"en"})
-STATES = {"waiting", "queued", "sending", "sent", "heard", "delivered", "expired", "cancelled", "failed", "folded"}
+STATES = (
+    {"waiting", "queued", "sending", "sent", "heard", "delivered", "expired", "failed"}
+    | set(FOR_PEOPLE.values())
+    | set(IN_SHORT.values())
+)
 _FIELD = re.compile(r"%\((\w+)\)[sd]|%(?!\()")
 
 
@@ -129,3 +134,12 @@ def test_nothing_hides_or_turns_what_is_said(text, shown):
 def test_one_line_is_one_line():
     assert one_line("a\n  b\u2028c") == "a b c"
     assert one_line("x" * 20, 10) == "x" * 9 + "…"
+
+
+def test_what_became_of_a_line_is_said_by_its_parts_each_in_the_readers_language_as_far_as_it_is_known():
+    refused = "radio/LongFast: cancelled, the sender may read but not transmit on radio; home/#town: sent"
+    asks = "people at a page are heard on radio if the operator lets them; /radio asks"
+    assert standing("en", refused) == "radio/LongFast: not sent, /radio asks the operator for it; home/#town: sent"
+    assert standing("de", refused).startswith("radio/LongFast: nicht gesendet, /radio fragt den Betreiber; ")
+    assert standing("de", "radio: queued, <busy>") == 'Funk: in der Warteschlange, <span lang="en">&lt;busy&gt;</span>'
+    assert told("en", "radio/LongFast: the sender may read but not transmit on radio") == f"radio/LongFast: {asks}"

@@ -58,7 +58,14 @@ def scope_of(query: str = "", *, last: str | None = None, language: str = "en", 
     if last is not None:
         head.append((b"last-event-id", last.encode()))
     path = f"/r/{room}/events"
-    scope = {"type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "headers": head}
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "GET",
+        "path": path,
+        "raw_path": path.encode(),
+        "headers": head,
+    }
     return {**scope, "query_string": query.encode(), "client": ("192.168.4.20", 1), "server": ("192.168.4.1", 80)}
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bridges.lan.event import BoxId, box_of, feed_id
-from bridges.lan.presence import LIVE_S, Detail, Presence, Told
+from bridges.lan.event import BoxId, FeedId, box_of, feed_id
+from bridges.lan.presence import FRESHER_S, LIVE_S, Detail, Presence, Shown, Told
 
 FEEDS = [feed_id(BoxId(str(number) * 32), number) for number in range(4)]
 A, B, C, D = map(box_of, FEEDS)
@@ -15,6 +15,12 @@ ALL = (A, B, C, D)
 
 def box(number: int, *serving: str) -> Presence:
     return Presence(FEEDS[number], Detail(name=f"box {number}", serving=frozenset(serving)))
+
+
+def shown(one: Presence, now_s: float) -> dict[FeedId, Shown]:
+    """What a box shows to know by what it tells."""
+    told = one.told({}, now_s)
+    return {t.feed: Shown(since=t.since, heard_s=now_s - t.age_ms / 1000, noted_s=now_s) for t in told}
 
 
 def tell(one: Presence, other: Presence, now_s: float, known: dict | None = None) -> bool:
@@ -50,7 +56,7 @@ def test_boxes_that_tell_each_other_of_a_dead_one_do_not_keep_it_alive() -> None
 def test_a_detail_is_told_once_and_again_when_it_changed() -> None:
     a, b = box(0, "mx:!r:x"), box(1)
     assert tell(a, b, 0)
-    known = {told.feed: told.since for told in b.told({}, 0)}
+    known = shown(b, 0)
     assert a.told(known, 1)[0].detail is None
     assert a.become(Detail(name="box 0"))
     assert not a.become(Detail(name="box 0"))
@@ -71,7 +77,7 @@ def test_a_box_that_started_anew_takes_the_place_of_its_earlier_start() -> None:
 def test_a_box_that_is_back_is_news() -> None:
     a, b = box(0), box(1)
     tell(a, b, 0)
-    known = {told.feed: told.since for told in b.told({}, 0)}
+    known = shown(b, 0)
     assert not tell(a, b, 1, known)
     assert tell(a, b, 100, known)
 
@@ -106,5 +112,29 @@ def test_many_details_are_told_in_pieces() -> None:
     rounds = 0
     while len(b.live(0)) < 200 and (rounds := rounds + 1) < 100:
         b.heard(a.told(known, 0), [*boxes, A], 0)
-        known = {told.feed: told.since for told in b.told({}, 0)}
+        known = shown(b, 0)
     assert 5 < rounds < 30
+
+
+def test_of_a_third_box_is_told_what_the_other_end_does_not_have_as_fresh() -> None:
+    a, b = box(0), box(1)
+    tell(a, b, 0)
+    known = {FEEDS[0]: Shown(since=1, heard_s=0, noted_s=0), FEEDS[1]: Shown(since=1, heard_s=0, noted_s=0)}
+    tell(a, b, FRESHER_S)
+    assert [told.feed for told in b.told(known, FRESHER_S)] == [FEEDS[1]]
+    tell(a, b, FRESHER_S + 0.1)
+    assert [told.feed for told in b.told(known, FRESHER_S + 0.1)] == [FEEDS[1], FEEDS[0]]
+
+
+def test_whoever_was_told_a_detail_says_whether_it_has_it() -> None:
+    a, b, c = box(0), box(1), box(2)
+    tell(a, b, 0)
+    told = b.told({}, 0)
+    c.heard(told, [B, C], 0)  # it doesn't believe yet that A belongs
+    assert c.to_answer(told) == [FEEDS[1]]
+    without_detail = [replace(each, detail=None) for each in told]
+    assert c.to_answer(without_detail) == [FEEDS[0]]
+    answer = c.told({}, 0, c.to_answer(without_detail))
+    assert [(each.feed, each.since) for each in answer if each.feed == FEEDS[0]] == [(FEEDS[0], 0)]
+    c.heard(told, ALL, 0)
+    assert c.to_answer(told) == [FEEDS[1], FEEDS[0]]

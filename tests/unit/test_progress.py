@@ -159,3 +159,16 @@ def test_what_a_bridge_holds_back_says_why_unless_its_conversation_or_its_link_i
         "unplugged"
     ]
     assert [leg.reason for leg in legs_of(delivered(RADIO, State.FAILED, reason="too big"), held=held)] == ["too big"]
+
+
+def test_where_it_does_not_go_is_told_apart_with_the_reason_unless_another_box_said_it_there():
+    refused = delivered(RADIO, State.CANCELLED, reason="radio silence")
+    elsewhere = [replace(one, remote_id=RemoteId("7")) for one in delivered(CHAT, State.CANCELLED, reason="box b did")]
+    made = progress_of(
+        record(refused, elsewhere, delivered(LAN, State.CANCELLED)), is_direct=lambda _: False, trouble=lambda _: ""
+    )
+    assert made.stopped == (
+        Leg(to=CHAT, state=State.SENT, reason="box b did"),
+        Leg(to=RADIO, state=State.CANCELLED, reason="radio silence"),
+    )
+    assert made.legs == ()

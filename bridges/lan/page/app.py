@@ -18,6 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from bridges.lan import page_name
 from bridges.lan.hall import Hall
 from bridges.lan.page.desk import Desk
 from bridges.lan.page.guard import Guard, Refused, host_of
@@ -96,7 +97,7 @@ def names_of(settings: PageSettings) -> set[str]:
     host = socket.gethostname().lower().partition(".")[0]
     box = settings.box.lower()
     given = {host_of(name) for name in (settings.name, *settings.hosts)}
-    return {"localhost", host, f"{host}.local", box, f"{box}.local", *given} - {""}
+    return {"localhost", host, f"{host}.local", box, f"{box}.local", *page_name.names_of(settings.box), *given} - {""}
 
 
 class _Unfolded:

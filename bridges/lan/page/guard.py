@@ -26,6 +26,7 @@ MAX_HEAD_BYTES = 16 * 1024
 MAX_PATH_BYTES = 1024
 BODY_WITHIN_S = 15.0
 _SAFE = frozenset({"GET", "HEAD"})
+_VERSIONS = frozenset({"1.0", "1.1"})
 _ONCE = frozenset({b"host", b"content-length", b"transfer-encoding", b"content-type", b"origin", b"referer"})
 POLICY = (
     "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; object-src 'none'; "
@@ -145,6 +146,8 @@ def _is_address(name: str) -> bool:
 
 def _malformed(scope: Scope) -> tuple[int, str] | None:
     """Refuse what two readers could read differently, or what is larger than any browser has to send."""
+    if scope["http_version"] not in _VERSIONS or not scope["path"].startswith("/"):
+        return 400, "malformed"  # such as an address that names a host: there would be two to choose from
     headers = scope["headers"]
     names = [name.lower() for name, _ in headers]
     if any(names.count(name) > 1 for name in _ONCE) or {b"content-length", b"transfer-encoding"} <= set(names):

@@ -11,6 +11,7 @@ from bridges.lan.page.assets import served
 from bridges.lan.page.desk import Desk
 from bridges.lan.page.guard import POLICY, host_of, is_of_another_site
 from bridges.lan.page.live import Live
+from bridges.lan.page.placing import places
 from bridges.lan.page.problem import problem
 from bridges.lan.page.qr import qr_svg
 from bridges.lan.page.rates import Places
@@ -69,13 +70,15 @@ class Reading:
         held = before is not None or "hold" in request.query_params
         lines = await desk.hall.lines(room.name, before=before, limit=LINES)
         desk.quotes.remember(lines)
-        context = {"lines": [(line, desk.quoted(line)) for line in lines], "held": held, "full": len(lines) >= LINES}
+        me = visit.person.id if visit.person else ""
+        shown = [(line, desk.quoted(line), place) for line, place in zip(lines, places(lines, me), strict=True)]
+        context = {"lines": shown, "held": held, "full": len(lines) >= LINES}
         response = desk.page(request, visit, "lines.html", room=room, **context)
         response.headers.update(_FRAME)
         if not held:
-            # An address that differs in more than its end is loaded again; the end is where the newest line is.
+            # A browser loads another address anew. No #end in it: that would scroll the page around the frame as well.
             turn = (_number(request.query_params.get("n")) or 0) % 1000 + 1
-            response.headers["Refresh"] = f"{REFRESH_S}; url={visit.link('r', room.name, 'lines', n=str(turn))}#end"
+            response.headers["Refresh"] = f"{REFRESH_S}; url={visit.link('r', room.name, 'lines', n=str(turn))}"
         return response
 
     async def _events(self, request: Request) -> Response:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import gzip
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -17,7 +16,9 @@ from starlette.responses import Response
 from bridges.lan.hall import Cost, Line
 from bridges.lan.page.assets import assets, packed
 from bridges.lan.page.languages import LANGUAGES, catalogue
+from bridges.lan.page.placing import at_box, by, clock, day, hue, iso
 from bridges.lan.page.plain import one_line, plain
+from bridges.lan.page.wording import for_people, standing
 
 _HTML = "text/html; charset=utf-8"
 _PACK_FROM_BYTES = 1_000
@@ -41,7 +42,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         extensions=["jinja2.ext.i18n"],
     )
-    made.filters.update(plain=plain, one_line=one_line, clock=_clock, iso=_iso)
+    made.filters.update(plain=plain, one_line=one_line, clock=clock, iso=iso, day=day, by=by, hue=hue, at_box=at_box)
     made.globals.update(languages=LANGUAGES, assets={name: asset.path for name, asset in assets().items()})
     return made
 
@@ -51,6 +52,7 @@ def _in(language: str) -> Environment:
     made, words = environment(), catalogue(language)
     made.install_gettext_callables(words.gettext, words.ngettext, newstyle=True)  # type: ignore[attr-defined]
     made.filters["told"] = lambda text: told(language, text)
+    made.filters["standing"] = lambda text: standing(language, text)
     return made
 
 
@@ -64,6 +66,7 @@ def told(language: str, text: str) -> Markup:
 
     What is built from parts ("radio: waiting, the channel is busy") is looked up whole, then by its parts.
     """
+    text = for_people(text)
     known = catalogue(language).gettext(text) if text else ""
     if not text or language == "en" or known != text:
         return escape(plain(known))
@@ -90,7 +93,7 @@ def costing(language: str, cost: Cost) -> str:
 
 def line_html(language: str, asked: str, line: Line, quoted: Quoted | None) -> str:
     """Return one line's element: the same for everybody who reads this language."""
-    return html(language, "line.html", line=line, quoted=quoted, asked=asked)
+    return html(language, "line.html", line=line, quoted=quoted, asked=asked, place="")
 
 
 def answer(request: Request, text: str, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -106,19 +109,3 @@ def answer(request: Request, text: str, status: int = 200, headers: dict[str, st
 
 def _seconds(cost: Cost) -> str:
     return f"{cost.airtime_ms / 1000:.1f}"
-
-
-def _when(said_ms: int) -> datetime:
-    """The box's own time of day: what the clock on its wall shows."""
-    try:
-        return datetime.fromtimestamp(said_ms / 1000, UTC).astimezone()
-    except (OverflowError, ValueError, OSError):
-        return datetime.fromtimestamp(0, UTC)
-
-
-def _clock(said_ms: int) -> str:
-    return _when(said_ms).strftime("%H:%M")
-
-
-def _iso(said_ms: int) -> str:
-    return _when(said_ms).isoformat(timespec="seconds")

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from bridges.lan.page_name import names_of
 
 HTTP_PORT = 80
 """Which addresses needn't name."""
@@ -18,7 +20,9 @@ class PageSettings:
     box: str
     """The box's name, as people see it."""
     name: str = ""
-    """Under which the page is found by mDNS: ``hilltop.local``; empty: the host's own name."""
+    """Under which the page is found: ``hilltop.local``; empty: as `announced` says."""
+    announced: Callable[[], str] = field(default=lambda: "")
+    """Under which mDNS tells of it now; empty: under none."""
     port: int = 80
     """The one in the page's address: in front of a socket unit or a port forward not the one it listens on."""
     hosts: Sequence[str] = ()
@@ -29,7 +33,7 @@ class PageSettings:
     @property
     def address(self) -> str:
         """The page's, by name, as mDNS has it."""
-        return self.address_at(self.name or f"{self.box}.local")
+        return self.address_at(self.name or self.announced() or names_of(self.box)[0])
 
     def address_at(self, host: str) -> str:
         """The page's at another name of the box, or a number of it."""

@@ -10,29 +10,72 @@ const $ = (id) => document.getElementById(id);
 const section = $("lines");
 const status = $("status");
 const form = $("say");
-let list, scroll, source, last = 0, failures = 0, timer;
+let list, scroll, newest, source, last = 0, failures = 0, timer, tidying, unread = 0;
+const title = document.title;
 
 const parsed = (html) => new DOMParser().parseFromString(html, "text/html");
 const atEnd = () => scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 60;
-const toEnd = () => { scroll.scrollTop = scroll.scrollHeight; };
+const toEnd = () => { scroll.scrollTop = scroll.scrollHeight; newest.hidden = true; };
+
+// The same as placing.py says for who has no script: whose a line is, where a day begins, which go under one name.
+function tidy() {
+  tidying = 0;
+  let before = null;
+  for (const line of list.children) {
+    const { by, day, late } = line.dataset;
+    const at = (one) => Date.parse(one.querySelector("time").dateTime);
+    const name = (one) => one.querySelector(".name").textContent;
+    line.dataset.on ??= late === undefined || !before ? day : before.dataset.on;
+    const begins = late === undefined && before?.dataset.on !== line.dataset.on;
+    const since = before ? at(line) - at(before) : -1;
+    const same = !begins && before?.dataset.by === by && name(before) === name(line)
+      && late === undefined && before.dataset.late === undefined && since >= 0 && since < 300000;
+    line.classList.toggle("mine", by === section.dataset.me);
+    line.classList.toggle("newday", begins);
+    line.classList.toggle("same", same);
+    const [year, month, date] = line.dataset.on.split("-");
+    const options = { weekday: "long", day: "numeric", month: "long" };
+    line.dataset.day = new Date(year, month - 1, date).toLocaleDateString(document.documentElement.lang, options);
+    before = line;
+  }
+}
+
+// What came while nobody looked: counted in the title, and the first of it is marked.
+function notice(line) {
+  if (document.hasFocus() && !document.hidden || line.dataset.by === section.dataset.me) return;
+  if (!unread) {
+    section.querySelector(".unread")?.classList.remove("unread");
+    line.classList.add("unread");
+  }
+  unread += 1;
+  document.title = `(${unread}) ${title}`;
+}
+
+function looked() {
+  unread = 0;
+  document.title = title;
+}
 
 function show(line) {
   const end = atEnd();
   const old = $(line.id);
   const at = Number(line.dataset.at);
   if (old) {
-    if (old.outerHTML !== line.outerHTML) old.replaceWith(line);
+    if (old.classList.contains("unread")) line.classList.add("unread");
+    old.replaceWith(line);
   } else {
     const next = [...list.children].reverse().find((one) => Number(one.dataset.at) < at);
     // Changed, but too old to be on the page: it comes with "earlier messages".
     if (!next && list.children.length) return;
     line.classList.add("new");
+    if (!end) newest.hidden = false;
+    if (at > last) notice(line);
     if (next) next.after(line); else list.append(line);
     section.querySelector(".empty")?.remove();
   }
   last = Math.max(last, at);
   if (end) trim();
-  if (end) toEnd();
+  tidying ||= requestAnimationFrame(() => { tidy(); if (end) toEnd(); });
 }
 
 // What leaves the page at its top is found again under "earlier messages".
@@ -53,6 +96,7 @@ async function earlier(event) {
   const page = parsed(await (await fetch(link.href)).text());
   const height = scroll.scrollHeight;
   list.prepend(...page.querySelectorAll(".line"));
+  tidy();
   link.parentElement.replaceWith(page.querySelector(".earlier"));
   scroll.scrollTop += scroll.scrollHeight - height;
 }
@@ -91,8 +135,17 @@ async function begin() {
   scroll.setAttribute("aria-relevant", "additions");
   scroll.setAttribute("aria-label", section.getAttribute("aria-label"));
   scroll.append(...[page.querySelector(".earlier"), list, page.querySelector(".empty")].filter(Boolean));
-  section.replaceChildren(scroll);
+  newest = document.createElement("button");
+  newest.id = "newest";
+  newest.className = "quiet";
+  newest.type = "button";
+  newest.textContent = `↓ ${section.dataset.newest}`;
+  newest.hidden = true;
+  newest.addEventListener("click", toEnd);
+  scroll.addEventListener("scroll", () => { if (atEnd()) newest.hidden = true; }, { passive: true });
+  section.replaceChildren(scroll, newest);
   section.dataset.live = "";
+  tidy();
   toEnd();
   listen(false);
 }
@@ -102,6 +155,10 @@ async function live() {
   section.addEventListener("click", earlier);
   // A browser has six connections for all pages of a box: one that nobody looks at holds none.
   document.addEventListener("visibilitychange", () => listen(true));
+  addEventListener("focus", looked);
+  // Where a line is taller than before (its state came), or the window is lower (a keyboard), the end stays in sight.
+  let was = scroll.clientHeight;
+  new ResizeObserver(() => { if (scroll.clientHeight < was && scroll.scrollHeight - scroll.scrollTop - was < 60) toEnd(); was = scroll.clientHeight; }).observe(section);
   addEventListener("pagehide", () => source?.close());
   addEventListener("pageshow", (event) => { if (event.persisted) listen(true); });
 }
@@ -143,6 +200,7 @@ async function send(event) {
     else if (!done.ok) say($("refusal"), done.reason || $("refusal").dataset.failed);
     else {
       say($("answer"), done.answer || "");
+      if (/^\s*\/nick\s/.test(text)) location.reload();  // who one is stands in many places of the page
       // Who types on meanwhile keeps that.
       if (!sign && form.elements.text.value === text) form.elements.text.value = "";
       newForm();
@@ -190,4 +248,12 @@ if (form) {
   document.addEventListener("click", click);
   $("look").hidden = true;
 }
+// Who is here, as it is now, when somebody looks.
+async function lookAround() {
+  if (!$("people").open) return;
+  const page = parsed(await (await fetch(location.href)).text());
+  $("people").replaceChildren(...page.getElementById("people").childNodes);
+}
+
+$("people").addEventListener("toggle", () => lookAround().catch(() => {}));
 if (section && "EventSource" in window) live().catch(() => {});
