@@ -28,13 +28,16 @@ from gateway.journal import Journal
 from gateway.kinds import is_direct, routing_table
 from gateway.link import Link
 from gateway.model import (
+    Address,
     Bridge,
     BridgeContext,
     BridgeKind,
     BridgeName,
     Clock,
+    Community,
     Delivery,
     DeliveryId,
+    Directory,
     Resumable,
 )
 from gateway.outbox.outbox import Outbox
@@ -119,6 +122,7 @@ class Assembly:
                 desk=desk,
                 reckoning=reckoning,
                 appeared=partial(appeared, parts, name),
+                known_as=partial(known_as, parts, name),
             )
             for name, kind in kinds.items()
         }
@@ -131,6 +135,7 @@ class Assembly:
             is_direct=partial(is_direct, kinds),
         )
         reckoning.begin(planner, bridges)
+        rulings.community = next((one for one in bridges.values() if isinstance(one, Community)), None)
         drains: list[Drain] = []
 
         def hand_over(seq: int, deliveries: Sequence[Delivery]) -> None:
@@ -205,6 +210,7 @@ class Assembly:
         desk: FrontDesk,
         reckoning: Reckoning,
         appeared: Callable[[str], None],
+        known_as: Callable[[], Iterable[str]],
     ) -> Bridge:
         context = BridgeContext(
             name=name,
@@ -216,7 +222,10 @@ class Assembly:
             resume=await self.journal.resume_point(name),
             level_of=rulings.level_of,
             muted=rulings.muted,
+            silenced=rulings.silenced,
+            slow=partial(paced, rulings, name),
             named=rulings.named,
+            known_as=known_as,
             count=lambda what: self.tally.skip(name, what),
             appeared=appeared,
             desk=desk,
@@ -300,6 +309,20 @@ def appeared(parts: Mapping[BridgeName, Part], name: BridgeName, conversation: s
     """Let what waits for a conversation of this bridge be tried: it is there now."""
     if name in parts:
         parts[name].sender.appeared(conversation)
+
+
+def paced(rulings: Rulings, name: BridgeName, conversation: str) -> int | None:
+    """Return in how long each says one line in a conversation of this bridge, as was decided; None: nothing was."""
+    found = rulings.slow_of(Address(name, conversation))
+    return None if found is None else found.every_s
+
+
+def known_as(parts: Mapping[BridgeName, Part], name: BridgeName) -> Iterator[str]:
+    """Yield what those are called whom the other bridges know."""
+    for other, part in parts.items():
+        if other != name and isinstance(part.bridge, Directory):
+            for node in part.bridge.nodes():
+                yield from filter(None, (node.name, node.short_name))
 
 
 def held(parts: Mapping[BridgeName, Part], name: BridgeName) -> str:

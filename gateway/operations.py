@@ -20,6 +20,8 @@ from gateway.model import (
     PENDING,
     Address,
     Adjustable,
+    Asked,
+    Asking,
     BridgeName,
     Clock,
     Delivery,
@@ -28,6 +30,7 @@ from gateway.model import (
     Directory,
     Level,
     Message,
+    Moderates,
     NativeId,
     Node,
     Sender,
@@ -41,7 +44,7 @@ from gateway.outbox.outbox import Outbox
 from gateway.outlook import Outlook, outlooks
 from gateway.redrive import Redrives
 from gateway.routing import Choice, Route
-from gateway.rulings import Rulings
+from gateway.rulings import OPERATOR, Rulings
 from gateway.status import BridgeStatus, DryPart, EventHub, JournalStatus, QueueStatus
 from gateway.tally import Tally
 
@@ -138,6 +141,20 @@ class Operations:
             if isinstance(part.bridge, Directory)
             for node in part.bridge.nodes()
         ]
+
+    def moderated(self) -> frozenset[BridgeName]:
+        """Return the bridges whose people this box lets in itself: their rooms can be slowed."""
+        return frozenset(name for name, part in self._parts.by_bridge.items() if isinstance(part.bridge, Moderates))
+
+    def asking(self) -> Sequence[Asking]:
+        """Return who asks to be heard on radio and has no answer yet."""
+        bridges = (part.bridge for part in self._parts.by_bridge.values())
+        return [one for bridge in bridges if isinstance(bridge, Moderates) for one in bridge.asking()]
+
+    async def command(self, words: str, where: str) -> str:
+        """Do what a command of moderation says, by the operator's word; Declined, with the reason."""
+        at = Address(API_ADDRESS.bridge, where)
+        return await self._parts.desk.answer(Asked(sender=OPERATOR, words=words, at=at, private=True))
 
     def adjustable(self, name: BridgeName) -> Adjustable | None:
         """Return a bridge whose far side has settings of its own; None if that one's has none."""

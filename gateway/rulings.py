@@ -1,28 +1,32 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who may what, as it is now: the file's ``[permissions]``, what was decided in chats beside it, and who is muted.
+"""Who may what, as it is now: the file's ``[permissions]``, what chats decided beside it, who is muted, what is slow.
 
-Everything that asks who may asks here, so a decision holds from the moment it is kept, and after a restart.
+Everything that asks who may asks here, so a decision holds from the moment it is kept, and after a restart. Each is
+kept with who made it, where and why. What is for all boxes of a community to decide is told to them, and the latest
+word of any of them stands: `gateway.moderation` has that half.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
-from gateway.ages import in_words
-from gateway.journal import Decision, Decisions
-from gateway.model import NEVER_SET_MS, Clock, Declined, Level, SenderId
+from gateway.journal import Decision, Decisions, Deed
+from gateway.model import Clock, Declined, Level, SenderId
+from gateway.moderation import Moderation
+from gateway.mutes import MUTE, RADIO_SILENCE, Mute
 from gateway.permissions import Layered, Permissions, Rule, is_glob
+
+__all__ = ["MUTE", "OPERATOR", "PERMISSION", "RADIO_SILENCE", "Mute", "Ruling", "Rulings"]
 
 log = structlog.get_logger()
 
 PERMISSION: Final = "permission"
-MUTE: Final = "mute"
-RADIO_SILENCE: Final = SenderId("radio silence")
-"""In place of a sender, for nobody's id has a space: nothing goes to a network in clear but emergencies."""
+OPERATOR: Final = SenderId("the operator")
+"""Whoever has the command line or the API's token; nobody's id has a space."""
 MOST_PATTERN: Final = 255
 """Bytes; as long as a Matrix user id may be."""
 MOST_STARS: Final = 4
@@ -38,50 +42,30 @@ class Ruling:
     at_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mute:
-    """Somebody whose messages are not carried."""
+class Rulings(Moderation):
+    """The live answer. What changes it raises Declined in words, or JournalError when it can't be kept.
 
-    sender: SenderId
-    by: SenderId
-    at_ms: int
-    for_s: int | None = None
-    """None: until it is taken back."""
-    ends: float | None = None
-    """When it ends by the clock that only grows: a wall clock that is set doesn't end it."""
-
-    def left_s(self, now: float) -> float | None:
-        """Return for how long it still holds; None: for good."""
-        return None if self.ends is None else self.ends - now
-
-
-class Rulings:
-    """The live answer. What changes it raises Declined in words, or JournalError when it can't be kept."""
+    `where` and `why` are for the audit: the conversation it was ordered in, and the reason in words.
+    """
 
     def __init__(self, file: Permissions, decisions: Decisions, clock: Clock) -> None:
+        super().__init__(decisions, clock)
         self._layered = Layered(file=file)
-        self._decisions = decisions
-        self._clock = clock
         self._made: Mapping[str, Decision] = {}
-        self._mutes: Mapping[SenderId, Mute] = {}
 
     async def load(self) -> None:
         """Read what was decided in earlier runs."""
         await self._read_permissions()
-        await self._date_mutes()
-        await self._read_mutes()
-        await self._drop_what_ended()
+        await super().load()
 
     async def dated_anew(self) -> None:
         """Read the times again: the clock was set, and the journal has followed."""
         await self._read_permissions()
-        await self._read_mutes()
-
-    # Who may.
+        await super().dated_anew()
 
     def level_of(self, sender: SenderId) -> Level:
         """Return what this sender may do now."""
-        return self._layered.level_of(sender)
+        return Level.ADMIN if sender == OPERATOR else self._layered.level_of(sender)
 
     def rule_of(self, sender: SenderId) -> Rule | None:
         """Return the rule that decides that; None: none does."""
@@ -100,92 +84,38 @@ class Rulings:
         """How many rules were made in chats."""
         return len(self._made)
 
-    async def allow(self, pattern: str, level: Level, *, by: SenderId) -> bool:
+    async def allow(
+        self, pattern: str, level: Level, *, by: SenderId, where: str = "", why: str = "", what: str = "allow"
+    ) -> bool:
         """Let whom the pattern matches do so much from now on; False: it was so already.
 
-        Declined: more than `by` may, an admin by a pattern, or what the file says of that id.
+        Declined: more than `by` may, an admin by a pattern, or what the file says of that id. `what`: the audit's
+        word for it.
         """
         self._check(pattern, level, by)
+        name = level.name.lower()
         made = self._made.get(pattern)
-        if made is not None and made.value.get("level") == level.name.lower():
+        if made is not None and made.value.get("level") == name:
             return False
-        value = {"level": level.name.lower()}
+        deed = self._deed(what, pattern, by, where, why, name)
         await self._decisions.keep(
-            Decision(kind=PERMISSION, key=pattern, by=by, at_ms=self._clock.now_ms(), value=value)
+            Decision(kind=PERMISSION, key=pattern, by=by, at_ms=deed.at_ms, value={"level": name}), deed
         )
         await self._read_permissions()
-        log.info("permission_made", pattern=pattern, level=level.name.lower(), by=by)
+        log.info("permission_made", pattern=pattern, level=name, by=by)
         return True
 
-    async def forget(self, pattern: str, *, by: SenderId) -> bool:
+    async def forget(self, pattern: str, *, by: SenderId, where: str = "", why: str = "") -> bool:
         """Take back what was allowed in a chat; False: there is no such rule."""
-        gone = await self._decisions.drop(PERMISSION, pattern)
+        gone = await self._decisions.drop(PERMISSION, pattern, self._deed("forget", pattern, by, where, why))
         await self._read_permissions()
         if gone:
             log.info("permission_forgotten", pattern=pattern, by=by)
         return gone
 
-    # Who is muted.
-
-    def mute_of(self, sender: SenderId) -> Mute | None:
-        """Return how this sender is muted; None: they aren't, or no more."""
-        mute = self._mutes.get(sender)
-        if mute is None or (mute.ends is not None and mute.ends <= self._clock.monotonic()):
-            return None
-        return mute
-
-    def muted(self, sender: SenderId) -> str:
-        """Return in words why this sender's messages are not carried; empty: they are."""
-        if not self._mutes:
-            return ""
-        mute = self.mute_of(sender)
-        if mute is None:
-            return ""
-        left_s = mute.left_s(self._clock.monotonic())
-        return "the sender is muted" + ("" if left_s is None else f", for another {in_words(left_s)}")
-
-    def silenced(self) -> str:
-        """Return in words why nothing goes on radio but emergencies; empty: it does."""
-        mute = self.mute_of(RADIO_SILENCE)
-        if mute is None:
-            return ""
-        left_s = mute.left_s(self._clock.monotonic())
-        return f"radio silence, by {mute.by}" + ("" if left_s is None else f", for another {in_words(left_s)}")
-
-    def mutes(self) -> Sequence[Mute]:
-        """Return those that hold now, the oldest first."""
-        return [mute for mute in self._mutes.values() if self.mute_of(mute.sender) is not None]
-
-    async def mute(self, sender: SenderId, *, for_s: int | None, by: SenderId) -> Mute:
-        """Carry nothing of this sender's any more; in place of an earlier mute of theirs.
-
-        Declined: `sender` is `by`, or may more than they.
-        """
-        if sender == by:
-            raise Declined("you can't mute yourself: just say nothing")
-        if self.level_of(sender) > self.level_of(by):
-            raise Declined(f"{sender} may more than you: you can't mute them")
-        value = {} if for_s is None else {"for_s": for_s}
-        await self._drop_what_ended()
-        await self._decisions.keep(
-            Decision(kind=MUTE, key=sender, by=by, at_ms=self._clock.now_ms(), value=value),
-        )
-        await self._read_mutes()
-        log.info("sender_muted", sender=sender, for_s=for_s, by=by)
-        return self._mutes[sender]
-
-    async def unmute(self, sender: SenderId, *, by: SenderId) -> bool:
-        """Carry what they say again; False: they are not muted. Declined to those who are, but for admins."""
-        if self.mute_of(sender) is None:
-            return False
-        if sender == by and self.level_of(by) is not Level.ADMIN:
-            raise Declined("you are muted: somebody else must take that back")
-        await self._decisions.drop(MUTE, sender)
-        await self._read_mutes()
-        log.info("sender_unmuted", sender=sender, by=by)
-        return True
-
-    # How that is kept.
+    async def audit(self, before: int | None = None, limit: int = 100) -> Sequence[Deed]:
+        """Return who decided what, when, where and why; the latest first."""
+        return await self._decisions.audit(before, limit)
 
     def _check(self, pattern: str, level: Level, by: SenderId) -> None:
         if not pattern.isprintable() or not pattern.strip() or len(pattern.encode()) > MOST_PATTERN:
@@ -208,34 +138,6 @@ class Rulings:
         self._made = made
         self._layered = Layered(file=self._layered.file, chats=Permissions.of(levels))
 
-    async def _drop_what_ended(self) -> None:
-        for mute in self._mutes.values():
-            if self.mute_of(mute.sender) is None:
-                await self._decisions.drop(MUTE, mute.sender)
-
-    async def _date_mutes(self) -> None:
-        """Let those made before the clock was ever set begin now: nobody knows when they did."""
-        now_ms = self._clock.now_ms()
-        for decision in await self._decisions.of(MUTE):
-            if decision.at_ms < NEVER_SET_MS <= now_ms:
-                await self._decisions.keep(replace(decision, at_ms=now_ms))
-
-    async def _read_mutes(self) -> None:
-        known = self._mutes
-        found = [self._mute(decision) for decision in await self._decisions.of(MUTE)]
-        # One that was known goes on ending when it did, whatever the wall clock says meanwhile.
-        self._mutes = {one.sender: known[one.sender] if _is_same(known.get(one.sender), one) else one for one in found}
-
-    def _mute(self, decision: Decision) -> Mute:
-        for_s = decision.value.get("for_s")
-        for_s = for_s if isinstance(for_s, int) else None
-        mute = Mute(sender=SenderId(decision.key), by=decision.by, at_ms=decision.at_ms, for_s=for_s)
-        if for_s is None:
-            return mute
-        # A clock that was set back, or not yet set, makes it no longer than it was to be.
-        left_s = min(for_s, for_s - (self._clock.now_ms() - decision.at_ms) / 1000)
-        return replace(mute, ends=self._clock.monotonic() + left_s)
-
     def _ruling(self, rule: Rule) -> Ruling:
         made = self._made.get(rule.pattern) if rule.in_chat else None
         return Ruling(rule=rule) if made is None else Ruling(rule=rule, by=made.by, at_ms=made.at_ms)
@@ -248,7 +150,3 @@ def _level(decision: Decision) -> Level | None:
         return Level[name]
     log.warning("permission_unreadable", pattern=decision.key)
     return None
-
-
-def _is_same(known: Mute | None, read: Mute) -> bool:
-    return known is not None and (known.by, known.at_ms, known.for_s) == (read.by, read.at_ms, read.for_s)

@@ -30,6 +30,12 @@ def rulings_line(made_in_chats: int, muted: int) -> Sequence[str]:
     return [f"changed in chats: {made_in_chats} permissions, {muted} muted"] if made_in_chats or muted else []
 
 
+def deed_line(what: str, about: str, detail: str, by: str, where: str, why: str) -> str:  # noqa: PLR0917 - a row
+    """Say what somebody decided, but for when."""
+    told = " ".join(filter(None, (what, shown(about, 255), shown(detail))))
+    return f"{told}, by {shown(by, 255)}" + (f" in {shown(where, 255)}" if where else "") + (f": {why}" if why else "")
+
+
 def cost_line(
     *, destination: str, letters: int, deliveries: int, unfit: int, airtime_s: float | None, basis: str, complete: bool
 ) -> str:

@@ -17,6 +17,7 @@ from gateway.api import (
     routes_health,
     routes_letters,
     routes_messages,
+    routes_moderation,
     routes_nodes,
     routes_outages,
     routes_queue,
@@ -39,14 +40,15 @@ def create_app(view: GatewayView, *, local: bool) -> ASGIApp:
     the box and the token of ``[api]`` are asked for; ConfigError if the token's file can't be read.
     """
     access = None if local else Access.of(view.settings.api, view.settings.gateway.name)
-    return Guard(_application(view), access=access)
+    return Guard(_application(view, local=local), access=access)
 
 
-def _application(view: GatewayView) -> FastAPI:
+def _application(view: GatewayView, *, local: bool) -> FastAPI:
     app = FastAPI(
         title="Crossband", version=version(), description=_ABOUT, docs_url=None, redoc_url=None, openapi_url=None
     )
     app.state.view = view
+    app.state.local = local
     app.state.places = routes_events.Places()
     problems.install(app)
     routes = (
@@ -58,6 +60,7 @@ def _application(view: GatewayView) -> FastAPI:
         routes_letters,
         routes_outages,
         routes_rulings,
+        routes_moderation,
         routes_settings,
         routes_events,
     )

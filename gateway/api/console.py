@@ -26,6 +26,7 @@ REFRESH_S = 10
 _MOST_LETTERS = 50
 _MOST_OUTAGES = 20
 _MOST_ROUTES = 200
+_MOST_ASKING = 50
 _MOST_WORDS = 80
 _COUNT_FOR_S = 0.3
 """The page comes again and again: the ages of very much are cut short."""
@@ -45,7 +46,7 @@ async def console(view: View, *, still: bool = False) -> HTMLResponse:
         tables = [el("p", f"The journal can't be read: {error}", class_="state down")]
     pace = "Not refreshed by itself." if still else f"Refreshed every {REFRESH_S} seconds."
     footer = el("footer", el("p", f"Version {status.version}. {pace}"))
-    main = el("main", _summary(status), _bridges(status), *tables, _routes(view))
+    main = el("main", _summary(status), *_approvals(view), _bridges(status), *tables, _routes(view))
     text = page(f"Crossband {status.name}", header, main, footer)
     # Whoever reads slowly, or has it read out, can stop it: WCAG 2.2.1.
     return HTMLResponse(text, headers={} if still else {"Refresh": str(REFRESH_S)})
@@ -64,6 +65,25 @@ def _summary(status: StatusOut) -> Html:
         el("p", told, class_=f"state {queue.state}"),
         el("p", f"Running for {running}.", class_="soft"),
     )
+
+
+def _approvals(view: GatewayView) -> list[Html]:
+    """Who waits for an answer, with what gives it: this page changes nothing."""
+    found = view.asking()
+    if not found:
+        return []
+    rows: list[list[Child]] = [
+        [
+            el("code", one.sender),
+            "" if one.since_ms is None else f"{in_words((view.clock.now_ms() - one.since_ms) / 1000)} ago",
+            el("code", f"crossband approve {one.sender}"),
+            el("code", f"crossband refuse {one.sender}"),
+        ]
+        for one in found[:_MOST_ASKING]
+    ]
+    if more := len(found) - len(rows):
+        rows.append([f"{more} more", "", "crossband approvals", ""])
+    return [table("Waiting for approval", ["Who asks for the radio", "Since", "Yes", "No"], rows, empty="")]
 
 
 def _bridges(status: StatusOut) -> Html:

@@ -10,7 +10,7 @@ from gateway.config import Settings
 from gateway.costs import Price
 from gateway.journal import Accepted, DeadLetters, Journal, Seen
 from gateway.metrics import Metrics
-from gateway.model import Address, Adjustable, BridgeName, Clock, DeliveryId, Message, Node, Topic
+from gateway.model import Address, Adjustable, Asking, BridgeName, Clock, DeliveryId, Message, Node, Topic
 from gateway.outbox.outbox import Outbox
 from gateway.outlook import Outlook
 from gateway.redrive import Redrives
@@ -87,6 +87,14 @@ class GatewayView(Protocol):
 
     def routes(self) -> Sequence[Route]:
         """Every route: the configuration's, then those made in chats."""
+        ...
+
+    def asking(self) -> Sequence[Asking]:
+        """Who asks to be heard on radio and has no answer yet."""
+        ...
+
+    async def command(self, words: str, where: str) -> str:
+        """Do what a command of moderation says, by the operator's word; Declined, with the reason."""
         ...
 
     def adjustable(self, name: BridgeName) -> Adjustable | None:

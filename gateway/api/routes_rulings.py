@@ -32,6 +32,14 @@ async def mutes(view: View) -> list[MuteOut]:
     """Return who is muted, the oldest mute first."""
     now = view.clock.monotonic()
     return [
-        MuteOut(sender=one.sender, by=one.by, at_ms=one.at_ms, for_s=one.for_s, left_s=one.left_s(now))
+        MuteOut(
+            sender=one.sender,
+            by=one.by,
+            at_ms=one.at_ms,
+            for_s=one.for_s,
+            left_s=one.left_s(now),
+            ban=one.ban,
+            box=one.box,
+        )
         for one in view.rulings.mutes()
     ]

@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-from gateway.cli import letters, nodes, outages, queue, reading, rulings, sending, setup
+from gateway.cli import letters, moderation, nodes, outages, queue, reading, rulings, sending, setup
 from gateway.cli.context import Invocation
 from gateway.cli.output import say
 from gateway.control import Refused
@@ -83,7 +83,7 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
-    for part in (setup, reading, nodes, outages, rulings, sending):
+    for part in (setup, reading, nodes, outages, rulings, moderation, sending):
         part.add_to(app)
     app.add_typer(queue.build(), name="queue")
     app.add_typer(letters.build(), name="dead-letters")

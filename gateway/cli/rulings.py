@@ -32,7 +32,7 @@ def mutes(ctx: typer.Context, output: Output = Form.TABLE) -> None:
     """List whose messages are not carried, by whose word and for how long still."""
     columns = {
         "who": lambda row: row["sender"],
-        "by": lambda row: row["by"],
+        "by": lambda row: f"{row['by']} at box {row['box']}" if row["box"] else row["by"],
         "at": lambda row: when(row["at_ms"]),
         "still": _still,
     }
@@ -40,4 +40,6 @@ def mutes(ctx: typer.Context, output: Output = Form.TABLE) -> None:
 
 
 def _still(row: Row) -> str:
+    if row["ban"]:
+        return "banned"
     return "until it is taken back" if row["left_s"] is None else in_words(row["left_s"])

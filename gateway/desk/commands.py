@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.desk import letters, looking, nodes, ruling, tracing
+from gateway.desk import letters, looking, moderating, nodes, ruling, tracing
 from gateway.desk.visit import Visit
 from gateway.desk.words import answer, nearest
 from gateway.model import Declined, Level
@@ -27,6 +27,8 @@ class Command:
     """It changes something: the same command that comes again is not carried out again."""
     alias: str = ""
     """What else it is called by."""
+    moderates: bool = False
+    """It is given from the command line and by the API in the same words."""
 
     @property
     def name(self) -> str:
@@ -94,14 +96,64 @@ COMMANDS: Final = (
         changes=True,
     ),
     Command(
-        usage="mute SENDER|NODE [for 1h]",
+        usage="mute SENDER|NODE [for 1h] [because WORDS]",
         about="carry nothing of theirs",
         level=Level.COMMANDS,
         run=ruling.mute,
         changes=True,
+        moderates=True,
     ),
-    Command(usage="unmute SENDER|NODE", about="carry it again", level=Level.COMMANDS, run=ruling.unmute, changes=True),
+    Command(
+        usage="unmute SENDER|NODE",
+        about="carry it again",
+        level=Level.COMMANDS,
+        run=ruling.unmute,
+        changes=True,
+        moderates=True,
+    ),
     Command(usage="mutes", about="who is muted", level=Level.COMMANDS, run=ruling.mutes),
+    Command(
+        usage="slow [ROOM] 30s|off|usual",
+        about="let each say one line in so long in a room at the page; alone: which are slow",
+        level=Level.COMMANDS,
+        run=moderating.slow,
+        changes=True,
+        moderates=True,
+    ),
+    Command(usage="approvals", about="who asks to be heard on radio", level=Level.COMMANDS, run=moderating.approvals),
+    Command(usage="audit [N]", about="who decided what, in private", level=Level.COMMANDS, run=moderating.audit),
+    Command(
+        usage="approve [SENDER]",
+        about="let somebody who asked be heard on radio",
+        level=Level.ADMIN,
+        run=moderating.approve,
+        changes=True,
+        moderates=True,
+    ),
+    Command(
+        usage="refuse [SENDER]",
+        about="turn them down",
+        level=Level.ADMIN,
+        run=moderating.refuse,
+        changes=True,
+        moderates=True,
+    ),
+    Command(
+        usage="ban SENDER|NODE [because WORDS]",
+        about="carry nothing of theirs until an admin takes it back",
+        level=Level.ADMIN,
+        run=moderating.ban,
+        changes=True,
+        moderates=True,
+    ),
+    Command(
+        usage="unban SENDER|NODE",
+        about="take that back",
+        level=Level.ADMIN,
+        run=moderating.unban,
+        changes=True,
+        moderates=True,
+    ),
     Command(usage="drop ID", about="forget a dead letter", level=Level.ADMIN, run=letters.drop, changes=True),
     Command(
         usage="allow PATTERN LEVEL",
@@ -109,6 +161,7 @@ COMMANDS: Final = (
         level=Level.ADMIN,
         run=ruling.allow,
         changes=True,
+        moderates=True,
     ),
     Command(
         usage="silence [for 1h]",
@@ -116,7 +169,15 @@ COMMANDS: Final = (
         level=Level.ADMIN,
         run=ruling.silence,
         changes=True,
+        moderates=True,
     ),
-    Command(usage="unsilence", about="end that", level=Level.ADMIN, run=ruling.unsilence, changes=True),
-    Command(usage="forget PATTERN", about="take back an allow", level=Level.ADMIN, run=ruling.forget, changes=True),
+    Command(usage="unsilence", about="end that", level=Level.ADMIN, run=ruling.unsilence, changes=True, moderates=True),
+    Command(
+        usage="forget PATTERN",
+        about="take back an allow",
+        level=Level.ADMIN,
+        run=ruling.forget,
+        changes=True,
+        moderates=True,
+    ),
 )

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from gateway.ages import in_words
 from gateway.desk.visit import Visit
-from gateway.desk.words import ago, answer, with_duration
+from gateway.desk.words import ago, answer, with_duration, with_reason
 from gateway.model import Declined, Level, SenderId
 from gateway.nodes import called
 from gateway.permissions import is_glob
@@ -33,7 +34,7 @@ async def who(visit: Visit) -> str:
 def _somebody(visit: Visit) -> str:
     if not visit.sees_all:
         raise Declined("what somebody else may is told in private, to those who may give commands")
-    sender = _sender(visit, " ".join(visit.rest), "who @ali:example.org")
+    sender = sender_of(visit, " ".join(visit.rest), "who @ali:example.org")
     level = visit.rulings.level_of(sender).name.lower()
     muted = visit.rulings.muted(sender)
     told = f"{sender}{_called(visit, sender)}: {level}{_by(visit, sender)}"
@@ -54,17 +55,18 @@ def _ruling(one: Ruling, now_ms: int) -> str:
 
 async def allow(visit: Visit) -> str:
     """Let somebody do more, or less."""
-    pattern, level = _pattern_and_level(visit)
-    changed = await visit.rulings.allow(pattern, level, by=visit.asked.sender)
+    rest, why = with_reason(visit.rest)
+    pattern, level = _pattern_and_level(rest)
+    changed = await visit.rulings.allow(pattern, level, by=visit.asked.sender, where=visit.where, why=why)
     since = "from now on" if changed else "already"
     return f"{shown(pattern, 255)}: {level.name.lower()} {since}; forget {shown(pattern, 255)} takes it back"
 
 
-def _pattern_and_level(visit: Visit) -> tuple[str, Level]:
+def _pattern_and_level(rest: Sequence[str]) -> tuple[str, Level]:
     names = [level.name.lower() for level in Level]
-    if len(visit.rest) != 2:  # noqa: PLR2004 - who, and what
+    if len(rest) != 2:  # noqa: PLR2004 - who, and what
         raise Declined(f"say who and what: allow @ali:example.org commands; it is one of {', '.join(names)}")
-    pattern, name = visit.rest
+    pattern, name = rest
     if name.casefold() not in names:
         raise Declined(f"{shown(name)!r} is not a permission; it is one of {', '.join(names)}")
     return pattern, Level[name.upper()]
@@ -72,26 +74,29 @@ def _pattern_and_level(visit: Visit) -> tuple[str, Level]:
 
 async def forget(visit: Visit) -> str:
     """Take back what a chat allowed: the file decides again."""
-    if len(visit.rest) != 1:
+    rest, why = with_reason(visit.rest)
+    if len(rest) != 1:
         raise Declined("say which: forget PATTERN, as who shows it")
-    (pattern,) = visit.rest
-    if not await visit.rulings.forget(pattern, by=visit.asked.sender):
+    (pattern,) = rest
+    if not await visit.rulings.forget(pattern, by=visit.asked.sender, where=visit.where, why=why):
         raise Declined(f"no chat made a rule for {shown(pattern)}; those of the file only the file changes")
     return f"what was decided in a chat for {shown(pattern, 255)} is forgotten"
 
 
 async def mute(visit: Visit) -> str:
     """Carry nothing of somebody's any more, for a time or until it is taken back."""
-    rest, for_s = with_duration(visit.rest)
-    sender = _sender(visit, " ".join(rest), "mute @ali:example.org for 1h")
-    made = await visit.rulings.mute(sender, for_s=for_s, by=visit.asked.sender)
+    rest, why = with_reason(visit.rest)
+    rest, for_s = with_duration(rest)
+    sender = sender_of(visit, " ".join(rest), "mute @ali:example.org for 1h")
+    made = await visit.rulings.mute(sender, for_s=for_s, by=visit.asked.sender, where=visit.where, why=why)
     return f"nothing of {_mute(made, visit)} is carried; unmute {sender} takes it back"
 
 
 async def unmute(visit: Visit) -> str:
     """Carry what somebody says again."""
-    sender = _sender(visit, " ".join(visit.rest), "unmute @ali:example.org")
-    if not await visit.rulings.unmute(sender, by=visit.asked.sender):
+    rest, why = with_reason(visit.rest)
+    sender = sender_of(visit, " ".join(rest), "unmute @ali:example.org")
+    if not await visit.rulings.unmute(sender, by=visit.asked.sender, where=visit.where, why=why):
         return f"{sender} is not muted"
     return f"what {sender} says is carried again"
 
@@ -101,15 +106,21 @@ async def mutes(visit: Visit) -> str:
     found = visit.rulings.mutes()
     if not found:
         return "nobody is muted"
-    return answer([f"{_mute(one, visit)}, by {one.by} {ago(one.at_ms, visit.now_ms)}" for one in found])
+    return answer([f"{_mute(one, visit)}, by {_whose(one)} {ago(one.at_ms, visit.now_ms)}" for one in found])
+
+
+def _whose(one: Mute) -> str:
+    return f"{one.by} at box {one.box}," if one.box else one.by
 
 
 async def silence(visit: Visit) -> str:
     """Put nothing on radio any more but emergencies, for a time or until it is taken back."""
-    rest, for_s = with_duration(visit.rest)
+    rest, why = with_reason(visit.rest)
+    rest, for_s = with_duration(rest)
     if rest:
         raise Declined("say silence, or silence for 1h")
-    await visit.rulings.mute(RADIO_SILENCE, for_s=for_s, by=visit.asked.sender)
+    by = visit.asked.sender
+    await visit.rulings.mute(RADIO_SILENCE, for_s=for_s, by=by, where=visit.where, why=why)
     told = "until unsilence" if for_s is None else f"for {in_words(for_s)}, or until unsilence"
     return (
         f"radio silence {told}: what is said from now on isn't put on radio, but for emergencies; what waits still is"
@@ -118,13 +129,14 @@ async def silence(visit: Visit) -> str:
 
 async def unsilence(visit: Visit) -> str:
     """End radio silence."""
-    ended = await visit.rulings.unmute(RADIO_SILENCE, by=visit.asked.sender)
+    _, why = with_reason(visit.rest)
+    ended = await visit.rulings.unmute(RADIO_SILENCE, by=visit.asked.sender, where=visit.where, why=why)
     return "radio silence is over" if ended else "there is no radio silence"
 
 
 def _mute(one: Mute, visit: Visit) -> str:
     left_s = one.left_s(visit.running.clock.monotonic())
-    return f"{one.sender}{_called(visit, one.sender)}" + (
+    return f"{one.sender}{_called(visit, one.sender)}{' (banned)' if one.ban else ''}" + (
         " until it is taken back" if left_s is None else f" for {in_words(left_s)}"
     )
 
@@ -134,7 +146,7 @@ def _called(visit: Visit, sender: SenderId) -> str:
     return f" ({shown(name)})" if name else ""
 
 
-def _sender(visit: Visit, words: str, example: str) -> SenderId:
+def sender_of(visit: Visit, words: str, example: str) -> SenderId:
     """Find out who is meant: somebody's id, or a node's name as `nodes` shows it."""
     if not words:
         raise Declined(f"say who: {example}")

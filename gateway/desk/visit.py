@@ -12,10 +12,10 @@ from gateway.config import Settings
 from gateway.costs import Price
 from gateway.desk.positions import Positions
 from gateway.journal import DeadLetters, Journal
-from gateway.model import Address, Asked, BridgeName, Clock, DeliveryId, Joined, Level, Node, SenderId
+from gateway.model import Address, Asked, Asking, BridgeName, Clock, DeliveryId, Joined, Level, Node, SenderId
 from gateway.outlook import Outlook
 from gateway.redrive import Redrives
-from gateway.rulings import Rulings
+from gateway.rulings import OPERATOR, Rulings
 from gateway.status import BridgeStatus, JournalStatus, QueueStatus
 
 
@@ -89,6 +89,14 @@ class Running(Protocol):
         """Everybody the bridges know of."""
         ...
 
+    def asking(self) -> Sequence[Asking]:
+        """Who asks to be heard on radio."""
+        ...
+
+    def moderated(self) -> frozenset[BridgeName]:
+        """The bridges whose rooms can be slowed."""
+        ...
+
     async def where_is(self, there: Address) -> str:
         """Ask the other end of a direct chat where they are: this may take a minute."""
         ...
@@ -127,6 +135,11 @@ class Visit:
     def now_ms(self) -> int:
         """The gateway's time."""
         return self.running.clock.now_ms()
+
+    @property
+    def where(self) -> str:
+        """Where it was said, for the audit."""
+        return self.asked.at.conversation if self.asked.sender == OPERATOR else str(self.asked.at)
 
     @property
     def sees_all(self) -> bool:

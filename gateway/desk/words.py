@@ -15,6 +15,8 @@ from gateway.wording import shown
 
 MOST_WORDS: Final = 64
 """Words of one command that are looked at."""
+MOST_REASON: Final = 200
+"""Characters of why something was decided."""
 MOST_LINES: Final = 30
 MOST_BYTES: Final = 4000
 MOST_LINE: Final = 400
@@ -50,6 +52,12 @@ def with_duration(rest: Sequence[str]) -> tuple[tuple[str, ...], int | None]:
         return tuple(rest[:-2]), seconds(rest[-1])
     except ValueError as error:
         raise Declined(str(error)) from error
+
+
+def with_reason(rest: Sequence[str]) -> tuple[tuple[str, ...], str]:
+    """Take ``because WORDS`` off the end; empty: there is none."""
+    at = next((n for n, word in enumerate(rest) if word.casefold() == "because"), None)
+    return (tuple(rest), "") if at is None else (tuple(rest[:at]), shown(" ".join(rest[at + 1 :]), MOST_REASON))
 
 
 def ago(at_ms: int | None, now_ms: int) -> str:

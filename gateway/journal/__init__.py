@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The box's own record of what came in and what became of it."""
 
+from gateway.journal.audit import Deed
 from gateway.journal.decisions import Decision, Decisions
 from gateway.journal.journal import Journal
 from gateway.journal.outage_log import LastRun, OutageLog
@@ -41,6 +42,7 @@ __all__ = [
     "DeadLetters",
     "Decision",
     "Decisions",
+    "Deed",
     "DeliveryRecord",
     "Folded",
     "Held",

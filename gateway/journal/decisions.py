@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.journal import audit
+from gateway.journal.audit import Deed
 from gateway.journal.reader import Reader
 from gateway.journal.store import Store
 from gateway.journal.writer import Writer
@@ -40,14 +42,22 @@ class Decisions:
         """Return all of a kind, the oldest first."""
         return await self._reader.ask(lambda connection: _of(connection, kind))
 
-    async def keep(self, decision: Decision) -> None:
-        """Keep it, in place of one with its key; Declined past `MOST` of a kind."""
-        if not await self._writer.task(lambda store, _: _keep(store, decision), durable=True):
+    async def keep(self, decision: Decision, deed: Deed | None = None) -> None:
+        """Keep it, in place of one with its key, and who did that; Declined past `MOST` of a kind."""
+        if not await self._writer.task(lambda store, _: _keep(store, decision, deed), durable=True):
             raise Declined(f"{MOST:,} of these are kept already: take one back first")
 
-    async def drop(self, kind: str, key: str) -> bool:
-        """Forget one; whether there was one."""
-        return await self._writer.task(lambda store, _: _drop(store, kind, key), durable=True)
+    async def drop(self, kind: str, key: str, deed: Deed | None = None) -> bool:
+        """Forget one, and keep who did that; whether there was one."""
+        return await self._writer.task(lambda store, _: _drop(store, kind, key, deed), durable=True)
+
+    async def note(self, deed: Deed) -> None:
+        """Keep that something was decided which is kept elsewhere."""
+        await self._writer.task(lambda store, _: audit.note(store.connection, deed), durable=True)
+
+    async def audit(self, before: int | None = None, limit: int = 100) -> tuple[Deed, ...]:
+        """Return who decided what, the latest first: the latest of all, or before the one of that number."""
+        return await self._reader.ask(lambda connection: audit.before(connection, before, limit))
 
 
 def shift(connection: sqlite3.Connection, delta_ms: int, *, first_ms: int, last_ms: int) -> None:
@@ -68,7 +78,7 @@ def _of(connection: sqlite3.Connection, kind: str) -> tuple[Decision, ...]:
     )
 
 
-def _keep(store: Store, decision: Decision) -> bool:
+def _keep(store: Store, decision: Decision, deed: Deed | None) -> bool:
     connection = store.connection
     row = {"kind": decision.kind, "key": decision.key}
     (others,) = connection.execute("SELECT count(*) FROM decision WHERE kind = :kind AND key <> :key", row).fetchone()
@@ -79,8 +89,13 @@ def _keep(store: Store, decision: Decision) -> bool:
         "INSERT OR REPLACE INTO decision VALUES (:kind, :key, :value, :by, :at)",
         row | {"value": value, "by": decision.by, "at": decision.at_ms},
     )
+    if deed is not None:
+        audit.note(connection, deed)
     return True
 
 
-def _drop(store: Store, kind: str, key: str) -> bool:
-    return store.connection.execute("DELETE FROM decision WHERE kind = ? AND key = ?", (kind, key)).rowcount > 0
+def _drop(store: Store, kind: str, key: str, deed: Deed | None) -> bool:
+    gone = store.connection.execute("DELETE FROM decision WHERE kind = ? AND key = ?", (kind, key)).rowcount > 0
+    if gone and deed is not None:
+        audit.note(store.connection, deed)
+    return gone

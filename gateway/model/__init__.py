@@ -2,6 +2,7 @@
 """The vocabulary: the only thing bridges import. Standard library only."""
 
 from gateway.model.adjusting import Adjustable, Alteration
+from gateway.model.approval import Asking, Moderates
 from gateway.model.bridge import (
     NEVER_SET_MS,
     Bridge,
@@ -30,6 +31,7 @@ from gateway.model.bridge import (
     as_said,
 )
 from gateway.model.chorus import Chorus, Commons, Listen, Said, Speak, Utterance
+from gateway.model.community import Community, Matter, Verdict
 from gateway.model.delivery import PENDING, Delivery, DeliveryId, State, delivery_id, key_of, parse_key
 from gateway.model.desk import Asked, Desk, Joined, NoDesk
 from gateway.model.errors import (
@@ -78,6 +80,7 @@ from gateway.model.message import (
 )
 from gateway.model.names import likeness, plain_name
 from gateway.model.node import Node
+from gateway.model.phrase import Phrase, phrase
 from gateway.model.progress import Leg, Progress, Reflects, Showing
 from gateway.model.scheduling import Airtime, Candidate, Go, Hold, Refuse, Schedules
 from gateway.model.terminal import Terminal
@@ -91,6 +94,7 @@ __all__ = [
     "Airtime",
     "Alteration",
     "Asked",
+    "Asking",
     "AuthFailed",
     "Bridge",
     "BridgeContext",
@@ -104,6 +108,7 @@ __all__ = [
     "Clock",
     "Commands",
     "Commons",
+    "Community",
     "ConfigError",
     "Content",
     "Costs",
@@ -130,8 +135,10 @@ __all__ = [
     "Listener",
     "Locates",
     "Location",
+    "Matter",
     "Message",
     "MessageId",
+    "Moderates",
     "NativeId",
     "NoDesk",
     "Node",
@@ -139,6 +146,7 @@ __all__ = [
     "Offers",
     "OutboxError",
     "PermanentError",
+    "Phrase",
     "Progress",
     "ProtocolError",
     "RateLimited",
@@ -172,6 +180,7 @@ __all__ = [
     "TransientError",
     "Unconfirmed",
     "Utterance",
+    "Verdict",
     "as_said",
     "coarse",
     "delivery_id",
@@ -179,6 +188,7 @@ __all__ = [
     "likeness",
     "message_id",
     "parse_key",
+    "phrase",
     "plain_name",
     "short_hash",
     "words_of",

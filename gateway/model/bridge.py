@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from pathlib import Path
@@ -169,8 +169,14 @@ class BridgeContext:
     level_of: Callable[[SenderId], Level] = field(default=lambda _: Level.READ)
     muted: Callable[[SenderId], str] = field(default=lambda _: "")
     """Why nothing of a sender's is carried, in words; empty: it is."""
+    silenced: Callable[[], str] = field(default=lambda: "")
+    """Why nothing goes to networks in clear but emergencies, in words; empty: it does."""
+    slow: Callable[[str], int | None] = field(default=lambda _: None)
+    """In how many seconds each person says one line in a conversation, as was decided; None: the table says."""
     named: Callable[[], Sequence[SenderId]] = field(default=lambda: ())
     """The ids that permissions name one by one, in the file and in chats."""
+    known_as: Callable[[], Iterable[str]] = field(default=lambda: ())
+    """What those are called whom the other bridges know: nodes, radios. Names that strangers gave themselves."""
     count: Callable[[str], None] = field(default=lambda _: None)
     """``count("frame_oversized")``: one more of a kind of thing skipped or noticed."""
     appeared: Callable[[str], None] = field(default=lambda _: None)

@@ -19,12 +19,15 @@ from gateway.choosing import Schedule
 from gateway.clock import ManualClock
 from gateway.config import Settings, load
 from gateway.costs import Price, price
+from gateway.desk import FrontDesk
 from gateway.journal import Accepted, Change, DeadLetters, Journal, Retention, Seen
 from gateway.link import LinkState
 from gateway.metrics import Metrics
 from gateway.model import (
     Address,
     Adjustable,
+    Asked,
+    Asking,
     Bridge,
     BridgeKind,
     BridgeName,
@@ -33,6 +36,7 @@ from gateway.model import (
     JournalError,
     Message,
     Node,
+    NoDesk,
     SenderId,
     State,
     Topic,
@@ -42,7 +46,7 @@ from gateway.outlook import Outlook, outlooks
 from gateway.redrive import Redrives
 from gateway.registry import Registry
 from gateway.routing import Route
-from gateway.rulings import Rulings
+from gateway.rulings import OPERATOR, Rulings
 from gateway.status import BridgeStatus, DryPart, EventHub, JournalStatus, QueueStatus, StoreState
 
 CONFIG = """\
@@ -69,6 +73,13 @@ to = ["radio/LongFast"]
 """
 START_MS = 1_800_000_000_000
 REGISTRY = Registry({"fake": lambda: BridgeKind(create=lambda _: None, check=lambda _: frozenset())})
+
+
+class Spelled(NoDesk):
+    """Resolves what is an address already; joins nothing."""
+
+    def resolve(self, there: str) -> Address:
+        return Address.parse(there)
 
 
 class SlowBridge:
@@ -105,6 +116,8 @@ class Desk:
         """What comes back from whoever is asked where they are."""
         self.rulings = Rulings(settings.permissions, journal.decisions, clock)
         self.redrives = Redrives(journal, clock, self.redrive)
+        self.asked: list[Asking] = []
+        """Who asks to be heard on radio."""
         self.adjustables: dict[BridgeName, Adjustable] = {}
         self.retried: list[tuple[BridgeName | None, tuple[DeliveryId, ...]]] = []
 
@@ -140,6 +153,19 @@ class Desk:
 
     def nodes(self) -> Sequence[tuple[BridgeName, Node]]:
         return self.known
+
+    def asking(self) -> Sequence[Asking]:
+        named = set(self.rulings.named())
+        return [one for one in self.asked if one.sender not in named]
+
+    def moderated(self) -> frozenset[BridgeName]:
+        return frozenset({BridgeName("lan")})
+
+    async def command(self, words: str, where: str) -> str:
+        desk = FrontDesk(self.rulings, Spelled())
+        desk.open(self)
+        at = Address(BridgeName("api"), where)
+        return await desk.answer(Asked(sender=OPERATOR, words=words, at=at, private=True))
 
     def adjustable(self, name: BridgeName) -> Adjustable | None:
         return self.adjustables.get(name)

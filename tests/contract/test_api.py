@@ -212,7 +212,10 @@ async def test_who_may_what_is_told_with_whose_word_it_is(api: httpx.AsyncClient
     file = {"pattern": "*", "level": "transmit", "source": "file", "by": None, "at_ms": None, "overruled": True}
     chat = {"pattern": "*", "level": "read", "source": "chat", "by": ali, "at_ms": START_MS, "overruled": False}
     assert permissions == [file, chat]
-    assert mutes == [{"sender": "!a1b2c301", "by": ali, "at_ms": START_MS, "for_s": 3600, "left_s": 3540.0}]
+    assert mutes == [
+        {"sender": "!a1b2c301", "by": ali, "at_ms": START_MS, "for_s": 3600, "left_s": 3540.0}
+        | {"ban": False, "box": ""}
+    ]
     status = (await api.get("/api/v1/status")).json()
     assert (status["chat_permissions"], status["muted"]) == (1, 1)
 

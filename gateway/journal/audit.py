@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who decided what, when, where and why: written with the decision itself, kept over restarts, the latest of them."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import dataclass
+
+from gateway.model import SenderId
+
+KIND = "audit"
+"""Of the decisions among which they are kept."""
+MOST = 5_000
+"""Entries that are kept; past it the oldest goes."""
+_LAST = 10**12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deed:
+    """Something that was decided."""
+
+    what: str
+    """In a word: ``mute``, ``unmute``, ``ban``, ``slow``, ``approve``."""
+    about: str
+    """Whom or what: an id, a pattern, an address."""
+    by: SenderId
+    at_ms: int
+    where: str = ""
+    """The conversation it was said in, or ``command line``, ``API``, ``file``."""
+    detail: str = ""
+    """How much, how long: ``for 1 h``, ``transmit``."""
+    why: str = ""
+    number: int = 0
+    """Grows with each; 0: not kept yet."""
+
+
+def note(connection: sqlite3.Connection, deed: Deed) -> None:
+    """Keep one, inside the caller's transaction."""
+    row = connection.execute("SELECT coalesce(max(key), '0') FROM decision WHERE kind = ?", (KIND,)).fetchone()
+    number = int(row[0]) + 1
+    more = {"what": deed.what, "about": deed.about, "where": deed.where, "detail": deed.detail, "why": deed.why}
+    value = json.dumps(more, ensure_ascii=False)
+    connection.execute("INSERT INTO decision VALUES (?, ?, ?, ?, ?)", (KIND, _key(number), value, deed.by, deed.at_ms))
+    connection.execute("DELETE FROM decision WHERE kind = ? AND key <= ?", (KIND, _key(max(0, number - MOST))))
+
+
+def before(connection: sqlite3.Connection, number: int | None, limit: int) -> tuple[Deed, ...]:
+    """Return the latest before that number, or of all; the latest first."""
+    rows = connection.execute(
+        "SELECT key, value, made_by, at_ms FROM decision WHERE kind = ? AND key < ? ORDER BY key DESC LIMIT ?",
+        (KIND, _key(_LAST if number is None else min(number, _LAST)), limit),
+    )
+    return tuple(
+        Deed(number=int(key), by=SenderId(by), at_ms=at_ms, **json.loads(value)) for key, value, by, at_ms in rows
+    )
+
+
+def _key(number: int) -> str:
+    return f"{number:013d}"

@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who is muted and which rooms are slow, by this box's word and by that of the other boxes of its community."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
+
+import structlog
+
+from gateway.ages import in_words
+from gateway.journal import Decisions, Deed
+from gateway.model import (
+    Address,
+    BridgeError,
+    Clock,
+    Community,
+    Declined,
+    Level,
+    Matter,
+    SenderId,
+    Verdict,
+    phrase,
+)
+from gateway.mutes import RADIO_SILENCE, Mute, Mutes, left_s
+from gateway.slow import MOST_S, Slow, SlowRooms
+
+log = structlog.get_logger()
+
+
+class Moderation(ABC):
+    """What is decided of people and rooms.
+
+    Of what boxes decide together (`community.shares`) the latest word of any box counts; what this box itself
+    decided is kept in its journal besides, to be said again before the log forgets it.
+    """
+
+    def __init__(self, decisions: Decisions, clock: Clock) -> None:
+        self.community: Community | None = None
+        """By which other boxes are told; None: there are none."""
+        self._decisions = decisions
+        self._clock = clock
+        self._mutes = Mutes(decisions, clock)
+        self._slow = SlowRooms(decisions)
+
+    @abstractmethod
+    def level_of(self, sender: SenderId) -> Level:
+        """Return what this sender may do now."""
+
+    async def load(self) -> None:
+        """Read what was decided in earlier runs."""
+        await self._mutes.load()
+        await self._slow.read()
+
+    async def dated_anew(self) -> None:
+        """Read the times again."""
+        await self._mutes.read()
+        await self._slow.read()
+
+    # Who is muted.
+
+    def mute_of(self, sender: SenderId) -> Mute | None:
+        """Return how this sender is muted; None: they aren't, or no more."""
+        told = self._told(Matter.MUTE, sender)
+        return self._mutes.of(sender) if told is None else self._mute(told)
+
+    def muted(self, sender: SenderId) -> str:
+        """Return in words why this sender's messages are not carried; empty: they are."""
+        mute = self.mute_of(sender)
+        return "" if mute is None else mute.in_words(self._clock.monotonic())
+
+    def mutes(self) -> Sequence[Mute]:
+        """Return those that hold now: this box's, the oldest first, then those of other boxes."""
+        told = [] if self.community is None else [v for v in self.community.verdicts() if v.matter is Matter.MUTE]
+        others = [mute for verdict in told if (mute := self._mute(verdict)) is not None]
+        names = {verdict.about for verdict in told}
+        return [*(mute for mute in self._mutes.all() if mute.sender not in names), *others]
+
+    async def mute(
+        self, sender: SenderId, *, for_s: int | None, by: SenderId, ban: bool = False, where: str = "", why: str = ""
+    ) -> Mute:
+        """Carry nothing of this sender's any more; in place of an earlier mute of theirs.
+
+        Declined: `sender` is `by`, or may more than they; it is banned by admins; other boxes can't be told.
+        """
+        if sender == by:
+            raise Declined("you can't mute yourself: just say nothing")
+        if self.level_of(sender) > self.level_of(by):
+            raise Declined(f"{sender} may more than you: you can't mute them")
+        if not ban:
+            self._must_be_no_ban(sender, by)
+        detail = "" if for_s is None else f"for {in_words(for_s)}"
+        deed = self._deed(_word(sender, ban=ban), sender, by, where, why, detail)
+        await self._declare(_verdict(Matter.MUTE, sender, deed, for_s=for_s, ban=ban))
+        mute = await self._mutes.keep(sender, deed, for_s=for_s, ban=ban)
+        log.info("sender_muted", sender=sender, for_s=for_s, ban=ban, by=by)
+        return mute
+
+    async def unmute(self, sender: SenderId, *, by: SenderId, where: str = "", why: str = "") -> bool:
+        """Carry what they say again, whichever box decided otherwise; False: they are not muted.
+
+        Declined to those who are, but for admins; and of a ban to all but admins.
+        """
+        found = self.mute_of(sender)
+        if found is None:
+            return False
+        if sender == by and self.level_of(by) is not Level.ADMIN:
+            raise Declined("you are muted: somebody else must take that back")
+        self._must_be_no_ban(sender, by)
+        deed = self._deed(f"un{_word(sender, ban=found.ban)}", sender, by, where, why)
+        await self._declare(_verdict(Matter.MUTE, sender, deed, over=True))
+        if not await self._mutes.drop(sender, deed):
+            await self._decisions.note(replace(deed, detail=f"decided at {found.box}"))
+        log.info("sender_unmuted", sender=sender, by=by)
+        return True
+
+    # Which rooms are slow.
+
+    def slow_of(self, room: Address) -> Slow | None:
+        """Return what was decided of a room's pace; None: nothing, the file's holds."""
+        told = self._told(Matter.SLOW, room.conversation) if self._is_shared_room(room) else None
+        if told is None:
+            return self._slow.of(room)
+        return None if told.over else _slow_of(room, told)
+
+    def slow_rooms(self) -> Sequence[Slow]:
+        """Return all rooms of whose pace something was decided."""
+        found = {slow.room: slow for slow in self._slow.all()}
+        if self.community is not None:
+            for told in self.community.verdicts():
+                room = Address(self.community.name, told.about)
+                if told.matter is Matter.SLOW:
+                    found.pop(room, None)
+                    found |= {} if told.over else {room: _slow_of(room, told)}
+        return list(found.values())
+
+    async def slow(self, room: Address, every_s: int, *, by: SenderId, where: str = "", why: str = "") -> None:
+        """Let each person say one line in so long there from now on; 0: as they like. Declined: longer than a day."""
+        if not 0 <= every_s <= MOST_S:
+            raise Declined("slow mode is a line in a day at most")
+        deed = self._deed("slow", str(room), by, where, why, f"one line in {in_words(every_s)}" if every_s else "off")
+        if self._is_shared_room(room):
+            await self._declare(_verdict(Matter.SLOW, room.conversation, deed, every_s=every_s))
+        await self._slow.keep(room, every_s, deed)
+        log.info("room_slowed", room=str(room), every_s=every_s, by=by)
+
+    async def as_filed(self, room: Address, *, by: SenderId, where: str = "", why: str = "") -> bool:
+        """Let the file decide of a room's pace again; False: nothing was decided."""
+        found = self.slow_of(room)
+        if found is None:
+            return False
+        deed = self._deed("slow", str(room), by, where, why, "as in the file")
+        if self._is_shared_room(room):
+            await self._declare(_verdict(Matter.SLOW, room.conversation, deed, over=True))
+        if not await self._slow.drop(room, deed):
+            await self._decisions.note(deed)
+        return True
+
+    # What boxes decide together.
+
+    async def say_again(self) -> None:
+        """Say again what this box decided and the log doesn't have, or soon forgets; drop what others took back.
+
+        To be called every now and then. JournalError.
+        """
+        if self.community is None:
+            return
+        try:
+            for mute in self._mutes.all():
+                verdict = _verdict(Matter.MUTE, mute.sender, _deed_of(mute), for_s=mute.for_s, ban=mute.ban)
+                if await self._is_overruled(verdict):
+                    await self._mutes.drop(mute.sender, self._undone(verdict))
+            for slow in self._slow.all():
+                deed = Deed(what="slow", about=str(slow.room), by=slow.by, at_ms=slow.at_ms)
+                verdict = _verdict(Matter.SLOW, slow.room.conversation, deed, every_s=slow.every_s)
+                if self._is_shared_room(slow.room) and await self._is_overruled(verdict):
+                    await self._slow.drop(slow.room, self._undone(verdict))
+        except BridgeError as error:
+            log.info("verdicts_not_said_again", reason=str(error))
+
+    async def _is_overruled(self, ours: Verdict) -> bool:
+        """Whether another box decided otherwise later; if not, see to it that the log has it. Raises BridgeError."""
+        community = self.community
+        if community is None or not community.shares(ours.matter, ours.about):
+            return False
+        told = community.verdict(ours.matter, ours.about)
+        if told is not None and not told.is_ours:
+            return True
+        if told is None or community.fades(ours.matter, ours.about):
+            await community.declare(ours)
+        return False
+
+    def _undone(self, verdict: Verdict) -> Deed:
+        told = None if self.community is None else self.community.verdict(verdict.matter, verdict.about)
+        by, box = (verdict.by, "") if told is None else (told.by, told.box)
+        what = f"un{verdict.matter.value}" if told is not None and told.over else verdict.matter.value
+        return self._deed(what, verdict.about, by, f"box {box}", "" if told is None else told.why)
+
+    async def _declare(self, verdict: Verdict) -> None:
+        if self.community is None or not self.community.shares(verdict.matter, verdict.about):
+            return
+        try:
+            await self.community.declare(verdict)
+        except BridgeError as error:
+            raise Declined(f"the other boxes can't be told now, so nothing was changed: {error}") from error
+
+    def _told(self, matter: Matter, about: str) -> Verdict | None:
+        if self.community is None or not self.community.shares(matter, about):
+            return None
+        return self.community.verdict(matter, about)
+
+    def _is_shared_room(self, room: Address) -> bool:
+        return (
+            self.community is not None
+            and room.bridge == self.community.name
+            and self.community.shares(Matter.SLOW, room.conversation)
+        )
+
+    def _mute(self, told: Verdict) -> Mute | None:
+        if told.over:
+            return None
+        ends: float | None = None
+        if told.for_s is not None:
+            left = left_s(told.for_s, told.at_ms, self._clock.now_ms())
+            if left <= 0:
+                return None
+            ends = self._clock.monotonic() + left
+        return Mute(
+            sender=SenderId(told.about),
+            by=told.by,
+            at_ms=told.at_ms,
+            for_s=told.for_s,
+            ends=ends,
+            ban=told.ban,
+            box="" if told.is_ours else told.box,
+        )
+
+    def _must_be_no_ban(self, sender: SenderId, by: SenderId) -> None:
+        found = self.mute_of(sender)
+        if found is not None and found.ban and self.level_of(by) is not Level.ADMIN:
+            raise Declined(f"{sender} is banned: only an admin changes that")
+
+    def silenced(self) -> str:
+        """Return in words why nothing goes on radio but emergencies; empty: it does."""
+        mute = self._mutes.of(RADIO_SILENCE)
+        if mute is None:
+            return ""
+        left = mute.left_s(self._clock.monotonic())
+        if left is None:
+            return phrase("radio silence, by %(who)s", who=mute.by)
+        return phrase("radio silence, by %(who)s, for another %(time)s", who=mute.by, time=in_words(left))
+
+    def _deed(self, what: str, about: str, by: SenderId, where: str, why: str, detail: str = "") -> Deed:  # noqa: PLR0917 - a row
+        now_ms = self._clock.now_ms()
+        return Deed(what=what, about=about, by=by, at_ms=now_ms, where=where, why=why, detail=detail)
+
+
+def _word(sender: SenderId, *, ban: bool) -> str:
+    """Return what the audit calls it."""
+    return "silence" if sender == RADIO_SILENCE else "ban" if ban else "mute"
+
+
+def _verdict(
+    matter: Matter,
+    about: str,
+    deed: Deed,
+    *,
+    over: bool = False,
+    for_s: int | None = None,
+    ban: bool = False,
+    every_s: int = 0,
+) -> Verdict:
+    return Verdict(
+        matter=matter,
+        about=about,
+        by=deed.by,
+        at_ms=deed.at_ms,
+        over=over,
+        for_s=for_s,
+        ban=ban,
+        every_s=every_s,
+        why=deed.why,
+    )
+
+
+def _deed_of(mute: Mute) -> Deed:
+    return Deed(what="mute", about=mute.sender, by=mute.by, at_ms=mute.at_ms)
+
+
+def _slow_of(room: Address, told: Verdict) -> Slow:
+    box = "" if told.is_ours else told.box
+    return Slow(room=room, every_s=told.every_s, by=told.by, at_ms=told.at_ms, box=box)
