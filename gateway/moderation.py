@@ -10,6 +10,7 @@ from dataclasses import replace
 import structlog
 
 from gateway.ages import in_words
+from gateway.concert import Concert, pace_in_words, verdict_of
 from gateway.journal import Decisions, Deed
 from gateway.model import (
     Address,
@@ -17,6 +18,7 @@ from gateway.model import (
     Clock,
     Community,
     Declined,
+    JournalError,
     Level,
     Matter,
     SenderId,
@@ -28,6 +30,8 @@ from gateway.slow import MOST_S, Slow, SlowRooms
 
 log = structlog.get_logger()
 
+KEEP_UP_S = 15.0
+
 
 class Moderation(ABC):
     """What is decided of people and rooms.
@@ -37,12 +41,20 @@ class Moderation(ABC):
     """
 
     def __init__(self, decisions: Decisions, clock: Clock) -> None:
-        self.community: Community | None = None
-        """By which other boxes are told; None: there are none."""
+        self._concert = Concert(decisions)
         self._decisions = decisions
         self._clock = clock
         self._mutes = Mutes(decisions, clock)
         self._slow = SlowRooms(decisions)
+
+    @property
+    def community(self) -> Community | None:
+        """By which other boxes are told; None: there are none."""
+        return self._concert.community
+
+    @community.setter
+    def community(self, community: Community | None) -> None:
+        self._concert.community = community
 
     @abstractmethod
     def level_of(self, sender: SenderId) -> Level:
@@ -62,7 +74,7 @@ class Moderation(ABC):
 
     def mute_of(self, sender: SenderId) -> Mute | None:
         """Return how this sender is muted; None: they aren't, or no more."""
-        told = self._told(Matter.MUTE, sender)
+        told = self._concert.told(Matter.MUTE, sender)
         return self._mutes.of(sender) if told is None else self._mute(told)
 
     def muted(self, sender: SenderId) -> str:
@@ -92,7 +104,7 @@ class Moderation(ABC):
             self._must_be_no_ban(sender, by)
         detail = "" if for_s is None else f"for {in_words(for_s)}"
         deed = self._deed(_word(sender, ban=ban), sender, by, where, why, detail)
-        await self._declare(_verdict(Matter.MUTE, sender, deed, for_s=for_s, ban=ban))
+        await self._concert.declare(verdict_of(Matter.MUTE, sender, deed, for_s=for_s, ban=ban))
         mute = await self._mutes.keep(sender, deed, for_s=for_s, ban=ban)
         log.info("sender_muted", sender=sender, for_s=for_s, ban=ban, by=by)
         return mute
@@ -109,7 +121,7 @@ class Moderation(ABC):
             raise Declined("you are muted: somebody else must take that back")
         self._must_be_no_ban(sender, by)
         deed = self._deed(f"un{_word(sender, ban=found.ban)}", sender, by, where, why)
-        await self._declare(_verdict(Matter.MUTE, sender, deed, over=True))
+        await self._concert.declare(verdict_of(Matter.MUTE, sender, deed, over=True))
         if not await self._mutes.drop(sender, deed):
             await self._decisions.note(replace(deed, detail=f"decided at {found.box}"))
         log.info("sender_unmuted", sender=sender, by=by)
@@ -119,7 +131,7 @@ class Moderation(ABC):
 
     def slow_of(self, room: Address) -> Slow | None:
         """Return what was decided of a room's pace; None: nothing, the file's holds."""
-        told = self._told(Matter.SLOW, room.conversation) if self._is_shared_room(room) else None
+        told = self._concert.told(Matter.SLOW, room.conversation) if self._concert.has_room(room) else None
         if told is None:
             return self._slow.of(room)
         return None if told.over else _slow_of(room, told)
@@ -139,9 +151,9 @@ class Moderation(ABC):
         """Let each person say one line in so long there from now on; 0: as they like. Declined: longer than a day."""
         if not 0 <= every_s <= MOST_S:
             raise Declined("slow mode is a line in a day at most")
-        deed = self._deed("slow", str(room), by, where, why, f"one line in {in_words(every_s)}" if every_s else "off")
-        if self._is_shared_room(room):
-            await self._declare(_verdict(Matter.SLOW, room.conversation, deed, every_s=every_s))
+        deed = self._deed("slow", str(room), by, where, why, pace_in_words(every_s))
+        if self._concert.has_room(room):
+            await self._concert.declare(verdict_of(Matter.SLOW, room.conversation, deed, every_s=every_s))
         await self._slow.keep(room, every_s, deed)
         log.info("room_slowed", room=str(room), every_s=every_s, by=by)
 
@@ -151,71 +163,41 @@ class Moderation(ABC):
         if found is None:
             return False
         deed = self._deed("slow", str(room), by, where, why, "as in the file")
-        if self._is_shared_room(room):
-            await self._declare(_verdict(Matter.SLOW, room.conversation, deed, over=True))
+        if self._concert.has_room(room):
+            await self._concert.declare(verdict_of(Matter.SLOW, room.conversation, deed, over=True))
         if not await self._slow.drop(room, deed):
             await self._decisions.note(deed)
         return True
 
     # What boxes decide together.
 
-    async def say_again(self) -> None:
-        """Say again what this box decided and the log doesn't have, or soon forgets; drop what others took back.
+    async def run(self) -> None:
+        """Keep up with the other boxes, for ever."""
+        while True:
+            await self._clock.sleep(KEEP_UP_S)
+            try:
+                await self.keep_up()
+            except JournalError as error:
+                log.warning("verdicts_not_kept_up", reason=str(error))
 
-        To be called every now and then. JournalError.
+    async def keep_up(self) -> None:
+        """Say again what this box decided and the log lacks, or soon forgets; drop what others decided otherwise.
+
+        What they decided is in the audit, too. To be called every now and then. JournalError.
         """
-        if self.community is None:
-            return
+        await self._concert.note_others()
         try:
             for mute in self._mutes.all():
-                verdict = _verdict(Matter.MUTE, mute.sender, _deed_of(mute), for_s=mute.for_s, ban=mute.ban)
-                if await self._is_overruled(verdict):
-                    await self._mutes.drop(mute.sender, self._undone(verdict))
+                ours = verdict_of(Matter.MUTE, mute.sender, _deed_of(mute), for_s=mute.for_s, ban=mute.ban)
+                if await self._concert.is_overruled(ours):
+                    await self._mutes.drop(mute.sender)
             for slow in self._slow.all():
                 deed = Deed(what="slow", about=str(slow.room), by=slow.by, at_ms=slow.at_ms)
-                verdict = _verdict(Matter.SLOW, slow.room.conversation, deed, every_s=slow.every_s)
-                if self._is_shared_room(slow.room) and await self._is_overruled(verdict):
-                    await self._slow.drop(slow.room, self._undone(verdict))
+                ours = verdict_of(Matter.SLOW, slow.room.conversation, deed, every_s=slow.every_s)
+                if self._concert.has_room(slow.room) and await self._concert.is_overruled(ours):
+                    await self._slow.drop(slow.room)
         except BridgeError as error:
             log.info("verdicts_not_said_again", reason=str(error))
-
-    async def _is_overruled(self, ours: Verdict) -> bool:
-        """Whether another box decided otherwise later; if not, see to it that the log has it. Raises BridgeError."""
-        community = self.community
-        if community is None or not community.shares(ours.matter, ours.about):
-            return False
-        told = community.verdict(ours.matter, ours.about)
-        if told is not None and not told.is_ours:
-            return True
-        if told is None or community.fades(ours.matter, ours.about):
-            await community.declare(ours)
-        return False
-
-    def _undone(self, verdict: Verdict) -> Deed:
-        told = None if self.community is None else self.community.verdict(verdict.matter, verdict.about)
-        by, box = (verdict.by, "") if told is None else (told.by, told.box)
-        what = f"un{verdict.matter.value}" if told is not None and told.over else verdict.matter.value
-        return self._deed(what, verdict.about, by, f"box {box}", "" if told is None else told.why)
-
-    async def _declare(self, verdict: Verdict) -> None:
-        if self.community is None or not self.community.shares(verdict.matter, verdict.about):
-            return
-        try:
-            await self.community.declare(verdict)
-        except BridgeError as error:
-            raise Declined(f"the other boxes can't be told now, so nothing was changed: {error}") from error
-
-    def _told(self, matter: Matter, about: str) -> Verdict | None:
-        if self.community is None or not self.community.shares(matter, about):
-            return None
-        return self.community.verdict(matter, about)
-
-    def _is_shared_room(self, room: Address) -> bool:
-        return (
-            self.community is not None
-            and room.bridge == self.community.name
-            and self.community.shares(Matter.SLOW, room.conversation)
-        )
 
     def _mute(self, told: Verdict) -> Mute | None:
         if told.over:
@@ -259,29 +241,6 @@ class Moderation(ABC):
 def _word(sender: SenderId, *, ban: bool) -> str:
     """Return what the audit calls it."""
     return "silence" if sender == RADIO_SILENCE else "ban" if ban else "mute"
-
-
-def _verdict(
-    matter: Matter,
-    about: str,
-    deed: Deed,
-    *,
-    over: bool = False,
-    for_s: int | None = None,
-    ban: bool = False,
-    every_s: int = 0,
-) -> Verdict:
-    return Verdict(
-        matter=matter,
-        about=about,
-        by=deed.by,
-        at_ms=deed.at_ms,
-        over=over,
-        for_s=for_s,
-        ban=ban,
-        every_s=every_s,
-        why=deed.why,
-    )
 
 
 def _deed_of(mute: Mute) -> Deed:

@@ -91,8 +91,8 @@ class Mutes:
         await self.read()
         return self._held[sender]
 
-    async def drop(self, sender: SenderId, deed: Deed) -> bool:
-        """Take it back; whether there was one."""
+    async def drop(self, sender: SenderId, deed: Deed | None = None) -> bool:
+        """Take it back; whether there was one. `deed` None: it is in the audit already."""
         gone = await self._decisions.drop(MUTE, sender, deed)
         await self.read()
         return gone

@@ -217,6 +217,7 @@ class Gateway:
         yield "redrive", self.operations.redrives.run()
         yield "keep outages", self._outages.keep(self._outage_log)
         yield "watchdog", self._health.watchdog(self._notifier, self._troubles)
+        yield "keep up with other boxes", self._parts.rulings.run()
         yield from self._parts.reflections.jobs()
         if self._parts.serving.is_wanted:
             yield "tell what is served", self._parts.serving.run()

@@ -53,8 +53,8 @@ class SlowRooms:
         await self._decisions.keep(Decision(kind=SLOW, key=str(room), by=deed.by, at_ms=deed.at_ms, value=value), deed)
         await self.read()
 
-    async def drop(self, room: Address, deed: Deed) -> bool:
-        """Let the file decide again; whether something was decided."""
+    async def drop(self, room: Address, deed: Deed | None = None) -> bool:
+        """Let the file decide again; whether something was decided. `deed` None: it is in the audit already."""
         gone = await self._decisions.drop(SLOW, str(room), deed)
         await self.read()
         return gone

@@ -25,8 +25,8 @@ PAGE = "web:"
 """Begins the native id of what was said at a page: ``web:BOX:...``."""
 _NETWORKS = {"mx:": "matrix", "mt:": "radio", PAGE: "page", "api:": "operator"}
 _KINDS = frozenset({"text", "reaction", "edit", "redaction", "location"})
-_OTHERS = frozenset({"add", "remove", "emitting", "emitted"})
-"""Kinds of entries that are read elsewhere: of boxes, and of who says what where."""
+_OTHERS = frozenset({"add", "remove", "emitting", "emitted", "verdict"})
+"""Kinds of entries that are read elsewhere: of boxes, of who says what where, and of what is decided of people."""
 _MOST_MS = 2**53
 
 

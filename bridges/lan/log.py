@@ -86,6 +86,10 @@ class Log:
         """Whether there is news after an arrival."""
         return self._store.has_news(after)
 
+    def named_from(self, prefix: str) -> list[Arrived]:
+        """Return every event whose native id begins so (with a colon at its end), in the order they came."""
+        return self._store.named_from(prefix)
+
     @property
     def last_arrival(self) -> int:
         """The latest arrival there ever was here."""

@@ -198,6 +198,10 @@ class Mesh:
         seen = self.presence.seen(now_s).items()
         return {box: int(now_ms - (now_s - one.heard_s) * 1000) for box, one in seen if now_s - one.heard_s < LIVE_S}
 
+    async def named_from(self, prefix: str) -> list[Arrived]:
+        """Return every event whose native id begins so, in the order they came."""
+        return await self._held.read(lambda log: log.named_from(prefix))
+
     async def knows(self, native: str) -> bool:
         """Whether any box logged what the world calls so."""
         return await self._held.read(lambda log: log.knows(native))

@@ -10,21 +10,25 @@ from typing import Any, Self
 from bridges.lan.administration import Administration
 from bridges.lan.bridge import LanBridge
 from bridges.lan.chorus import LanChorus
+from bridges.lan.concord import Concord
 from bridges.lan.config import LanConfig
 from bridges.lan.entries import Said as SaidEntry
 from bridges.lan.ledger import MeshLedger
 from bridges.lan.mesh import Mesh, MeshSettings
 from bridges.lan.store import Arrived
+from bridges.lan.verdicts import PREFIX as VERDICT
 from gateway.model import (
     Alteration,
     BridgeContext,
     Declined,
     Listen,
+    Matter,
     MessageId,
     NativeId,
     Said,
     Speak,
     Utterance,
+    Verdict,
 )
 
 RECALLED = 100_000
@@ -45,6 +49,7 @@ class MeshBridge(LanBridge):
         )
         self._ledger = MeshLedger(self.mesh, context.count)
         self._chorus = LanChorus(self._ledger, context.clock)
+        self._concord = Concord(self.mesh, self._ledger, context.clock, context.count)
         self._administration = Administration(self.mesh, context.clock)
         super().__init__(context, shared=self.mesh)
 
@@ -74,7 +79,8 @@ class MeshBridge(LanBridge):
     # Who speaks: see `gateway.model.Chorus`.
 
     def learn(self, batch: Sequence[Arrived]) -> None:
-        """Know who said what where before what was said is received."""
+        """Know who said what where, and who is muted, before what was said is received."""
+        self._concord.learn(arrived.event for arrived in batch)
         for arrived in batch:
             if not self._chorus.learn(arrived.event.box, arrived.event.body):
                 entry = self._diary.entry(arrived)
@@ -117,6 +123,28 @@ class MeshBridge(LanBridge):
         """Whether another box is at it just now."""
         return self._chorus.is_speaking(where)
 
+    # What boxes decide together: see `gateway.model.Community`.
+
+    def shares(self, matter: Matter, about: str) -> bool:
+        """Whether this is for all boxes to decide."""
+        return self._concord.shares(matter, about)
+
+    def verdict(self, matter: Matter, about: str) -> Verdict | None:
+        """Return the latest of the boxes that belong, ours with them."""
+        return self._concord.verdict(matter, about)
+
+    def verdicts(self) -> Sequence[Verdict]:
+        """Return all of those."""
+        return self._concord.verdicts()
+
+    async def declare(self, verdict: Verdict) -> None:
+        """Tell all boxes, durably."""
+        await self._concord.declare(verdict, self._diary.catch_up)
+
+    def fades(self, matter: Matter, about: str) -> bool:
+        """Whether the log will soon forget ours."""
+        return self._concord.fades(matter, about)
+
     # Who belongs: see `gateway.model.Adjustable`.
 
     def settings(self) -> Mapping[str, Any]:
@@ -137,7 +165,8 @@ class MeshBridge(LanBridge):
         return self._administration
 
     async def _recall(self) -> None:
-        """Learn of all that others, and this box before, said where."""
+        """Learn of all that others, and this box before, said where, and of all that is decided of people."""
+        self._concord.learn(arrived.event for arrived in await self.mesh.named_from(VERDICT))
         last = await self.mesh.last_arrival()
         after = max(0, last - RECALLED)
         while batch := await self.mesh.news(after, AT_ONCE):

@@ -159,6 +159,11 @@ class Store:
         found = self._db.execute("SELECT 1 FROM event WHERE arrival > ? AND news LIMIT 1", (after,))
         return found.fetchone() is not None
 
+    def named_from(self, prefix: str) -> list[Arrived]:
+        """Return what has a native id that begins with this, up to its colon, in the order it came."""
+        where = "WHERE arrival IN (SELECT arrival FROM native WHERE native >= ? AND native < ?) ORDER BY arrival"
+        return list(self._events(where, (prefix, prefix[:-1] + ";")))  # a semicolon comes after a colon
+
     def last_arrival(self) -> int:
         """Return the latest arrival there ever was here; 0 if there was none."""
         row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'event'").fetchone()

@@ -216,10 +216,10 @@ async def test_the_later_word_stands_whichever_box_it_is_from(rulings: Rulings, 
     found = rulings.slow_of(TOWN)
     assert found is not None
     assert (found.every_s, found.box) == (0, "valley")
-    await rulings.say_again()
+    await rulings.keep_up()
     assert len(boxes.said) == 4  # what others took back is not said again
     boxes.said.clear()  # nor once the log forgot it all
-    await rulings.say_again()
+    await rulings.keep_up()
     assert (boxes.said, rulings.muted(SPAM)) == ([], "")
     assert [(one.what, one.where, one.why) for one in await rulings.audit(limit=2)] == [
         ("slow", "box valley", ""),
@@ -230,17 +230,17 @@ async def test_the_later_word_stands_whichever_box_it_is_from(rulings: Rulings, 
 async def test_what_the_log_lacks_or_soon_forgets_is_said_again(rulings: Rulings, boxes: Boxes) -> None:
     await rulings.mute(SPAM, for_s=None, by=MOD)
     await rulings.slow(TOWN, 30, by=MOD)
-    await rulings.say_again()
+    await rulings.keep_up()
     assert len(boxes.said) == 2
     boxes.is_fading = True
-    await rulings.say_again()
+    await rulings.keep_up()
     assert len(boxes.said) == 4
     boxes.said.clear()
     boxes.is_down = True
-    await rulings.say_again()
+    await rulings.keep_up()
     assert rulings.muted(SPAM)  # by this box's own word meanwhile
     boxes.is_down = boxes.is_fading = False
-    await rulings.say_again()
+    await rulings.keep_up()
     assert [one.at_ms for one in boxes.said] == [START_MS, START_MS]
 
 

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What boxes of a community decide together, as the core asks and tells it; where there is none, nothing is."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gateway.ages import in_words
+from gateway.journal import Decisions, Deed
+from gateway.journal.audit import MOST as MOST_AUDIT
+from gateway.model import Address, BridgeError, Community, Declined, Matter, Verdict
+
+_AT_BOX: Final = "box "
+"""Begins where something was decided that another box decided."""
+_Mark = tuple[str | int, ...]
+
+
+class Concert:
+    """This box among the others."""
+
+    def __init__(self, decisions: Decisions) -> None:
+        self.community: Community | None = None
+        self._decisions = decisions
+        self._noted: set[_Mark] | None = None
+        """What other boxes decided and the audit has; None: not read yet."""
+
+    def told(self, matter: Matter, about: str) -> Verdict | None:
+        """Return the latest word of any box; None: it isn't for all to decide, or none did."""
+        if self.community is None or not self.community.shares(matter, about):
+            return None
+        return self.community.verdict(matter, about)
+
+    def has_room(self, room: Address) -> bool:
+        """Whether a room's pace is for all to decide."""
+        community = self.community
+        return (
+            community is not None and room.bridge == community.name and community.shares(Matter.SLOW, room.conversation)
+        )
+
+    async def declare(self, verdict: Verdict) -> None:
+        """Tell all boxes what is for all to decide; Declined if they can't be told."""
+        if self.community is None or not self.community.shares(verdict.matter, verdict.about):
+            return
+        try:
+            await self.community.declare(verdict)
+        except BridgeError as error:
+            raise Declined(f"the other boxes can't be told now, so nothing was changed: {error}") from error
+
+    async def is_overruled(self, ours: Verdict) -> bool:
+        """Whether another box decided otherwise later; if not, see to it that the log has it. Raises BridgeError."""
+        community = self.community
+        if community is None or not community.shares(ours.matter, ours.about):
+            return False
+        told = community.verdict(ours.matter, ours.about)
+        if told is not None and not told.is_ours:
+            return True
+        if told is None or community.fades(ours.matter, ours.about):
+            await community.declare(ours)
+        return False
+
+    async def note_others(self) -> None:
+        """Have in the audit what other boxes decided, once. JournalError."""
+        if self.community is None:
+            return
+        if self._noted is None:
+            entries = await self._decisions.audit(limit=MOST_AUDIT)
+            self._noted = {_mark(one) for one in entries if one.where.startswith(_AT_BOX)}
+        for told in self.community.verdicts():
+            deed = deed_of(told)
+            if not told.is_ours and _mark(deed) not in self._noted:
+                await self._decisions.note(deed)
+                self._noted.add(_mark(deed))
+
+
+def verdict_of(
+    matter: Matter,
+    about: str,
+    deed: Deed,
+    *,
+    over: bool = False,
+    for_s: int | None = None,
+    ban: bool = False,
+    every_s: int = 0,
+) -> Verdict:
+    """Return what this box tells the others of a decision of its own."""
+    return Verdict(
+        matter=matter,
+        about=about,
+        by=deed.by,
+        at_ms=deed.at_ms,
+        over=over,
+        for_s=for_s,
+        ban=ban,
+        every_s=every_s,
+        why=deed.why,
+    )
+
+
+def deed_of(told: Verdict) -> Deed:
+    """Return the audit's entry of what another box decided."""
+    what, detail = told.matter.value, ""
+    if told.matter is Matter.MUTE:
+        what = f"{'un' if told.over else ''}{'ban' if told.ban else 'mute'}"
+        detail = "" if told.for_s is None else f"for {in_words(told.for_s)}"
+    else:
+        detail = "as in the file" if told.over else pace_in_words(told.every_s)
+    where = f"{_AT_BOX}{told.box}"
+    return Deed(what=what, about=told.about, by=told.by, at_ms=told.at_ms, where=where, detail=detail, why=told.why)
+
+
+def pace_in_words(every_s: int) -> str:
+    """Say how slow a room is."""
+    return f"one line in {in_words(every_s)}" if every_s else "off"
+
+
+def _mark(deed: Deed) -> _Mark:
+    return (deed.what, deed.about, deed.by, deed.at_ms, deed.where, deed.detail)
