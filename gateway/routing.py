@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from gateway.model import Address, BridgeName, Lane, Level, Message, SenderId, Topic
+from gateway.model import Address, BridgeName, Lane, Level, Message, SenderId, Topic, phrase
 
 HOUR_S = 3600
 CLEAR_EXPIRES_S = 6 * HOUR_S
@@ -231,9 +231,9 @@ class RoutingTable:
 
     def _judge(self, to: Address, expires_s: int | None, message: Message, level: Level) -> Bound | Refused:
         if level is Level.NONE:
-            return Refused(to=to, reason="the sender has no permission here")
+            return Refused(to=to, reason=phrase("the sender has no permission here"))
         if to.bridge in self.in_clear and level < Level.TRANSMIT:
-            return Refused(to=to, reason=f"the sender may {level.name.lower()} but not transmit on radio")
+            return Refused(to=to, reason=phrase("the sender may read but not transmit on radio"))
         return Bound(to=to, expires_s=None if message.lane is Lane.EMERGENCY else expires_s)
 
 

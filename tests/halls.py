@@ -21,6 +21,8 @@ class MemoryHall:
         self.persons: dict[str, Person] = {}
         self.refusal: Refusal | None = None
         """What everybody is told who says something."""
+        self.stands = ""
+        """What everybody is told of their asking for the radio."""
         self.failure: Exception | None = None
         self.followers: dict[asyncio.Queue[Line | None], str] = {}
         self.clock_ms = 1_790_000_000_000
@@ -54,6 +56,10 @@ class MemoryHall:
         if text.startswith("/"):
             return self._command(person, room, text)
         return self.hear(text, name=person.nick, room=room, network="page", reply_to=reply_to, state="radio: waiting")
+
+    def standing(self, person: Person) -> str:
+        del person
+        return self.stands
 
     async def react(self, person: Person, room: str, line: NativeId, emoji: str) -> Line | Refusal:
         del person, room

@@ -20,6 +20,7 @@ from bridges.lan.shared import SharedLog, go_on
 from bridges.lan.store import Arrived
 from gateway.model import (
     Address,
+    Asking,
     BridgeContext,
     BridgeName,
     Capabilities,
@@ -93,12 +94,18 @@ class LanBridge:
             await self._diary.__aenter__()
         except (sqlite3.Error, OSError, ValueError) as error:
             raise LinkDown(f"the log can't be opened: {error}") from error
+        try:
+            await self.hall.admission.open()
+        except BaseException:
+            await self._diary.__aexit__(None, None, None)
+            raise
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
         await self._diary.__aexit__(exc_type, exc, tb)
+        await self.hall.admission.close()
 
     async def receive(self) -> AsyncGenerator[Message | Report]:
         """Yield what was said at this box's page and at other boxes, in the order it came."""
@@ -150,12 +157,17 @@ class LanBridge:
         """Return the boxes, and who is at this one's page."""
         return (*self.hall.nodes(), *self._boxes())
 
+    def asking(self) -> Sequence[Asking]:
+        """Return who asks to be heard on radio and has no answer yet: see `gateway.model.Moderates`."""
+        return self.hall.admission.asking()
+
     def describe(self) -> Mapping[str, str]:
         """Return facts for the status."""
         boxes = [box.name if box.last_heard_ms is not None else f"{box.name} (not heard)" for box in self._boxes()]
         facts = {"page": self.config.page or "none", "other boxes": ", ".join(boxes) or "none"}
-        if asking := self.hall.admission.asking():
-            facts["asking for the radio"] = ", ".join(asking[:MOST_ASKING])
+        facts["kept for"] = f"{self.config.retention_s // 86_400} d"
+        if asking := self.asking():
+            facts["asking for the radio"] = ", ".join(one.sender for one in asking[:MOST_ASKING])
         return facts | ({"warnings": self._diary.trouble} if self._diary.trouble else {})
 
     def _message(self, arrived: Arrived, since_ms: int) -> Message | None:

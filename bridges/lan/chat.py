@@ -39,9 +39,10 @@ from gateway.model import (
     RoutedConversation,
     Sender,
     Text,
+    phrase,
 )
 
-NOT_OPEN = Refusal(reason="this box is starting, or can't read its log: try again", retry_after_s=5.0)
+NOT_OPEN = Refusal(reason=phrase("this box is starting, or can't read its log: try again"), retry_after_s=5.0)
 
 Rules = Callable[[Person, str, Content], Refusal | None]
 """Who may say what where: asked once, before anything is logged; None: it may be."""
@@ -56,7 +57,7 @@ class ChatHall:
         self._diary = diary
         self._people = People(box)
         self._conversations = context.conversations
-        self._page_rules = PageRules(pace or Pace())
+        self._page_rules = PageRules(pace or Pace(), context.slow)
         holders = Holders(context.state_dir / HOLDERS_FILE)
         self.admission = Admission(context, self._people, holders, box=box, known=self._known)
         self._slash = Slash(context, self._people, self.admission, box=box)
@@ -68,7 +69,7 @@ class ChatHall:
     def rooms(self) -> Sequence[Room]:
         """Return the rooms of the routes; no direct chats."""
         names = dict.fromkeys(one.name for one in self._conversations if not is_direct(one.name))
-        return [Room(name=name, members=self._members(name), notice=self._page_rules.notice) for name in names]
+        return [Room(name=name, members=self._members(name), notice=self._notice(name)) for name in names]
 
     def own_room(self, person: Person) -> Room:
         """Return where somebody reads what they alone are told."""
@@ -102,12 +103,17 @@ class ChatHall:
         del room
         return self._people.here(self._now_s())
 
+    def standing(self, person: Person) -> str:
+        """Say what became of somebody's asking to be heard on radio."""
+        return self.admission.standing(person)
+
     def cost(self, person: Person, room: str, text: str) -> Cost:
         """Say what a line would take, before it is said."""
         if is_direct(room):
             return Cost(bytes_left=MOST_LINE_BYTES - len(text.strip().encode()), packets=0, airtime_ms=0, reaches=())
         if not self._is_room(room):
-            return Cost(bytes_left=0, packets=0, airtime_ms=0, reaches=(), not_reached=(f"there is no room {room}",))
+            nowhere = phrase("there is no room %(room)s", room=room)
+            return Cost(bytes_left=0, packets=0, airtime_ms=0, reaches=(), not_reached=(nowhere,))
         draft = self._message(person, room, Text(body=text.strip()), None, NativeId(f"{PAGE}draft"))
         return cost_of(self._context.reckon(draft), most=MOST_LINE_BYTES, text=text.strip())
 
@@ -192,12 +198,23 @@ class ChatHall:
         return any(one.airtime_ms is not None and not one.refusal for one in self._context.reckon(draft))
 
     def _known(self) -> Sequence[str]:
-        return () if self._diary.rooms is None else self._diary.rooms.names()
+        if self._diary.rooms is None:
+            return ()
+        boxes = (one.name for one in self._diary.shared.roll.members if one.box != self._diary.shared.box)
+        return [*self._diary.rooms.names(), *boxes]
+
+    def _notice(self, room: str) -> str:
+        """Return what everybody should know before they write there."""
+        slow, silence = self._page_rules.notice(room), self._context.silenced()
+        if not silence or not any(one.exposed_to for one in self._conversations if one.name == room):
+            return slow or ""
+        told = phrase("%(silence)s: what is said here does not go on radio", silence=silence)
+        return told if slow is None else phrase("%(first)s; %(second)s", first=told, second=slow)
 
     async def _say(self, person: Person, room: str, content: Content, *, reply_to: NativeId | None) -> Line | Refusal:
         rooms = self._shown(room)
         if rooms is None:
-            return NOT_OPEN if self._is_room(room) else Refusal(reason=f"there is no room {room}")
+            return NOT_OPEN if self._is_room(room) else Refusal(reason=phrase("there is no room %(room)s", room=room))
         if reply_to is not None and not _has(rooms, room, reply_to):
             reply_to = None  # retention took it, or it never was: the words go without
         if (refusal := self.rules(person, room, content)) is not None:
@@ -209,13 +226,13 @@ class ChatHall:
     ) -> Line | Refusal:
         rooms = self._shown(room)
         if rooms is None:
-            return NOT_OPEN if self._is_room(room) else Refusal(reason=f"there is no room {room}")
+            return NOT_OPEN if self._is_room(room) else Refusal(reason=phrase("there is no room %(room)s", room=room))
         with readable():
             there = rooms.line(room, line)
         if there is None or there.gone:
-            return Refusal(reason="that line isn't there any more")
+            return Refusal(reason=phrase("that line isn't there any more"))
         if not isinstance(content, Reaction) and there.sender != person.id:
-            return Refusal(reason="only who said it may change it")
+            return Refusal(reason=phrase("only who said it may change it"))
         if (refusal := self.rules(person, room, content)) is not None:
             return refusal
         logged = await self._log(person, room, content, None)

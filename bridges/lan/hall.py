@@ -123,6 +123,10 @@ class Hall(Protocol):
         """Put an emoji on a line."""
         ...
 
+    def standing(self, person: Person) -> str:
+        """Say what became of somebody's asking to be heard on radio, in words; empty: they didn't ask."""
+        ...
+
     def cost(self, person: Person, room: str, text: str) -> Cost:
         """Say what it would take, before it is said."""
         ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from bridges.lan.contents import MOST_EMOJI_BYTES
 from bridges.lan.hall import Refusal
+from gateway.model import phrase
 
 MOST_LINE_BYTES = 4096
 MOST_LINES = 200
@@ -15,14 +16,14 @@ def why_no_line(words: str) -> Refusal | None:
     """Return why this can be no line; None if it can."""
     if words and size(words) <= MOST_LINE_BYTES:
         return None
-    return Refusal(reason=f"a line has 1 to {MOST_LINE_BYTES} bytes")
+    return Refusal(reason=phrase("a line has 1 to %(num)d bytes", num=MOST_LINE_BYTES))
 
 
 def why_no_emoji(emoji: str) -> Refusal | None:
     """Return why nobody can react with this; None if they can."""
     if len(emoji.split()) == 1 and size(emoji) <= MOST_EMOJI_BYTES:
         return None
-    return Refusal(reason="that is no emoji")
+    return Refusal(reason=phrase("that is no emoji"))
 
 
 def within(limit: int) -> int:

@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bridges.lan.hall import Person, Refusal
-from bridges.lan.nicknames import looks_like, why_malformed
+from bridges.lan.nicknames import why_malformed
 from bridges.lan.places import person_id
+from gateway.model import likeness, phrase
 
 MOST_PEOPLE = 2000
 """Whose nickname is kept; past it the one that was quiet longest gives theirs up."""
@@ -25,21 +26,24 @@ class People:
         self._box = box
         self._people: dict[str, Person] = {}
         """By key; who did something last is last."""
+        self._looks: dict[str, set[str]] = {}
+        """By what a nickname looks like: the keys of those who have one."""
         self._seen_s: dict[str, float] = {}
 
     def join(self, nick: str, key: str, now_s: float) -> Person | Refusal:
         """Let somebody in under a nickname, or under a new one; or say why not."""
-        if reason := why_malformed(nick):
+        if (reason := why_malformed(nick)) is not None:
             return Refusal(reason=reason)
         name = nick.strip()
-        if any(self._is_taken(person, name, key, now_s) for person in self._people.values()):
-            return Refusal(reason=f"{name} is taken, or looks like somebody else's name")
+        if any(self._is_held(other, key, now_s) for other in self._looks.get(likeness(name), ())):
+            return Refusal(reason=phrase("%(nick)s is taken, or looks like somebody else's name", nick=name))
         person = Person(id=person_id(name, self._box), nick=name, key=key)
+        self._drop(key)
         self._people[key] = person
+        self._looks.setdefault(likeness(name), set()).add(key)
         self.saw(person, now_s)
         while len(self._people) > MOST_PEOPLE:
-            gone = next(iter(self._people))
-            del self._people[gone], self._seen_s[gone]
+            self._drop(next(iter(self._people)))
         return person
 
     def saw(self, person: Person, now_s: float) -> None:
@@ -64,7 +68,13 @@ class People:
         """Return when somebody did something last."""
         return self._seen_s.get(person.key, float("-inf"))
 
-    def _is_taken(self, other: Person, nick: str, key: str, now_s: float) -> bool:
-        if other.key == key or now_s - self._seen_s[other.key] >= KEPT_S:
-            return False
-        return looks_like(nick, (other.nick,))
+    def _is_held(self, other: str, key: str, now_s: float) -> bool:
+        return other != key and now_s - self._seen_s[other] < KEPT_S
+
+    def _drop(self, key: str) -> None:
+        if (gone := self._people.pop(key, None)) is not None:
+            del self._seen_s[key]
+            look = likeness(gone.nick)
+            self._looks[look].discard(key)
+            if not self._looks[look]:
+                del self._looks[look]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from bridges.lan.hall import Cost
 from bridges.lan.limits import size
-from gateway.model import Reckoned
+from gateway.model import Reckoned, phrase
 
 
 def cost_of(reckoned: Sequence[Reckoned], *, most: int, text: str) -> Cost:
@@ -20,5 +20,7 @@ def cost_of(reckoned: Sequence[Reckoned], *, most: int, text: str) -> Cost:
         packets=sum(one.parts for one in on_air),
         airtime_ms=sum(one.airtime_ms or 0 for one in on_air),
         reaches=tuple(str(one.to) for one in there),
-        not_reached=tuple(f"{one.to}: {one.refusal}" for one in reckoned if one.refusal),
+        not_reached=tuple(
+            phrase("%(where)s: %(why)s", where=str(one.to), why=one.refusal) for one in reckoned if one.refusal
+        ),
     )

@@ -7,9 +7,9 @@ from bridges.lan.admission import Admission
 from bridges.lan.hall import Line, Person, Refusal
 from bridges.lan.people import People
 from bridges.lan.places import malformed, nick_of, person_id
-from gateway.model import Address, Asked, BridgeContext, Declined, Level, NativeId, SenderId
+from gateway.model import Address, Asked, BridgeContext, Declined, Level, NativeId, SenderId, phrase
 
-HELP = (
+HELP = phrase(
     "/nick NAME: be called so. /who: who is here. /msg NICK WORDS: say something to one person; whoever runs a box"
     " can read it. /me WORDS: say what you do. /radio: ask to be heard on radio."
     " /gw COMMAND: ask the gateway; /gw help says what."
@@ -31,10 +31,14 @@ class Slash:
         match command:
             case "nick":
                 joined = self._admission.join(rest, person.key)
-                return joined if isinstance(joined, Refusal) else self._line(room, f"you are {joined.nick} now")
+                return (
+                    joined
+                    if isinstance(joined, Refusal)
+                    else self._line(room, phrase("you are %(nick)s now", nick=joined.nick))
+                )
             case "who":
                 here = self._people.here(self._context.clock.monotonic())
-                return self._line(room, "here: " + ", ".join(one.nick for one in here))
+                return self._line(room, phrase("here: %(nicks)s", nicks=", ".join(one.nick for one in here)))
             case "radio":
                 return self._line(room, self._admission.ask(self._people.known(person.key) or person))
             case "gw":
@@ -42,7 +46,7 @@ class Slash:
             case "help":
                 return self._line(room, HELP)
             case _:
-                return Refusal(reason=f"there is no command /{command[:20]}. {HELP}")
+                return Refusal(reason=phrase("there is no command /%(name)s. %(help)s", name=command[:20], help=HELP))
 
     def person_named(self, name: str) -> str | None:
         """Return whom somebody means: ``~nick@box``, or a nick at this page; None: nobody that can be."""
@@ -54,7 +58,7 @@ class Slash:
 
     async def _ask(self, person: Person, room: str, words: str) -> str:
         if self._context.level_of(person.id) >= Level.COMMANDS:
-            return "a nickname proves nothing: who may command the gateway does so elsewhere"
+            return phrase("a nickname proves nothing: who may command the gateway does so elsewhere")
         at = Address(self._context.name, room)
         try:
             return await self._context.desk.answer(Asked(sender=person.id, words=words, at=at, private=True))

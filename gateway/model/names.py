@@ -4,12 +4,16 @@
 from __future__ import annotations
 
 import unicodedata
+from functools import lru_cache
 from typing import Final
 
 MOST_NAME_CHARACTERS: Final = 40
 """A radio's long name has 39 bytes; a name is cut there."""
 MOST_MARKS: Final = 3
 """Accents on one letter: Vietnamese has two; more pile up over the lines above."""
+
+MOST_LIKENESSES: Final = 16_384
+"""Names whose likeness is remembered: everybody at a page is compared with everybody who joins."""
 
 _JOINERS: Final = "\u200c\u200d"
 _BLANKS: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
@@ -54,6 +58,7 @@ def plain_name(name: str, most: int = MOST_NAME_CHARACTERS) -> str:
     return _without_piles(" ".join(words))[:most].strip(" " + _JOINERS)
 
 
+@lru_cache(maxsize=MOST_LIKENESSES)
 def likeness(name: str) -> str:
     """Return what names have in common that people take for one another: compare it, never show it."""
     folded = unicodedata.normalize("NFKC", name).casefold().translate(_LOOKS)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -11,18 +13,20 @@ from typing import Any
 
 import pytest
 
-from bridges.lan import admission
+from bridges.lan import admission, holders
 from bridges.lan.bridge import LanBridge
 from bridges.lan.hall import Line, Person, Refusal
+from bridges.lan.holders import Holders
 from bridges.lan.places import CAPABILITIES
 from gateway.emergency import EmergencyRules, Triage
 from gateway.journal import Journal, Retention
-from gateway.model import Address, BridgeName, Lane, Level, Message, Reckoned, Sender, SenderId
+from gateway.model import Address, BridgeName, Lane, Level, Message, Reckoned, RoutedConversation, Sender, SenderId
 from gateway.permissions import Permissions
 from gateway.planning import Planner
 from gateway.routing import Route, RoutingTable
 from gateway.rulings import RADIO_SILENCE, Rulings
 from tests.contract.lan_box import TOWN, LanBox, from_radio, join, said, shown
+from tests.lan_boxes import until
 
 OPERATOR = SenderId("@operator:example.org")
 RADIO = Address(BridgeName("radio"), "LongFast")
@@ -36,6 +40,8 @@ class Gateway:
     box: LanBox
     rulings: Rulings
     planner: Planner
+    nodes: tuple[str, ...] = ()
+    """What radios and nodes are called."""
 
     def reckon(self, message: Message) -> Sequence[Reckoned]:
         plan = self.planner.plan(message)
@@ -45,7 +51,14 @@ class Gateway:
     @asynccontextmanager
     async def page(self) -> AsyncIterator[LanBridge]:
         rulings = self.rulings
-        more: dict[str, Any] = {"muted": rulings.muted, "named": rulings.named, "reckon": self.reckon}
+        more: dict[str, Any] = {
+            "muted": rulings.muted,
+            "named": rulings.named,
+            "reckon": self.reckon,
+            "silenced": rulings.silenced,
+            "slow": lambda room: None if (one := rulings.slow_of(Address(TOWN.bridge, room))) is None else one.every_s,
+            "known_as": lambda: self.nodes,
+        }
         async with self.box.running(level_of=rulings.level_of, **more) as bridge:
             yield bridge
 
@@ -93,7 +106,7 @@ async def test_a_guest_s_line_is_not_on_radio_and_the_writer_is_told_before(tmp_
 async def test_who_asked_and_was_let_is_heard_and_nobody_else_may_take_the_name(tmp_path: Path) -> None:
     async with gateway(tmp_path) as core, core.page() as page:
         ali = join(page, "ali")
-        assert "allow ~ali@hilltop transmit" in (await said(page, ali, "/radio")).text
+        assert "approve ~ali@hilltop" in (await said(page, ali, "/radio")).text
         assert page.describe()["asking for the radio"] == "~ali@hilltop"
         await core.rulings.allow("~ali@hilltop", Level.TRANSMIT, by=OPERATOR)
         assert "asking for the radio" not in page.describe()
@@ -186,11 +199,16 @@ async def test_nobody_takes_nicknames_without_end(tmp_path: Path) -> None:
         assert isinstance(page.hall.join("n3x", "key"), Person)
 
 
-async def test_a_list_of_nicknames_that_cannot_be_read_is_said_and_nobody_is_let_in(tmp_path: Path) -> None:
+async def test_a_list_of_nicknames_that_cannot_be_read_is_said_and_read_again_when_it_is_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission, "READ_AGAIN_S", 0.01)
     (tmp_path / "nicknames.db").write_bytes(b"no database at all" * 100)
     async with gateway(tmp_path) as core, core.page() as page:
         assert "can't use" in refusal(page.hall.join("ali", "key"))
-        assert core.box.counts["lan_nicknames_unreadable"] == 1
+        assert core.box.counts["lan_nicknames_unreadable"]
+        (tmp_path / "nicknames.db").unlink()
+        await until(lambda: isinstance(page.hall.join("ali", "key"), Person))
 
 
 @pytest.mark.parametrize(("level", "lane"), [(Level.TRANSMIT, Lane.GUEST), (Level.COMMANDS, Lane.NORMAL)])
@@ -231,3 +249,118 @@ async def test_a_guest_calls_no_emergency_by_its_word_until_let_on_the_radio(
         (message,) = await core.box.received(page, 1)
         judged, _ = Triage(EmergencyRules(words=("SOS",))).judge(message, core.rulings.level_of(ali.id))
         assert judged.lane is lane
+
+
+# Asking for the radio.
+
+
+async def test_who_asks_waits_with_since_when_and_sees_at_the_page_what_became_of_it(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as core, core.page() as page:
+        ali, bea = join(page, "ali"), join(page, "bea")
+        assert page.hall.standing(ali) == ""
+        await said(page, ali, "/radio")
+        await said(page, bea, "/radio")
+        assert [one.sender for one in page.asking()] == [ali.id, bea.id]
+        assert all(abs((one.since_ms or 0) - core.box.clock.now_ms()) < 60_000 for one in page.asking())
+        assert "not answered yet" in page.hall.standing(ali)
+        await core.rulings.allow(ali.id, Level.TRANSMIT, by=OPERATOR, what="approve")
+        await core.rulings.allow(bea.id, Level.READ, by=OPERATOR, what="refuse")
+        assert (page.asking(), page.hall.standing(ali)) == ([], "you asked to be heard on radio, and you may")
+        assert "said no" in page.hall.standing(bea)
+        assert "decided already" in (await said(page, bea, "/radio")).text
+        assert page.hall.standing(join(page, "somebody")) == ""
+    async with gateway(tmp_path) as core, core.page() as page:  # also after a restart
+        assert "said no" in page.hall.standing(join(page, "bea"))
+
+
+async def test_nobody_waits_for_an_answer_for_ever_nor_do_too_many_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with gateway(tmp_path) as core, core.page() as page:
+        ali = join(page, "ali")
+        await said(page, ali, "/radio")
+        monkeypatch.setattr(admission, "MOST_ASKING", 1)
+        assert "ask again later" in (await said(page, join(page, "bea"), "/radio")).text
+        monkeypatch.setattr(admission, "ASKING_MS", 0)
+        assert page.asking() == []
+        assert "/radio asks again" in page.hall.standing(ali)
+
+
+# What is told before anybody writes.
+
+
+async def test_radio_silence_and_slow_mode_are_told_in_the_room_before_anybody_writes(tmp_path: Path) -> None:
+    rooms = (RoutedConversation(name="town", exposed_to=(RADIO,)), RoutedConversation(name="inside"))
+    async with gateway(tmp_path) as core, core.page() as page:
+        page.reroute(rooms)
+        await core.rulings.mute(RADIO_SILENCE, for_s=None, by=OPERATOR)
+        await core.rulings.slow(TOWN, 30, by=OPERATOR)
+        assert {room.name: room.notice for room in page.hall.rooms()} == {
+            "town": f"radio silence, by {OPERATOR}: what is said here does not go on radio;"
+            " slow mode: one line in 30 s",
+            "inside": "",
+        }
+        await core.rulings.unmute(RADIO_SILENCE, by=OPERATOR)
+        await core.rulings.slow(TOWN, 0, by=OPERATOR)
+        assert [room.notice for room in page.hall.rooms()] == ["", ""]
+
+
+async def test_slow_mode_holds_from_the_moment_it_is_decided_in_its_room_alone(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as core, core.page() as page:
+        ali = join(page, "ali")
+        await said(page, ali, "one")
+        await core.rulings.slow(TOWN, 3600, by=OPERATOR)
+        answer = await page.hall.say(ali, "town", "two")
+        assert isinstance(answer, Refusal)
+        assert answer.reason.startswith("slow mode: one line in 3600 s; again in ")
+        assert isinstance(await page.hall.say(ali, "warnings", "two"), Line)
+        await core.rulings.slow(TOWN, 0, by=OPERATOR)
+        await said(page, ali, "two")
+
+
+# Names.
+
+
+async def test_nobody_at_the_page_is_called_like_a_node_a_radio_or_who_runs_the_gateway(tmp_path: Path) -> None:
+    async with gateway(tmp_path, {**TABLE, "@wardenkim:example.org": Level.COMMANDS}) as core, core.page() as page:
+        core.nodes = ("Ridge relay", "Hut")
+        for nick in ("hut", "H\u03c5t", "ridge_relay", "wardenkim", "WardenKim7", "w\u0430rdenkim"):
+            assert isinstance(page.hall.join(nick, "mallory"), Refusal), nick
+        assert isinstance(page.hall.join("hutte", "somebody"), Person)
+
+
+async def test_who_joins_waits_for_no_disk_and_is_known_after_a_restart(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as core, core.page() as page:
+        join(page, "first")
+        await asyncio.sleep(0.1)
+        other = sqlite3.connect(tmp_path / "nicknames.db", isolation_level=None)
+        other.execute("BEGIN EXCLUSIVE")  # as a disk that takes its time: whoever writes waits
+        for number in range(500):
+            assert isinstance(page.hall.join(f"n{number}", f"key {number}"), Person)
+        other.execute("ROLLBACK")
+        other.close()
+    async with gateway(tmp_path) as core, core.page() as page:
+        assert "taken" in refusal(page.hall.join("n499", "mallory"))
+        assert isinstance(page.hall.join("n499", "key 499"), Person)
+
+
+async def test_a_disk_that_takes_no_names_is_said_and_tried_again(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as core, core.page() as page:
+        join(page, "first")
+        await asyncio.to_thread(page.hall.admission._holders.close)
+        (tmp_path / "nicknames.db").rename(tmp_path / "away.db")
+        (tmp_path / "nicknames.db").mkdir()
+        await until(lambda: isinstance(page.hall.join(f"n{core.box.clock.now_ms()}", "key"), Refusal))
+        assert core.box.counts["lan_nicknames_unreadable"]
+        (tmp_path / "nicknames.db").rmdir()
+        await until(lambda: isinstance(page.hall.join("late", "another key"), Person))
+
+
+async def test_ten_thousand_names_are_held_and_the_next_takes_the_oldest_s_place(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as core, core.page() as page:
+        for number in range(holders.MOST_HELD + 1):
+            assert isinstance(page.hall.join(f"n{number}", f"key {number}"), Person)
+        await asyncio.sleep(0)
+    held = Holders(tmp_path / "nicknames.db")
+    held.open()
+    assert (held.of("n0"), held.of(f"n{holders.MOST_HELD}") is not None) == (None, True)

@@ -14,6 +14,7 @@ from bridges.lan.page.languages import LANGUAGES, catalogue, chosen
 from bridges.lan.page.plain import one_line, plain
 from bridges.lan.page.rendering import costing, environment, told
 from bridges.lan.page.wording import FOR_PEOPLE, IN_SHORT, standing
+from gateway.model import phrase
 
 PACKAGE = Path(str(files("bridges.lan.page")))
 TRANSLATED = sorted(set(LANGUAGES) - {"en"})
@@ -25,9 +26,20 @@ STATES = (
 _FIELD = re.compile(r"%\((\w+)\)[sd]|%(?!\()")
 
 
+def phrases() -> set[str]:
+    """Return every phrase that the bridge or the core makes for people; each is a literal, so that it can be found."""
+    found: set[str] = set()
+    for module in [*PACKAGE.parent.rglob("*.py"), *Path(str(files("gateway"))).rglob("*.py")]:
+        for call in ast.walk(ast.parse(module.read_text())):
+            if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "phrase":
+                assert isinstance(call.args[0], ast.Constant), (module, call.lineno)
+                found.add(call.args[0].value)
+    return found
+
+
 def originals() -> set[str]:
     """Return every text of the templates and of the code, as catalogues name them; and the hall's states."""
-    found: set[str] = set(STATES)
+    found = STATES | phrases()
     for template in (PACKAGE / "templates").glob("*.html"):
         for _, _, text in environment().extract_translations(template.read_text()):
             found.add("\0".join(part for part in text if part) if isinstance(text, tuple) else text)
@@ -143,3 +155,22 @@ def test_what_became_of_a_line_is_said_by_its_parts_each_in_the_readers_language
     assert standing("de", refused).startswith("radio/LongFast: nicht gesendet, /radio fragt den Betreiber; ")
     assert standing("de", "radio: queued, <busy>") == 'Funk: in der Warteschlange, <span lang="en">&lt;busy&gt;</span>'
     assert told("en", "radio/LongFast: the sender may read but not transmit on radio") == f"radio/LongFast: {asks}"
+
+
+def test_every_phrase_is_filled_by_the_names_it_has_places_for_and_by_no_others():
+    for module in [*PACKAGE.parent.rglob("*.py"), *Path(str(files("gateway"))).rglob("*.py")]:
+        for call in ast.walk(ast.parse(module.read_text())):
+            if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "phrase":
+                named = {each.arg for each in call.keywords}
+                assert named == set(_FIELD.findall(call.args[0].value)), (module, call.lineno)
+
+
+def test_a_phrase_is_english_like_any_text_and_said_in_the_readers_language_with_what_is_in_it():
+    slow = phrase("slow mode: one line in %(num)d s", num=30)
+    refused = phrase("%(why)s; again in %(num)d s", why=slow, num=12)
+    assert refused == "slow mode: one line in 30 s; again in 12 s"
+    assert told("de", refused) == "langsamer Modus: eine Zeile in 30 s; wieder in 12 s"
+    assert told("en", refused) == refused
+    assert told("uk", phrase("here: %(nicks)s", nicks="<b>, 100 %")) == "тут: &lt;b&gt;, 100 %"
+    unknown = "no such " + "%(thing)s"
+    assert told("de", phrase(unknown, thing="<x>")) == '<span lang="en">no such &lt;x&gt;</span>'

@@ -29,7 +29,7 @@ def test_a_person_s_burst_on_radio_is_followed_by_one_line_a_pace_and_told_when(
 
 def test_slow_mode_is_each_person_s_in_each_room_and_holds_back_no_taking_back() -> None:
     rules = PageRules(Pace(slow_s=32))
-    assert rules.notice == "slow mode: one line in 32 s"
+    assert rules.notice("town") == "slow mode: one line in 32 s"
     assert ask(rules, 0.0, on_radio=False) is None
     assert ask(rules, 8.0, on_radio=False) == Refusal(
         reason="slow mode: one line in 32 s; again in 24 s", retry_after_s=24.0

@@ -92,6 +92,7 @@ class Desk:
             room=room,
             rooms=self.rooms(visit),
             people=self.hall.people(room.name),
+            standing=self.hall.standing(visit.person) if visit.person is not None else "",
             quoted=quoted,
             emoji=EMOJI,
             form=secrets.token_urlsafe(12),

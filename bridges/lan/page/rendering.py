@@ -19,6 +19,7 @@ from bridges.lan.page.languages import LANGUAGES, catalogue
 from bridges.lan.page.placing import at_box, by, clock, day, hue, iso
 from bridges.lan.page.plain import one_line, plain
 from bridges.lan.page.wording import for_people, standing
+from gateway.model import Phrase
 
 _HTML = "text/html; charset=utf-8"
 _PACK_FROM_BYTES = 1_000
@@ -66,6 +67,9 @@ def told(language: str, text: str) -> Markup:
 
     What is built from parts ("radio: waiting, the channel is busy") is looked up whole, then by its parts.
     """
+    if isinstance(text, Phrase) and language != "en":
+        said = text.in_words_of(catalogue(language).gettext)
+        return escape(plain(said)) if said != text else Markup('<span lang="en">{}</span>').format(plain(text))
     text = for_people(text)
     known = catalogue(language).gettext(text) if text else ""
     if not text or language == "en" or known != text:

@@ -141,7 +141,7 @@ class Speaking:
     def _done(self, request: Request, visit: Visit, room: Room, answer: str = "") -> Response:
         """A command's answer is for who asked alone; anything else is in the room."""
         if _is_script(request):
-            return JSONResponse({"answer": plain(answer)})
+            return JSONResponse({"answer": told(visit.language, answer).striptags()})
         if answer:
             return self._desk.room_page(request, self._desk.visit(request), room, answer=answer)
         return RedirectResponse(visit.link("r", room.name, ""), _AFTER_POST)
