@@ -6,7 +6,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
 import structlog
@@ -28,7 +28,8 @@ class Behind(Generic[_Row]):
         self._trouble: Exception | None = None
         self._lock = threading.Lock()
         self._thread: ThreadPoolExecutor | None = None
-        self._job: Future[None] | None = None
+        self._is_working = False
+        """The thread will look again for what waits. Changed under the lock, as what waits is."""
 
     def put(self, name: str, row: _Row) -> None:
         """Have it written soon. Raises, and takes nothing, while what came before can't be; that is tried again."""
@@ -47,19 +48,22 @@ class Behind(Generic[_Row]):
         self._begin()
         if self._thread is not None:
             self._thread.shutdown(wait=True)
-        self._thread = self._job = None
+        self._thread = None
 
     def _begin(self) -> None:
-        if not self._waiting or (self._job is not None and not self._job.done()):
-            return
+        with self._lock:
+            if not self._waiting or self._is_working:
+                return
+            self._is_working = True
         if self._thread is None:
             self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lan nicknames")
-        self._job = self._thread.submit(self._work)
+        self._thread.submit(self._work)
 
     def _work(self) -> None:
         while True:
             with self._lock:
                 rows, self._waiting = self._waiting, {}
+                self._is_working = bool(rows)
             if not rows:
                 return
             try:
@@ -70,4 +74,5 @@ class Behind(Generic[_Row]):
                 log.warning("lan_nicknames_unwritable", reason=str(error))
                 with self._lock:
                     self._waiting = rows | self._waiting
+                    self._is_working = False
                 return

@@ -90,14 +90,13 @@ class LanBridge:
         return self._diary.rooms is not None
 
     async def __aenter__(self) -> Self:
+        await self.hall.admission.open()
         try:
             await self._diary.__aenter__()
-        except (sqlite3.Error, OSError, ValueError) as error:
-            raise LinkDown(f"the log can't be opened: {error}") from error
-        try:
-            await self.hall.admission.open()
-        except BaseException:
-            await self._diary.__aexit__(None, None, None)
+        except BaseException as error:
+            await self.hall.admission.close()
+            if isinstance(error, sqlite3.Error | OSError | ValueError):
+                raise LinkDown(f"the log can't be opened: {error}") from error
             raise
         return self
 

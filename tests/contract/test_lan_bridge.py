@@ -358,3 +358,13 @@ async def test_what_a_box_with_a_wrong_clock_says_is_said_no_later_than_now(box:
     async with box.running() as bridge:
         (found,) = await box.received(bridge, 1)
     assert now_ms <= found.received_ms <= box.clock.now_ms()
+
+
+async def test_a_box_waits_for_news_though_the_last_that_came_is_none_any_more(box: LanBox) -> None:
+    async with box.running() as bridge:
+        await said(bridge, join(bridge, "ali"), "hello")
+        shared = bridge._diary.shared
+        assert await shared.last_arrival() == 1
+        await shared.retain(2**53)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(shared.wait(0), 0.05)

@@ -47,8 +47,9 @@ async def test_the_hall_is_what_the_page_asks_for(box: LanBox) -> None:
 
 
 async def test_nothing_is_taken_while_the_bridge_is_closed_and_the_reason_is_said(box: LanBox) -> None:
-    bridge = box.bridge()
-    answer = await bridge.hall.say(join(bridge, "ali"), "town", "hello")
+    async with box.running() as bridge:
+        ali = join(bridge, "ali")
+    answer = await bridge.hall.say(ali, "town", "hello")
     assert isinstance(answer, Refusal)
     assert answer.retry_after_s
     assert await bridge.hall.lines("town") == ()
