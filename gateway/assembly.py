@@ -22,6 +22,7 @@ from gateway.drain import Drain
 from gateway.echoes import Echoes
 from gateway.elsewhere import Bookmark, Elsewhere
 from gateway.emergency import Triage
+from gateway.filed import note_retention
 from gateway.folding import Folding
 from gateway.intake import Intake
 from gateway.journal import Journal
@@ -108,6 +109,7 @@ class Assembly:
         parts: dict[BridgeName, Part] = {}
         rulings = Rulings(self.settings.permissions, self.journal.decisions, self.clock)
         await rulings.load()
+        await note_retention(self.settings, self.journal.decisions, self.clock)
         configured = routing_table(self.settings, kinds)
         rerouting = Rerouting(configured, kinds, self.journal.decisions, self.clock, rulings.level_of)
         await rerouting.load()

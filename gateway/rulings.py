@@ -113,6 +113,10 @@ class Rulings(Moderation):
             log.info("permission_forgotten", pattern=pattern, by=by)
         return gone
 
+    async def note(self, what: str, about: str, *, by: SenderId, where: str) -> None:
+        """Keep that something was decided which is kept elsewhere: a box was put out, a radio was set."""
+        await self._decisions.note(self._deed(what, about, by, where, ""))
+
     async def audit(self, before: int | None = None, limit: int = 100) -> Sequence[Deed]:
         """Return who decided what, when, where and why; the latest first."""
         return await self._decisions.audit(before, limit)

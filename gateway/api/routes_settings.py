@@ -6,13 +6,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter, HTTPException, Request
 from pydantic import Field
 
 from gateway.api.deps import View
 from gateway.api.gateway import GatewayView
 from gateway.api.schemas import Asked, Said
 from gateway.model import Adjustable, Alteration, BridgeError, BridgeName, Declined
+from gateway.rulings import OPERATOR
 
 router = APIRouter(prefix="/api/v1/bridges", tags=["settings"])
 
@@ -62,7 +63,7 @@ async def settings(name: str, view: View) -> SettingsOut:
 
 
 @router.post("/{name}/settings")
-async def adjust(name: str, asked: SettingsIn, view: View) -> AlteredOut:
+async def adjust(name: str, asked: SettingsIn, view: View, request: Request) -> AlteredOut:
     """Return what would change; with `yes`, change it and read it back, which may take two minutes."""
     bridge = _adjustable(view, name)
     try:
@@ -77,11 +78,15 @@ async def adjust(name: str, asked: SettingsIn, view: View) -> AlteredOut:
     # Only what was found to change was said yes to: of the rest somebody else may change something meanwhile.
     confirmed = {one.key: asked.settings[one.key] for one in found}
     try:
-        return _altered(name, await bridge.adjust(confirmed), done=True)
+        done = _altered(name, await bridge.adjust(confirmed), done=True)
     except Declined as declined:
         raise HTTPException(409, str(declined)) from declined
     except BridgeError as error:
         raise HTTPException(503, str(error)) from error
+    where = "command line" if request.app.state.local else "API"
+    for one in found:  # what it is set to may be a key
+        await view.rulings.note("set", f"{name} {one.key}", by=OPERATOR, where=where)
+    return done
 
 
 def _adjustable(view: GatewayView, name: str) -> Adjustable:

@@ -11,6 +11,8 @@ import pytest
 
 from gateway.api import create_app
 from gateway.clock import ManualClock
+from gateway.config import load
+from gateway.filed import note_retention
 from gateway.journal import Journal, Retention, audit
 from gateway.model import (
     Address,
@@ -25,7 +27,7 @@ from gateway.model import (
 )
 from gateway.permissions import Permissions
 from gateway.rulings import OPERATOR, RADIO_SILENCE, Rulings
-from tests.contract.desk import START_MS, Desk, open_desk
+from tests.contract.desk import CONFIG, REGISTRY, START_MS, Desk, open_desk
 
 OP, MOD = SenderId("@op:x"), SenderId("@mod:x")
 SPAM, ALI = SenderId("~spam@hilltop"), SenderId("~ali@hilltop")
@@ -338,3 +340,22 @@ async def test_who_asks_for_the_radio_is_listed_at_every_door_until_there_is_an_
     assert "so already" in await order(api, "approve ~ali@hilltop")
     assert "told" in await order(api, "refuse ~ali@hilltop")  # a change of mind needs no second asking
     assert "Waiting for approval" not in (await api.get("/")).text
+
+
+async def test_that_what_people_said_is_kept_longer_or_shorter_is_in_the_audit(
+    journal: Journal, rulings: Rulings, clock: ManualClock, tmp_path: Path
+) -> None:
+    before, routes, after = CONFIG.format(data_dir=tmp_path / "data").partition("[[routes]]")
+
+    async def start(kept: str) -> None:
+        (tmp_path / "crossband.toml").write_text(f"{before}{kept}\n{routes}{after}")
+        await note_retention(load(tmp_path / "crossband.toml", {}, registry=REGISTRY), journal.decisions, clock)
+
+    await start("")
+    assert await rulings.audit() == ()
+    await start('[bridges.lan]\nkind = "fake"\nretention = "30d"')
+    await start('[bridges.lan]\nkind = "fake"\nretention = "7d"')
+    await start('[bridges.lan]\nkind = "fake"\nretention = "7d"')
+    assert [(one.what, one.about, one.detail, one.where) for one in await rulings.audit()] == [
+        ("retention", "bridges.lan", "30d -> 7d", "file")
+    ]

@@ -17,6 +17,8 @@ import httpx
 
 from bridges.sim.box import GatewayBox, Wiring
 from bridges.sim.synapse import LOOPBACK, free_port
+from gateway.config import control_socket
+from gateway.control import Control
 from tests.pages import action, fields
 
 WITHIN_S = 60.0
@@ -82,6 +84,12 @@ class LanProcess:
         assert process.returncode == 0, error.decode()
         return out.decode()
 
+    async def order(self, words: str) -> str:
+        """Have a command of moderation done, as `crossband` does, without its start; return the answer."""
+        control = Control(control_socket(self.box.config, {}))
+        answer = await asyncio.to_thread(control.post, "/commands", {"command": words})
+        return str(answer["answer"])
+
     @asynccontextmanager
     async def person(self, nick: str) -> AsyncIterator[PageUser]:
         """Somebody who joins at this box's page."""
@@ -122,6 +130,14 @@ class PageUser:
         """Go to another room."""
         self._room = await self._browser.get(f"/r/{quote(room)}/")
         assert self._room.status_code == 200, self._room.text
+
+    async def try_to_say(self, text: str) -> httpx.Response:
+        """Fill in the form of the room and send it; return what the page says to that."""
+        return await self._submit(await self._browser.get(self._room.url), text=text)
+
+    async def page_holds(self, words: str) -> bool:
+        """Whether these stand in the room's page around its lines."""
+        return words in html.unescape((await self._browser.get(self._room.url)).text)
 
     async def lines(self) -> str:
         """Return the room's lines as the page shows them."""
