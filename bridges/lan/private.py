@@ -10,10 +10,10 @@ from bridges.lan.diary import Diary, readable
 from bridges.lan.hall import Line, Person, Refusal, Room
 from bridges.lan.people import People
 from bridges.lan.places import chat_with, nick_of, other_in
-from gateway.model import Clock, NativeId
+from gateway.model import Clock, NativeId, phrase
 
-NOTICE = "only you see this page; whoever runs a box can read it. Reply to a line, or write /msg NICK WORDS"
-HOW = Refusal(reason="write /msg NICK WORDS, /msg ~NICK@BOX WORDS, or the name of somebody at a radio")
+NOTICE = phrase("only you see this page; whoever runs a box can read it. Reply to a line, or write /msg NICK WORDS")
+HOW = Refusal(reason=phrase("write /msg NICK WORDS, /msg ~NICK@BOX WORDS, or the name of somebody at a radio"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,7 @@ class Private:
     """Private talk at one page."""
 
     def __init__(self, diary: Diary, people: People, clock: Clock, *, named: Callable[[str], str | None]) -> None:
-        """`named`: who at this page goes by a nick."""
+        """`named`: whom somebody means by ``~nick@box``, or a nick at this page; None: nobody that can be."""
         self._diary = diary
         self._people = people
         self._clock = clock
@@ -54,7 +54,7 @@ class Private:
     def addressed(self, person: Person, words: str) -> Whisper | Refusal:
         """Return what ``NAME WORDS`` says to whom."""
         name, _, text = words.strip().partition(" ")
-        whom = name if nick_of(name) else self._named(name)
+        whom = self._named(name)
         if whom is not None and text.strip():
             return Whisper(room=whom, text=text.strip())
         return self._at_a_radio(person, words.strip())
@@ -86,7 +86,9 @@ class Private:
         if not nodes or not text:
             return HOW
         if len(nodes) > 1:
-            return Refusal(reason=f"several are called so: write /msg and one of {', '.join(sorted(nodes))}")
+            return Refusal(
+                reason=phrase("several are called so: write /msg and one of %(ids)s", ids=", ".join(sorted(nodes)))
+            )
         return Whisper(room=chat_with(person.id, nodes.pop()), text=text)
 
 

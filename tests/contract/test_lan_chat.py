@@ -216,8 +216,8 @@ async def test_what_is_no_emoji_is_refused(box: LanBox, emoji: str) -> None:
 async def test_what_is_said_to_nobody_that_can_be_is_not_logged(box: LanBox, whom: str) -> None:
     async with box.running() as bridge:
         answer = await bridge.hall.say(join(bridge, "ali"), "town", f"/msg {whom} hello")
-        assert isinstance(answer, Line)
-        assert answer.text.startswith("write /msg NICK")
+        assert isinstance(answer, Refusal)
+        assert answer.reason.startswith("write /msg NICK")
         assert not box.counts
 
 
