@@ -111,7 +111,7 @@ async def window(browser, at, **options):
 
 async def join(page):
     await page.goto("/")
-    await page.get_by_label("Your name here").fill("Ada")
+    await page.get_by_label("Your name").fill("Ada")
     await page.get_by_role("button", name="Join").click()
     await page.wait_for_url("**/r/town/")
 
@@ -134,7 +134,7 @@ async def test_every_page_of_the_chat(browser, box, scheme, viewport):
         await seen.page.get_by_text("slow mode: one line a minute").wait_for()
         await seen.look("room, a refusal")
         await seen.page.goto("/")
-        await seen.page.get_by_label("Your name here").fill("operator")
+        await seen.page.get_by_label("Your name").fill("operator")
         await seen.page.get_by_role("button", name="Join").click()
         await seen.page.get_by_role("alert").wait_for()
         await seen.look("a name that is refused")

@@ -28,7 +28,7 @@ class Tab:
 
     async def join(self) -> None:
         await self.page.goto("/")
-        await self.page.get_by_label("Your name here").fill(self.nick)
+        await self.page.get_by_label("Your name").fill(self.nick)
         await self.page.get_by_role("button", name="Join").click()
         await self.page.wait_for_url("**/r/town/")
 

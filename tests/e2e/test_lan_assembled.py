@@ -107,7 +107,7 @@ async def test_somebody_at_a_page_and_somebody_at_the_radio_of_another_box_talk_
             await ali.say(f"/msg {NEAR} only you: is there bread?")
             asked = await radio.wait_text("ali: only you: is there bread?", node=NEAR, timeout_s=WITHIN_S)
             await ali.open("~ali@harbour")
-            await ali.wait(lambda lines: f"radio/!{radio.nodes[NEAR]:08x}: delivered" in lines)
+            await ali.wait(lambda lines: f"radio/!{radio.nodes[NEAR]:08x} (hilltop): delivered" in lines)
             await radio.say(NEAR, "yes, at the back door", to=radio.gateway, reply_to=asked.id)
             answer = await ali.wait("yes, at the back door")
             await radio.say(NEAR, "knock twice", to=radio.gateway)

@@ -86,7 +86,7 @@ async def test_the_page_at_port_80_needs_no_port_in_its_address_and_no_script_in
             context = await browser.new_context(base_url="http://gateway.local", java_script_enabled=False)
             page = await context.new_page()
             await page.goto("/")
-            await page.get_by_label("Your name here").fill("Ada")
+            await page.get_by_label("Your name").fill("Ada")
             await page.get_by_role("button", name="Join").click()
             await page.wait_for_url("http://gateway.local/r/town/")
             await page.get_by_label("Message from Ada").fill("without a port")

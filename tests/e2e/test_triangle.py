@@ -154,7 +154,7 @@ async def is_told_truly(talk: Conversation, texts: Sequence[str], *, in_matrix: 
     for tab in (talk.ali, talk.bo):
         for text in texts:
             shown = await tab.line(lambda line, text=text: line["text"] == text and _told(line, away) in in_matrix)
-            assert re.search(r"radio/LongFast: (sent|heard)", shown["state"])
+            assert re.search(r"radio/LongFast \(hilltop\): (sent|heard)", shown["state"])
     at_harbour, at_hilltop = await asyncio.gather(messages(triangle.harbour), messages(triangle.hilltop))
     for text in texts:
         (there,) = at_harbour[text]["deliveries"]
@@ -165,7 +165,7 @@ async def is_told_truly(talk: Conversation, texts: Sequence[str], *, in_matrix: 
 
 def _told(line: dict[str, Any], address: str) -> str:
     """Return the state that a line at the page tells of its way to an address; empty: none."""
-    found = re.search(rf"{re.escape(address)}: (\w+)", line["state"])
+    found = re.search(rf"{re.escape(address)} \(harbour\): (\w+)", line["state"])
     return found[1] if found else ""
 
 
