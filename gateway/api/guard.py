@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.access import Access
 from gateway.api.problems import problem
-from gateway.model.asgi import read_body, replayed
+from gateway.model.asgi import is_of_another_site, read_body, replayed
 
 MAX_BODY_BYTES = 64 * 1024
 BODY_WITHIN_S = 15.0
@@ -112,11 +111,8 @@ def _is_visit(path: str, headers: Headers) -> bool:
 
 
 def _cross_site(headers: Headers) -> tuple[int, str, Mapping[str, str]] | None:
-    origin = headers.get("origin")
-    same = origin is None or urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
-    if not same or headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
-        return 403, "another site's page may not ask this", {}
-    return None
+    refusal = 403, "another site's page may not ask this", dict[str, str]()
+    return refusal if is_of_another_site(headers, headers.get("origin")) else None
 
 
 def _wrong_body(method: str, headers: Headers) -> tuple[int, str, Mapping[str, str]] | None:

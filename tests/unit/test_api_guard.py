@@ -58,6 +58,7 @@ async def test_a_foreign_host_header_is_refused(host: str) -> None:
     [
         {"origin": "http://evil.example"},
         {"origin": "null"},
+        {"origin": "http://[evil"},
         {"origin": "http://gateway.local:81"},
         {"sec-fetch-site": "cross-site"},
         {"sec-fetch-site": "same-site", "origin": "http://gateway.local"},

@@ -17,7 +17,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.model import LinkDown
-from gateway.model.asgi import read_body, replayed
+from gateway.model.asgi import is_of_another_site, read_body, replayed
 
 log = structlog.get_logger()
 
@@ -166,18 +166,9 @@ def _cross_site(scope: Scope) -> tuple[int, str] | None:
     """Refuse what another site's page sends. A browser that has neither header is left to the form's token."""
     if scope["method"] in _SAFE:
         return None
-    return (403, "cross-site") if is_of_another_site(Headers(scope=scope)) else None
+    return (403, "cross-site") if is_foreign(Headers(scope=scope)) else None
 
 
-def is_of_another_site(headers: Headers) -> bool:
-    """Whether another site's page had a browser send this, as far as that can be told."""
-    told = headers.get("origin") or headers.get("referer")
-    same = told is None or _netloc(told) == headers.get("host", "").lower()
-    return not same or headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}
-
-
-def _netloc(url: str) -> str:
-    try:
-        return urlsplit(url).netloc.lower()
-    except ValueError:
-        return ""
+def is_foreign(headers: Headers) -> bool:
+    """Whether another site's page had a browser send this: our own pages name themselves in ``Referer``, too."""
+    return is_of_another_site(headers, headers.get("origin") or headers.get("referer"))

@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from bridges.lan.page.assets import served
 from bridges.lan.page.desk import Desk
-from bridges.lan.page.guard import POLICY, host_of, is_of_another_site
+from bridges.lan.page.guard import POLICY, host_of, is_foreign
 from bridges.lan.page.live import Live
 from bridges.lan.page.placing import places
 from bridges.lan.page.problem import problem
@@ -85,7 +85,7 @@ class Reading:
         desk, visit, room = self._desk, self._desk.visit(request), self._desk.room(request)
         if (refusal := desk.too_often(request, desk.reads, visit.prefix)) is not None:
             return refusal
-        if is_of_another_site(request.headers):  # it could read nothing, but hold the household's places
+        if is_foreign(request.headers):  # it could read nothing, but hold the household's places
             desk.refused.count(403)
             return problem(request, 403, "cross-site")
         if request.method == "HEAD":
