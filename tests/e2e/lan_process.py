@@ -84,6 +84,12 @@ class LanProcess:
         assert process.returncode == 0, error.decode()
         return out.decode()
 
+    async def let_in(self, other: LanProcess) -> None:
+        """Have another box become part of this one's community, as people do: by a code that is read out."""
+        invited = await self.command("lan", "invite")
+        code = next(line for line in invited.splitlines() if line.startswith("crossband lan join ")).split()[-1]
+        await other.command("lan", "join", code)
+
     async def order(self, words: str) -> str:
         """Have a command of moderation done, as `crossband` does, without its start; return the answer."""
         control = Control(control_socket(self.box.config, {}))

@@ -67,9 +67,7 @@ async def test_a_box_with_a_page_speaks_by_the_radio_of_the_box_it_joined_once_a
         permissions='"~*@harbour" = "transmit"\n"!*" = "transmit"',
     )
     async with Airwaves(mesh.directory) as radio, harbour.box, hilltop.box:
-        invited = await hilltop.command("lan", "invite")
-        code = next(line for line in invited.splitlines() if line.startswith("crossband lan join ")).split()[-1]
-        await harbour.command("lan", "join", code)
+        await hilltop.let_in(harbour)
         assert "hilltop" in await harbour.command("lan", "peers")
 
         async with harbour.person("ali") as ali:
@@ -98,9 +96,7 @@ async def test_somebody_at_a_page_and_somebody_at_the_radio_of_another_box_talk_
     may = '"~ali@harbour" = "transmit"\n"~*" = "read"\n"!*" = "read"'
     hilltop = LanProcess(folder / "b", "hilltop", radio=mesh.port, syncs=True, permissions=may)
     async with Airwaves(mesh.directory) as radio, harbour.box, hilltop.box:
-        invited = await hilltop.command("lan", "invite")
-        code = next(line for line in invited.splitlines() if line.startswith("crossband lan join ")).split()[-1]
-        await harbour.command("lan", "join", code)
+        await hilltop.let_in(harbour)
         async with harbour.person("ali") as ali, harbour.person("bo") as bo:
             await radio.say(NEAR, "Stalls are up")
             await ali.wait("Stalls are up")
@@ -145,9 +141,7 @@ async def test_a_third_box_with_nothing_but_the_lan_is_a_page_for_its_own_people
             assert "<td>other boxes</td>" in (await console.get("/")).text
 
         async with hilltop.box:
-            invited = await hilltop.command("lan", "invite")
-            code = next(line for line in invited.splitlines() if line.startswith("crossband lan join ")).split()[-1]
-            await valley.command("lan", "join", code)
+            await hilltop.let_in(valley)
             await ali.say("anybody on the hill?")
             asked = await radio.wait_text("ali: anybody on the hill?", node=LISTENER, timeout_s=WITHIN_S)
             await radio.say(NEAR, "yes, at the square", reply_to=asked.id)
@@ -166,9 +160,7 @@ async def test_of_two_boxes_with_radios_on_one_channel_one_says_a_line_and_the_e
         ridge = mesh.directory / "radio-RDGE"
         hilltop = LanProcess(folder / "b", "hilltop", radio=ridge, syncs=True, permissions=anyone)
         async with Airwaves(mesh.directory) as radio, harbour.box, hilltop.box:
-            invited = await hilltop.command("lan", "invite")
-            code = next(line for line in invited.splitlines() if line.startswith("crossband lan join ")).split()[-1]
-            await harbour.command("lan", "join", code)
+            await hilltop.let_in(harbour)
 
             async with harbour.person("ali") as ali, hilltop.person("bo") as bo:
                 await both_serve(harbour)

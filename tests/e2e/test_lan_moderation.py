@@ -42,9 +42,7 @@ async def test_an_operator_s_orders_hold_at_the_page_at_every_box_and_are_all_in
     harbour = LanProcess(folder / "a", "harbour", syncs=True)
     hilltop = LanProcess(folder / "b", "hilltop", syncs=True, permissions='"*" = "read"\n')
     async with harbour.box, hilltop.box:
-        invited = await hilltop.command("lan", "invite")
-        code = next(line for line in invited.splitlines() if line.startswith("crossband lan join ")).split()[-1]
-        await harbour.command("lan", "join", code)
+        await hilltop.let_in(harbour)
 
         async with hilltop.person("ali") as ali, hilltop.person("bea") as bea:
             # Slow mode, decided at the other box, is told in the room and holds.
