@@ -7,7 +7,6 @@ isn't there yet is kept until it comes: boxes' feeds come in any order against e
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,38 +15,15 @@ from pathlib import Path
 from bridges.lan.entries import Said
 from bridges.lan.hall import Line
 from bridges.lan.reading import lines_of
+from bridges.lan.schemas import ROOMS, connected
 from gateway.model import Edit, Location, NativeId, Reaction, Redaction, Text, words_of
 
-VERSION = 2
 LATE_MS = 120_000
 """What came so long after it was said is marked as late."""
 MOST_ABOUT = 1_000
 """Marks on a line, changes of it, and words on how far it got: each. What comes beyond isn't kept: it is read whole."""
 NAMES_OF_LINES = 5_000
 """Whose senders nobody at the page may be taken for."""
-_SCHEMA = """
-CREATE TABLE line (
-    arrival INTEGER PRIMARY KEY, room TEXT NOT NULL, native TEXT NOT NULL, sender TEXT NOT NULL, name TEXT NOT NULL,
-    network TEXT NOT NULL, text TEXT NOT NULL, said_ms INTEGER NOT NULL, late INTEGER NOT NULL, reply_to TEXT,
-    stored_ms INTEGER NOT NULL, UNIQUE (native, room)
-);
-CREATE INDEX in_room ON line (room, arrival);
-CREATE TABLE mark (
-    target TEXT NOT NULL, sender TEXT NOT NULL, emoji TEXT NOT NULL, native TEXT NOT NULL, network TEXT NOT NULL,
-    stored_ms INTEGER NOT NULL, PRIMARY KEY (target, sender, emoji)
-) WITHOUT ROWID;
-CREATE INDEX mark_native ON mark (native);
-CREATE TABLE change (
-    target TEXT NOT NULL, sender TEXT NOT NULL, kind TEXT NOT NULL, network TEXT NOT NULL, hlc INTEGER NOT NULL,
-    text TEXT NOT NULL, stored_ms INTEGER NOT NULL, PRIMARY KEY (target, kind, sender)
-) WITHOUT ROWID;
-CREATE TABLE standing (
-    about TEXT NOT NULL, box TEXT NOT NULL, leg TEXT NOT NULL, words TEXT NOT NULL, stored_ms INTEGER NOT NULL,
-    PRIMARY KEY (about, box, leg)
-) WITHOUT ROWID;
-CREATE TABLE holder (person TEXT PRIMARY KEY, key TEXT NOT NULL, since_ms INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-"""
 _FROM_LOG = ("line", "mark", "change")
 _TABLES = (*_FROM_LOG, "standing")
 
@@ -264,33 +240,10 @@ def about(said: Said) -> NativeId:
 
 def _opened(path: Path | str) -> sqlite3.Connection:
     try:
-        return _connected(path)
+        return connected(path, ROOMS)
     except sqlite3.DatabaseError:
         if path == ":memory:":
             raise
         for suffix in ("", "-wal", "-shm"):
             Path(f"{path}{suffix}").unlink(missing_ok=True)
-        return _connected(path)
-
-
-def _connected(path: Path | str) -> sqlite3.Connection:
-    if path != ":memory:":
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite would make it readable by others
-    db = sqlite3.connect(path)
-    try:
-        db.execute("PRAGMA journal_mode = WAL")
-        # What a power cut takes is taken from the log again.
-        db.execute("PRAGMA synchronous = NORMAL")
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        _prepare(db, version)
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
-def _prepare(db: sqlite3.Connection, version: int) -> None:
-    if version == 0:
-        db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
-    elif version != VERSION:
-        raise sqlite3.DatabaseError(f"of version {version}")
+        return connected(path, ROOMS)

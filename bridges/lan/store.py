@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,34 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bridges.lan.event import BoxId, Event, FeedId, box_of
-
-VERSION = 2
-
-_SCHEMA = """
-CREATE TABLE feed (
-    feed TEXT PRIMARY KEY, box TEXT NOT NULL, base INTEGER NOT NULL, count INTEGER NOT NULL, head BLOB NOT NULL,
-    emptied_ms INTEGER NOT NULL DEFAULT 0, dropped_hlc INTEGER NOT NULL DEFAULT 0
-) WITHOUT ROWID;
-CREATE TABLE event (
-    arrival INTEGER PRIMARY KEY AUTOINCREMENT, feed TEXT NOT NULL, seq INTEGER NOT NULL, hlc INTEGER NOT NULL,
-    previous BLOB NOT NULL, native TEXT NOT NULL, body TEXT NOT NULL, signature BLOB NOT NULL,
-    stored_ms INTEGER NOT NULL, news INTEGER NOT NULL, UNIQUE (feed, seq)
-);
-CREATE INDEX by_age ON event (stored_ms);
-CREATE TABLE statement (
-    feed TEXT NOT NULL, seq INTEGER NOT NULL, hlc INTEGER NOT NULL, previous BLOB NOT NULL, body TEXT NOT NULL,
-    signature BLOB NOT NULL, PRIMARY KEY (feed, seq)
-) WITHOUT ROWID;
-CREATE TABLE native (native TEXT PRIMARY KEY, arrival INTEGER NOT NULL) WITHOUT ROWID;
-CREATE INDEX native_of ON native (arrival);
-CREATE INDEX copies ON event (native) WHERE news = 0;
-CREATE TABLE forgotten (box TEXT PRIMARY KEY, hlc INTEGER NOT NULL) WITHOUT ROWID;
-"""
-_FROM_1 = """
-ALTER TABLE feed ADD COLUMN dropped_hlc INTEGER NOT NULL DEFAULT 0;
-CREATE INDEX copies ON event (native) WHERE news = 0;
-CREATE TABLE forgotten (box TEXT PRIMARY KEY, hlc INTEGER NOT NULL) WITHOUT ROWID;
-"""
+from bridges.lan.schemas import LOG, connected
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,19 +35,8 @@ class Store:
 
     def __init__(self, path: Path | str) -> None:
         """Open or make it; sqlite3.DatabaseError if it is damaged or of a later release."""
-        if path != ":memory:":
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite would make it readable by others
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = FULL")
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
-        elif version == 1:
-            self._db.executescript(f"BEGIN; {_FROM_1} PRAGMA user_version = {VERSION}; COMMIT;")
-        elif version != VERSION:
-            self._db.close()
-            raise sqlite3.DatabaseError(f"the log is of version {version}; this release reads {VERSION}")
+        # Its thread may be another than that which opens it; transactions are those of `writing`.
+        self._db = connected(path, LOG, isolation_level=None, check_same_thread=False)
 
     def close(self) -> None:
         """Close it."""
