@@ -18,6 +18,7 @@ from bridges.lan.inward import to_message
 from bridges.lan.places import CAPABILITIES
 from bridges.lan.shared import SharedLog, go_on
 from bridges.lan.store import Arrived
+from bridges.lan.transcript import entry_in, said_at
 from gateway.model import (
     Address,
     Asking,
@@ -170,13 +171,13 @@ class LanBridge:
         return facts | ({"warnings": self._diary.trouble} if self._diary.trouble else {})
 
     def _message(self, arrived: Arrived, since_ms: int) -> Message | None:
-        said = self._diary.entry(arrived)
+        said = entry_in(arrived)
         if not isinstance(said, Said):
             return None
         is_ours = arrived.event.box == self._diary.shared.box
         if is_ours and not self._is_at_our_page(arrived.event.native):
             return None  # the core itself put it in
-        at_ms = self._diary.said_at(said, arrived)
+        at_ms = said_at(said, arrived, self._context.clock.now_ms())
         if at_ms < since_ms:
             self._context.count("lan_entry_not_replayed")
             return None

@@ -16,7 +16,7 @@ from bridges.lan.entries import Said
 from bridges.lan.hall import Line
 from bridges.lan.reading import lines_of
 from bridges.lan.schemas import ROOMS, connected
-from gateway.model import Edit, Location, NativeId, Reaction, Redaction, Text, words_of
+from gateway.model import Edit, Location, Reaction, Redaction, Text, words_of
 
 LATE_MS = 120_000
 """What came so long after it was said is marked as late."""
@@ -225,17 +225,6 @@ class Chronicle:
 def _room(table: str, about: str = "target") -> str:
     """Return the condition that not too much is known about ?1 already."""
     return f"WHERE (SELECT count(*) FROM {table} WHERE {about} = ?1) < {MOST_ABOUT}"  # noqa: S608 - words above
-
-
-def is_line(said: Said) -> bool:
-    """Whether it is a line of its own, not about another."""
-    return isinstance(said.content, Text | Location)
-
-
-def about(said: Said) -> NativeId:
-    """Return what it changes: itself, or what it is about."""
-    content = said.content
-    return NativeId(content.target) if isinstance(content, Reaction | Edit | Redaction) else said.native
 
 
 def _opened(path: Path | str) -> sqlite3.Connection:

@@ -13,16 +13,15 @@ from typing import Self
 
 import structlog
 
-from bridges.lan.chronicle import Chronicle, Heard, about, is_line
-from bridges.lan.entries import COPY, Entry, Said, Standing, Unknown, copy_body, read, said_body, standing_body
-from bridges.lan.event import MOST_BODY_BYTES, MOST_NATIVE_BYTES, BoxId
-from bridges.lan.fields import Unreadable
+from bridges.lan.chronicle import Chronicle
+from bridges.lan.entries import COPY, Said, Standing, copy_body, read, said_body, standing_body
+from bridges.lan.event import MOST_BODY_BYTES, MOST_NATIVE_BYTES
 from bridges.lan.followers import Followers
 from bridges.lan.hall import Line
-from bridges.lan.hlc import ms_of
 from bridges.lan.shared import SharedLog, go_on, mark_of
 from bridges.lan.store import Arrived
-from gateway.model import NEVER_SET_MS, Clock, LinkDown, Message, NativeId, Rejected, Unconfirmed, plain_name
+from bridges.lan.transcript import Reader, is_line, words_of_state
+from gateway.model import NEVER_SET_MS, Clock, LinkDown, Message, NativeId, Rejected, Unconfirmed
 
 log = structlog.get_logger()
 
@@ -30,8 +29,6 @@ ROOMS_FILE = "rooms.db"
 AT_ONCE = 64
 AGAIN_S = 2.0
 RETAIN_EVERY_S = 3600.0
-MOST_WORDS = 320
-"""Of what became of a line."""
 
 
 @contextmanager
@@ -144,19 +141,6 @@ class Diary:
         """Yield each line of a room that is new, or changed."""
         return self.followers.follow(room)
 
-    def entry(self, arrived: Arrived) -> Entry | None:
-        """Return what an event says; None if that is nothing for this release, or nothing at all."""
-        try:
-            return read(arrived.event.native, arrived.event.body)
-        except Unreadable:
-            return None
-
-    def said_at(self, said: Said, arrived: Arrived) -> int:
-        """Return when it was said, as nearly as the clocks of the boxes can be believed; never later than now."""
-        now_ms = self._clock.now_ms()
-        times = (said.said_ms, ms_of(arrived.event.hlc))
-        return next((at for at in times if NEVER_SET_MS <= at <= now_ms), now_ms)
-
     async def catch_up(self) -> None:
         """Show what is new in the log, all of it; a long history lets others run meanwhile."""
         async with self._one_at_a_time:
@@ -229,41 +213,13 @@ class Diary:
         if self._rooms is None or not batch:
             return False
         self._learn(batch)
-        heard: list[Heard] = []
-        standings: list[tuple[str, str, str, str]] = []
-        for arrived in batch:
-            match self._counted(arrived):
-                case Said() as said:
-                    heard.append(self._heard(said, arrived))
-                case Standing() as one:
-                    standings.append(
-                        (one.about, arrived.event.box, self._leg(one, arrived.event.box), words_of_state(one))
-                    )
-                case _:
-                    pass
-        self._rooms.take(heard, standings, mark_of(batch[-1]), self._clock.now_ms())
+        now_ms = self._clock.now_ms()
+        reader = Reader(box=self.shared.box, roll=self.shared.roll, now_ms=now_ms, count=self._count)
+        told = reader.read(batch)
+        self._rooms.take(told.heard, told.standings, mark_of(batch[-1]), now_ms)
         self._after = batch[-1].arrival
-        self._show({about(one.said) for one in heard} | {one[0] for one in standings})
+        self._show(told.changed)
         return True
-
-    def _leg(self, standing: Standing, box: BoxId) -> str:
-        """Return where it went and, as boxes call their radios alike, from which box."""
-        member = self.shared.roll.boxes.get(box)
-        whose = "" if box == self.shared.box else f" ({box[:8] if member is None else member.name})"
-        return plain_name(f"{standing.leg}{whose}", MOST_WORDS)
-
-    def _counted(self, arrived: Arrived) -> Entry | None:
-        try:
-            return read(arrived.event.native, arrived.event.body)
-        except Unknown:
-            self._count("lan_entry_unknown")
-        except Unreadable:
-            self._count("lan_entry_unreadable")
-        return None
-
-    def _heard(self, said: Said, arrived: Arrived) -> Heard:
-        at_ms = self.said_at(said, arrived)
-        return Heard(said=said, arrival=arrived.arrival, hlc=arrived.event.hlc, at_ms=at_ms)
 
     def _show(self, natives: Iterable[str]) -> None:
         if self._rooms is None or not self.followers.are_there:
@@ -273,12 +229,6 @@ class Diary:
             for room in self._rooms.rooms_of(native):
                 if (line := self._rooms.line(room, shown)) is not None:
                     self.followers.tell(line)
-
-
-def words_of_state(standing: Standing) -> str:
-    """Return what became of a message on its way to one address, for people."""
-    words = f"{standing.state}, {standing.reason}" if standing.reason else standing.state
-    return plain_name(words, MOST_WORDS)
 
 
 def _said(native: str, body: str) -> Said:

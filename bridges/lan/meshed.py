@@ -16,6 +16,7 @@ from bridges.lan.entries import Said as SaidEntry
 from bridges.lan.ledger import MeshLedger
 from bridges.lan.mesh import Mesh, MeshSettings
 from bridges.lan.store import Arrived
+from bridges.lan.transcript import entry_in
 from bridges.lan.verdicts import PREFIX as VERDICT
 from gateway.model import (
     Alteration,
@@ -83,7 +84,7 @@ class MeshBridge(LanBridge):
         self._concord.learn(arrived.event for arrived in batch)
         for arrived in batch:
             if not self._chorus.learn(arrived.event.box, arrived.event.body):
-                entry = self._diary.entry(arrived)
+                entry = entry_in(arrived)
                 if isinstance(entry, SaidEntry):
                     self._ledger.beginnings.learn(arrived.event.box, entry)
 

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What events of the log say, for the rooms: who said what, when, and what became of it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from bridges.lan.chronicle import Heard
+from bridges.lan.entries import Entry, Said, Standing, Unknown, read
+from bridges.lan.event import BoxId
+from bridges.lan.fields import Unreadable
+from bridges.lan.hlc import ms_of
+from bridges.lan.membership import Roll
+from bridges.lan.store import Arrived
+from gateway.model import NEVER_SET_MS, Edit, Location, NativeId, Reaction, Redaction, Text, plain_name
+
+MOST_WORDS = 320
+"""Of what became of a line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transcript:
+    """What some events say, as `Chronicle.take` takes it."""
+
+    heard: tuple[Heard, ...]
+    standings: tuple[tuple[str, str, str, str], ...]
+    """(about, box, leg, words)."""
+
+    @property
+    def changed(self) -> set[str]:
+        """What they change: native ids."""
+        return {about(one.said) for one in self.heard} | {one[0] for one in self.standings}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """By what a box reads them."""
+
+    box: BoxId
+    """Whose it is."""
+    roll: Roll
+    now_ms: int
+    count: Callable[[str], None]
+    """Is told of each that can't be read: ``lan_entry_unknown``, ``lan_entry_unreadable``."""
+
+    def read(self, batch: Iterable[Arrived]) -> Transcript:
+        """Return what these say; what says nothing of rooms is left out."""
+        heard: list[Heard] = []
+        standings: list[tuple[str, str, str, str]] = []
+        for arrived in batch:
+            box = arrived.event.box
+            match self._counted(arrived):
+                case Said() as said:
+                    heard.append(self._heard(said, arrived))
+                case Standing() as one:
+                    standings.append((one.about, box, self._leg(one, box), words_of_state(one)))
+                case None:
+                    pass
+        return Transcript(heard=tuple(heard), standings=tuple(standings))
+
+    def _heard(self, said: Said, arrived: Arrived) -> Heard:
+        at_ms = said_at(said, arrived, self.now_ms)
+        return Heard(said=said, arrival=arrived.arrival, hlc=arrived.event.hlc, at_ms=at_ms)
+
+    def _leg(self, standing: Standing, box: BoxId) -> str:
+        """Return where it went and, as boxes call their radios alike, from which box."""
+        member = self.roll.boxes.get(box)
+        whose = "" if box == self.box else f" ({box[:8] if member is None else member.name})"
+        return plain_name(f"{standing.leg}{whose}", MOST_WORDS)
+
+    def _counted(self, arrived: Arrived) -> Entry | None:
+        try:
+            return read(arrived.event.native, arrived.event.body)
+        except Unknown:
+            self.count("lan_entry_unknown")
+        except Unreadable:
+            self.count("lan_entry_unreadable")
+        return None
+
+
+def entry_in(arrived: Arrived) -> Entry | None:
+    """Return what an event says; None if that is nothing for this release, or nothing at all."""
+    try:
+        return read(arrived.event.native, arrived.event.body)
+    except Unreadable:
+        return None
+
+
+def said_at(said: Said, arrived: Arrived, now_ms: int) -> int:
+    """Return when it was said, as nearly as the clocks of the boxes can be believed; never later than now."""
+    times = (said.said_ms, ms_of(arrived.event.hlc))
+    return next((at for at in times if NEVER_SET_MS <= at <= now_ms), now_ms)
+
+
+def words_of_state(standing: Standing) -> str:
+    """Return what became of a message on its way to one address, for people."""
+    words = f"{standing.state}, {standing.reason}" if standing.reason else standing.state
+    return plain_name(words, MOST_WORDS)
+
+
+def is_line(said: Said) -> bool:
+    """Whether it is a line of its own, not about another."""
+    return isinstance(said.content, Text | Location)
+
+
+def about(said: Said) -> NativeId:
+    """Return what it changes: itself, or what it is about."""
+    content = said.content
+    return NativeId(content.target) if isinstance(content, Reaction | Edit | Redaction) else said.native
