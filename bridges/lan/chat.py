@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncGenerator, Callable, Sequence
-from typing import Any
+from dataclasses import replace
 
 from bridges.lan.admission import Admission
 from bridges.lan.chronicle import Chronicle
@@ -20,24 +20,20 @@ from bridges.lan.people import People
 from bridges.lan.places import is_direct
 from bridges.lan.pricing import cost_of
 from bridges.lan.private import Private, Whisper
+from bridges.lan.rooms import Rooms
 from bridges.lan.slash import Slash, answer_line
+from bridges.lan.speech import Speech
 from gateway.model import (
-    Address,
     BridgeContext,
     BridgeError,
     Content,
-    Declined,
     Edit,
-    Lane,
-    Level,
-    Message,
     NativeId,
     Node,
     Reaction,
     Redaction,
     RemoteId,
     RoutedConversation,
-    Sender,
     Text,
     phrase,
 )
@@ -56,8 +52,8 @@ class ChatHall:
         self._context = context
         self._diary = diary
         self._people = People(box)
-        self._conversations = context.conversations
         self._page_rules = PageRules(pace or Pace(), context.slow)
+        self._rooms = Rooms(context, self._page_rules)
         holders = Holders(context.state_dir / HOLDERS_FILE)
         self.admission = Admission(context, self._people, holders, box=box, known=self._known)
         self._slash = Slash(context, self._people, self.admission, box=box)
@@ -68,8 +64,7 @@ class ChatHall:
 
     def rooms(self) -> Sequence[Room]:
         """Return the rooms of the routes; no direct chats."""
-        names = dict.fromkeys(one.name for one in self._conversations if not is_direct(one.name))
-        return [Room(name=name, members=self._members(name), notice=self._notice(name)) for name in names]
+        return self._rooms.all()
 
     def own_room(self, person: Person) -> Room:
         """Return where somebody reads what they alone are told."""
@@ -94,10 +89,6 @@ class ChatHall:
             return self.private.follow(room)
         return self._diary.follow(room) if self._shown(room) is not None else _nothing()
 
-    def follow_directs(self, person: Person) -> AsyncGenerator[Line]:
-        """Yield what is said to one person alone."""
-        return self.private.follow(person.id)
-
     def people(self, room: str) -> Sequence[Person]:
         """Return who is at the page now: whoever is, is in every room."""
         del room
@@ -111,20 +102,19 @@ class ChatHall:
         """Say what a line would take, before it is said."""
         if is_direct(room):
             return Cost(bytes_left=MOST_LINE_BYTES - len(text.strip().encode()), packets=0, airtime_ms=0, reaches=())
-        if not self._is_room(room):
+        if room not in self._rooms:
             nowhere = phrase("there is no room %(room)s", room=room)
             return Cost(bytes_left=0, packets=0, airtime_ms=0, reaches=(), not_reached=(nowhere,))
-        draft = self._message(person, room, Text(body=text.strip()), None, NativeId(f"{PAGE}draft"))
+        draft = Speech(person=person, room=room, content=Text(body=text.strip())).message(self._context)
         return cost_of(self._context.reckon(draft), most=MOST_LINE_BYTES, text=text.strip())
 
     def has_place(self, conversation: str) -> bool:
         """Whether this is a room, or a chat with one person."""
-        return is_direct(conversation) or self._is_room(conversation)
+        return is_direct(conversation) or conversation in self._rooms
 
     def reroute(self, conversations: tuple[RoutedConversation, ...]) -> Sequence[str]:
         """Have these rooms from now on; return those that are new."""
-        before, self._conversations = {one.name for one in self._conversations}, conversations
-        return [one.name for one in conversations if one.name not in before]
+        return self._rooms.reroute(conversations)
 
     # What people do.
 
@@ -153,7 +143,7 @@ class ChatHall:
             return await self._whisper(person, self.private.answer(person, words, reply_to), reply_to)
         emote = words.startswith("/me ")
         content = Text(body=words.removeprefix("/me ").strip(), emote=emote)
-        return await self._say(person, room, content, reply_to=reply_to)
+        return await self._say(Speech(person=person, room=room, content=content, reply_to=reply_to))
 
     async def react(self, person: Person, room: str, line: NativeId, emoji: str) -> Line | Refusal:
         """Put an emoji on a line."""
@@ -174,16 +164,7 @@ class ChatHall:
 
     def nodes(self) -> Sequence[Node]:
         """Return who is at the page, for the gateway's directory."""
-        now_s, now_ms = self._now_s(), self._context.clock.now_ms()
-        return [
-            Node(
-                id=one.id,
-                name=one.nick,
-                role="page",
-                last_heard_ms=now_ms - round(1000 * (now_s - self._people.seen_s(one))),
-            )
-            for one in self._people.here(now_s)
-        ]
+        return self._people.nodes(self._now_s(), self._context.clock.now_ms())
 
     # Inside.
 
@@ -194,7 +175,7 @@ class ChatHall:
         return self._page_rules.judge(now.key, room, content, self._now_s(), silent=silent, on_radio=on_radio)
 
     def _is_on_radio(self, person: Person, room: str, content: Content) -> bool:
-        draft = self._message(person, room, content, None, NativeId(f"{PAGE}draft"))
+        draft = Speech(person=person, room=room, content=content).message(self._context)
         return any(one.airtime_ms is not None and not one.refusal for one in self._context.reckon(draft))
 
     def _known(self) -> Sequence[str]:
@@ -203,95 +184,58 @@ class ChatHall:
         boxes = (one.name for one in self._diary.shared.roll.members if one.box != self._diary.shared.box)
         return [*self._diary.rooms.names(), *boxes]
 
-    def _notice(self, room: str) -> str:
-        """Return what everybody should know before they write there."""
-        slow, silence = self._page_rules.notice(room), self._context.silenced()
-        if not silence or not any(one.exposed_to for one in self._conversations if one.name == room):
-            return slow or ""
-        told = phrase("%(silence)s: what is said here does not go on radio", silence=silence)
-        return told if slow is None else phrase("%(first)s; %(second)s", first=told, second=slow)
-
-    async def _say(self, person: Person, room: str, content: Content, *, reply_to: NativeId | None) -> Line | Refusal:
-        rooms = self._shown(room)
+    async def _say(self, speech: Speech) -> Line | Refusal:
+        rooms = self._shown(speech.room)
         if rooms is None:
-            return NOT_OPEN if self._is_room(room) else Refusal(reason=phrase("there is no room %(room)s", room=room))
-        if reply_to is not None and not _has(rooms, room, reply_to):
-            reply_to = None  # retention took it, or it never was: the words go without
-        if (refusal := self.rules(person, room, content)) is not None:
-            return refusal
-        return await self._log(person, room, content, reply_to)
+            return self._why_not_shown(speech.room)
+        if speech.reply_to is not None and not _has(rooms, speech.room, speech.reply_to):
+            speech = replace(speech, reply_to=None)  # retention took it, or it never was: the words go without
+        return await self._take(speech)
 
     async def _change(
         self, person: Person, room: str, line: NativeId, content: Reaction | Edit | Redaction
     ) -> Line | Refusal:
         rooms = self._shown(room)
         if rooms is None:
-            return NOT_OPEN if self._is_room(room) else Refusal(reason=phrase("there is no room %(room)s", room=room))
+            return self._why_not_shown(room)
         with readable():
             there = rooms.line(room, line)
         if there is None or there.gone:
             return Refusal(reason=phrase("that line isn't there any more"))
         if not isinstance(content, Reaction) and there.sender != person.id:
             return Refusal(reason=phrase("only who said it may change it"))
-        if (refusal := self.rules(person, room, content)) is not None:
-            return refusal
-        logged = await self._log(person, room, content, None)
+        taken = await self._take(Speech(person=person, room=room, content=content))
         with readable():
-            return logged if isinstance(logged, Refusal) else rooms.line(room, line) or there
+            return taken if isinstance(taken, Refusal) else rooms.line(room, line) or there
 
     async def _whisper(self, person: Person, said: Whisper | Refusal, reply_to: NativeId | None) -> Line | Refusal:
         if isinstance(said, Refusal):
             return said
-        content = Text(body=said.text)
         if self._diary.rooms is None:
             return NOT_OPEN
-        if (refusal := self.rules(person, said.room, content)) is not None:
-            return refusal
-        return await self._log(person, said.room, content, reply_to)
+        return await self._take(Speech(person=person, room=said.room, content=Text(body=said.text), reply_to=reply_to))
 
-    async def _log(self, person: Person, room: str, content: Content, reply_to: NativeId | None) -> Line | Refusal:
+    async def _take(self, speech: Speech) -> Line | Refusal:
+        """Log what the rules have nothing against."""
+        if (refusal := self.rules(speech.person, speech.room, speech.content)) is not None:
+            return refusal
         native = NativeId(f"{PAGE}{self._diary.shared.box}:{secrets.token_hex(16)}")
         # Whoever asks may not know yet of a nickname that was just changed; the old one may be another's.
-        message = self._message(self.person(person.key) or person, room, content, reply_to, native)
+        now = replace(speech, person=self.person(speech.person.key) or speech.person)
         try:
-            await self._diary.write(message, room)
+            await self._diary.write(now.message(self._context, native), speech.room)
             with readable():
-                line = None if self._diary.rooms is None else self._diary.rooms.line(room, native)
+                line = None if self._diary.rooms is None else self._diary.rooms.line(speech.room, native)
         except BridgeError as error:
             return Refusal(reason=str(error))
-        self._people.saw(person, self._now_s())
-        return line or answer_line(self._context, room, "")
+        self._people.saw(speech.person, self._now_s())
+        return line or answer_line(self._context, speech.room, "")
 
-    def _message(
-        self, person: Person, room: str, content: Content, reply_to: NativeId | None, native: NativeId
-    ) -> Message:
-        more: dict[str, Any] = {} if reply_to is None else {"reply_to": RemoteId(reply_to)}
-        return Message(
-            native_id=native,
-            origin=Address(self._context.name, room),
-            sender=Sender(id=person.id, name=person.nick),
-            content=content,
-            received_ms=self._context.clock.now_ms(),
-            remote_id=RemoteId(native),
-            lane=Lane.NORMAL if self._context.level_of(person.id) >= Level.COMMANDS else Lane.GUEST,
-            **more,
-        )
-
-    def _members(self, room: str) -> Sequence[str]:
-        here = Address(self._context.name, room)
-        try:
-            joined = self._context.desk.joined(here)
-        except Declined:
-            joined = ()
-        ends = [str(end) for one in joined for end in one.ends if end != here]
-        exposed = (str(to) for one in self._conversations if one.name == room for to in one.exposed_to)
-        return tuple(dict.fromkeys([*ends, *exposed]))
-
-    def _is_room(self, room: str) -> bool:
-        return not is_direct(room) and any(one.name == room for one in self._conversations)
+    def _why_not_shown(self, room: str) -> Refusal:
+        return NOT_OPEN if room in self._rooms else Refusal(reason=phrase("there is no room %(room)s", room=room))
 
     def _shown(self, room: str) -> Chronicle | None:
-        return self._diary.rooms if self._is_room(room) else None
+        return self._diary.rooms if room in self._rooms else None
 
     def _now_s(self) -> float:
         return self._context.clock.monotonic()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from bridges.lan.hall import Person, Refusal
 from bridges.lan.nicknames import why_malformed
 from bridges.lan.places import person_id
-from gateway.model import likeness, phrase
+from gateway.model import Node, likeness, phrase
 
 MOST_PEOPLE = 2000
 """Whose nickname is kept; past it the one that was quiet longest gives theirs up."""
@@ -63,6 +63,13 @@ class People:
         """Return who is at the page now, who did something last first."""
         found = (one for key, one in reversed(self._people.items()) if now_s - self._seen_s[key] < HERE_S)
         return [person for person, _ in zip(found, range(MOST_SHOWN), strict=False)]
+
+    def nodes(self, now_s: float, now_ms: int) -> Sequence[Node]:
+        """Return who is at the page now, as the gateway's directory has them."""
+        return [
+            Node(id=one.id, name=one.nick, role="page", last_heard_ms=now_ms - round(1000 * (now_s - self.seen_s(one))))
+            for one in self.here(now_s)
+        ]
 
     def seen_s(self, person: Person) -> float:
         """Return when somebody did something last."""
