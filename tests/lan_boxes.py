@@ -18,7 +18,8 @@ from bridges.lan.addresses import Source
 from bridges.lan.event import BoxId
 from bridges.lan.identity import box_key, keep_community
 from bridges.lan.membership import root_of
-from bridges.lan.mesh import Mesh, MeshSettings
+from bridges.lan.mesh import Mesh
+from bridges.lan.mesh_settings import MeshSettings
 
 WITHIN_S = 40.0
 
@@ -114,9 +115,9 @@ async def community(folder: Path, *names: str, seed: int = 1) -> AsyncIterator[l
             running.push_async_callback(box.stop)
             await box.start()
         for box in boxes[1:]:
-            await boxes[0].mesh.add(box.key.public_key().public_bytes_raw(), box.name)
+            await boxes[0].mesh.community.add(box.key.public_key().public_bytes_raw(), box.name)
         for box in boxes[1:]:
-            await box.mesh.believe(await boxes[0].mesh.statements())
+            await box.mesh.community.believe(await boxes[0].mesh.community.statements())
         yield boxes
 
 

@@ -125,8 +125,8 @@ class Child:
         up = {place.box for place in mesh.places if place.is_up}
         return {
             "log": [mesh.state.have, mesh.state.believe],
-            "up": [mesh.name_of(box) for box in up if box],
-            "live": [mesh.name_of(box) for box in mesh.live()],
+            "up": [mesh.community.name_of(box) for box in up if box],
+            "live": [mesh.community.name_of(box) for box in mesh.live()],
             "received": len(self.kept.texts),
             "lines": self._count(),
         }

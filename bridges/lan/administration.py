@@ -38,31 +38,31 @@ class Administration:
         return {
             "box": mesh.box,
             "name": mesh.settings.name,
-            "root": mesh.root.box,
+            "root": mesh.community.root.box,
             "addresses": list(mesh.presence.own.addresses),
-            "members": [self._row(member) for member in mesh.members],
+            "members": [self._row(member) for member in mesh.community.members],
             "places": [{"address": each.address, "box": each.box or "", "up": each.is_up} for each in mesh.places],
-            "invitations": [int(left) for left in mesh.door.invitations.left_s(self._clock.monotonic())],
+            "invitations": [int(left) for left in mesh.community.door.invitations.left_s(self._clock.monotonic())],
             "warnings": warnings,
         }
 
     def _warnings(self) -> Iterator[str]:
         mesh, called = self._mesh, self._mesh.settings.name
-        if not mesh.is_member:
+        if not mesh.community.is_member:
             yield "this box was put out by the others, who ignore it"
         elif away := self._that_hang_up():
             yield f"{away} hung up on this box, as boxes do on one that was put out: docs/lan.md"
-        if any(member.name == called and member.box != mesh.box for member in mesh.members):
+        if any(member.name == called and member.box != mesh.box for member in mesh.community.members):
             yield f"another box is called {called}, too: people at both pages are taken for each other"
-        elif (known := mesh.name_of(mesh.box)) != called:
+        elif (known := mesh.community.name_of(mesh.box)) != called:
             yield f"the others know this box as {known}, under which it joined; [gateway] name is {called}"
 
     def _that_hang_up(self) -> str:
         """Return where members do, if none of them is heard: places of theirs, or that the operator says are."""
         mesh = self._mesh
-        if len(mesh.members) < 2 or len(mesh.live()) > 1:  # noqa: PLR2004 - this one, and another
+        if len(mesh.community.members) < 2 or len(mesh.live()) > 1:  # noqa: PLR2004 - this one, and another
             return ""
-        ours = {member.box for member in mesh.members}
+        ours = {member.box for member in mesh.community.members}
         places = (place for place in mesh.places if place.box in ours or place.source is Source.CONFIGURED)
         return ", ".join(place.address for place in places if place.hung_up)
 
@@ -76,11 +76,11 @@ class Administration:
         for key, value in wanted.items():
             kind, _, rest = key.partition(".")
             if kind == "invite":
-                self._mesh.invite(bytes.fromhex(rest), float(value))
+                self._mesh.community.invite(bytes.fromhex(rest), float(value))
             elif key == "join":
                 await self._mesh.join(code_of(value))
             elif kind == "remove":
-                await self._mesh.remove(self._member(rest).box)
+                await self._mesh.community.remove(self._member(rest).box)
         return found
 
     def _alteration(self, key: str, value: str) -> Alteration:
@@ -91,7 +91,7 @@ class Administration:
         if key == "join":
             must_be_alone(self._mesh.state.roll)
             try:
-                return Alteration(key=key, was=self._mesh.root.box, becomes=code_of(value).box)
+                return Alteration(key=key, was=self._mesh.community.root.box, becomes=code_of(value).box)
             except NoCode as error:
                 raise Declined(str(error)) from None
         if kind == "remove" and value == "yes":
@@ -101,14 +101,14 @@ class Administration:
 
     def _cut_off_with(self, member: Member) -> str:
         """Return what a removal cuts off, and what it doesn't: a stolen box may have let its friends in."""
-        let_in = [f"{one.name} ({one.box[:8]})" for one in self._mesh.members if one.by == member.box]
+        let_in = [f"{one.name} ({one.box[:8]})" for one in self._mesh.community.members if one.by == member.box]
         more = f" and {len(let_in) - MOST_NAMED} more" if len(let_in) > MOST_NAMED else ""
         stay = f"; boxes it let in stay: {', '.join(let_in[:MOST_NAMED])}{more}" if let_in else ""
         return f"box {member.name or member.box}{stay}"
 
     def _member(self, named: str) -> Member:
         """Return the member with this name, else with this id or the beginning of it; Declined unless it is one."""
-        members = self._mesh.members
+        members = self._mesh.community.members
         called = [m for m in members if named and m.name == named]
         found = called or [m for m in members if named and m.box.startswith(named)]  # "b" begins many an id
         if len(found) != 1:

@@ -29,7 +29,7 @@ class Concord:
 
     def shares(self, matter: Matter, about: str) -> bool:
         """Whether it is for all boxes to decide: not for one that the others put out."""
-        return is_for_all(matter, about) and (not self._ledger.is_open or self._mesh.is_member)
+        return is_for_all(matter, about) and (not self._ledger.is_open or self._mesh.community.is_member)
 
     def verdict(self, matter: Matter, about: str) -> Verdict | None:
         """Return the latest of the boxes that belong."""
@@ -38,7 +38,7 @@ class Concord:
 
     def verdicts(self) -> Sequence[Verdict]:
         """Return all of those."""
-        if self._ledger.is_open and not self._mesh.is_member:
+        if self._ledger.is_open and not self._mesh.community.is_member:
             return ()
         return [one for matter, about in self._verdicts.all() if (one := self.verdict(matter, about)) is not None]
 

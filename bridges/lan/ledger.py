@@ -41,7 +41,7 @@ class MeshLedger:
 
     def named(self, box: BoxId) -> str:
         """Return what people call a box."""
-        return self._mesh.name_of(box) if self.is_open else box
+        return self._mesh.community.name_of(box) if self.is_open else box
 
     def serving(self) -> Mapping[BoxId, frozenset[str]]:
         """Return which other boxes are there, and what each serves."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import random
 
-from bridges.lan.addresses import Place, Places, Source
+from bridges.lan.addresses import Place, Places, Source, address_of, is_literal
 from bridges.lan.caller import Caller, HungUp
 from bridges.lan.event import BoxId, Malformed, box_id, box_of
 from bridges.lan.exchange import Exchange
@@ -56,6 +56,7 @@ class Links:
         await self._caller.__aenter__()
         for place in self._places:
             self._begin(place)
+        self._exchange.watch(self.learn_told)
 
     async def close(self) -> None:
         """End all."""
@@ -71,8 +72,16 @@ class Links:
         if (place := self._places.learn(address, source, box)) is not None:
             self._begin(place)
 
-    def called(self, box: BoxId) -> None:
-        """A box called us: it can be reached again, so try it now where it could not."""
+    def learn_told(self) -> None:
+        """Try the places where boxes say they are."""
+        for box, seen in self._exchange.presence.seen(self._clock.monotonic()).items():
+            for address in filter(is_literal, seen.detail.addresses):
+                self.learn(address, Source.TOLD, box)
+
+    def called(self, box: BoxId, host: str, port: int) -> None:
+        """A box called us, and listens on that port: it can be reached again, so try it now where it could not."""
+        if port:
+            self.learn(address_of(host, port), Source.CALLER, box)
         for place in self._places.of(box):
             if place.failures and (wake := self._wakes.get(place.address)):
                 wake.set()

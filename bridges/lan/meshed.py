@@ -14,7 +14,8 @@ from bridges.lan.concord import Concord
 from bridges.lan.config import LanConfig
 from bridges.lan.entries import Said as SaidEntry
 from bridges.lan.ledger import MeshLedger
-from bridges.lan.mesh import Mesh, MeshSettings
+from bridges.lan.mesh import Mesh
+from bridges.lan.mesh_settings import MeshSettings
 from bridges.lan.store import Arrived
 from bridges.lan.transcript import entry_in
 from bridges.lan.verdicts import PREFIX as VERDICT

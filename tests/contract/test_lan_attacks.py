@@ -100,7 +100,7 @@ async def test_who_has_a_code_that_is_over_or_unused_is_told_nothing_where_a_box
     async with community(tmp_path, "a") as (a,):
         await a.say(3)
         code = new_code(a.mesh.box, [], os.urandom)
-        a.mesh.invite(code.key.public_key().public_bytes_raw())
+        a.mesh.community.invite(code.key.public_key().public_bytes_raw())
         async with listening(code.key, a) as (address, asked):
             a.mesh.learn(address)
             await until(lambda: any(place.failures for place in a.mesh.places) or asked)

@@ -138,12 +138,12 @@ async def test_a_box_that_was_put_out_is_turned_away_and_heard_no_more(tmp_path:
         for box in (b, c):
             box.mesh.learn(a.address)
         await until(lambda: equal(a, b, c))
-        await a.mesh.remove(b.mesh.box)
+        await a.mesh.community.remove(b.mesh.box)
         await until(lambda: b.mesh.box not in c.mesh.live() and b.mesh.box not in a.mesh.live())
         await b.say(1)
         await until(lambda: any(place.reason for place in b.mesh.places))
         assert await a.heard() == []
-        assert [member.name for member in c.mesh.members] == ["a", "c"]
+        assert [member.name for member in c.mesh.community.members] == ["a", "c"]
 
 
 async def test_a_stranger_gets_no_word_in(tmp_path: Path) -> None:

@@ -162,7 +162,8 @@ async def test_a_box_that_was_put_out_says_so_in_its_status_and_to_people_at_its
     await said(two, join(two, "bo"), "before")
     await until(lambda: one.mesh.state.have == two.mesh.state.have)
     await one.adjust({"remove.hilltop": "yes"})
-    await two.mesh.believe(await one.mesh.statements())  # as by a stick: they no longer speak with it
+    # As by a stick: they no longer speak with it.
+    await two.mesh.community.believe(await one.mesh.community.statements())
     assert "put out" in two.describe()["warnings"]
     refused = await two.hall.say(join(two, "bo"), "town", "to nobody")
     assert isinstance(refused, Refusal)

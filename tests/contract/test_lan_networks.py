@@ -109,10 +109,10 @@ def test_a_silent_cut_with_a_box_killed_in_it_heals_within_twenty_seconds(tmp_pa
             for host, box in zip(hosts, boxes, strict=True):
                 host.run(box.start())
             for box in (b, c):
-                host_a.run(a.mesh.add(box.key.public_key().public_bytes_raw(), box.name))
-            statements = host_a.run(a.mesh.statements())
+                host_a.run(a.mesh.community.add(box.key.public_key().public_bytes_raw(), box.name))
+            statements = host_a.run(a.mesh.community.statements())
             for host, box in ((host_b, b), (host_c, c)):
-                host.run(box.mesh.believe(statements))
+                host.run(box.mesh.community.believe(statements))
             wait(lambda: a.mesh.state.have == b.mesh.state.have == c.mesh.state.have, 30)
             assert not any(place.is_up and place.box == c.mesh.box for place in a.mesh.places)
 

@@ -63,7 +63,7 @@ async def test_a_box_that_was_given_a_code_belongs_and_hears_everything(boxes: t
     assert names == ["a", "b", "c"]
     await c.stop()
     await c.start()
-    assert c.mesh.root.box == a.mesh.box
+    assert c.mesh.community.root.box == a.mesh.box
 
 
 async def test_a_code_lets_one_box_in_and_no_second(boxes: tuple[LanBox, LanBox, LanBox]) -> None:
@@ -72,7 +72,7 @@ async def test_a_code_lets_one_box_in_and_no_second(boxes: tuple[LanBox, LanBox,
     await join(b, code)
     with pytest.raises(Declined, match=r"not let in: \S+ says that another box used this code\. .*ask for a new one"):
         await c.mesh.join(code)
-    assert len(a.mesh.members) == 2
+    assert len(a.mesh.community.members) == 2
     assert a.counts["join_refused"] == 1
     with pytest.raises(Declined, match="belongs to a community of 2 boxes already"):
         await b.mesh.join(await invite(a))
@@ -86,7 +86,7 @@ async def test_who_got_no_answer_may_ask_again_with_the_same_code(boxes: tuple[L
         for _ in range(2):
             await caller.post(a.address, JOIN, body, introduced(code.key))
     await b.mesh.join(code)
-    assert len(a.mesh.members) == 2
+    assert len(a.mesh.community.members) == 2
 
 
 async def test_who_is_not_let_in_is_told_what_the_box_that_invites_says_and_not_what_others_do(
@@ -109,7 +109,7 @@ async def test_a_box_that_was_put_out_sees_that_the_others_hang_up_on_it(
     assert hand(b).settings()["warnings"] == []
     put_out, b.peers = b.mesh.box, [a.address]
     await b.stop()
-    await a.mesh.remove(put_out)
+    await a.mesh.community.remove(put_out)
     await b.start()
     await until(lambda: bool(hand(b).settings()["warnings"]))
     (warning,) = hand(b).settings()["warnings"]
@@ -139,17 +139,17 @@ async def test_without_an_open_code_nobody_gets_through_the_handshake(boxes: tup
         with pytest.raises(LinkDown):
             await caller.post(a.address, JOIN, body, introduced(made_up.key))
     assert not a.counts
-    assert len(a.mesh.members) == 1
+    assert len(a.mesh.community.members) == 1
 
 
 async def test_a_code_of_one_box_is_not_answered_by_another(boxes: tuple[LanBox, LanBox, LanBox]) -> None:
     a, b, c = boxes
     code = await invite(a)
-    c.mesh.invite(code.key.public_key().public_bytes_raw())  # the worst case: c accepts the key, too
+    c.mesh.community.invite(code.key.public_key().public_bytes_raw())  # the worst case: c accepts the key, too
     wrong = Code(box=code.box, secret=code.secret, addresses=(c.address,))
     with pytest.raises(Declined, match="another box than the one that invites"):
         await b.mesh.join(wrong)
-    assert b.mesh.root.box == b.mesh.box
+    assert b.mesh.community.root.box == b.mesh.box
 
 
 async def test_nobody_brings_in_a_key_that_is_not_its_own(boxes: tuple[LanBox, LanBox, LanBox]) -> None:
@@ -165,15 +165,15 @@ async def test_nobody_brings_in_a_key_that_is_not_its_own(boxes: tuple[LanBox, L
         with pytest.raises(Rejected):  # an invitation is good for joining and nothing else
             await caller.post(a.address, "/sync", b"{}", introduced(code.key))
     assert a.counts["join_malformed"] == 1
-    assert len(a.mesh.members) == 1
-    assert b.mesh.members
+    assert len(a.mesh.community.members) == 1
+    assert b.mesh.community.members
 
 
 async def test_who_puts_a_box_out_is_told_whom_that_one_let_in(boxes: tuple[LanBox, LanBox, LanBox]) -> None:
     a, b, c = boxes
     await join(b, await invite(a))
     await join(c, await invite(b))
-    await until(lambda: len(a.mesh.members) == 3)
+    await until(lambda: len(a.mesh.community.members) == 3)
     (altered,) = hand(a).alterations({"remove.b": "yes"})
     assert altered.cuts_off == f"box b; boxes it let in stay: c ({c.mesh.box[:8]})"
 
@@ -186,7 +186,7 @@ async def test_a_box_that_was_put_out_can_not_be_let_in_under_the_same_key(
     (altered,) = hand(a).alterations({"remove.b": "yes"})
     assert altered.cuts_off == "box b"
     await hand(a).adjust({f"remove.{b.mesh.box[:6]}": "yes"})
-    assert [member.name for member in a.mesh.members] == ["a"]
+    assert [member.name for member in a.mesh.community.members] == ["a"]
     code = await invite(a)
     async with Caller() as caller:
         with pytest.raises(Rejected, match="409"):
