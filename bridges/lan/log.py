@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import heapq
 import itertools
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -18,9 +17,10 @@ from dataclasses import dataclass, field, replace
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bridges.lan.batch import EMPTY, MOST_FEEDS, MOST_FEEDS_OF_ONE, Batch
+from bridges.lan.believing import Belief, learn, within
 from bridges.lan.event import BoxId, Event, FeedId, box_id, box_of, feed_id, written
 from bridges.lan.hlc import HybridClock
-from bridges.lan.membership import Add, Member, Remove, Roll, Statement, believed, roll
+from bridges.lan.membership import Add, Member, Remove, Roll, Statement, roll
 from bridges.lan.statements import MOST_LIMITS, body_of, statement_of
 from bridges.lan.store import Arrived, Feed, Store
 from gateway.model import NEVER_SET_MS
@@ -172,29 +172,14 @@ class Log:
 
     def take_statements(self, offered: Iterable[Event]) -> Taken:
         """Take in what boxes said of boxes, however much of their feeds is here; it is durable when this returns."""
-        statements = dict(self._statements)
-        new: list[Event] = []
-        waiting = {(event.feed, event.seq): event for event in offered}
-        known = self.roll
-        skipped = Counter(event_known=len(waiting.keys() & statements.keys()))
-        for name in waiting.keys() & statements.keys():
-            del waiting[name]
-        while found := [event for event in waiting.values() if self._is_statement(event, known)]:
-            for event in found:
-                del waiting[event.feed, event.seq]
-                if (statement := statement_of(event)) is not None:
-                    statements[event.feed, event.seq] = statement
-                    new.append(event)
-            known = roll(self._root, statements.values())
-        skipped["statement_alien"] = len(waiting)
-        statements, known = self._within(statements, known)
-        new = [event for event in new if (event.feed, event.seq) in statements]
-        if new:
+        belief = Belief(statements=self._statements, roll=self.roll)
+        learned = learn(offered, belief, self._root, is_rewritten=self._is_rewritten)
+        if learned.new:
             with self._store.writing():
-                self._keep_statements(new, statements)
-            self._statements, self.roll = statements, known
+                self._keep_statements(learned.new, learned.belief.statements)
+            self._statements, self.roll = learned.belief.statements, learned.belief.roll
             self._cut()
-        return Taken(new=tuple(new), skipped=+skipped)
+        return Taken(new=learned.new, skipped=learned.skipped)
 
     def skip_to(self, bases: Frontier) -> dict[FeedId, int]:
         """Go on where others begin: what comes before is kept by nobody. Return how many each feed lacks for good.
@@ -254,36 +239,23 @@ class Log:
 
     def _commit(self, batch: Batch, now_ms: int) -> None:
         batch.staged.sort(key=lambda event: (event.hlc, event.feed, event.seq))
-        statements, known = self._within(batch.statements, batch.roll)
+        belief = within(batch.statements, batch.roll, self._root)
         with self._store.writing():
             for event in in_feed_order(batch.staged):
                 self._store.add(event, now_ms)
-            self._keep_statements(batch.staged, statements)
+            self._keep_statements(batch.staged, belief.statements)
             self._store.keep_feeds(batch.heads)
         for event in batch.staged:
             self._clock.saw(event.hlc, now_ms)
         self._feeds |= batch.heads
-        self._statements, self.roll = statements, known
+        self._statements, self.roll = belief.statements, belief.roll
         self._cut()
-
-    def _within(self, statements: _Statements, known: Roll) -> tuple[_Statements, Roll]:
-        """Return as many statements as are kept, and who belongs by them."""
-        kept = believed(known, statements.values())
-        if len(kept) == len(statements):
-            return statements, known
-        fewer = {(each.feed, each.seq): each for each in kept}
-        return fewer, roll(self._root, kept)
 
     def _keep_statements(self, new: Iterable[Event], statements: _Statements) -> None:
         for event in new:
             if (event.feed, event.seq) in statements:
                 self._store.keep_statement(event)
         self._store.drop_statements(self._statements.keys() - statements.keys())
-
-    def _is_statement(self, event: Event, known: Roll) -> bool:
-        author = known.boxes.get(event.box)
-        is_signed = author is not None and not event.native and event.is_by(author.key)
-        return is_signed and not self._is_rewritten(event)
 
     def _is_rewritten(self, event: Event) -> bool:
         """Whether something else stands in its place: what is kept of its feed was looked through for statements.
