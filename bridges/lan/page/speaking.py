@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -20,6 +21,25 @@ from gateway.model import NativeId
 
 NICK_CHARACTERS = 40
 _AFTER_POST = 303
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sent:
+    """A form that somebody sent of a room, which may be taken."""
+
+    request: Request
+    visit: Visit
+    person: Person
+    room: Room
+    form: Mapping[str, str] = field(repr=False)
+
+    @property
+    def text(self) -> str:
+        return plain(self.form.get("text", "")).strip()
+
+    @property
+    def reply_to(self) -> str:
+        return self.form.get("reply_to", "")
 
 
 class Speaking:
@@ -61,61 +81,62 @@ class Speaking:
         return response
 
     async def _say(self, request: Request) -> Response:
-        desk, visit, room = self._desk, self._desk.visit(request), self._desk.room(request)
-        form = await form_of(request)
-        if (refusal := self._refusal(request, visit, form)) is not None:
-            return refusal
-        if visit.person is None:
-            return _nobody(request, visit)
-        text, reply_to = plain(form.get("text", "")).strip(), form.get("reply_to", "")
-        cost = desk.hall.cost(visit.person, room.name, text)
-        if text and ("look" in form or (cost.packets > 1 and "confirmed" not in form)):
-            words = costing(visit.language, cost)
-            return desk.room_page(request, visit, room, preview=cost, costing=words, text=text, reply_to=reply_to)
+        sent = await self._sent(request)
+        if isinstance(sent, Response):
+            return sent
+        cost = self._desk.hall.cost(sent.person, sent.room.name, sent.text)
+        if sent.text and ("look" in sent.form or (cost.packets > 1 and "confirmed" not in sent.form)):
+            written = {"text": sent.text, "reply_to": sent.reply_to}
+            words = costing(sent.visit.language, cost)
+            return self._desk.room_page(request, sent.visit, sent.room, preview=cost, costing=words, **written)
         # Nothing to say, or said before: reloading a page sends its form again.
-        if not text or not desk.guests.first_time(visit.person, form.get("form", "")):
-            return self._done(request, visit, room)
-        return await self._take(request, visit, visit.person, room, form)
+        if not sent.text or not self._desk.guests.first_time(sent.person, sent.form.get("form", "")):
+            return self._done(sent)
+        return await self._take(sent)
 
-    async def _take(self, request: Request, visit: Visit, person: Person, room: Room, form: dict[str, str]) -> Response:
-        text, reply_to = plain(form.get("text", "")).strip(), form.get("reply_to", "")
+    async def _take(self, sent: _Sent) -> Response:
+        reply_to = NativeId(sent.reply_to) if sent.reply_to else None
         said: Line | Refusal | None = None
         try:
-            said = await self._desk.hall.say(person, room.name, text, reply_to=NativeId(reply_to) if reply_to else None)
+            said = await self._desk.hall.say(sent.person, sent.room.name, sent.text, reply_to=reply_to)
         finally:
             if not isinstance(said, Line):
-                self._desk.guests.not_sent(person, form.get("form", ""))
+                self._desk.guests.not_sent(sent.person, sent.form.get("form", ""))
         if isinstance(said, Refusal):
-            return self._not_taken(request, visit, room, said, {"text": text, "reply_to": reply_to})
-        self._desk.guests.renamed(person, room.name)
-        return self._done(request, visit, room, said.text if text.startswith("/") else "")
+            return self._not_taken(sent, said, {"text": sent.text, "reply_to": sent.reply_to})
+        self._desk.guests.renamed(sent.person, sent.room.name)
+        return self._done(sent, said.text if sent.text.startswith("/") else "")
 
     async def _react(self, request: Request) -> Response:
-        desk, visit, room = self._desk, self._desk.visit(request), self._desk.room(request)
-        form = await form_of(request)
-        if (refusal := self._refusal(request, visit, form)) is not None:
-            return refusal
-        if visit.person is None:
-            return _nobody(request, visit)
-        emoji, line = form.get("emoji", ""), form.get("reply_to", "")
-        if emoji not in EMOJI or not line:
+        sent = await self._sent(request)
+        if isinstance(sent, Response):
+            return sent
+        emoji = sent.form.get("emoji", "")
+        if emoji not in EMOJI or not sent.reply_to:
             return problem(request, 400, "form")
-        done = await desk.hall.react(visit.person, room.name, NativeId(line), emoji)
+        done = await self._desk.hall.react(sent.person, sent.room.name, NativeId(sent.reply_to), emoji)
         if isinstance(done, Refusal):
-            return self._not_taken(request, visit, room, done, {"reply_to": line})
-        return self._done(request, visit, room)
+            return self._not_taken(sent, done, {"reply_to": sent.reply_to})
+        return self._done(sent)
 
     async def _cost(self, request: Request) -> Response:
         """What a text would take, for a script; the text is in the body, for addresses are kept in many places."""
-        desk, visit, room = self._desk, self._desk.visit(request), self._desk.room(request)
+        sent = await self._sent(request)
+        if isinstance(sent, Response):
+            return sent
+        language, cost = sent.visit.language, self._desk.hall.cost(sent.person, sent.room.name, sent.text)
+        not_reached = [str(told(language, reason).striptags()) for reason in cost.not_reached]
+        return JSONResponse({"words": costing(language, cost), "not": not_reached, "many": cost.packets > 1})
+
+    async def _sent(self, request: Request) -> _Sent | Response:
+        """Read a room's form; or say why nothing is made of it."""
+        visit, room = self._desk.visit(request), self._desk.room(request)
         form = await form_of(request)
         if (refusal := self._refusal(request, visit, form)) is not None:
             return refusal
         if visit.person is None:
             return _nobody(request, visit)
-        cost = desk.hall.cost(visit.person, room.name, plain(form.get("text", "")).strip())
-        not_reached = [str(told(visit.language, reason).striptags()) for reason in cost.not_reached]
-        return JSONResponse({"words": costing(visit.language, cost), "not": not_reached, "many": cost.packets > 1})
+        return _Sent(request=request, visit=visit, person=visit.person, room=room, form=form)
 
     def _refusal(self, request: Request, visit: Visit, form: dict[str, str]) -> Response | None:
         if not self._desk.guests.is_token(visit.subject, form.get("token", "")):
@@ -123,28 +144,27 @@ class Speaking:
             return problem(request, 403, "form")
         return self._desk.too_often(request, self._desk.posts, visit.prefix)
 
-    def _not_taken(
-        self, request: Request, visit: Visit, room: Room, refusal: Refusal, back: dict[str, str]
-    ) -> Response:
+    def _not_taken(self, sent: _Sent, refusal: Refusal, back: dict[str, str]) -> Response:
         """Say why, and give back what was written."""
-        reason = told(visit.language, refusal.reason)
+        reason = told(sent.visit.language, refusal.reason)
         wait = math.ceil(refusal.retry_after_s) if refusal.retry_after_s is not None else 0
         status = 429 if wait else 422
-        if _is_script(request):
+        if _is_script(sent.request):
             response: Response = JSONResponse({"reason": reason.striptags(), "wait": wait}, status)
         else:
-            response = self._desk.room_page(request, visit, room, status, refusal=reason, wait=wait, **back)
+            more = {"refusal": reason, "wait": wait, **back}
+            response = self._desk.room_page(sent.request, sent.visit, sent.room, status, **more)
         if wait:
             response.headers["Retry-After"] = str(wait)
         return response
 
-    def _done(self, request: Request, visit: Visit, room: Room, answer: str = "") -> Response:
+    def _done(self, sent: _Sent, answer: str = "") -> Response:
         """A command's answer is for who asked alone; anything else is in the room."""
-        if _is_script(request):
-            return JSONResponse({"answer": told(visit.language, answer).striptags()})
+        if _is_script(sent.request):
+            return JSONResponse({"answer": told(sent.visit.language, answer).striptags()})
         if answer:
-            return self._desk.room_page(request, self._desk.visit(request), room, answer=answer)
-        return RedirectResponse(visit.link("r", room.name, ""), _AFTER_POST)
+            return self._desk.room_page(sent.request, self._desk.visit(sent.request), sent.room, answer=answer)
+        return RedirectResponse(sent.visit.link("r", sent.room.name, ""), _AFTER_POST)
 
 
 def _nobody(request: Request, visit: Visit) -> Response:
