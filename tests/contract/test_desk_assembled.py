@@ -4,22 +4,13 @@
 from __future__ import annotations
 
 import asyncio
-import random
-from contextlib import asynccontextmanager
 
 import pytest
 
-from gateway.assembly import Assembly
-from gateway.clock import ManualClock
-from gateway.config import load
-from gateway.journal import Journal, Retention
-from gateway.metrics import Metrics
 from gateway.model import (
     Address,
     Asked,
-    BridgeKind,
     BridgeName,
-    Capabilities,
     Declined,
     Level,
     Message,
@@ -29,11 +20,7 @@ from gateway.model import (
     State,
     Text,
 )
-from gateway.operations import Operations
-from gateway.outbox.memory import MemoryOutbox
-from gateway.registry import Registry
-from gateway.status import EventHub, JournalStatus, QueueStatus, StoreState
-from gateway.tally import Tally
+from tests.contract.assembled import assembled, quiet
 
 CONFIG = """
 [gateway]
@@ -54,65 +41,16 @@ TOWN, RADIO = Address.parse("home/#town"), Address.parse("radio/LongFast")
 ALI, OP = SenderId("@ali:x"), SenderId("@op:x")
 
 
-class Quiet:
-    """A bridge that keeps what it was given."""
-
-    def __init__(self, context):
-        self.context = context
-        self.name = context.name
-        self.capabilities = Capabilities(room_for=lambda *_: 200)
-
-
-class Well:
-    """The stores' states."""
-
-    journal = JournalStatus(state=StoreState.UP)
-    queue = QueueStatus(state=StoreState.UP)
-
-
-@asynccontextmanager
-async def core(folder):
-    kinds = {
-        "quiet": lambda: BridgeKind(create=Quiet, check=lambda _: frozenset()),
-        "clear": lambda: BridgeKind(create=Quiet, check=lambda _: frozenset(), in_clear=True),
-    }
-    (folder / "crossband.toml").write_text(CONFIG)
-    settings = load(folder / "crossband.toml", {}, registry=Registry(kinds))
-    settings.gateway.data_dir.mkdir(exist_ok=True)
-    clock, events, metrics = ManualClock(), EventHub(), Metrics()
-    async with Journal(settings.gateway.data_dir / "journal.db", clock=clock, retention=Retention()) as journal:
-        assembly = Assembly(
-            settings=settings,
-            registry=Registry(kinds),
-            journal=journal,
-            outbox=MemoryOutbox(),
-            clock=clock,
-            random=random.Random(1),
-            tally=Tally(events, metrics),
-        )
-        yield assembly, await assembly.build()
-
-
-def operations(assembly, parts):
-    return Operations(
-        settings=assembly.settings,
-        parts=parts,
-        journal=assembly.journal,
-        outbox=assembly.outbox,
-        clock=assembly.clock,
-        events=EventHub(),
-        tally=assembly.tally,
-        metrics=Metrics(),
-        health=Well(),
-    )
+def core(folder):
+    return assembled(folder, CONFIG, {"quiet": quiet(), "clear": quiet(in_clear=True)})
 
 
 class Chat:
     """What somebody says and asks in the room of the town."""
 
-    def __init__(self, assembly, parts):
-        self.assembly, self.parts = assembly, parts
-        self.context = parts.by_bridge[BridgeName("home")].bridge.context
+    def __init__(self, gateway):
+        self.assembly, self.parts = gateway.assembly, gateway.parts
+        self.context = gateway.parts.by_bridge[BridgeName("home")].bridge.context
         self.count = 0
 
     async def ask(self, words, by=OP):
@@ -140,17 +78,17 @@ class Chat:
 
 @pytest.fixture
 async def chat(tmp_path):
-    async with core(tmp_path) as (assembly, parts):
-        parts.desk.open(operations(assembly, parts))
-        yield Chat(assembly, parts)
+    async with core(tmp_path) as gateway:
+        gateway.parts.desk.open(gateway.operations())
+        yield Chat(gateway)
 
 
 async def test_a_bridge_has_the_desk_from_its_making_and_it_answers_when_the_gateway_is_there(tmp_path):
-    async with core(tmp_path) as (assembly, parts):
-        chat = Chat(assembly, parts)
+    async with core(tmp_path) as gateway:
+        chat = Chat(gateway)
         with pytest.raises(Declined, match="still starting"):
             await chat.ask("status")
-        parts.desk.open(operations(assembly, parts))
+        gateway.parts.desk.open(gateway.operations())
         assert (await chat.ask("status")).startswith("hilltop: crossband ")
 
 
@@ -201,10 +139,10 @@ async def test_radio_silence_is_everybody_s_and_over_in_time(chat):
 
 
 async def test_what_is_decided_holds_after_a_restart(tmp_path):
-    async with core(tmp_path) as (assembly, parts):
-        parts.desk.open(operations(assembly, parts))
-        chat = Chat(assembly, parts)
+    async with core(tmp_path) as gateway:
+        gateway.parts.desk.open(gateway.operations())
+        chat = Chat(gateway)
         await asyncio.gather(chat.ask("allow @ali:x commands"), chat.ask("mute @bea:x"))
-    async with core(tmp_path) as (assembly, parts):
-        assert Chat(assembly, parts).context.level_of(ALI) is Level.COMMANDS
-        assert parts.planner.muted(SenderId("@bea:x")) == "the sender is muted"
+    async with core(tmp_path) as gateway:
+        assert Chat(gateway).context.level_of(ALI) is Level.COMMANDS
+        assert gateway.parts.planner.muted(SenderId("@bea:x")) == "the sender is muted"

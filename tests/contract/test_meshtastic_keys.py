@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,17 +26,21 @@ class Writer:
 
     def __init__(self, network: Air, bridge: MeshtasticBridge, reader: Reader, name: str = "d1") -> None:
         self._network = network
-        self._bridge = bridge
+        self.bridge = bridge
         self._reader = reader
         self._name = name
         self._generation = 0
         self.reasons: list[str] = []
 
+    def of(self, name: str) -> Writer:
+        """Return the same for another message."""
+        return Writer(self._network, self.bridge, self._reader, name)
+
     async def send(self, body: str) -> Receipt | Report | BridgeError:
         """Send it once; return its last word, or why it has to be tried again."""
         key = f"{self._name}.{self._generation}"
         try:
-            receipt = await self._bridge.send(said(body), MARKET, key=key)
+            receipt = await self.bridge.send(said(body), MARKET, key=key)
         except BridgeError as error:
             return self._refused(error)
         if receipt.certainty is Certainty.DELIVERED:
@@ -49,7 +55,7 @@ class Writer:
             outcome = await self.send(body)
             if not isinstance(outcome, NotThere):
                 return outcome
-            await self._bridge._context.clock.sleep(every_s)
+            await self.bridge._context.clock.sleep(every_s)
 
     async def until_appeared(self) -> None:
         async with asyncio.timeout(20):
@@ -67,6 +73,14 @@ def _is_last(report: Report, key: str) -> bool:
     return report.key == key and report.outcome is not Certainty.HEARD
 
 
+@asynccontextmanager
+async def writing(network: Air, folder: Path, *, pace_s: float | None = None) -> AsyncIterator[Writer]:
+    """A bridge that is up, and somebody who sends through it."""
+    bridge = bridge_on(network, folder) if pace_s is None else bridge_on(network, folder, pace_s=pace_s)
+    async with bridge, Reader(bridge) as reader:
+        yield Writer(network, bridge, reader)
+
+
 def nodes(network: Air) -> tuple[SimNode, SimNode]:
     return network.mesh["HILL"], network.mesh["MRKT"]
 
@@ -75,9 +89,7 @@ async def test_a_node_whose_key_we_lack_is_asked_and_what_waits_goes_as_soon_as_
     async with air(tmp_path) as network:
         own, market = nodes(network)
         own.radio.strangers.add(market.number)
-        bridge = bridge_on(network, tmp_path)
-        async with bridge, Reader(bridge) as reader:
-            writer = Writer(network, bridge, reader)
+        async with writing(network, tmp_path) as writer:
             first = await writer.send("psst")
             await writer.until_appeared()
             second = await writer.send("psst")
@@ -95,9 +107,7 @@ async def test_a_node_that_lacks_our_key_is_told_it_and_what_waits_goes_as_soon_
     async with air(tmp_path) as network:
         own, market = nodes(network)
         market.radio.strangers.add(own.number)
-        bridge = bridge_on(network, tmp_path)
-        async with bridge, Reader(bridge) as reader:
-            writer = Writer(network, bridge, reader)
+        async with writing(network, tmp_path) as writer:
             first = await writer.send("psst")
             await writer.until_appeared()
             second = await writer.send("psst")
@@ -113,17 +123,15 @@ async def test_nothing_is_put_on_air_for_a_node_that_was_not_told_yet(tmp_path: 
     async with air(tmp_path) as network:
         own, market = nodes(network)
         market.radio.strangers.add(own.number)
-        bridge = bridge_on(network, tmp_path)
-        async with bridge, Reader(bridge) as reader:
-            writer = Writer(network, bridge, reader)
+        async with writing(network, tmp_path) as writer:
             await writer.send("psst")
             network.mesh.isolate("HILL")
             sent = network.port.firmware.counts["sent"]
             for _ in range(3):
                 with pytest.raises(NotThere, match="told") as refused:
-                    await bridge.send(said("psst"), MARKET, key="d1.9")
+                    await writer.bridge.send(said("psst"), MARKET, key="d1.9")
                 assert not refused.value.fresh_key, "it was not used"
-            await bridge._context.clock.sleep(10)
+            await writer.bridge._context.clock.sleep(10)
 
     # The packet that tells it, and no text.
     assert network.port.firmware.counts["sent"] - sent <= 1
@@ -137,11 +145,9 @@ async def test_a_node_that_described_itself_to_others_lately_answers_the_next_ti
         network.mesh.isolate("HILL")
         market.introduce()
         own.radio.strangers.add(market.number)
-        bridge = bridge_on(network, tmp_path, pace_s=PACE_S)
-        async with bridge, Reader(bridge) as reader:
-            await bridge._context.clock.sleep(20)
+        async with writing(network, tmp_path, pace_s=PACE_S) as writer:
+            await writer.bridge._context.clock.sleep(20)
             network.mesh.rejoin("HILL")
-            writer = Writer(network, bridge, reader)
             over = await writer.until_over("psst", every_s=60)
 
     assert not isinstance(over, BridgeError)
@@ -154,11 +160,9 @@ async def test_a_node_that_never_tells_its_key_fails_the_message_in_words_after_
         own, market = nodes(network)
         own.radio.strangers.add(market.number)
         market.introductions.answers = False
-        bridge = bridge_on(network, tmp_path, pace_s=PACE_S)
-        async with bridge, Reader(bridge) as reader:
-            writer = Writer(network, bridge, reader)
+        async with writing(network, tmp_path, pace_s=PACE_S) as writer:
             over = await writer.until_over("psst", every_s=120)
-            again = await Writer(network, bridge, reader, "d2").send("another")
+            again = await writer.of("d2").send("another")
 
     assert isinstance(over, Rejected)
     assert str(over) == "our radio does not know that node's key: asked 3 times, no answer in 30 min"
@@ -177,9 +181,7 @@ async def test_a_node_without_a_key_is_said_to_have_none(tmp_path: Path):
         own, market = nodes(network)
         own.radio.strangers.add(market.number)
         market.introductions.has_key = False
-        bridge = bridge_on(network, tmp_path)
-        async with bridge, Reader(bridge) as reader:
-            writer = Writer(network, bridge, reader)
+        async with writing(network, tmp_path) as writer:
             await writer.send("psst")
             await writer.until_appeared()
             over = await writer.send("psst")

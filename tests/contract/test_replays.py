@@ -4,31 +4,21 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from bridges.meshtastic import kind
-from gateway.assembly import Assembly
-from gateway.config import load
-from gateway.journal import Journal, MessageRecord, Retention
-from gateway.metrics import Metrics
+from gateway.journal import Journal, MessageRecord
 from gateway.model import (
     Address,
-    BridgeContext,
-    BridgeKind,
     BridgeName,
-    Capabilities,
     Location,
     Redaction,
     Topic,
     words_of,
 )
-from gateway.outbox.memory import MemoryOutbox
-from gateway.registry import Registry
-from gateway.status import EventHub
-from gateway.tally import Tally
+from tests.contract.assembled import assembled, quiet
 from tests.contract.harness_meshtastic import Air, ScaledClock, air
 
 CONFIG = """
@@ -48,37 +38,15 @@ join = ["home/#town", "radio/LongFast"]
 RADIO, TOWN = BridgeName("radio"), Address(BridgeName("home"), "#town")
 
 
-class Quiet:
-    """A bridge that does nothing."""
-
-    def __init__(self, context: BridgeContext) -> None:
-        self.name = context.name
-        self.capabilities = Capabilities(room_for=lambda *_: 200)
-
-
 @asynccontextmanager
 async def gateway(network: Air, folder: Path) -> AsyncIterator[Journal]:
     """A gateway put together as always, whose radio is received from."""
-    kinds = {"quiet": lambda: BridgeKind(create=Quiet, check=lambda _: frozenset()), "meshtastic": lambda: kind}  # type: ignore[arg-type,return-value]
-    (folder / "crossband.toml").write_text(CONFIG.format(connection=network.connection))
-    settings = load(folder / "crossband.toml", {}, registry=Registry(kinds))  # type: ignore[arg-type]
-    settings.gateway.data_dir.mkdir(exist_ok=True)
-    clock = ScaledClock()
-    async with Journal(settings.gateway.data_dir / "journal.db", clock=clock, retention=Retention()) as journal:
-        assembly = Assembly(
-            settings=settings,
-            registry=Registry(kinds),  # type: ignore[arg-type]
-            journal=journal,
-            outbox=MemoryOutbox(),
-            clock=clock,
-            random=random.Random(1),
-            tally=Tally(EventHub(), Metrics()),
-        )
-        parts = await assembly.build()
-        task = asyncio.create_task(parts.by_bridge[RADIO].supervisor.run())
+    config = CONFIG.format(connection=network.connection)
+    async with assembled(folder, config, {"quiet": quiet(), "meshtastic": kind}, ScaledClock()) as core:
+        task = asyncio.create_task(core.parts.by_bridge[RADIO].supervisor.run())
         try:
             await network.port.wait_client()
-            yield journal
+            yield core.assembly.journal
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)

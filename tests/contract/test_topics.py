@@ -3,26 +3,18 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.assembly import Assembly, Parts
-from gateway.clock import ManualClock
-from gateway.config import load
-from gateway.journal import Accepted, Journal, Retention, Seen
-from gateway.metrics import Metrics
+from gateway.journal import Accepted, Seen
 from gateway.model import (
     Address,
-    BridgeContext,
-    BridgeKind,
     BridgeName,
-    Capabilities,
     Lane,
     Message,
     NativeId,
@@ -32,11 +24,7 @@ from gateway.model import (
     Text,
     Topic,
 )
-from gateway.operations import Operations
-from gateway.outbox.memory import MemoryOutbox
-from gateway.registry import Registry
-from gateway.status import EventHub, JournalStatus, QueueStatus, StoreState
-from gateway.tally import Tally
+from tests.contract.assembled import Core, assembled, quiet
 
 CONFIG = """
 [gateway]
@@ -61,27 +49,8 @@ LONG_FAST, ADMIN = Address.parse("radio/LongFast"), Address.parse("radio/Admin")
 RIDGE = Sender(id=SenderId("!a1b2c301"), name="Ridge relay")
 
 
-class Quiet:
-    """A bridge that does nothing."""
-
-    def __init__(self, context: BridgeContext) -> None:
-        self.name = context.name
-        self.capabilities = Capabilities(room_for=lambda *_: 200)
-
-
-class Well:
-    """The stores' states."""
-
-    journal = JournalStatus(state=StoreState.UP)
-    queue = QueueStatus(state=StoreState.UP)
-
-
-@dataclass
-class Core:
+class Gateway(Core):
     """A gateway that is put together and doesn't run."""
-
-    assembly: Assembly
-    parts: Parts
 
     async def take(self, message: Message) -> Accepted | Seen | None:
         """Do what a bridge's supervisor does with what comes in."""
@@ -97,43 +66,16 @@ class Core:
     def skipped(self) -> dict[str, int]:
         return dict(self.assembly.tally.skipped.get(RADIO, {}))
 
-    def operations(self) -> Operations:
-        return Operations(
-            settings=self.assembly.settings,
-            parts=self.parts,
-            journal=self.assembly.journal,
-            outbox=self.assembly.outbox,
-            clock=self.assembly.clock,
-            events=EventHub(),
-            tally=self.assembly.tally,
-            metrics=Metrics(),
-            health=Well(),  # type: ignore[arg-type]  # all that is asked of it
-        )
-
 
 @asynccontextmanager
-async def assembled(folder: Path) -> AsyncIterator[Core]:
-    kinds = {"quiet": lambda: BridgeKind(create=Quiet, check=lambda _: frozenset())}  # type: ignore[arg-type,return-value]
-    (folder / "crossband.toml").write_text(CONFIG)
-    settings = load(folder / "crossband.toml", {}, registry=Registry(kinds))  # type: ignore[arg-type]
-    settings.gateway.data_dir.mkdir(exist_ok=True)
-    clock = ManualClock()
-    async with Journal(settings.gateway.data_dir / "journal.db", clock=clock, retention=Retention()) as journal:
-        assembly = Assembly(
-            settings=settings,
-            registry=Registry(kinds),  # type: ignore[arg-type]
-            journal=journal,
-            outbox=MemoryOutbox(),
-            clock=clock,
-            random=random.Random(1),
-            tally=Tally(EventHub(), Metrics()),
-        )
-        yield Core(assembly, await assembly.build())
+async def gateway(folder: Path) -> AsyncIterator[Gateway]:
+    async with assembled(folder, CONFIG, {"quiet": quiet()}) as core:
+        yield Gateway(core.assembly, core.parts)
 
 
 @pytest.fixture
-async def core(tmp_path: Path) -> AsyncIterator[Core]:
-    async with assembled(tmp_path) as one:
+async def core(tmp_path: Path) -> AsyncIterator[Gateway]:
+    async with gateway(tmp_path) as one:
         yield one
 
 
@@ -148,7 +90,7 @@ def heard(number: int, topic: Topic = Topic.TALK, *, body: str = "words", at: Ad
     )
 
 
-async def test_each_route_carries_what_it_lists_and_talk(core: Core) -> None:
+async def test_each_route_carries_what_it_lists_and_talk(core: Gateway) -> None:
     said = {topic: heard(number, topic) for number, topic in enumerate(Topic, 1)}
     taken = {topic: await core.take(message) for topic, message in said.items()}
 
@@ -158,7 +100,7 @@ async def test_each_route_carries_what_it_lists_and_talk(core: Core) -> None:
     assert taken[Topic.POSITION] is taken[Topic.WAYPOINT] is None
 
 
-async def test_what_no_route_carries_is_counted_and_costs_the_journal_nothing(core: Core) -> None:
+async def test_what_no_route_carries_is_counted_and_costs_the_journal_nothing(core: Gateway) -> None:
     for number in range(3):
         assert await core.take(heard(number, Topic.POSITION)) is None
     assert await core.take(heard(4, Topic.TELEMETRY, at=ADMIN)) is None
@@ -167,7 +109,7 @@ async def test_what_no_route_carries_is_counted_and_costs_the_journal_nothing(co
     assert await core.assembly.journal.message(heard(1).id) is None
 
 
-async def test_an_emergency_that_no_route_carries_is_in_the_log(core: Core) -> None:
+async def test_an_emergency_that_no_route_carries_is_in_the_log(core: Gateway) -> None:
     with capture_logs() as lines:
         assert await core.take(replace(heard(1, Topic.ALERT, at=ADMIN), lane=Lane.EMERGENCY)) is None
 
@@ -175,7 +117,7 @@ async def test_an_emergency_that_no_route_carries_is_in_the_log(core: Core) -> N
     assert [(line["event"], line["origin"]) for line in lines] == [("emergency_not_carried", "radio/Admin")]
 
 
-async def test_what_says_where_its_source_goes_on_is_journalled_whoever_carries_it(core: Core) -> None:
+async def test_what_says_where_its_source_goes_on_is_journalled_whoever_carries_it(core: Gateway) -> None:
     assert isinstance(
         await core.take(replace(heard(1, Topic.POSITION), resume=ResumePoint("7"))),
         Accepted,
@@ -183,7 +125,7 @@ async def test_what_says_where_its_source_goes_on_is_journalled_whoever_carries_
     assert await core.assembly.journal.resume_point(RADIO) == "7"
 
 
-async def test_a_message_that_comes_again_by_whatever_way_is_shown_once(core: Core) -> None:
+async def test_a_message_that_comes_again_by_whatever_way_is_shown_once(core: Gateway) -> None:
     first = await core.take(heard(1, body="the ford is open"))
     again = await core.take(heard(1, body="[earlier] the ford is open"))
 
@@ -196,16 +138,16 @@ async def test_a_message_that_comes_again_by_whatever_way_is_shown_once(core: Co
 
 async def test_an_alert_is_an_emergency_and_its_topic_stays_through_a_restart(tmp_path: Path) -> None:
     alert = replace(heard(1, Topic.ALERT, body="help"), lane=Lane.EMERGENCY)
-    async with assembled(tmp_path) as core:
+    async with gateway(tmp_path) as core:
         await core.take(alert)
-    async with assembled(tmp_path) as core:
+    async with gateway(tmp_path) as core:
         assert await core.bound_for(alert) == {"home/#town"}
         (stored,) = (await core.assembly.journal.message(alert.id)).deliveries  # type: ignore[union-attr]
         found = await core.assembly.journal.delivery(stored.id)
         assert found is not None
 
 
-async def test_a_route_is_tested_by_topic_and_says_what_it_does_not_carry(core: Core) -> None:
+async def test_a_route_is_tested_by_topic_and_says_what_it_does_not_carry(core: Gateway) -> None:
     running = core.operations()
 
     carried = await running.dry_run("Motion detected", "town", Topic.SENSOR)
