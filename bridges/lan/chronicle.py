@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from bridges.lan.entries import Said
 from bridges.lan.hall import Line
 from bridges.lan.reading import lines_of
 from bridges.lan.schemas import ROOMS, connected
+from bridges.lan.transcript import Heard
 from gateway.model import Edit, Location, Reaction, Redaction, Text, words_of
 
 LATE_MS = 120_000
@@ -26,17 +25,6 @@ NAMES_OF_LINES = 5_000
 """Whose senders nobody at the page may be taken for."""
 _FROM_LOG = ("line", "mark", "change")
 _TABLES = (*_FROM_LOG, "standing")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
-    """Something that was said, as it came."""
-
-    said: Said
-    arrival: int
-    hlc: int
-    at_ms: int
-    """When, by the clocks of the boxes: as near as they can be believed."""
 
 
 class Chronicle:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether somebody at the page may say something now: not who is muted, and nobody too often. Time is an argument."""
+"""Whether somebody at the page may say something now: not who is muted, and nobody too often. Pure; time is given."""
 
 from __future__ import annotations
 

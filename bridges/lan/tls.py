@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from bridges.lan.event import BoxId, box_id
+from bridges.lan.event import box_id
 
 _FROM = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _UNTIL = dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.UTC)
@@ -90,12 +90,6 @@ def key_of(connection: object) -> Ed25519PublicKey | None:
     except ValueError:
         return None
     return key if isinstance(key, Ed25519PublicKey) else None
-
-
-def box_at(connection: object) -> BoxId | None:
-    """Return which box is at the other end of a connection; None if it proved to be none."""
-    key = key_of(connection)
-    return None if key is None else box_id(key)
 
 
 def _chain(key: Ed25519PrivateKey) -> str:

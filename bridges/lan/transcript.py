@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from bridges.lan.chronicle import Heard
 from bridges.lan.entries import Entry, Said, Standing, Unknown, read
 from bridges.lan.event import BoxId
 from bridges.lan.fields import Unreadable
@@ -17,6 +16,17 @@ from gateway.model import NEVER_SET_MS, Edit, Location, NativeId, Reaction, Reda
 
 MOST_WORDS = 320
 """Of what became of a line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """Something that was said, as it came."""
+
+    said: Said
+    arrival: int
+    hlc: int
+    at_ms: int
+    """When, by the clocks of the boxes: as near as they can be believed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

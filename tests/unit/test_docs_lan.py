@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
 from pathlib import Path
@@ -17,6 +18,7 @@ from gateway.model import ConfigError
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs/lan.md").read_text()
+IMPURE = {"asyncio", "os", "random", "secrets", "socket", "sqlite3", "ssl", "structlog", "threading", "time"}
 ACCESS_POINT = (ROOT / "docs/access-point.md").read_text()
 SOURCES = "\n".join(path.read_text() for path in (ROOT / "bridges/lan").rglob("*.py"))
 KEYS = dict(re.findall(r"^\| `(\w+)` \| `(.+?)` \|", TEXT, re.MULTILINE))
@@ -112,3 +114,19 @@ def test_files_of_deploy_are_there(text):
         assert (ROOT / file).exists(), file
     for file in re.findall(r"`((?:crossband-|hilltop|hostapd|dnsmasq)[\w-]*\.(?:conf|nmconnection|timer))`", text):
         assert (ROOT / "deploy/access-point" / file).exists(), file
+
+
+def test_the_map_of_the_bridge_names_each_of_its_modules_and_those_as_pure_that_say_so() -> None:
+    modules = {path.stem: ast.parse(path.read_text()) for path in (ROOT / "bridges/lan").glob("*.py")}
+    table = str(ast.get_docstring(modules.pop("__init__"))).split("===\n")[1]
+    pure = {name for name, module in modules.items() if "Pure" in str(ast.get_docstring(module))}
+
+    assert set(modules) - set(re.findall(r"\b[a-z_]+\b", table)) == set()
+    assert set(re.findall(r"\b([a-z_]+) \(p\)", table)) == pure
+    assert {name: found for name in pure if (found := _imported(modules[name]) & IMPURE)} == {}
+
+
+def _imported(module: ast.Module) -> set[str]:
+    named = [node.module or "" for node in ast.walk(module) if isinstance(node, ast.ImportFrom)]
+    plain = [alias.name for node in ast.walk(module) if isinstance(node, ast.Import) for alias in node.names]
+    return {name.partition(".")[0] for name in (*named, *plain)}

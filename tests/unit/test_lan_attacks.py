@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from bridges.lan import membership
 from bridges.lan.addresses import MOST_FOUND, MOST_PLACES, Places, Source, is_literal
 from bridges.lan.batch import MOST_FEEDS_OF_ONE
-from bridges.lan.chronicle import MOST_ABOUT, Chronicle, Heard
+from bridges.lan.chronicle import MOST_ABOUT, Chronicle
 from bridges.lan.discovery import Discovery, own_networks
 from bridges.lan.emissions import MOST_WORDS_OF_ONE, Emissions, Entry
 from bridges.lan.entries import Said
@@ -30,6 +30,7 @@ from bridges.lan.membership import (
     root_of,
 )
 from bridges.lan.statements import body_of, statement_of
+from bridges.lan.transcript import Heard
 from gateway.model import (
     Content,
     NativeId,

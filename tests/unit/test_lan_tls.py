@@ -11,9 +11,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bridges.lan import identity
-from bridges.lan.event import box_id
 from bridges.lan.membership import root_of
-from bridges.lan.tls import Contexts, box_at, introduced
+from bridges.lan.tls import Contexts, introduced, key_of
 from gateway.model import AuthFailed
 
 KEYS = [Ed25519PrivateKey.from_private_bytes(bytes([number + 1]) * 32) for number in range(3)]
@@ -45,8 +44,8 @@ def shake(client: ssl.SSLContext, server: ssl.SSLContext) -> tuple[ssl.SSLObject
 
 def test_two_members_know_each_other_by_their_keys() -> None:
     near, far = shake(accepting(A, A, B).client, accepting(B, A, B).server)
-    assert box_at(near) == box_id(B.public_key())
-    assert box_at(far) == box_id(A.public_key())
+    assert key_of(near) == B.public_key()
+    assert key_of(far) == A.public_key()
 
 
 def test_a_stranger_does_not_get_through_the_handshake_in_either_direction() -> None:
