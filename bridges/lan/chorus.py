@@ -106,12 +106,7 @@ class LanChorus:
         beginning = self._ledger.beginning(utterance.native_id)
         if beginning is not None and beginning.said_in == utterance.where:
             return Said(by=self._ledger.named(beginning.box), native_id=utterance.native_id)
-        if (
-            waited_s < BEHIND_S
-            and beginning is not None
-            and beginning.box != self._ledger.box
-            and self._ledger.is_behind
-        ):
+        if waited_s < BEHIND_S and self._is_being_told(beginning):
             return Listen(for_s=LOOK_S, reason="other boxes are telling what was said meanwhile")
         live = [box for box, names in self._ledger.serving().items() if utterance.where in names]
         return decide(
@@ -145,6 +140,10 @@ class LanChorus:
     def is_speaking(self, where: str) -> bool:
         """Whether another box is at it just now."""
         return self._emissions.begun(where, me=self._ledger.box, after_s=self._clock.monotonic() - SPEAKING_S)
+
+    def _is_being_told(self, beginning: Beginning | None) -> bool:
+        """Whether another box has it first, and what else boxes have of it is on its way."""
+        return beginning is not None and beginning.box != self._ledger.box and self._ledger.is_behind
 
     def _home(self, beginning: Beginning | None, *, at_home: bool) -> BoxId | None:
         """Return the box that a message can be had from alone: it has it first."""
