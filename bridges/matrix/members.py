@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 
-from bridges.matrix.names import likeness
+from bridges.matrix.names import look_on_air
 from bridges.matrix.plain import one_line, valid_id
 from bridges.matrix.wire import mapping, text
 
@@ -32,7 +32,7 @@ class Members:
         content = mapping(member.get("content"))
         name = self._names[room_id, user_id] = one_line(text(content.get("displayname")))
         if name and content.get("membership") not in _GONE:
-            self._alike.setdefault((room_id, likeness(name)), set()).add(user_id)
+            self._alike.setdefault((room_id, look_on_air(name)), set()).add(user_id)
         if len(self._names) > MAX_MEMBERS:
             self._forget(*next(iter(self._names)))
 
@@ -45,7 +45,7 @@ class Members:
 
     def alike(self, room_id: str, name: str) -> frozenset[str]:
         """Return who in the room has a name that is the same on air."""
-        return frozenset(self._alike.get((room_id, likeness(name)), ()))
+        return frozenset(self._alike.get((room_id, look_on_air(name)), ()))
 
     def others(self, user_id: str) -> Iterator[tuple[str, str]]:
         """Yield ids and names of everybody else in the rooms the user is known in."""
@@ -56,8 +56,8 @@ class Members:
 
     def _forget(self, room_id: str, user_id: str) -> None:
         name = self._names.pop((room_id, user_id), "")
-        alike = self._alike.get((room_id, likeness(name)))
+        alike = self._alike.get((room_id, look_on_air(name)))
         if alike is not None:
             alike.discard(user_id)
             if not alike:
-                del self._alike[room_id, likeness(name)]
+                del self._alike[room_id, look_on_air(name)]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from bridges.matrix.login import read_kept, write_secret
-from bridges.matrix.names import ON_AIR_BYTES, likeness, masked
+from bridges.matrix.names import ON_AIR_BYTES, look_on_air, masked
 from bridges.matrix.plain import one_line, valid_id
 from bridges.matrix.wire import mapping
 from gateway.model import Declined
@@ -30,7 +30,7 @@ class Nicks:
 
     def holder(self, name: str) -> str:
         """Return who goes by a name that is the same on air; empty if nobody does."""
-        return self._alike.get(likeness(name), "") if self._known() else ""
+        return self._alike.get(look_on_air(name), "") if self._known() else ""
 
     def of(self, user_id: str) -> str:
         """Return the name the user chose; empty if none."""
@@ -62,7 +62,7 @@ class Nicks:
             raise Declined("a name has a letter or a digit, and no colon")
         if masked(nick) != nick:
             raise Declined("a phone number is no name for the air")
-        if self.holder(nick) not in ("", user_id) or likeness(nick) in map(likeness, self._taken(user_id)):
+        if self.holder(nick) not in ("", user_id) or look_on_air(nick) in map(look_on_air, self._taken(user_id)):
             raise Declined(f"somebody else is {nick} already")
         if user_id not in self._known() and len(self._known()) >= MOST_NICKS:
             raise Declined("no more names can be kept here")
@@ -70,7 +70,7 @@ class Nicks:
     def _known(self) -> OrderedDict[str, str]:
         if self._nicks is None:
             self._nicks = self._read()
-            self._alike = {likeness(nick): user for user, nick in self._nicks.items()}
+            self._alike = {look_on_air(nick): user for user, nick in self._nicks.items()}
         return self._nicks
 
     def _read(self) -> OrderedDict[str, str]:
@@ -84,4 +84,4 @@ class Nicks:
         except OSError as error:
             raise Declined(f"names can't be kept now: {error.strerror}") from error
         self._nicks = nicks
-        self._alike = {likeness(nick): user for user, nick in nicks.items()}
+        self._alike = {look_on_air(nick): user for user, nick in nicks.items()}

@@ -37,7 +37,8 @@ _TYPOGRAPHY = str.maketrans(
         "\u2022": "*",
     }
 )
-# Lower-case letters that only resemble Latin capitals (Cyrillic ve, ka, em, en, te) would show.
+# Lower-case letters that only resemble Latin capitals (Cyrillic ve, ka, em, en, te) would show. Fewer than those
+# by which `gateway.model.likeness` compares names: that is never shown, and these are read in a letter's place.
 _CYRILLIC = (
     "\u0410\u0412\u0415\u041a\u041c\u041d\u041e\u0420\u0421\u0422\u0425\u0405\u0406\u0408"
     "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0455\u0456\u0458"

@@ -60,7 +60,10 @@ def plain_name(name: str, most: int = MOST_NAME_CHARACTERS) -> str:
 
 @lru_cache(maxsize=MOST_LIKENESSES)
 def likeness(name: str) -> str:
-    """Return what names have in common that people take for one another: compare it, never show it."""
+    """Return what names have in common that people take for one another: compare it, never show it.
+
+    For who may have a name. What bridges show in letters' place, or tell two apart by who have theirs, is their own.
+    """
     folded = unicodedata.normalize("NFKC", name).casefold().translate(_LOOKS)
     return "".join(char for char in folded if char.isalnum() or unicodedata.category(char)[0] in "SM").translate(
         dict.fromkeys(map(ord, _INVISIBLE_MARKS))

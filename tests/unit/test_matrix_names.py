@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from bridges.matrix.names import ON_AIR_BYTES, likeness, masked, shortened, told_apart
+from bridges.matrix.names import ON_AIR_BYTES, look_on_air, masked, shortened, told_apart
 
 NAMES = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=40)
 USERS = st.from_regex(r"@[a-z0-9._=/+-]{1,12}:[a-z]{1,8}\.(org|net)", fullmatch=True)
@@ -83,4 +83,4 @@ def test_letters_tell_everybody_apart_whoever_asks_in_whatever_order(users: set[
 
 @pytest.mark.parametrize("other", ["ali", "ALI", "Al\u200di", "\uff21li"])
 def test_names_that_look_the_same_on_air_are_the_same(other: str) -> None:
-    assert likeness(other) == likeness("Ali")
+    assert look_on_air(other) == look_on_air("Ali")
