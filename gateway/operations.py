@@ -48,6 +48,8 @@ from gateway.rulings import OPERATOR, Rulings
 from gateway.status import BridgeStatus, DryPart, EventHub, JournalStatus, QueueStatus
 from gateway.tally import Tally
 
+AGAIN = frozenset({State.FAILED, State.CANCELLED})
+"""What is sent again by hand: dead letters, and the later parts that one held back."""
 Found = dict[BridgeName, list[tuple[DeliveryId, State]]]
 """Deliveries by destination, with the state they were found in."""
 
@@ -203,9 +205,9 @@ class Operations:
                 continue
             # The queue forgets it first: then the journal hands it over like anything new, under a fresh key.
             await self.outbox.drop(found.record.to.bridge, [delivery.id for delivery in again])
-            await self.journal.requeue(again)
+            if ident in await self.journal.requeue(again, only_from=AGAIN):
+                done.append(ident)
             self._parts.by_bridge[found.record.to.bridge].drain.read_back()
-            done.append(ident)
         return tuple(done)
 
     async def price(self, which: DeadLetters) -> Price:
@@ -227,11 +229,10 @@ class Operations:
         if isinstance(fitted, Unfit):
             return None
         standings = await self.journal.standings([delivery.id for delivery in fitted])
-        ended = {State.FAILED, State.CANCELLED}
         return [
             delivery
             for delivery in fitted
-            if delivery.part >= part and (delivery.id not in standings or standings[delivery.id].state in ended)
+            if delivery.part >= part and (delivery.id not in standings or standings[delivery.id].state in AGAIN)
         ]
 
     async def cancel(self, ids: Sequence[DeliveryId]) -> tuple[DeliveryId, ...]:

@@ -201,12 +201,17 @@ class Journal:
         if changes:
             self._writer.note([change_row(change) for change in changes])
 
-    async def requeue(self, deliveries: Sequence[Delivery]) -> None:
-        """Let `pending` find these once more, as they are now, at its end; their state is WAITING."""
+    async def requeue(self, deliveries: Sequence[Delivery], *, only_from: frozenset[State]) -> tuple[DeliveryId, ...]:
+        """Let `pending` find these once more, as they are now, at its end: WAITING, and under a fresh key.
+
+        Only those in one of these states, and, under their first key, those their message didn't have; the others
+        stay as they are. Return the ones it finds.
+        """
         now_ms = self._clock.now_ms()
         news = [(one.message.id, new_delivery(one, State.WAITING, SENT_AGAIN, now_ms)) for one in deliveries]
-        if news:
-            await self._writer.task(lambda store, _: store.again(news), durable=True)
+        if not news:
+            return ()
+        return await self._writer.task(lambda store, _: store.again(news, only_from), durable=True)
 
     async def end_what_came_in(self, deliveries: Sequence[Delivery]) -> None:
         """Cancel those that still wait though their message was received at the very address they are bound for."""

@@ -50,8 +50,10 @@ _CANCEL_COPY = """UPDATE delivery SET state = 'cancelled', changed_ms = ?, histo
     AND state IN ('waiting', 'queued') AND digest IS NULL RETURNING id"""
 # What carries a digest says more than the copy did.
 _AGAIN = """UPDATE delivery SET seq = ?, part = ?, parts = ?, expires_ms = ?, state = ?, changed_ms = ?, opening = ?,
-    history = history || ?, body = ?, generation = generation + 1 WHERE id = ?"""
+    history = history || ?, body = ?, generation = generation + 1
+    WHERE id = ? AND state IN (SELECT value FROM json_each(?))"""
 # The network may remember the key it refused: what is sent again by hand goes under a fresh one.
+_IS_THERE = "SELECT 1 FROM delivery WHERE id = ?"
 
 
 Applied = frozenset[tuple[str, str]]
@@ -102,7 +104,7 @@ class Store:
         return self.source
 
     def accept(self, messages: Sequence[NewMessage], full: str) -> list[Accepted | JournalError | Known]:
-        """Add messages; answer each in its place; of known ones, say what they are. `write` writes them.
+        """Add messages; answer each in its place; of known ones only say what they are. `write` writes them.
 
         `full`: why none may be added; empty if they may.
         """
@@ -115,8 +117,6 @@ class Store:
                 continue
             if found is None:
                 known[new.id] = Known(seq=self.head + 1, part=0)
-            if found is not None and new.resume is not None:
-                self._incoming.resume(new.origin.bridge, clean(new.resume))
             answers.append(found or self._add(new))
         return answers
 
@@ -201,6 +201,8 @@ class Store:
     def seen(self, new: NewMessage, known: Known) -> Seen:
         """Note where else a known message, or a part of it, came from; what was still to go there is there already."""
         seq = known.seq
+        if new.resume is not None:
+            self.set_resume({new.origin.bridge: new.resume})
         here = self.number(new.origin)
         if new.remote_id is not None:
             self.connection.execute(_ADD_COUNTERPART, (here, clean(new.remote_id), seq, known.part))
@@ -261,29 +263,38 @@ class Store:
             self._incoming.resume(bridge, clean(point))
         self.write()
 
-    def again(self, news: Sequence[tuple[MessageId, NewDelivery]]) -> None:
-        """Let the drain find deliveries once more, as if they came in now."""
+    def again(
+        self, news: Sequence[tuple[MessageId, NewDelivery]], only_from: frozenset[State]
+    ) -> tuple[DeliveryId, ...]:
+        """Let the drain find deliveries once more, as if they came in now; return those it will.
+
+        Those that are there must be in one of these states: whoever asks has looked a while ago.
+        """
         self.head += 1
         self.set_meta("head", self.head)
-        for message, new in news:
-            fields = (new.part, new.parts, new.expires_ms, new.state.value, new.at_ms, self.opening, new.line, new.body)
-            if not self.connection.execute(_AGAIN, (self.head, *fields, new.id)).rowcount:
-                self._add_later(message, new)
+        states = json.dumps([state.value for state in only_from])
+        return tuple(new.id for message, new in news if self._again(new, states) or self._add_later(message, new))
 
-    def _add_later(self, message: MessageId, new: NewDelivery) -> None:
+    def _again(self, new: NewDelivery, states: str) -> bool:
+        fields = (new.part, new.parts, new.expires_ms, new.state.value, new.at_ms, self.opening, new.line, new.body)
+        return self.connection.execute(_AGAIN, (self.head, *fields, new.id, states)).rowcount > 0
+
+    def _add_later(self, message: MessageId, new: NewDelivery) -> bool:
         """Add a delivery that its message didn't have: it was fitted into more parts this time."""
         found = self.connection.execute(
             "SELECT m.seq, max(d.no) FROM message m LEFT JOIN delivery d"
             " ON d.no BETWEEN m.seq << 12 AND (m.seq << 12) + 4095 WHERE m.id = ? GROUP BY m.seq",
             (message,),
         ).fetchone()
-        if found is None:
-            return
+        if found is None or self.connection.execute(_IS_THERE, (new.id,)).fetchone():
+            return False
         seq, last = found
         no = seq << PLACE_BITS if last is None else last + 1
-        if no >> PLACE_BITS == seq:
-            self._incoming.delivery(self._delivery(no, self.head, new))
-            self.write()
+        if no >> PLACE_BITS != seq:
+            return False
+        self._incoming.delivery(self._delivery(no, self.head, new))
+        self.write()
+        return True
 
 
 def applied_of(rows: Sequence[Row], applied: Applied) -> tuple[DeliveryId, ...]:
