@@ -239,7 +239,8 @@ class Journal:
             self.note(
                 [Change(id=ident, state=State.FAILED, reason=reason, at_ms=now_ms) for ident in waiting.unreadable]
             )
-        return Batch(upto=max(after, waiting.upto), deliveries=waiting.deliveries)
+        upto = max(after, waiting.upto)
+        return Batch(upto=upto, deliveries=waiting.deliveries, generations=waiting.generations)
 
     async def standings(self, ids: Sequence[DeliveryId]) -> dict[DeliveryId, Standing]:
         """Return where these deliveries are; unknown ones are left out."""

@@ -6,14 +6,17 @@ from __future__ import annotations
 import asyncio
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from gateway.clock import SystemClock
 from gateway.elsewhere import Bookmark, Elsewhere, adopt
+from gateway.fresh import Fresh
 from gateway.intake import Intake
 from gateway.journal import Change, Journal, Retention
 from gateway.link import LinkState
+from gateway.lookup import Lookup
 from gateway.model import (
     Address,
     BridgeName,
@@ -21,6 +24,7 @@ from gateway.model import (
     LeaseLost,
     Message,
     NativeId,
+    Rejected,
     RemoteId,
     ResumePoint,
     Sender,
@@ -277,6 +281,27 @@ async def test_what_is_adopted_while_it_is_read_here_keeps_its_key_too(tmp_path)
         await intake_of(journal).accept(message(1))
 
         assert (await journal.standings([one.id]))[one.id].generation == 0
+
+
+async def test_a_dead_letter_sent_again_by_hand_has_one_key_on_every_box(tmp_path):
+    """The box that was told to sends it and is killed; the one that takes over never heard of it."""
+    outbox = MemoryOutbox(shared=True)
+    async with running_core(tmp_path, outbox=outbox) as core:
+        core.bridge.answers = [Rejected("no")]
+        (ident,) = await core.say(1)
+        await core.until(ident, "failed")
+        core.bridge.held = asyncio.Event()
+        await core.operations.redrive([ident])
+        await core.until(ident, "sending")
+        fence = await outbox.acquire(RADIO, "box", now_ms=CLOCK.now_ms(), ttl_ms=60_000)
+        (lease,) = (await outbox.claim(fence, now_ms=CLOCK.now_ms(), visible_ms=1000, limit=9, run=1)).leases
+
+    (tmp_path / "lake").mkdir()
+    async with Journal(tmp_path / "lake" / "journal.db", clock=CLOCK, retention=Retention()) as journal:
+        lookup = Lookup(journal, Fresh(), adopt=partial(adopt, journal))
+        found = await lookup.latest(lease, await lookup.claimed([lease]))
+        assert found is not None
+        assert (found.id, found.generation) == (ident, 1)
 
 
 @pytest.mark.parametrize("first", [CHANNEL, ROOM])
