@@ -15,6 +15,7 @@ from typing import Final, Self
 import structlog
 
 from gateway.journal import queries, relations
+from gateway.journal.again import again
 from gateway.journal.aging import Aging
 from gateway.journal.database import is_full, open_journal, open_reader, suspect
 from gateway.journal.decisions import Decisions
@@ -211,7 +212,7 @@ class Journal:
         news = [(one.message.id, new_delivery(one, State.WAITING, SENT_AGAIN, now_ms)) for one in deliveries]
         if not news:
             return ()
-        return await self._writer.task(lambda store, _: store.again(news, only_from), durable=True)
+        return await self._writer.task(lambda store, _: again(store, news, only_from), durable=True)
 
     async def end_what_came_in(self, deliveries: Sequence[Delivery]) -> None:
         """Cancel those that still wait though their message was received at the very address they are bound for."""

@@ -29,7 +29,7 @@ from gateway.journal.rows import (
     line,
 )
 from gateway.journal.statements import SIZES, many, packed, write
-from gateway.model import Address, BridgeName, DeliveryId, JournalError, MessageId, ResumePoint, State
+from gateway.model import Address, BridgeName, DeliveryId, JournalError, ResumePoint, State
 
 THERE_ALREADY: Final = "already there"
 MOST_KNOWN_ADDRESSES: Final = 4096
@@ -49,11 +49,6 @@ _CANCEL_COPY = """UPDATE delivery SET state = 'cancelled', changed_ms = ?, histo
     body = NULL WHERE no BETWEEN ? AND ? AND address = ? AND part BETWEEN ? AND ?
     AND state IN ('waiting', 'queued') AND digest IS NULL RETURNING id"""
 # What carries a digest says more than the copy did.
-_AGAIN = """UPDATE delivery SET seq = ?, part = ?, parts = ?, expires_ms = ?, state = ?, changed_ms = ?, opening = ?,
-    history = history || ?, body = ?, generation = generation + 1
-    WHERE id = ? AND state IN (SELECT value FROM json_each(?))"""
-# The network may remember the key it refused: what is sent again by hand goes under a fresh one.
-_IS_THERE = "SELECT 1 FROM delivery WHERE id = ?"
 
 
 Applied = frozenset[tuple[str, str]]
@@ -263,38 +258,16 @@ class Store:
             self._incoming.resume(bridge, clean(point))
         self.write()
 
-    def again(
-        self, news: Sequence[tuple[MessageId, NewDelivery]], only_from: frozenset[State]
-    ) -> tuple[DeliveryId, ...]:
-        """Let the drain find deliveries once more, as if they came in now; return those it will.
-
-        Those that are there must be in one of these states: whoever asks has looked a while ago.
-        """
+    def next_seq(self) -> int:
+        """Give out a sequence that no message has."""
         self.head += 1
         self.set_meta("head", self.head)
-        states = json.dumps([state.value for state in only_from])
-        return tuple(new.id for message, new in news if self._again(new, states) or self._add_later(message, new))
+        return self.head
 
-    def _again(self, new: NewDelivery, states: str) -> bool:
-        fields = (new.part, new.parts, new.expires_ms, new.state.value, new.at_ms, self.opening, new.line, new.body)
-        return self.connection.execute(_AGAIN, (self.head, *fields, new.id, states)).rowcount > 0
-
-    def _add_later(self, message: MessageId, new: NewDelivery) -> bool:
-        """Add a delivery that its message didn't have: it was fitted into more parts this time."""
-        found = self.connection.execute(
-            "SELECT m.seq, max(d.no) FROM message m LEFT JOIN delivery d"
-            " ON d.no BETWEEN m.seq << 12 AND (m.seq << 12) + 4095 WHERE m.id = ? GROUP BY m.seq",
-            (message,),
-        ).fetchone()
-        if found is None or self.connection.execute(_IS_THERE, (new.id,)).fetchone():
-            return False
-        seq, last = found
-        no = seq << PLACE_BITS if last is None else last + 1
-        if no >> PLACE_BITS != seq:
-            return False
+    def add_later(self, no: int, new: NewDelivery) -> None:
+        """Add a delivery to a message that is there, for the drain to find under the last sequence given out."""
         self._incoming.delivery(self._delivery(no, self.head, new))
         self.write()
-        return True
 
 
 def applied_of(rows: Sequence[Row], applied: Applied) -> tuple[DeliveryId, ...]:
