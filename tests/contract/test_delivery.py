@@ -612,6 +612,28 @@ async def test_what_is_being_sent_is_not_called_cancelled(tmp_path):
         await core.until(ident, "sent")
 
 
+async def test_what_begins_to_be_sent_while_others_are_cancelled_is_not_called_cancelled_either(tmp_path):
+    async with running_core(tmp_path) as core:
+        core.bridge.held = asyncio.Event()
+        await core.drain.lock.acquire()
+        (ident,) = await core.say(1)
+        at_sea = Delivery(message=(await core.journal.delivery(ident)).message, to=Address(BridgeName("sea"), "x"))
+        await core.journal.requeue([at_sea], only_from=frozenset())
+        cancel = core.outbox.cancel
+
+        async def slow_cancel(bridge, ids):
+            if bridge == "sea":
+                core.drain.lock.release()
+                await core.until(ident, "sending")
+            return await cancel(bridge, ids)
+
+        core.outbox.cancel = slow_cancel
+        assert await core.operations.cancel([ident, at_sea.id]) == (at_sea.id,)
+        core.bridge.held.set()
+        await core.until(ident, "sent")
+        assert "cancelled" not in [state for state, _ in await core.history(ident)]
+
+
 async def test_what_waits_is_cancelled_and_never_sent(tmp_path):
     async with running_core(tmp_path) as core:
         core.bridge.held = asyncio.Event()
