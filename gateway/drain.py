@@ -158,6 +158,7 @@ class Drain:
             after=self._cursor,
             upto=batch.upto,
             deliveries=batch.deliveries,
+            generations=batch.generations,
         )
         match result:
             case Stored():

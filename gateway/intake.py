@@ -207,7 +207,7 @@ class Intake:
         missing = [delivery for delivery in plan.deliveries if delivery.id not in known]
         record = await self._journal.message(message.id) if missing else None
         if record is not None and record.message.origin == message.origin:
-            await self._journal.requeue(missing)
+            await self._journal.requeue(missing, only_from=frozenset())
 
     async def _cancel(self, seen: Seen) -> None:
         """A copy came in where the message was still to go out: it is there already."""

@@ -39,7 +39,14 @@ class LookAhead:
         if page.upto <= seen:
             return False
         urgent = [delivery for delivery in page.deliveries if delivery.lane is Lane.EMERGENCY]
-        result = await self._outbox.put(self._destination, source, after=seen, upto=page.upto, deliveries=urgent)
+        result = await self._outbox.put(
+            self._destination,
+            source,
+            after=seen,
+            upto=page.upto,
+            deliveries=urgent,
+            generations={one.id: page.generations[one.id] for one in urgent if one.id in page.generations},
+        )
         if not isinstance(result, Stored):
             return False  # the emergencies' own margin is used up: the drain comes by again
         if urgent:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -48,6 +48,9 @@ from gateway.rulings import OPERATOR, Rulings
 from gateway.status import BridgeStatus, DryPart, EventHub, JournalStatus, QueueStatus
 from gateway.tally import Tally
 
+AGAIN = frozenset({State.FAILED, State.CANCELLED})
+"""What is sent again by hand: dead letters, and the later parts that one held back."""
+UNSENT = frozenset({State.WAITING, State.QUEUED})
 Found = dict[BridgeName, list[tuple[DeliveryId, State]]]
 """Deliveries by destination, with the state they were found in."""
 
@@ -203,9 +206,9 @@ class Operations:
                 continue
             # The queue forgets it first: then the journal hands it over like anything new, under a fresh key.
             await self.outbox.drop(found.record.to.bridge, [delivery.id for delivery in again])
-            await self.journal.requeue(again)
+            if ident in await self.journal.requeue(again, only_from=AGAIN):
+                done.append(ident)
             self._parts.by_bridge[found.record.to.bridge].drain.read_back()
-            done.append(ident)
         return tuple(done)
 
     async def price(self, which: DeadLetters) -> Price:
@@ -227,11 +230,10 @@ class Operations:
         if isinstance(fitted, Unfit):
             return None
         standings = await self.journal.standings([delivery.id for delivery in fitted])
-        ended = {State.FAILED, State.CANCELLED}
         return [
             delivery
             for delivery in fitted
-            if delivery.part >= part and (delivery.id not in standings or standings[delivery.id].state in ended)
+            if delivery.part >= part and (delivery.id not in standings or standings[delivery.id].state in AGAIN)
         ]
 
     async def cancel(self, ids: Sequence[DeliveryId]) -> tuple[DeliveryId, ...]:
@@ -240,15 +242,10 @@ class Operations:
         taken: list[DeliveryId] = []
         for bridge, mine in found.items():
             taken += await self.outbox.cancel(bridge, [ident for ident, _ in mine])
-            part = self._parts.by_bridge.get(bridge)
-            on_its_way = part.sender.in_hand if part else set()
-            # What the queue has not got yet is still only in the journal.
-            taken += [
-                ident
-                for ident, state in mine
-                if state is State.WAITING and ident not in taken and ident not in on_its_way
-            ]
-        return await self._ended(found, taken, "cancelled by hand", only_from=PENDING)
+        ended = await self._ended(found, taken, "cancelled by hand", only_from=PENDING)
+        # What the queue has not got yet is still only in the journal: unless it went its way meanwhile.
+        waiting = [ident for ident, state in self._not_in_hand(found) if state is State.WAITING and ident not in taken]
+        return ended + await self._ended(found, waiting, "cancelled by hand", only_from=UNSENT)
 
     async def drop(self, ids: Sequence[DeliveryId]) -> tuple[DeliveryId, ...]:
         """Forget dead letters; return those that were dead."""
@@ -264,6 +261,13 @@ class Operations:
             if standing.state in states:
                 found.setdefault(standing.to.bridge, []).append((ident, standing.state))
         return found
+
+    def _not_in_hand(self, found: Found) -> Iterator[tuple[DeliveryId, State]]:
+        """Yield what nobody of us has in hand now."""
+        for bridge, mine in found.items():
+            part = self._parts.by_bridge.get(bridge)
+            on_its_way = part.sender.in_hand if part else frozenset()
+            yield from (one for one in mine if one[0] not in on_its_way)
 
     async def _ended(
         self, found: Found, ids: Sequence[DeliveryId], reason: str, *, only_from: frozenset[State]

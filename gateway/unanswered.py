@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from gateway.journal import Journal
-from gateway.model import Address, Bridge, Clock, DeliveryId, JournalError, State
+from gateway.model import PENDING, Address, Bridge, Clock, DeliveryId, JournalError, State
 from gateway.outbox.outbox import Fence, Outbox
 
 log = structlog.get_logger()
@@ -58,7 +58,7 @@ class Unanswered:
             if standing.state.is_pending:
                 # It was refused and should have been queued again when we died. The queue forgets it first.
                 await self._outbox.drop(self._bridge.name, [delivery.id])
-                await self._journal.requeue([standing.revised or delivery])
+                await self._journal.requeue([standing.revised or delivery], only_from=PENDING)
             elif delivery.direct and standing.state in {State.SENT, State.HEARD}:
                 reason = RELAYED_ONLY if standing.state is State.HEARD else UNACKNOWLEDGED
                 await self._give_up(delivery.id, reason)

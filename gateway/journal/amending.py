@@ -12,7 +12,8 @@ from gateway.journal import folding
 from gateway.journal.backlog import NAMED, TRIED, UNSENT
 from gateway.journal.records import Accepted, Amendment, Change, Seen
 from gateway.journal.rows import NewMessage
-from gateway.journal.store import Known, Store
+from gateway.journal.store import Store
+from gateway.journal.transactions import take_in
 from gateway.model import Address, BridgeName, Delivery, DeliveryId, JournalError, State
 from gateway.outbox.codec import encode_message
 
@@ -59,11 +60,8 @@ class _Row:
 
 def accept(store: Store, new: NewMessage, amendment: Amendment, full: str) -> Accepted | JournalError | Seen:
     """Add an edit or a redaction and do at once what it does."""
-    (answer,) = store.accept([new], full)
-    store.write()  # what follows asks for its rows
-    if isinstance(answer, Known):
-        return store.seen(new, answer)
-    if isinstance(answer, JournalError):
+    answer = take_in(store, new, full)
+    if not isinstance(answer, Accepted):
         return answer
     work = _Amending(store, amendment, own=answer.seq, at_ms=new.at_ms)
     return replace(answer, changes=tuple(work.run()))

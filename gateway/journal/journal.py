@@ -15,6 +15,7 @@ from typing import Final, Self
 import structlog
 
 from gateway.journal import queries, relations
+from gateway.journal.again import again
 from gateway.journal.aging import Aging
 from gateway.journal.database import is_full, open_journal, open_reader, suspect
 from gateway.journal.decisions import Decisions
@@ -201,12 +202,17 @@ class Journal:
         if changes:
             self._writer.note([change_row(change) for change in changes])
 
-    async def requeue(self, deliveries: Sequence[Delivery]) -> None:
-        """Let `pending` find these once more, as they are now, at its end; their state is WAITING."""
+    async def requeue(self, deliveries: Sequence[Delivery], *, only_from: frozenset[State]) -> tuple[DeliveryId, ...]:
+        """Let `pending` find these once more, as they are now, at its end: WAITING, and under a fresh key.
+
+        Only those in one of these states, and, under their first key, those their message didn't have; the others
+        stay as they are. Return the ones it finds.
+        """
         now_ms = self._clock.now_ms()
         news = [(one.message.id, new_delivery(one, State.WAITING, SENT_AGAIN, now_ms)) for one in deliveries]
-        if news:
-            await self._writer.task(lambda store, _: store.again(news), durable=True)
+        if not news:
+            return ()
+        return await self._writer.task(lambda store, _: again(store, news, only_from), durable=True)
 
     async def end_what_came_in(self, deliveries: Sequence[Delivery]) -> None:
         """Cancel those that still wait though their message was received at the very address they are bound for."""
@@ -234,7 +240,8 @@ class Journal:
             self.note(
                 [Change(id=ident, state=State.FAILED, reason=reason, at_ms=now_ms) for ident in waiting.unreadable]
             )
-        return Batch(upto=max(after, waiting.upto), deliveries=waiting.deliveries)
+        upto = max(after, waiting.upto)
+        return Batch(upto=upto, deliveries=waiting.deliveries, generations=waiting.generations)
 
     async def standings(self, ids: Sequence[DeliveryId]) -> dict[DeliveryId, Standing]:
         """Return where these deliveries are; unknown ones are left out."""

@@ -3,18 +3,16 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 
 from gateway.journal.rows import ID, Row, merged
 
 
 class Notes:
-    """Changes nobody waits for, at most one a delivery. The event loop puts them in; either thread takes them."""
+    """Changes nobody waits for, at most one a delivery. All on the event loop."""
 
     def __init__(self) -> None:
         self._held: dict[str, Row] = {}
-        self._lock = threading.Lock()
 
     def __len__(self) -> int:
         """Return how many deliveries have one."""
@@ -22,15 +20,14 @@ class Notes:
 
     def hold(self, rows: Sequence[Row]) -> list[Row]:
         """Keep changes; return, in their order, earlier ones that can't wait because another one followed."""
-        with self._lock:
-            overtaken = []
-            for row in rows:
-                before = self._held.get(row[ID])
-                both = None if before is None else merged(before, row)
-                if before is not None and both is None:
-                    overtaken.append(before)
-                self._held[row[ID]] = row if both is None else both
-            return overtaken
+        overtaken = []
+        for row in rows:
+            before = self._held.get(row[ID])
+            both = None if before is None else merged(before, row)
+            if before is not None and both is None:
+                overtaken.append(before)
+            self._held[row[ID]] = row if both is None else both
+        return overtaken
 
     def into(self, rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
         """Return these changes with what was kept of the same deliveries before them, in one where that can be.
@@ -39,22 +36,20 @@ class Notes:
         """
         if not self._held:
             return list(rows), []
-        with self._lock:
-            out: list[Row] = []
-            taken: list[Row] = []
-            for row in rows:
-                before = self._held.pop(row[ID], None)
-                both = None if before is None else merged(before, row)
-                if before is not None:
-                    taken.append(before)
-                if before is not None and both is None:
-                    out.append(before)
-                out.append(row if both is None else both)
-            return out, taken
+        out: list[Row] = []
+        taken: list[Row] = []
+        for row in rows:
+            before = self._held.pop(row[ID], None)
+            both = None if before is None else merged(before, row)
+            if before is not None:
+                taken.append(before)
+            if before is not None and both is None:
+                out.append(before)
+            out.append(row if both is None else both)
+        return out, taken
 
     def take(self) -> list[Row]:
         """Return all that is kept, and keep nothing."""
-        with self._lock:
-            taken = list(self._held.values())
-            self._held.clear()
-            return taken
+        taken = list(self._held.values())
+        self._held.clear()
+        return taken

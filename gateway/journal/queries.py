@@ -37,12 +37,14 @@ class Waiting:
 
     upto: int
     deliveries: tuple[Delivery, ...]
+    generations: dict[DeliveryId, int]
+    """Where it isn't the first."""
     unreadable: tuple[DeliveryId, ...]
 
 
 def pending(connection: sqlite3.Connection, bridge: BridgeName, after: int, limit: int, head: int) -> Waiting:
     """Return deliveries in the order they were accepted, `limit` and the rest of the last one's message."""
-    columns = ("d.seq", "d.no", "d.id", "d.expires_ms", "m.received_ms", "d.body")
+    columns = ("d.seq", "d.no", "d.id", "d.expires_ms", "m.received_ms", "d.body", "d.generation")
     source = f"FROM delivery d JOIN message m ON m.seq = d.no >> 12 WHERE d.bridge = ? AND {_PENDING}"
     order = "ORDER BY d.seq, d.no LIMIT ?"
     rows = packed(connection, columns, f"{source} AND d.seq > ? AND d.seq <= ? {order}", (bridge, after, head, limit))
@@ -56,12 +58,15 @@ def pending(connection: sqlite3.Connection, bridge: BridgeName, after: int, limi
 def _readable(upto: int, rows: Iterable[Sequence[Any]]) -> Waiting:
     deliveries: list[Delivery] = []
     unreadable: list[DeliveryId] = []
-    for _, _, ident, expires_ms, received_ms, body in rows:
+    generations: dict[DeliveryId, int] = {}
+    for _, _, ident, expires_ms, received_ms, body, generation in rows:
+        if generation:
+            generations[DeliveryId(ident)] = generation
         try:
             deliveries.append(delivery_of(body or "", expires_ms, received_ms))
         except UnreadableEnvelope:
             unreadable.append(DeliveryId(ident))
-    return Waiting(upto=upto, deliveries=tuple(deliveries), unreadable=tuple(unreadable))
+    return Waiting(upto=upto, deliveries=tuple(deliveries), generations=generations, unreadable=tuple(unreadable))
 
 
 def standings(connection: sqlite3.Connection, ids: Sequence[DeliveryId]) -> dict[DeliveryId, Standing]:

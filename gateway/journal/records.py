@@ -190,6 +190,8 @@ class Batch:
 
     upto: int
     deliveries: tuple[Delivery, ...]
+    generations: Mapping[DeliveryId, int] = field(default_factory=dict)
+    """Of their keys, where it isn't the first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,7 +29,7 @@ from gateway.journal.rows import (
     line,
 )
 from gateway.journal.statements import SIZES, many, packed, write
-from gateway.model import Address, BridgeName, DeliveryId, JournalError, MessageId, ResumePoint, State
+from gateway.model import Address, BridgeName, DeliveryId, JournalError, ResumePoint, State
 
 THERE_ALREADY: Final = "already there"
 MOST_KNOWN_ADDRESSES: Final = 4096
@@ -49,9 +49,6 @@ _CANCEL_COPY = """UPDATE delivery SET state = 'cancelled', changed_ms = ?, histo
     body = NULL WHERE no BETWEEN ? AND ? AND address = ? AND part BETWEEN ? AND ?
     AND state IN ('waiting', 'queued') AND digest IS NULL RETURNING id"""
 # What carries a digest says more than the copy did.
-_AGAIN = """UPDATE delivery SET seq = ?, part = ?, parts = ?, expires_ms = ?, state = ?, changed_ms = ?, opening = ?,
-    history = history || ?, body = ?, generation = generation + 1 WHERE id = ?"""
-# The network may remember the key it refused: what is sent again by hand goes under a fresh one.
 
 
 Applied = frozenset[tuple[str, str]]
@@ -102,7 +99,7 @@ class Store:
         return self.source
 
     def accept(self, messages: Sequence[NewMessage], full: str) -> list[Accepted | JournalError | Known]:
-        """Add messages; answer each in its place; of known ones, say what they are. `write` writes them.
+        """Add messages; answer each in its place; of known ones only say what they are. `write` writes them.
 
         `full`: why none may be added; empty if they may.
         """
@@ -115,8 +112,6 @@ class Store:
                 continue
             if found is None:
                 known[new.id] = Known(seq=self.head + 1, part=0)
-            if found is not None and new.resume is not None:
-                self._incoming.resume(new.origin.bridge, clean(new.resume))
             answers.append(found or self._add(new))
         return answers
 
@@ -201,6 +196,8 @@ class Store:
     def seen(self, new: NewMessage, known: Known) -> Seen:
         """Note where else a known message, or a part of it, came from; what was still to go there is there already."""
         seq = known.seq
+        if new.resume is not None:
+            self.set_resume({new.origin.bridge: new.resume})
         here = self.number(new.origin)
         if new.remote_id is not None:
             self.connection.execute(_ADD_COUNTERPART, (here, clean(new.remote_id), seq, known.part))
@@ -261,29 +258,16 @@ class Store:
             self._incoming.resume(bridge, clean(point))
         self.write()
 
-    def again(self, news: Sequence[tuple[MessageId, NewDelivery]]) -> None:
-        """Let the drain find deliveries once more, as if they came in now."""
+    def next_seq(self) -> int:
+        """Give out a sequence that no message has."""
         self.head += 1
         self.set_meta("head", self.head)
-        for message, new in news:
-            fields = (new.part, new.parts, new.expires_ms, new.state.value, new.at_ms, self.opening, new.line, new.body)
-            if not self.connection.execute(_AGAIN, (self.head, *fields, new.id)).rowcount:
-                self._add_later(message, new)
+        return self.head
 
-    def _add_later(self, message: MessageId, new: NewDelivery) -> None:
-        """Add a delivery that its message didn't have: it was fitted into more parts this time."""
-        found = self.connection.execute(
-            "SELECT m.seq, max(d.no) FROM message m LEFT JOIN delivery d"
-            " ON d.no BETWEEN m.seq << 12 AND (m.seq << 12) + 4095 WHERE m.id = ? GROUP BY m.seq",
-            (message,),
-        ).fetchone()
-        if found is None:
-            return
-        seq, last = found
-        no = seq << PLACE_BITS if last is None else last + 1
-        if no >> PLACE_BITS == seq:
-            self._incoming.delivery(self._delivery(no, self.head, new))
-            self.write()
+    def add_later(self, no: int, new: NewDelivery) -> None:
+        """Add a delivery to a message that is there, for the drain to find under the last sequence given out."""
+        self._incoming.delivery(self._delivery(no, self.head, new))
+        self.write()
 
 
 def applied_of(rows: Sequence[Row], applied: Applied) -> tuple[DeliveryId, ...]:

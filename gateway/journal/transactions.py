@@ -10,9 +10,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.journal.records import Accepted, Seen
 from gateway.journal.retention import Room
 from gateway.journal.rows import NewMessage, Row
 from gateway.journal.store import Known, Store, applied_of
+from gateway.model import JournalError
 
 Future = asyncio.Future[Any]
 
@@ -36,19 +38,15 @@ class Op:
 class Transactions:
     """Writes batches, one transaction each: it is written whole, or `commit` raises and `roll_back` follows."""
 
-    def __init__(
-        self, store: Store, room: Room, now_ms: Callable[[], int], take_noted: Callable[[], Sequence[Row]]
-    ) -> None:
-        """`take_noted` returns the changes that were noted and handed to nobody yet."""
+    def __init__(self, store: Store, room: Room, now_ms: Callable[[], int]) -> None:
         self._store = store
         self._room = room
         self._now_ms = now_ms
-        self._take_noted = take_noted
         self._stale = False
         self._full_sync = True
 
     def commit(self, batch: list[Op]) -> None:
-        """Write a batch; what was noted may join it."""
+        """Write a batch. Of a message that is known, nothing: its answer says what it is."""
         if self._stale:
             self._store.reload()
             self._stale = False
@@ -92,22 +90,10 @@ class Transactions:
             for (op, _), answer in zip(accepts, self._store.accept([new for _, new in accepts], full), strict=True):
                 op.answer = answer
         self._change(batch, changes)
-        seen = [(op, new, op.answer) for op, new in accepts if isinstance(op.answer, Known)]
-        if seen:
-            self._store.change(self._take_notes(batch))
         self._store.write()
-        for op, new, known in seen:
-            op.answer = self._store.seen(new, known)
         for op in batch:
             if op.task is not None:
                 op.answer = op.task(self._store, self._room)
-
-    def _take_notes(self, batch: list[Op]) -> Sequence[Row]:
-        """Make what was noted part of this transaction: something in it depends on where deliveries are."""
-        rows = self._take_noted()
-        if rows:
-            batch.append(Op(changes=rows))
-        return rows
 
     def _change(self, batch: Sequence[Op], changes: Sequence[Row]) -> None:
         asked = [op for op in batch if op.tell]
@@ -124,3 +110,10 @@ class Transactions:
         with suppress(sqlite3.Error):
             if self._store.connection.in_transaction:
                 self._store.connection.execute("ROLLBACK")
+
+
+def take_in(store: Store, new: NewMessage, full: str) -> Accepted | JournalError | Seen:
+    """Add one message, or note of a known one where else it came from. `full`: why none may be added."""
+    (answer,) = store.accept([new], full)
+    store.write()  # whatever follows asks for its rows
+    return store.seen(new, answer) if isinstance(answer, Known) else answer

@@ -23,8 +23,8 @@ from gateway.journal.database import in_words, is_damage, is_full, is_of_the_sto
 from gateway.journal.notes import Notes
 from gateway.journal.retention import Room
 from gateway.journal.rows import ALSO, NewMessage, Row
-from gateway.journal.store import Store
-from gateway.journal.transactions import Op, Transactions
+from gateway.journal.store import Known, Store
+from gateway.journal.transactions import Op, Transactions, take_in
 from gateway.model import DeliveryId, JournalError
 from gateway.pace import Pace
 
@@ -63,7 +63,8 @@ class Writer:
         self._slots = asyncio.Semaphore(MOST_QUEUED)
         self._noted = 0
         self._notes = Notes()
-        self._transactions = Transactions(store, room, now_ms, self._take_noted)
+        self._now_ms = now_ms
+        self._transactions = Transactions(store, room, now_ms)
         self._notes_due: asyncio.TimerHandle | None = None
         self._closed = False
         self._commits = 0
@@ -73,28 +74,31 @@ class Writer:
 
     async def accept(self, new: NewMessage) -> Any:
         """Write a message; return when it is on the disk."""
-        return await self._ask(Op(new=new, durable=True))
+        answer = await self._ask(Op(new=new, durable=True))
+        if not isinstance(answer, Known):
+            return answer
+        # What becomes of a copy is decided by where the deliveries are: a task, so that it finds what was noted.
+        answer = await self.task(lambda store, room: take_in(store, new, room.full(self._now_ms())), durable=True)
+        if isinstance(answer, JournalError):
+            raise answer
+        return answer
 
     async def change(self, rows: Sequence[Row]) -> None:
         """Write changes; return when they are committed."""
-        changes, noted = self._notes.into(rows)
-        op = Op(changes=changes, noted=noted)
-        try:
-            await self._ask(op)
-        except BaseException:
-            if op.future is None:  # it was never queued
-                self._hand(noted)
-            raise
+
+        def with_notes(op: Op) -> None:
+            op.changes, op.noted = self._notes.into(rows)
+
+        await self._ask(Op(), with_notes)
 
     async def change_and_tell(self, rows: Sequence[Row]) -> tuple[DeliveryId, ...]:
         """Write changes; return, when they are committed, the deliveries of those that were made."""
-        self._hand_notes()
-        made: tuple[DeliveryId, ...] = await self._ask(Op(changes=rows, tell=True))
+        made: tuple[DeliveryId, ...] = await self._ask(Op(changes=rows, tell=True), self._after_notes)
         return made
 
     async def task(self, task: Callable[[Store, Room], T], *, durable: bool = False) -> T:
         """Run something inside a transaction: it finds what was noted until now. After a rollback it may run again."""
-        result: T = await self._ask(Op(task=task, durable=durable), after_notes=True)
+        result: T = await self._ask(Op(task=task, durable=durable), self._after_notes)
         return result
 
     def note(self, rows: Sequence[Row]) -> None:
@@ -133,14 +137,17 @@ class Writer:
         """Wait for that."""
         await asyncio.to_thread(self._thread.join)
 
-    async def _ask(self, op: Op, *, after_notes: bool = False) -> Any:
+    def _after_notes(self, _: Op) -> None:
+        """Hand over what was noted before what decides by it: the thread could not take it in time by itself."""
+        self._hand_notes()
+
+    async def _ask(self, op: Op, first: Callable[[Op], None] = lambda _: None) -> Any:
+        """Queue an op; return its answer. `first` is done right before, when nothing can come between any more."""
         await self._slots.acquire()
         if self._closed:
             self._slots.release()
             raise JournalError("the journal is closed")
-        if after_notes:
-            # The thread can't take them in time by itself: they may be handed over behind the op it has just taken.
-            self._hand_notes()
+        first(op)
         op.future = self._loop.create_future()
         self._queue.put(op)
         return await op.future
@@ -243,12 +250,6 @@ class Writer:
             with suppress(RuntimeError):  # the loop is closed: nobody counts any more
                 self._loop.call_soon_threadsafe(self._count_noted, len(noted))
             self._again.append(Op(changes=noted))
-
-    def _take_noted(self) -> Sequence[Row]:
-        rows = self._notes.take()
-        if rows:
-            self._loop.call_soon_threadsafe(self._count_noted, len(rows))
-        return rows
 
     def _count_noted(self, number: int) -> None:
         self._noted += number

@@ -278,7 +278,7 @@ class Destination:
         self.size += sign * entry.size
 
 
-def entry_of(delivery: Delivery, skew: int) -> Entry:
+def entry_of(delivery: Delivery, skew: int, generation: int = 0) -> Entry:
     """Return a new entry for a delivery put now."""
     return Entry(
         delivery=delivery,
@@ -286,6 +286,7 @@ def entry_of(delivery: Delivery, skew: int) -> Entry:
         expires=None if delivery.expires_ms is None else delivery.expires_ms - skew,
         received=delivery.message.received_ms - skew,
         size=len(encode(delivery)),
+        generation=generation,
     )
 
 

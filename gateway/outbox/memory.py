@@ -13,6 +13,7 @@ from gateway.model import BridgeName, Delivery, DeliveryId, LeaseLost, ResumePoi
 from gateway.outbox.lanes import EMERGENCY, Destination, Entry, delivery_of, entry_of
 from gateway.outbox.looking import heads, take
 from gateway.outbox.outbox import (
+    NONE_AGAIN,
     NONE_AT_HAND,
     Claimed,
     Depth,
@@ -70,7 +71,14 @@ class MemoryOutbox:
         return self._at(destination).cursors.get(source, 0)
 
     async def put(
-        self, destination: BridgeName, source: str, *, after: int, upto: int, deliveries: Sequence[Delivery]
+        self,
+        destination: BridgeName,
+        source: str,
+        *,
+        after: int,
+        upto: int,
+        deliveries: Sequence[Delivery],
+        generations: Mapping[DeliveryId, int] = NONE_AGAIN,
     ) -> Stored | Gap | Full:
         """See `Outbox.put`."""
         here = self._at(destination)
@@ -79,7 +87,7 @@ class MemoryOutbox:
             return Stored(new=0, known=len(deliveries)) if cursor == upto else Gap(cursor=cursor)
         wanted = {delivery.id: delivery for delivery in reversed(deliveries)}
         new = [
-            entry_of(wanted.pop(id_), self._skew)
+            entry_of(wanted.pop(id_), self._skew, generations.get(id_, 0))
             for id_ in [delivery.id for delivery in deliveries]
             if id_ in wanted and id_ not in here.entries and not (self._shared and id_ in here.fates)
         ]

@@ -198,6 +198,7 @@ class Quota:
 
 
 NONE_AT_HAND: Final[Mapping[DeliveryId, Delivery]] = MappingProxyType({})
+NONE_AGAIN: Final[Mapping[DeliveryId, int]] = MappingProxyType({})
 
 EXPIRED_PER_CLAIM: Final = 500
 """So that a claim after a long outage doesn't block the queue for everyone else."""
@@ -211,7 +212,14 @@ class Outbox(Protocol):
         ...
 
     async def put(
-        self, destination: BridgeName, source: str, *, after: int, upto: int, deliveries: Sequence[Delivery]
+        self,
+        destination: BridgeName,
+        source: str,
+        *,
+        after: int,
+        upto: int,
+        deliveries: Sequence[Delivery],
+        generations: Mapping[DeliveryId, int] = NONE_AGAIN,
     ) -> Stored | Gap | Full:
         """Append what one source journalled in (after, upto], all or nothing, in one atomic step.
 
@@ -219,7 +227,8 @@ class Outbox(Protocol):
         made before and its answer lost: all are `known`. Deliveries already in the queue (by id:
         waiting, leased, awaiting or dead) are left where they are, and those whose fate is remembered
         add nothing. An empty batch moves or checks the cursor. A batch larger than the whole quota is
-        Full too: halve it.
+        Full too: halve it. `generations`: of the keys of those that were sent before, so that whoever claims
+        one, on whichever box, sends it under the same.
         """
         ...
 

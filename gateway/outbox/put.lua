@@ -1,11 +1,12 @@
 #!lua
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- Append what a source journalled in (after, upto], or nothing at all. No allow-oom: this is the tap.
--- KEYS 1 to 16 as in common.lua; reads skew, fence; writes body, stats, ready, lists
+-- KEYS 1 to 16 as in common.lua; reads skew, fence; writes body, tries, stats, ready, lists
 -- the last of KEYS: src STRING  the last sequence taken from this source for this destination
--- ARGV stem, after, upto, quota, quota in bytes, and for each: id, body with the caller's times
+-- ARGV stem, after, upto, quota, quota in bytes, "id;generation id;generation" of those whose key isn't the first,
+-- and for each: id, body with the caller's times
 -- Returns {0, new, known}, {1, cursor} for a gap, {2, n, bytes} for full.
-local SRC, FIRST, STEP, DIRECT_OF = KEYS[#KEYS], 6, 2, {['3'] = '1', ['4'] = '2'}
+local SRC, FIRST, STEP, DIRECT_OF = KEYS[#KEYS], 7, 2, {['3'] = '1', ['4'] = '2'}
 local cursor = call('GET', SRC) or '0'
 local total = (#ARGV - FIRST + 1) / STEP
 if cursor ~= ARGV[2] then
@@ -80,6 +81,9 @@ for _, lane in ipairs(SERVED) do
   end
 end
 bulk('HSET', BODY, bodies)
+for id, generation in string.gmatch(ARGV[6], '(%S+);(%d+)') do
+  if twice[id] then call('HSET', TRIES, id, '0;' .. generation) end
+end
 count(#fresh, bytes + urgent_bytes)
 call('SET', SRC, ARGV[3])
 return {0, #fresh, total - #fresh}

@@ -23,6 +23,7 @@ from redis.exceptions import NoScriptError
 from gateway.model import BridgeName, Delivery, DeliveryId, ResumePoint, State, StoreUnavailable
 from gateway.outbox.outbox import (
     EXPIRED_PER_CLAIM,
+    NONE_AGAIN,
     NONE_AT_HAND,
     Claimed,
     Depth,
@@ -132,11 +133,19 @@ class RedisOutbox:
         return int(await self._command("GET", self._keys.source(destination, source)) or 0)
 
     async def put(
-        self, destination: BridgeName, source: str, *, after: int, upto: int, deliveries: Sequence[Delivery]
+        self,
+        destination: BridgeName,
+        source: str,
+        *,
+        after: int,
+        upto: int,
+        deliveries: Sequence[Delivery],
+        generations: Mapping[DeliveryId, int] = NONE_AGAIN,
     ) -> Stored | Gap | Full:
         """See `Outbox.put`."""
         await self._time.agree()
-        args: list[Any] = [after, upto, self._quota.deliveries, self._quota.size_bytes]
+        again = " ".join(f"{one};{generation}" for one, generation in generations.items())
+        args: list[Any] = [after, upto, self._quota.deliveries, self._quota.size_bytes, again]
         for delivery in deliveries:
             args += (delivery.id, write_body(delivery, self._time.skew))
         verdict, first, *rest = await self._run("put", destination, *args, extra=self._keys.source(destination, source))

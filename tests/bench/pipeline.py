@@ -82,9 +82,9 @@ class CountingOutbox(RedisOutbox):
             self.calls[what] += 1
             self.items[what] += number
 
-    async def put(self, destination, source, *, after, upto, deliveries):
+    async def put(self, destination, source, *, deliveries, **more):
         self._count("put", len(deliveries))
-        return await super().put(destination, source, after=after, upto=upto, deliveries=deliveries)
+        return await super().put(destination, source, deliveries=deliveries, **more)
 
     async def claim(self, fence, **times):
         claimed = await super().claim(fence, **times)

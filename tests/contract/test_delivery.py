@@ -356,6 +356,33 @@ async def test_a_redriven_dead_letter_goes_out_under_a_fresh_key_though_the_send
         assert f"{ident}.1" in core.bridge.keys
 
 
+async def test_a_dead_letter_that_two_people_send_again_at_once_goes_out_once_more(tmp_path):
+    async with running_core(tmp_path) as core:
+        core.bridge.answers = [Rejected("no")]
+        (ident,) = await core.say(1)
+        await core.until(ident, "failed")
+        drop, held, goes_on = core.outbox.drop, asyncio.Event(), asyncio.Event()
+
+        async def slow_drop(*asked):
+            core.outbox.drop = drop
+            held.set()
+            await goes_on.wait()
+            return await drop(*asked)
+
+        core.outbox.drop = slow_drop
+        late = asyncio.create_task(core.operations.redrive([ident]))
+        await held.wait()
+        assert await core.operations.redrive([ident]) == (ident,)
+        await core.until(ident, "sent")
+        goes_on.set()
+
+        assert await late == ()
+        (other,) = await core.say(2)
+        await core.until(other, "sent")
+        assert core.bridge.keys == [f"{ident}.1", f"{other}.0"]
+        assert await core.state(ident) == "sent"
+
+
 async def _keep_busy(core):
     for number in range(100, 110):
         await core.say(number)
@@ -583,6 +610,28 @@ async def test_what_is_being_sent_is_not_called_cancelled(tmp_path):
         assert await core.operations.cancel([ident]) == ()
         core.bridge.held.set()
         await core.until(ident, "sent")
+
+
+async def test_what_begins_to_be_sent_while_others_are_cancelled_is_not_called_cancelled_either(tmp_path):
+    async with running_core(tmp_path) as core:
+        core.bridge.held = asyncio.Event()
+        await core.drain.lock.acquire()
+        (ident,) = await core.say(1)
+        at_sea = Delivery(message=(await core.journal.delivery(ident)).message, to=Address(BridgeName("sea"), "x"))
+        await core.journal.requeue([at_sea], only_from=frozenset())
+        cancel = core.outbox.cancel
+
+        async def slow_cancel(bridge, ids):
+            if bridge == "sea":
+                core.drain.lock.release()
+                await core.until(ident, "sending")
+            return await cancel(bridge, ids)
+
+        core.outbox.cancel = slow_cancel
+        assert await core.operations.cancel([ident, at_sea.id]) == (at_sea.id,)
+        core.bridge.held.set()
+        await core.until(ident, "sent")
+        assert "cancelled" not in [state for state, _ in await core.history(ident)]
 
 
 async def test_what_waits_is_cancelled_and_never_sent(tmp_path):

@@ -536,9 +536,10 @@ async def test_sent_again_they_are_found_at_the_end_as_they_are_now(journal):
     await journal.record([moved(parts_of(first, parts=2)[0], "failed", reason="too big")])
     anew = [bound(first, part=part, parts=3, expires_ms=7) for part in (1, 2, 3)]
 
-    await journal.requeue(anew)
-    await journal.requeue([])
-    await journal.requeue([bound(said(77))])
+    sent_again = await journal.requeue(anew, only_from=frozenset({State.FAILED, State.WAITING}))
+    assert sent_again == tuple(one.id for one in anew)
+    assert await journal.requeue([], only_from=frozenset(State)) == ()
+    assert await journal.requeue([bound(said(77))], only_from=frozenset(State)) == ()
 
     batch = await journal.pending(HOME, after=2, limit=100)
     assert batch.deliveries == tuple(anew)
@@ -547,6 +548,20 @@ async def test_sent_again_they_are_found_at_the_end_as_they_are_now(journal):
     assert [(one.part, one.parts, one.state, one.reason) for one in records] == [
         (part, 3, State.WAITING, "sent again by hand") for part in (1, 2, 3)
     ]
+
+
+async def test_what_is_not_as_whoever_wants_it_sent_again_saw_it_stays_as_it_is(journal):
+    message = said(1)
+    going, dead = parts_of(message, parts=2)
+    await journal.accept(message, [going, dead])
+    await journal.record([moved(going, "sending"), moved(dead, "failed")])
+
+    made = await journal.requeue([going, dead], only_from=frozenset({State.FAILED}))
+
+    assert made == (dead.id,)
+    standings = await journal.standings([going.id, dead.id])
+    assert [(one.state, one.generation) for one in standings.values()] == [(State.SENDING, 0), (State.WAITING, 1)]
+    assert await journal.requeue([going, dead], only_from=frozenset()) == ()
 
 
 async def test_a_delivery_that_can_not_be_read_fails_with_a_reason(journal):

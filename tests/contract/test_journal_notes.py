@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -141,3 +142,28 @@ async def test_a_note_is_written_though_nothing_follows(tmp_path):
         journal.note([moved(delivery, "queued")])
     async with opened(tmp_path) as journal:
         assert (await journal.standings([delivery.id]))[delivery.id].state is State.QUEUED
+
+
+async def test_a_copy_finds_what_was_on_its_way_though_the_note_of_it_is_handed_over_just_then(tmp_path):
+    """The thread has the copy in hand when the note's time comes: the note must not end up behind it."""
+    message = said(1)
+    delivery = bound(message, ROOM)
+    async with opened(tmp_path) as journal:
+        await journal.accept(message, [delivery])
+        writer, taken, goes_on = journal._writer, threading.Event(), threading.Event()
+        commit = writer._transactions.commit
+
+        def late_commit(batch):
+            taken.set()
+            assert goes_on.wait(30)
+            commit(batch)
+
+        writer._transactions.commit = late_commit
+        journal.note([moved(delivery, "sending")])
+        copying = asyncio.create_task(journal.accept(said(1, ROOM), []))
+        await asyncio.to_thread(taken.wait, 30)
+        writer._hand_notes()  # as its timer does
+        goes_on.set()
+
+        assert (await copying).cancelled == ()
+        assert await states(journal, delivery) == ["sending"]

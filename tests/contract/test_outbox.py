@@ -480,6 +480,23 @@ async def test_counted_retries_count_and_others_do_not(queue: Harness) -> None:
     assert seen == [1, 2, 2, 3]
 
 
+async def test_what_is_put_again_under_another_key_is_claimed_under_that_wherever_it_is_claimed(queue: Harness) -> None:
+    """Or else the box that takes over would send it under its first one, beside what the other had sent."""
+    first, again = delivery(1), delivery(2)
+    await queue.outbox.put(
+        RADIO, "box", after=0, upto=2, deliveries=[first, again], generations={again.id: 3, DeliveryId("gone"): 1}
+    )
+    fence = await queue.hold()
+
+    claimed = await queue.claim(fence, run=2)
+
+    assert [(lease.attempt, lease.generation) for lease in claimed.leases] == [(1, 0), (1, 3)]
+    known = await queue.outbox.put(RADIO, "other", after=0, upto=1, deliveries=[again], generations={again.id: 1})
+    assert known == Stored(new=0, known=1)
+    taken_over = await queue.claim(await queue.hold("two", START + 60_000), START + 60_000, run=2)
+    assert [lease.generation for lease in taken_over.leases] == [0, 3]
+
+
 async def test_a_fresh_key_raises_the_generation(queue: Harness) -> None:
     await queue.put(delivery(1))
     fence = await queue.hold()

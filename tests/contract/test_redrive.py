@@ -10,7 +10,7 @@ import pytest
 
 from gateway.clock import ManualClock
 from gateway.journal import DeadLetters
-from gateway.model import Rejected, StoreUnavailable
+from gateway.model import Rejected, State, StoreUnavailable
 from gateway.redrive import Redrives
 from tests.contract.delivery_desk import CHANNEL, ScriptedBridge, running_core
 from tests.contract.journal_desk import RADIO, ROOM, START_MS, bound, moved, opened, said
@@ -45,7 +45,7 @@ class Hand:
         now_ms = self.clock.now_ms()
         self.sent += ids
         kept = [(await self.journal.delivery(one)).delivery for one in ids]
-        await self.journal.requeue(kept)
+        await self.journal.requeue(kept, only_from=frozenset({State.FAILED}))
         await self.journal.record(
             [moved(one, "failed" if one.id in self.fails_again else "sent", at_ms=now_ms) for one in kept]
         )

@@ -6,14 +6,17 @@ from __future__ import annotations
 import asyncio
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from gateway.clock import SystemClock
 from gateway.elsewhere import Bookmark, Elsewhere, adopt
+from gateway.fresh import Fresh
 from gateway.intake import Intake
-from gateway.journal import Journal, Retention
+from gateway.journal import Change, Journal, Retention
 from gateway.link import LinkState
+from gateway.lookup import Lookup
 from gateway.model import (
     Address,
     BridgeName,
@@ -21,6 +24,7 @@ from gateway.model import (
     LeaseLost,
     Message,
     NativeId,
+    Rejected,
     RemoteId,
     ResumePoint,
     Sender,
@@ -226,10 +230,7 @@ async def test_the_box_that_accepted_learns_what_another_sent_and_what_failed_th
 
 
 async def test_what_another_box_accepted_has_its_story_on_the_box_that_sends_it(journal):
-    def lease(one):
-        return Lease(id=one.id, delivery=one, attempt=1, generation=0, until_ms=0)
-
-    whole = [lease(delivery(1)), lease(delivery(1, to=Address(RADIO, "Other"))), lease(delivery(2))]
+    whole = [_lease(delivery(1)), _lease(delivery(1, to=Address(RADIO, "Other"))), _lease(delivery(2))]
     known = {}
     await adopt(journal, whole, known)
 
@@ -240,7 +241,7 @@ async def test_what_another_box_accepted_has_its_story_on_the_box_that_sends_it(
 
 async def test_one_that_failed_here_and_was_sent_again_elsewhere_is_sent(journal):
     one = delivery(1)
-    lease = Lease(id=one.id, delivery=one, attempt=1, generation=0, until_ms=0)
+    lease = _lease(one)
     await adopt(journal, [lease], {})
     await journal.apply([_failed(one.id)])
     known = await journal.standings([one.id])
@@ -251,6 +252,58 @@ async def test_one_that_failed_here_and_was_sent_again_elsewhere_is_sent(journal
     assert known[one.id].generation == 1  # the network may remember what it refused
 
 
+async def test_one_that_is_read_here_too_while_it_is_claimed_keeps_the_key_another_box_may_have_sent_it_under(journal):
+    """A box that takes over goes on reading where the other was, and sending what that had queued, at once."""
+    one = delivery(1)
+    lease = _lease(one)
+    known = await journal.standings([one.id])
+    await journal.accept(message(1), [one])
+    journal.note([Change(id=one.id, state=State.QUEUED, at_ms=0)])
+
+    await adopt(journal, [lease], known)
+
+    assert (known[one.id].generation, known[one.id].state) == (0, State.QUEUED)
+
+
+async def test_what_is_adopted_while_it_is_read_here_keeps_its_key_too(tmp_path):
+    async with Journal(tmp_path / "journal.db", clock=CLOCK, retention=Retention()) as journal:
+        other = Delivery(message=message(1), to=Address(BridgeName("sea"), "x"))
+        await adopt(journal, [_lease(other)], {})
+        standings, one = journal.standings, delivery(1)
+
+        async def adopted_meanwhile(ids):
+            found = await standings(ids)
+            journal.standings = standings
+            await adopt(journal, [_lease(one)], {})
+            return found
+
+        journal.standings = adopted_meanwhile
+        await intake_of(journal).accept(message(1))
+
+        assert (await journal.standings([one.id]))[one.id].generation == 0
+
+
+async def test_a_dead_letter_sent_again_by_hand_has_one_key_on_every_box(tmp_path):
+    """The box that was told to sends it and is killed; the one that takes over never heard of it."""
+    outbox = MemoryOutbox(shared=True)
+    async with running_core(tmp_path, outbox=outbox) as core:
+        core.bridge.answers = [Rejected("no")]
+        (ident,) = await core.say(1)
+        await core.until(ident, "failed")
+        core.bridge.held = asyncio.Event()
+        await core.operations.redrive([ident])
+        await core.until(ident, "sending")
+        fence = await outbox.acquire(RADIO, "box", now_ms=CLOCK.now_ms(), ttl_ms=60_000)
+        (lease,) = (await outbox.claim(fence, now_ms=CLOCK.now_ms(), visible_ms=1000, limit=9, run=1)).leases
+
+    (tmp_path / "lake").mkdir()
+    async with Journal(tmp_path / "lake" / "journal.db", clock=CLOCK, retention=Retention()) as journal:
+        lookup = Lookup(journal, Fresh(), adopt=partial(adopt, journal))
+        found = await lookup.latest(lease, await lookup.claimed([lease]))
+        assert found is not None
+        assert (found.id, found.generation) == (ident, 1)
+
+
 @pytest.mark.parametrize("first", [CHANNEL, ROOM])
 async def test_what_came_in_here_where_another_box_wants_it_sent_is_there_already(journal, first):
     """Two boxes, each with a radio of its own on one mesh: both hear the same packet, and route it to the other's."""
@@ -259,7 +312,7 @@ async def test_what_came_in_here_where_another_box_wants_it_sent_is_there_alread
     echo = Delivery(message=replace(message(1), origin=Address(BridgeName("lake"), "LongFast")), to=CHANNEL)
     known = {}
 
-    await adopt(journal, [Lease(id=echo.id, delivery=echo, attempt=1, generation=0, until_ms=0)], known)
+    await adopt(journal, [_lease(echo)], known)
 
     assert known[echo.id].state is State.CANCELLED
     assert (await journal.pending(RADIO, after=0, limit=9)).deliveries == ()
@@ -278,30 +331,35 @@ async def test_what_one_box_took_back_the_others_learn_of(tmp_path):
         assert (await outbox.fates(RADIO, [ident]))[ident].state is State.CANCELLED
 
 
-def _failed(ident):
-    from gateway.journal import Change
+def _lease(one):
+    return Lease(id=one.id, delivery=one, attempt=1, generation=0, until_ms=0)
 
+
+def intake_of(journal):
+    core = core_on(journal)
+    return Intake(
+        journal,
+        core.planner,
+        core.outbox,
+        core.watcher,
+        hand_over=lambda *_: None,
+        changing=lambda _: nullcontext(),
+        works=lambda _: True,
+        rewrite=lambda: pytest.fail("nothing is folded here"),
+        shared=True,
+    )
+
+
+def _failed(ident):
     return Change(id=ident, state=State.FAILED, reason="no", at_ms=0)
 
 
 async def test_a_message_first_met_on_its_way_out_gets_all_its_deliveries_when_it_is_read_here(tmp_path):
     async with Journal(tmp_path / "journal.db", clock=CLOCK, retention=Retention()) as journal:
-        core = core_on(journal)
         other = Delivery(message=message(1), to=Address(BridgeName("sea"), "x"))
-        await adopt(journal, [Lease(id=other.id, delivery=other, attempt=1, generation=0, until_ms=0)], {})
-        intake = Intake(
-            journal,
-            core.planner,
-            core.outbox,
-            core.watcher,
-            hand_over=lambda *_: None,
-            changing=lambda _: nullcontext(),
-            works=lambda _: True,
-            rewrite=lambda: pytest.fail("nothing is folded here"),
-            shared=True,
-        )
+        await adopt(journal, [_lease(other)], {})
 
-        await intake.accept(message(1))
+        await intake_of(journal).accept(message(1))
 
         batch = await journal.pending(RADIO, after=0, limit=9)
         assert [one.to for one in batch.deliveries] == [CHANNEL]

@@ -73,6 +73,19 @@ async def journalled(world: World, number: int) -> None:
     await world.box.wait_until(enough)
 
 
+async def taken_in_from_air(world: World, number: int) -> None:
+    """Wait until the gateway has on its disk what was said last on air: `air NUMBER - 1`.
+
+    A radio hands each packet over once: what is on the line to a gateway that is killed nobody has any more.
+    """
+
+    async def all_of_it() -> bool:
+        page = (await world.box.ask("GET", "/api/v1/messages?limit=500")).json()
+        return f"air {number - 1}" in {message["text"] for message in page["messages"]}
+
+    await world.box.wait_until(all_of_it)
+
+
 @pytest.mark.parametrize("lasting_s", LASTING_S)
 async def test_a_homeserver_that_was_away_gets_everything_when_it_is_back(own_world: World, lasting_s: float) -> None:
     world = own_world
@@ -88,6 +101,7 @@ async def test_a_homeserver_that_was_away_gets_everything_when_it_is_back(own_wo
 
     await world.box.wait_until(is_noticed)
     assert (await bridge(world, "home"))["reason"]
+    await taken_in_from_air(world, 4)
     await world.box.kill9()  # as if that were not enough
     await world.box.start(until="ready")
     await say_on_air(world, 4)
@@ -137,6 +151,7 @@ async def test_a_gateway_killed_with_messages_in_every_place_loses_and_doubles_n
     await say_in_room(world, 0, 1, 2)
     await say_on_air(world, 0, 1)
     await world.heard("Baker: room 0")
+    await taken_in_from_air(world, 2)
     await world.box.kill9()
     await say_in_room(world, 3)
     await say_on_air(world, 2)
