@@ -8,6 +8,7 @@ history is one, too, and a failing one can be made short.
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import itertools
 import random
@@ -119,7 +120,8 @@ class Node:
         """How often each message was news here, since the disk was put back last."""
         self.counts: Counter[str] = Counter()
         self.image: bytes | None = None
-        self.is_on = False
+        self.snapshot: tuple[bytes, tuple[Any, ...]] | None = None
+        self.is_on = self.is_rewound = False
         self._read = 0
 
     @property
@@ -139,7 +141,13 @@ class Node:
         self.held = InlineHeld(log)
         self.presence = Presence(log.feed, Detail(name=str(self.number)))
         self.exchange = Exchange(
-            self.held, self.presence, clock=self.clock, count=self.count, port=lambda: 0, alone_s=0.0
+            self.held,
+            self.presence,
+            clock=self.clock,
+            count=self.count,
+            port=lambda: 0,
+            start=lambda: self.world.chance.getrandbits(64),
+            alone_s=0.0,
         )
         self.exchange.on_roll = self.exchange.forget
         self.answering = Answering(self.held, self.exchange, self.clock, lambda *_: None)
@@ -149,6 +157,22 @@ class Node:
         self.links._caller = Line(self)  # type: ignore[assignment]
         self.is_on = True
         self.read()
+
+    def remember(self) -> None:
+        """Take a snapshot of the machine, its memory with it."""
+        presence = dict(vars(self.presence))
+        what = (self.log.feed, self.exchange.peers, presence, self.shown, self._read)
+        self.snapshot = (self.store._db.serialize(), copy.deepcopy(what))
+
+    def go_back(self, snapshot: tuple[bytes, tuple[Any, ...]]) -> None:
+        """Go on where a snapshot was taken: nothing starts anew."""
+        disk, memory = snapshot
+        self.start(disk)
+        self.is_rewound = True
+        feed, self.exchange.peers, presence, self.shown, self._read = copy.deepcopy(memory)
+        self.log.feed = feed
+        self.held._state = state_of(self.log)
+        vars(self.presence).update(presence)
 
     def count(self, kind: str) -> None:
         self.counts[kind] += 1
@@ -364,6 +388,27 @@ def _clone(world: World, one: Node, act: Act) -> None:
         _say(world, one, act)
 
 
+def _rewind(world: World, one: Node, act: Act) -> None:
+    """Take a snapshot of a running machine, or put it back to the last one: it goes on talking."""
+    if one.snapshot is None or act.much % 2:
+        one.remember()
+    else:
+        one.go_back(one.snapshot)
+    _say(world, one, act)
+
+
+def _twin(world: World, one: Node, act: Act) -> None:
+    """Start the snapshot of a running machine in a second one."""
+    if one.snapshot is None:
+        one.remember()
+    elif len(world.nodes) < BOXES + MOST_CLONES:
+        twin = Node(world, len(world.nodes), one.key, off_ms(one.number))
+        world.nodes.append(twin)
+        twin.go_back(one.snapshot)
+        _say(world, twin, act)
+    _say(world, one, act)
+
+
 def _remove(world: World, one: Node, act: Act) -> None:
     """Put a box out; the first stays, so that something is left to compare with."""
     out = world.nodes[act.other % len(world.nodes)]
@@ -413,6 +458,8 @@ ACTS: Mapping[str, tuple[Callable[[World, Node, Act], None], int]] = {
     "lose": (_lose, 3),
     "image": (_image, 5),
     "clone": (_clone, 1),
+    "rewind": (_rewind, 5),
+    "twin": (_twin, 2),
     "remove": (_remove, 2),
     "join": (_join, 2),
     "age": (_age, 1),
@@ -452,6 +499,9 @@ def end(world: World) -> None:
     for _ in range(ROUNDS):
         line = world.members()
         before = [node.held.state for node in line]
+        for one, other in itertools.product((node for node in line if node.is_rewound), line):
+            if one.id != other.id:
+                world.meet(one, other)  # of a feed written three ways each has to be shown to its box
         for one, other in [*itertools.pairwise(line), *itertools.pairwise(reversed(line))]:
             world.meet(one, other)
             if one.id == other.id:

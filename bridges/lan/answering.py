@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from http import HTTPStatus
 
-from bridges.lan.event import BoxId, Malformed, box_id
+from bridges.lan.event import BoxId, Malformed, box_id, box_of
 from bridges.lan.exchange import Exchange
 from bridges.lan.held import Held
 from bridges.lan.server import Answer, Asked
@@ -29,6 +29,8 @@ class Answering:
     async def __call__(self, asked: Asked) -> Answer:
         """Answer."""
         box = box_id(asked.key)
+        if box == box_of(self._held.state.feed):  # a clone, or we ourselves: whoever asked sees it by the key
+            return Answer(body=await self._exchange.written(self._exchange.hello()))
         if (refusal := self._refusal(box, asked)) is not None:
             return refusal
         try:

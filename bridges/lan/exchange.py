@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 from bridges.lan.conduct import Conduct, Rates
 from bridges.lan.event import BoxId, Event, FeedId, Malformed, box_of
-from bridges.lan.held import Held
+from bridges.lan.held import Held, State
 from bridges.lan.membership import Roll
 from bridges.lan.peer import Peer, beginnings
 from bridges.lan.presence import Presence
-from bridges.lan.wire import MOST_EVENTS, Offer, body_of, fitting, read
+from bridges.lan.wire import MOST_EVENTS, Ending, Offer, body_of, fitting, read
 from gateway.model import Clock
 
 ALONE_S = 10.0
@@ -40,13 +40,16 @@ class Exchange:
         clock: Clock,
         count: Callable[[str], None],
         port: Callable[[], int],
+        start: Callable[[], int],
         alone_s: float = ALONE_S,
     ) -> None:
+        """`start`: 64 random bits, for a new feed."""
         self._held = held
         self.presence = presence
         self._clock = clock
         self._count = count
         self._port = port
+        self._start = start
         self._alone_until_s = clock.monotonic() + alone_s
         self._watchers: list[Callable[[], None]] = []
         self.rates = Rates()
@@ -69,19 +72,20 @@ class Exchange:
         """Return what is known of a box."""
         return self.peers.setdefault(box, Peer(box=box))
 
+    def mine(self, peer: Peer) -> State:
+        """Return what the log looks like, as we say it to a box."""
+        return peer.told(self._held.state)
+
     def has_news_for(self, peer: Peer) -> bool:
         """Whether a box lacks what we have, and could take it."""
-        mine = self._held.state
+        mine = self.mine(peer)
         return peer.lacks(mine) and not peer.is_settled(mine, self._clock.monotonic())
 
     def is_behind(self) -> bool:
         """Whether a box that is there has what we lack, and it is on its way: page by page, or at a pace."""
-        now_s, mine = self._clock.monotonic(), self._held.state
-        return any(
-            peer.is_ahead(mine)
-            for peer in self.peers.values()
-            if peer.is_live(now_s) and not peer.is_settled(mine, now_s)
-        )
+        now_s = self._clock.monotonic()
+        live = ((peer, self.mine(peer)) for peer in self.peers.values() if peer.is_live(now_s))
+        return any(peer.is_ahead(mine) for peer, mine in live if not peer.is_settled(mine, now_s))
 
     def is_due(self, peer: Peer) -> bool:
         """Whether there is anything to tell a box at once, of the log or of who is there."""
@@ -90,11 +94,9 @@ class Exchange:
 
     def lacking(self) -> int | None:
         """Return how many events other boxes that are there have and we lack; None if none of them said what it has."""
-        now_s, mine = self._clock.monotonic(), self._held.state.frontier
+        now_s = self._clock.monotonic()
         known = [peer for peer in self.peers.values() if peer.is_known and peer.is_live(now_s)]
-        if not known:
-            return None
-        return max(sum(max(0, have - mine.get(feed, 0)) for feed, have in peer.frontier.items()) for peer in known)
+        return max((peer.more_than(self.mine(peer)) for peer in known), default=None)
 
     def hello(self) -> Offer:
         """Return what to say to a box that isn't known yet."""
@@ -104,11 +106,11 @@ class Exchange:
     async def offer(self, peer: Peer, *, is_asked: bool = True) -> Offer:
         """Return what to say to a box; `is_asked`: it wants to know what we have, whole."""
         now_s = self._clock.monotonic()
-        mine = self._held.state
+        mine = self.mine(peer)
         is_done = peer.is_equal(mine) or peer.is_settled(mine, now_s)
         events = await self._lacking(peer) if peer.is_known and self.has_news_for(peer) else []
         statements = [] if is_done or peer.believe == mine.believe else await self._statements(peer)
-        mine = self._held.state  # reading took a while
+        mine = self.mine(peer)  # reading took a while
         peer.counts["events_sent"] += len(events)
         now_s = self._clock.monotonic()
         told = self.presence.told(peer.known, now_s, peer.to_answer)
@@ -123,6 +125,7 @@ class Exchange:
             events=events,
             statements=statements,
             told=told,
+            yours=peer.endings(mine, is_whole=(is_asked and not is_done) or peer.endings_told_to != peer.feed),
         )
 
     async def written(self, offer: Offer) -> bytes:
@@ -141,6 +144,7 @@ class Exchange:
             raise Malformed("it speaks for another box")
         before = self._held.state
         peer.said(offer, self._clock.monotonic())
+        await self._compare(peer, offer.yours)
         new = await self._statements_of(peer, offer.statements) + await self._events_of(peer, offer.events)
         new += await self._skip(offer.events)
         roll = self._held.state.roll
@@ -196,18 +200,48 @@ class Exchange:
         return len(taken.new)
 
     async def _events_of(self, peer: Peer, offered: Sequence[Event]) -> int:
+        again, offered = await self._reclaimed(peer, offered)
         have = self._held.state.frontier
         unknown = [event for event in offered if event.seq > have.get(event.feed, 0)]
         allowed, refused = self.rates.within(unknown, self._clock.monotonic())
         if refused:
             self._note(peer, {"event_too_fast": refused})
         if not allowed:
-            return 0
+            return again
         taken = await self._held.write(lambda log: log.take(allowed, self._clock.now_ms()))
         self.rates.spend(taken.new, self._clock.monotonic())
         self._note(peer, taken.skipped)
         peer.counts["events_taken"] += len(taken.new)
-        return len(taken.new)
+        return again + len(taken.new)
+
+    async def _compare(self, peer: Peer, yours: Mapping[FeedId, Ending]) -> None:
+        """Doubt what of our own feeds ends otherwise at a box; it has to show that, signed, before anything is done."""
+        mine = self._held.state
+        own = {feed: each for feed, each in yours.items() if box_of(feed) == box_of(mine.feed)}
+        looked_at = {feed: each for feed, each in own.items() if mine.heads.get(feed) != each.head}
+        if looked_at:
+            differing = await self._held.read(
+                lambda log: [feed for feed, at in looked_at.items() if log.ends_otherwise(feed, at.count, at.head)]
+            )
+            for feed in differing:
+                peer.doubt(feed, looked_at[feed].head)
+
+    async def _reclaimed(self, peer: Peer, offered: Sequence[Event]) -> tuple[int, Sequence[Event]]:
+        """Look at what of ours a box brings; return how much we said again, and what is to be taken."""
+        me = box_of(self._held.state.feed)
+        own = [event for event in offered if event.box == me]
+        if not own:
+            return 0, offered
+        now_ms, start = self._clock.now_ms(), self._start
+        found = await self._held.write(lambda log: log.reclaim(own, now_ms, start=start))
+        left = {(event.feed, event.seq) for event in found.left}
+        peer.showed((event for event in own if (event.feed, event.seq) not in left), self._held.state)
+        for feed, why in found.doubted.items():
+            peer.doubt(feed, why)
+        if found.is_begun:
+            self._count("feed_begun_anew")
+            self.presence.restart(self._held.state.feed)
+        return len(found.again) + found.is_begun, [*(e for e in offered if e.box != me), *found.left]
 
     async def _skip(self, offered: Sequence[Event]) -> int:
         """Go on where all who are there begin, if what comes before is kept by none of them.

@@ -29,6 +29,8 @@ class State:
     feed: FeedId
     frontier: Mapping[FeedId, int]
     bases: Mapping[FeedId, int]
+    heads: Mapping[FeedId, bytes]
+    """The hash of the last event of each feed, where it is known."""
     have: str
     """The same at two boxes that have the same; feeds of which nothing is kept any more don't count."""
     believe: str
@@ -96,15 +98,20 @@ def state_of(log: Log) -> State:
     """Return what a log looks like."""
     frontier = {feed: count for feed, count in log.frontier().items() if count}
     bases = log.bases()
-    kept = {feed: count for feed, count in frontier.items() if count > bases.get(feed, 0)}
     return State(
         feed=log.feed,
         frontier=frontier,
         bases=bases,
-        have=digest(kept),
+        heads=log.heads(),
+        have=digest(kept(frontier, bases)),
         believe=log.statements_digest,
         roll=log.roll,
     )
+
+
+def kept(frontier: Mapping[FeedId, int], bases: Mapping[FeedId, int]) -> dict[FeedId, int]:
+    """Return how much there is of each feed of which anything is kept."""
+    return {feed: count for feed, count in frontier.items() if count > bases.get(feed, 0)}
 
 
 def digest(frontier: Mapping[FeedId, int]) -> str:

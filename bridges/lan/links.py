@@ -88,7 +88,7 @@ class Links:
 
     async def meet(self, place: Place) -> BoxId:
         """Talk until both have the same, or nothing the other can take; return who it was."""
-        peer = None if place.box is None else self._exchange.peer(place.box)
+        peer = None if place.box in {None, box_of(self._held.state.feed)} else self._exchange.peer(place.box)
         progress = Progress()
         for _ in range(MOST_ROUNDS):
             offer = self._exchange.hello() if peer is None else await self._exchange.offer(peer)
@@ -117,7 +117,7 @@ class Links:
             self._exchange.misbehaved(peer.box, {"request_malformed": 1})
             return True
         peer.counts["exchanges"] += 1
-        mine = self._held.state
+        mine = self._exchange.mine(peer)
         if peer.is_equal(mine) or peer.is_settled(mine, self._clock.monotonic()):
             return not self._exchange.has_news_for(peer)
         is_over = progress.is_over(peer.compared(mine), is_paging=bool(said.statements or answer.statements))
@@ -180,7 +180,7 @@ class Links:
             return 0.0
         peer, now_s = self._exchange.peer(place.box), self._clock.monotonic()
         silent_s, every_s = now_s - peer.heard_s, self._every_s()
-        mine = self._held.state
+        mine = self._exchange.mine(peer)
         is_quiet = peer.is_equal(mine) or peer.is_settled(mine, now_s)
         if not is_quiet or self._exchange.is_due(peer) or silent_s >= every_s * 0.75:
             return 0.0

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
@@ -21,6 +21,7 @@ from bridges.lan.believing import Belief, learn, within
 from bridges.lan.event import BoxId, Event, FeedId, box_id, box_of, feed_id, written
 from bridges.lan.hlc import HybridClock
 from bridges.lan.membership import Add, Member, Remove, Roll, Statement, roll
+from bridges.lan.reclaiming import Reclaimed, moved_to
 from bridges.lan.statements import MOST_LIMITS, body_of, statement_of
 from bridges.lan.store import Arrived, Feed, Store
 from gateway.model import NEVER_SET_MS
@@ -55,6 +56,8 @@ class Log:
         """What this box writes into."""
         self._feeds: dict[FeedId, Feed] = store.feeds()
         self._forgotten = store.forgotten()
+        self._closed: set[FeedId] = set()
+        """Feeds of ours that were written two ways: nothing is taken into them in this start."""
         self._statements: _Statements = {}
         for statement in filter(None, map(statement_of, store.statements())):
             self._statements[statement.feed, statement.seq] = statement
@@ -73,6 +76,15 @@ class Log:
     def bases(self) -> dict[FeedId, int]:
         """Return of which feeds the beginning is no longer kept, and up to where."""
         return {name: feed.base for name, feed in self._feeds.items() if feed.base}
+
+    def heads(self) -> dict[FeedId, bytes]:
+        """Return the hash of the last event of each feed, where it is known."""
+        return {name: feed.head for name, feed in self._feeds.items() if feed.head}
+
+    def ends_otherwise(self, feed: FeedId, count: int, head: bytes) -> bool:
+        """Whether another event stands here under this number of a feed than the one with that hash."""
+        event = self._store.event(feed, count)
+        return event is not None and event.hash != head
 
     def knows(self, native: str) -> bool:
         """Whether any box logged what the world calls so."""
@@ -125,25 +137,25 @@ class Log:
         """Write an event of our own, durably; None if any box logged its native id already."""
         if native and self._store.knows(native):
             return None
-        batch = self._batch()
-        mine = batch.feed(self.feed)
-        event = written(
-            self._key,
-            feed=self.feed,
-            seq=mine.count + 1,
-            hlc=self._clock.next(now_ms),
-            previous=mine.head,
-            native=native,
-            body=body,
-        )
-        batch.stage(event)
-        batch.reads_of_boxes()
-        self._commit(batch, now_ms)
-        return event
+        return self._write(native, body, self._clock.next(now_ms), now_ms)
 
     def state(self, says: Add | Remove, now_ms: int) -> None:
         """Say something of membership; it holds here at once."""
         self.append("", body_of(says), now_ms)
+
+    def reclaim(self, offered: Iterable[Event], now_ms: int, *, start: Callable[[], int]) -> Reclaimed:
+        """Look at what others have of our own; what of it stands otherwise here is said again in a new feed.
+
+        It was signed by us, so this box was put back while it ran, or runs twice. `start`: 64 random bits.
+        """
+        before = self.feed
+        found = Reclaimed(left=[], again=[], doubted={})
+        for event in sorted(offered, key=lambda event: (event.feed, event.seq)):
+            if self.roll.is_member(event.box) and event.is_by(self._key.public_key()):
+                self._look_at_own(event, found, now_ms, start)
+            else:
+                found.left.append(event)
+        return replace(found, is_begun=self.feed != before)
 
     def without(self, box: BoxId) -> dict[FeedId, int]:
         """Return what of a box's feeds is here: what will count of it once it is removed.
@@ -225,6 +237,58 @@ class Log:
         self._feeds = {name: feed for name, feed in self._feeds.items() if name not in gone}
         self._forgotten = self._store.forgotten()
         return len(gone)
+
+    def _write(self, native: str, body: str, hlc: int, now_ms: int) -> Event:
+        batch = self._batch()
+        mine = batch.feed(self.feed)
+        event = written(
+            self._key, feed=self.feed, seq=mine.count + 1, hlc=hlc, previous=mine.head, native=native, body=body
+        )
+        batch.stage(event)
+        batch.reads_of_boxes()
+        self._commit(batch, now_ms)
+        return event
+
+    def _look_at_own(self, event: Event, found: Reclaimed, now_ms: int, start: Callable[[], int]) -> None:
+        have = self._feeds.get(event.feed, EMPTY)
+        if event.seq <= have.count:
+            if not self.ends_otherwise(event.feed, event.seq, event.hash):
+                return
+            self._split(event.feed, event.seq - 1, start())
+        else:
+            follows = event.seq != have.count + 1 or not have.head or event.previous == have.head
+            if not follows or event.feed == self.feed:  # what comes before may differ, too
+                found.doubted[event.feed] = event.hash
+            if event.feed == self.feed:
+                self._closed.add(event.feed)
+                self.feed = feed_id(event.box, start())
+            elif event.feed not in self._closed:
+                if follows:
+                    found.left.append(event)
+                return
+        if not self._store.knows(event.native) and not self._store.is_elsewhere(event):
+            found.again.append(self._write(event.native, event.body, event.hlc, now_ms))
+
+    def _split(self, feed: FeedId, after: int, start: int) -> None:
+        """Have what comes after that in one of our feeds stand in a new one, into which this box writes from now on."""
+        tail = list(self._store.run(feed, after))
+        moved = moved_to(feed_id(box_of(feed), start), self._key, (e for e in tail if not self._store.is_elsewhere(e)))
+        shorter = Feed(base=min(self._feeds[feed].base, after), count=after, head=tail[0].previous)
+        feeds = {feed: shorter, feed_id(box_of(feed), start): moved.end}
+        gone = {(event.feed, event.seq) for event in tail} & self._statements.keys()
+        statements = {name: each for name, each in self._statements.items() if name not in gone}
+        new = [event for _, event in moved.pairs if statement_of(event) is not None]
+        statements |= {(e.feed, e.seq): each for e in new if (each := statement_of(e)) is not None}
+        with self._store.writing():
+            for old, event in moved.pairs:
+                self._store.move(old, event)
+            self._store.drop_above(feed, after)
+            self._keep_statements(new, statements)
+            self._store.keep_feeds({name: each for name, each in feeds.items() if each is not EMPTY})
+        self._feeds |= {name: each for name, each in feeds.items() if each is not EMPTY}
+        self._statements, self.roll = statements, roll(self._root, statements.values())
+        self._closed.add(feed)
+        self.feed = feed_id(box_of(feed), start)
 
     def _drop(self, up_to: Frontier) -> int:
         shorter = {

@@ -96,6 +96,7 @@ class Mesh:
             clock=self._clock,
             count=self._count,
             port=lambda: self._server.port,
+            start=self._start,
             alone_s=self.settings.alone_s,
         )
         self.exchange.watch(self._wake)
@@ -277,7 +278,10 @@ class Mesh:
         return self._new_log()
 
     def _new_log(self) -> Log:
-        return Log(self._store, self._identity.key, self._identity.root, start=self._chance.getrandbits(64))
+        return Log(self._store, self._identity.key, self._identity.root, start=self._start())
+
+    def _start(self) -> int:
+        return self._chance.getrandbits(64)
 
     def _called(self, box: BoxId, host: str, port: int) -> None:
         self._links.called(box, host, port)

@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from bridges.lan.batch import MOST_FEEDS
-from bridges.lan.event import BoxId, Event, FeedId
-from bridges.lan.held import State
+from bridges.lan.event import BoxId, Event, FeedId, box_of
+from bridges.lan.held import State, digest, kept
 from bridges.lan.presence import LIVE_S, Shown, Told
-from bridges.lan.wire import Offer
+from bridges.lan.wire import MOST_YOURS, Ending, Offer
 
 SETTLED_S = 60.0
 """Two logs that differ and can't become equal (a feed was forked) are compared anew after so long."""
@@ -41,6 +42,11 @@ class Peer:
     heard_s: float = float("-inf")
     statements_told: int = 0
     counts: Counter[str] = field(default_factory=Counter)
+    endings_told_to: FeedId | None = None
+    """In which start it was told how all its feeds end here."""
+    retold: dict[FeedId, int] = field(default_factory=dict)
+    """How much of feeds of our own we say to have, that it shows us what it has: they were written two ways."""
+    _doubted: dict[FeedId, bytes] = field(default_factory=dict)
     _settled: tuple[str, str, str, str] | None = None
     _settled_s: float = float("-inf")
 
@@ -72,6 +78,40 @@ class Peer:
                 continue
             self.frontier[event.feed] = max(self.frontier.get(event.feed, 0), event.seq)
 
+    def doubt(self, feed: FeedId, why: bytes) -> None:
+        """Have it show a feed of ours from the beginning; once for each event (its hash) that gives cause."""
+        if self._doubted.get(feed) != why:
+            self._doubted[feed] = why
+            self.retold[feed] = 0
+
+    def showed(self, own: Iterable[Event], mine: State) -> None:
+        """Note which events of our own it showed; `mine`: after they were looked at."""
+        for event in own:
+            if event.feed in self.retold or event.seq > mine.frontier.get(event.feed, 0):
+                self.retold[event.feed] = max(self.retold.get(event.feed, 0), event.seq)
+        for feed, shown in list(self.retold.items()):
+            if self.frontier.get(feed, 0) <= shown <= mine.frontier.get(feed, 0):
+                del self.retold[feed]
+
+    def told(self, mine: State) -> State:
+        """Return what we have, as we say it to this box."""
+        if not self.retold:
+            return mine
+        frontier = {feed: count for feed, count in {**mine.frontier, **self.retold}.items() if count}
+        bases = {feed: base for feed, base in mine.bases.items() if base <= frontier.get(feed, 0)}
+        return replace(mine, frontier=frontier, bases=bases, have=digest(kept(frontier, bases)))
+
+    def endings(self, mine: State, *, is_whole: bool) -> dict[FeedId, Ending]:
+        """Return how its feeds end here, or only its present one."""
+        feeds = [self.feed, *(each for each in mine.frontier if is_whole and box_of(each) == self.box)]
+        self.endings_told_to = self.feed if is_whole else self.endings_told_to
+        found = {
+            feed: Ending(count=mine.frontier[feed], head=mine.heads[feed])
+            for feed in feeds
+            if feed is not None and feed in mine.heads and mine.frontier.get(feed, 0) > mine.bases.get(feed, 0)
+        }
+        return dict(itertools.islice(found.items(), MOST_YOURS))
+
     def is_equal(self, mine: State) -> bool:
         """Whether it has and believes what we do, by its last word; then we know what it has."""
         if self.have == mine.have:
@@ -85,6 +125,10 @@ class Peer:
     def lacks(self, mine: State) -> bool:
         """Whether we have what it hasn't, as far as we know."""
         return any(self.frontier.get(feed, 0) < count for feed, count in mine.frontier.items())
+
+    def more_than(self, mine: State) -> int:
+        """Return how many events it has that we lack."""
+        return sum(max(0, have - mine.frontier.get(feed, 0)) for feed, have in self.frontier.items())
 
     def is_ahead(self, mine: State) -> bool:
         """Whether it has what comes next here in any feed."""

@@ -97,6 +97,22 @@ class Store:
             self._db.execute("INSERT INTO native VALUES (?, ?)", (event.native, added.lastrowid))
         return news
 
+    def move(self, old: Event, to: Event) -> None:
+        """Let an event stand elsewhere, with its arrival: to whoever reads the news it is the same."""
+        self._db.execute(
+            "UPDATE event SET feed = ?, seq = ?, hlc = ?, previous = ?, signature = ? WHERE feed = ? AND seq = ?",
+            (to.feed, to.seq, to.hlc, to.previous, to.signature, old.feed, old.seq),
+        )
+
+    def is_elsewhere(self, event: Event) -> bool:
+        """Whether its box said the same in another of its feeds."""
+        row = self._db.execute(
+            "SELECT 1 FROM event WHERE feed >= ? AND feed < ? AND feed <> ? AND native = ?"
+            " AND (native <> '' OR body = ?) LIMIT 1",
+            (f"{event.box}-", f"{event.box}.", event.feed, event.native, event.body),
+        )
+        return row.fetchone() is not None
+
     def knows(self, native: str) -> bool:
         """Whether anybody logged what the world calls so."""
         return self._db.execute("SELECT 1 FROM native WHERE native = ?", (native,)).fetchone() is not None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from bridges.lan.batch import MOST_FEEDS
@@ -24,9 +24,20 @@ MOST_EVENTS = 500
 EVENT_BYTES = 160 * 1024
 """So many bytes of events go into one body, and of statements as many; the frontiers of 4,096 feeds, with the longest
 counts there are, and who is there take the rest."""
+MOST_YOURS = 64
+"""Of so many feeds of whom it speaks to a box says how they end: the present one, and some others."""
 MOST_ADDRESS_CHARACTERS = 128
 _HEX = re.compile(r"[0-9a-f]{32}\Z")
+_YOURS = len(("count", "head"))
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """The last event of a feed: its number, and its hash."""
+
+    count: int
+    head: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +58,8 @@ class Offer:
     events: Sequence[Event] = ()
     statements: Sequence[Event] = ()
     told: Sequence[Told] = ()
+    yours: Mapping[FeedId, Ending] = field(default_factory=dict)
+    """How feeds of whom it speaks to end here: where they don't, there, that box was put back while it ran."""
 
 
 def body_of(offer: Offer) -> bytes:
@@ -64,6 +77,8 @@ def body_of(offer: Offer) -> bytes:
     for name, events in (("events", offer.events), ("statements", offer.statements)):
         if events:
             said[name] = [to_wire(event) for event in events]
+    if offer.yours:
+        said["yours"] = {feed: [ending.count, ending.head.hex()] for feed, ending in offer.yours.items()}
     return _dump(said).encode()
 
 
@@ -90,6 +105,7 @@ def read(body: bytes) -> Offer:
         events=_list(said.get("events", []), MOST_EVENTS, from_wire),
         statements=_list(said.get("statements", []), MOST_EVENTS, from_wire),
         told=_list(said.get("told", []), MOST_TOLD, _read_told),
+        yours=_yours(said.get("yours", {})),
     )
 
 
@@ -154,6 +170,18 @@ def _counts(said: object) -> dict[FeedId, int]:
     if not all(is_feed(feed) and _is_number(count) for feed, count in said.items()):
         raise Malformed("not a frontier")
     return said
+
+
+def _yours(said: object) -> dict[FeedId, Ending]:
+    if not isinstance(said, dict) or len(said) > MOST_YOURS or not all(map(is_feed, said)):
+        raise Malformed("not how feeds end")
+    return {feed: _ending(each) for feed, each in said.items()}
+
+
+def _ending(said: object) -> Ending:
+    if not isinstance(said, list) or len(said) != _YOURS or not _is_number(said[0]):
+        raise Malformed("not how a feed ends")
+    return Ending(count=said[0], head=bytes.fromhex(_digest(said[1])))
 
 
 def _list(said: object, most: int, read_one: Callable[[Any], T]) -> list[T]:

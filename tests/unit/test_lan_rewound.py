@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A box that is put back while it runs, or runs twice: no start shows it, so it goes on under numbers that are used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from bridges.lan.event import FeedId, written
+from tests.lan_histories import BEGAN_MS, BOXES, Act, Node, World, checked_once, founded, history, run
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _signatures() -> Iterator[None]:
+    with checked_once():
+        yield
+
+
+def rewound(*, before: int, since: int) -> tuple[World, Node, Node]:
+    """Return a world, a box that said something, was put back to before that, and said more; and one that heard it."""
+    world = founded(f"rewound {before} {since}")
+    box, other = world.nodes[1:3]
+    box.say("web:1/first")
+    world.meet(box, other)
+    box.remember()
+    for number in range(before):
+        box.say(f"web:1/before-{number}")
+    world.meet(box, other)
+    assert box.snapshot is not None
+    box.go_back(box.snapshot)
+    for number in range(since):
+        box.say(f"web:1/since-{number}")
+    return world, box, other
+
+
+@pytest.mark.parametrize("calls", [True, False], ids=["it calls", "it is called"])
+@pytest.mark.parametrize(("before", "since"), [(3, 0), (3, 1), (3, 3), (1, 5), (700, 2), (2, 700)])
+def test_a_box_that_is_put_back_while_it_runs_loses_nothing(before: int, since: int, calls: bool) -> None:
+    world, box, other = rewound(before=before, since=since)
+    feed = box.log.feed
+    for _ in range(3):
+        world.meet(*((box, other) if calls else (other, box)))
+    said = {f"web:1/before-{number}" for number in range(before)} | {f"web:1/since-{n}" for n in range(since)}
+    assert box.natives() == other.natives() == {"web:1/first", *said}
+    assert box.log.feed != feed
+    begun = box.counts["feed_begun_anew"]
+    assert begun in {1, 2}
+    for node in (box, other):
+        assert max(node.shown.values()) == 1
+        assert node.counts["peer_shut_out"] == 0
+    box.say("web:1/now")
+    world.meet(box, other)
+    assert other.log.knows("web:1/now")
+    assert box.counts["feed_begun_anew"] == begun
+
+
+def test_what_it_said_again_has_the_time_it_was_said_first() -> None:
+    world, box, other = rewound(before=2, since=2)
+    when = {each.event.native: each.event.hlc for each in box.log.news(0)}
+    world.meet(box, other)
+    again = {each.event.native: each.event for each in other.log.news(0)}
+    for number in range(2):
+        native = f"web:1/since-{number}"
+        assert again[native].hlc == when[native]
+        assert again[native].feed == box.log.feed
+
+
+def test_both_are_quiet_once_it_is_mended() -> None:
+    world, box, other = rewound(before=3, since=3)
+    for _ in range(3):
+        world.meet(box, other)
+    before = world.posts
+    world.meet(box, other)
+    world.meet(other, box)
+    assert world.posts == before + 2
+
+
+def test_two_that_run_from_one_snapshot_each_go_on_under_a_feed_of_their_own() -> None:
+    world = founded("twins")
+    box, here, there = world.nodes[1:4]
+    box.say("web:1/first")
+    box.remember()
+    twin = Node(world, len(world.nodes), box.key, 0)
+    world.nodes.append(twin)
+    assert box.snapshot is not None
+    twin.go_back(box.snapshot)
+    said = {"web:1/first"}
+    for number in range(4):
+        for node, name in ((box, "box"), (twin, "twin")):
+            native = f"web:1/{name}-{number}"
+            node.say(native)
+            said.add(native)
+        world.meet(box, here)
+        world.meet(there, twin)
+        world.meet(here, there)
+    for _ in range(3):
+        for node in (box, twin):
+            for other in (here, there):
+                world.meet(node, other)
+        world.meet(here, there)
+    assert box.log.feed != twin.log.feed
+    for node in (box, twin, here, there):
+        assert node.natives() == said
+        assert max(node.shown.values()) == 1
+    # They say it all by way of the others.
+    for node in (box, twin, here, there):
+        assert node.exchange.peers.keys() <= {each.id for each in world.nodes} - {node.id}
+
+
+def test_a_clones_hello_is_answered_and_changes_nothing() -> None:
+    world = founded("clone")
+    box = world.nodes[1]
+    clone = Node(world, len(world.nodes), box.key, 0)
+    world.nodes.append(clone)
+    clone.start(box.store._db.serialize())
+    clone.say("web:1/clone")
+    posts = world.posts
+    world.meet(clone, box)
+    world.meet(box, clone)
+    assert world.posts == posts + 2
+    assert not box.log.knows("web:1/clone")
+    assert box.id not in box.exchange.peers
+    assert clone.id not in clone.exchange.peers
+    world.meet(clone, world.nodes[2])
+    world.meet(world.nodes[2], box)
+    assert box.log.knows("web:1/clone")
+
+
+def test_a_box_that_only_says_that_a_feed_ends_otherwise_changes_nothing() -> None:
+    """It has to show it, signed: else a bad one would have us begin feeds until there is no place for more."""
+    world = founded("liar")
+    box, liar = world.nodes[1:3]
+    box.say("web:1/first")
+    world.meet(box, liar)
+    feed = box.log.feed
+    liar.held._state = _lying(liar, feed)
+    for _ in range(5):
+        world.meet(box, liar)
+        liar.held._state = _lying(liar, feed)
+    assert box.log.feed == feed
+    assert box.counts["feed_begun_anew"] == 0
+
+
+def test_an_event_of_ours_that_another_signed_changes_nothing() -> None:
+    world = founded("forger")
+    box, forger = world.nodes[1:3]
+    box.say("web:1/first")
+    feed = box.log.feed
+    forged = written(forger.key, feed=feed, seq=2, hlc=BEGAN_MS, previous=b"\1" * 16, native="web:1/x", body="{}")
+    found = box.log.reclaim([forged], BEGAN_MS, start=lambda: 7)
+    assert found.left == [forged]
+    assert not found.is_begun
+    assert box.log.feed == feed
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    ["say rewind meet say rewind say", "rewind say meet rewind meet kill say", "say twin meet say twin meet rewind"],
+)
+def test_after_a_history_of_it_all_have_everything(kinds: str) -> None:
+    history([Act(kind, n % BOXES, n * 7 % BOXES, n * 3) for n in range(8) for kind in kinds.split()])
+
+
+def _lying(node: Node, feed: FeedId) -> object:
+    from dataclasses import replace
+
+    run(node.held.write(lambda log: None))
+    state = node.held.state
+    return replace(state, heads={**state.heads, feed: b"\2" * 16})
