@@ -139,7 +139,7 @@ class Exchange:
         return read(body) if len(body) <= SHORT_BYTES else await self._held.aside(lambda: read(body))
 
     async def take(self, peer: Peer, offer: Offer) -> bool:
-        """Take what a box said; return whether the log or what we believe is more by it. Malformed: it lied."""
+        """Take what a box said; return whether there is more to ask of it. Malformed: it lied."""
         if box_of(offer.feed) != peer.box:
             raise Malformed("it speaks for another box")
         before = self._held.state
@@ -154,7 +154,7 @@ class Exchange:
         peer.to_answer.update(self.presence.to_answer(offer.told))
         if new or is_news:
             self.changed()
-        return bool(new)
+        return bool(new) or peer.has_more_to_show
 
     def misbehaved(self, box: BoxId, kinds: Mapping[str, int]) -> None:
         """Count what a box did, and shut it out for a while if that is too much."""
@@ -232,8 +232,8 @@ class Exchange:
         own = [event for event in offered if event.box == me]
         if not own:
             return 0, offered
-        now_ms, start = self._clock.now_ms(), self._start
-        found = await self._held.write(lambda log: log.reclaim(own, now_ms, start=start))
+        now_ms, start, bases = self._clock.now_ms(), self._start, dict(peer.bases)
+        found = await self._held.write(lambda log: log.reclaim(own, bases, now_ms, start=start))
         left = {(event.feed, event.seq) for event in found.left}
         peer.showed((event for event in own if (event.feed, event.seq) not in left), self._held.state)
         for feed, why in found.doubted.items():

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from bridges.lan.batch import EMPTY, MOST_FEEDS, MOST_FEEDS_OF_ONE, Batch
 from bridges.lan.believing import Belief, learn, within
 from bridges.lan.event import BoxId, Event, FeedId, box_id, box_of, feed_id, written
-from bridges.lan.hlc import HybridClock
+from bridges.lan.hlc import COUNTS, HybridClock
 from bridges.lan.membership import Add, Member, Remove, Roll, Statement, roll
 from bridges.lan.reclaiming import Reclaimed, moved_to
 from bridges.lan.statements import MOST_LIMITS, body_of, statement_of
@@ -28,6 +28,9 @@ from gateway.model import NEVER_SET_MS
 
 FORGOTTEN_MS = 90 * 86_400_000
 """A feed of which nothing has been here for so long is forgotten; none of the same box that is older is begun."""
+
+SAME_TIME = 86_400_000 * COUNTS
+"""Of stamps: what a box that was put back far says since is no earlier than that before what it had said."""
 
 Frontier = Mapping[FeedId, int]
 """How much one has of each feed."""
@@ -127,8 +130,8 @@ class Log:
     def statements_digest(self) -> str:
         """The same at two boxes that believe the same of boxes: then neither need offer its statements."""
         told = hashlib.sha256()
-        for name, seq in sorted(self._statements):
-            told.update(f"{name} {seq}\n".encode())
+        said = {f"{box_of(each.feed)} {each.hlc} {body_of(each.says)}\n" for each in self._statements.values()}
+        told.update("".join(sorted(said)).encode())  # by what it says: it may stand in a second feed, too
         return told.hexdigest()[:32]
 
     # What comes in.
@@ -143,16 +146,19 @@ class Log:
         """Say something of membership; it holds here at once."""
         self.append("", body_of(says), now_ms)
 
-    def reclaim(self, offered: Iterable[Event], now_ms: int, *, start: Callable[[], int]) -> Reclaimed:
-        """Look at what others have of our own; what of it stands otherwise here is said again in a new feed.
+    def reclaim(
+        self, offered: Iterable[Event], bases: Frontier, now_ms: int, *, start: Callable[[], int]
+    ) -> Reclaimed:
+        """Look at what another has of our own; what of it stands otherwise here is said again in a new feed.
 
-        It was signed by us, so this box was put back while it ran, or runs twice. `start`: 64 random bits.
+        It was signed by us, so this box was put back while it ran, or runs twice. `bases`: of what the other has;
+        `start`: 64 random bits.
         """
         before = self.feed
         found = Reclaimed(left=[], again=[], doubted={})
         for event in sorted(offered, key=lambda event: (event.feed, event.seq)):
             if self.roll.is_member(event.box) and event.is_by(self._key.public_key()):
-                self._look_at_own(event, found, now_ms, start)
+                self._look_at_own(event, bases.get(event.feed, 0), found, now_ms, start)
             else:
                 found.left.append(event)
         return replace(found, is_begun=self.feed != before)
@@ -203,7 +209,7 @@ class Log:
         for name, base in bases.items():
             have = self._feeds.get(name, EMPTY)
             is_full = name not in self._feeds and self._is_full(name, skipping)
-            if base > have.count and box_of(name) in self.roll.boxes and not is_full:
+            if base > have.count and box_of(name) in self.roll.boxes and not (is_full or self._is_written(name)):
                 lacking[name] = base - have.count
                 skipping[name] = Feed(base=base, count=base, head=b"")
         self._shorten(skipping)
@@ -249,30 +255,48 @@ class Log:
         self._commit(batch, now_ms)
         return event
 
-    def _look_at_own(self, event: Event, found: Reclaimed, now_ms: int, start: Callable[[], int]) -> None:
+    def _look_at_own(self, event: Event, begins: int, found: Reclaimed, now_ms: int, start: Callable[[], int]) -> None:
         have = self._feeds.get(event.feed, EMPTY)
-        if event.seq <= have.count:
-            if not self.ends_otherwise(event.feed, event.seq, event.hash):
-                return
+        if event.seq <= have.count and not self.ends_otherwise(event.feed, event.seq, event.hash):
+            return
+        fits, is_first = self._fits(event, have), event.seq - 1 == begins
+        is_gap = event.seq > have.count + 1
+        if event.seq <= have.count and fits:
             self._split(event.feed, event.seq - 1, start())
-        else:
-            follows = event.seq != have.count + 1 or not have.head or event.previous == have.head
-            if not follows or event.feed == self.feed:  # what comes before may differ, too
-                found.doubted[event.feed] = event.hash
-            if event.feed == self.feed:
-                self._closed.add(event.feed)
-                self.feed = feed_id(event.box, start())
-            elif event.feed not in self._closed:
-                if follows:
-                    found.left.append(event)
-                return
-        if not self._store.knows(event.native) and not self._store.is_elsewhere(event):
+        elif is_first and (not fits or (is_gap and self._is_written(event.feed))):
+            self._split(event.feed, have.base, start(), since=event.hlc - SAME_TIME)  # nobody has more to compare
+        elif not fits:
+            found.doubted[event.feed] = event.hash  # what comes before differs, too
+        if event.feed == self.feed:
+            self._closed.add(event.feed)
+            self.feed = feed_id(event.box, start())
+        if event.feed not in self._closed:
+            if fits:
+                found.left.append(event)
+        elif not self._store.knows(event.native) and not self._store.is_elsewhere(event):
             found.again.append(self._write(event.native, event.body, event.hlc, now_ms))
 
-    def _split(self, feed: FeedId, after: int, start: int) -> None:
-        """Have what comes after that in one of our feeds stand in a new one, into which this box writes from now on."""
+    def _is_written(self, feed: FeedId) -> bool:
+        """Whether this start wrote into it."""
+        return feed == self.feed or feed in self._closed
+
+    def _fits(self, event: Event, have: Feed) -> bool:
+        """Whether an event names the one that stands before it here; where none is known it may."""
+        if event.seq == have.count + 1:
+            return not have.head or event.previous == have.head
+        before = self._store.event(event.feed, event.seq - 1)
+        return before is None or event.previous == before.hash
+
+    def _split(self, feed: FeedId, after: int, start: int, *, since: int = 0) -> None:
+        """Have what comes after that in one of our feeds stand in a new one, into which this box writes from now on.
+
+        What was said before `since` goes: nobody else kept it.
+        """
         tail = list(self._store.run(feed, after))
-        moved = moved_to(feed_id(box_of(feed), start), self._key, (e for e in tail if not self._store.is_elsewhere(e)))
+        if not tail:
+            return
+        stays = (event for event in tail if event.hlc >= since and not self._store.is_elsewhere(event))
+        moved = moved_to(feed_id(box_of(feed), start), self._key, stays)
         shorter = Feed(base=min(self._feeds[feed].base, after), count=after, head=tail[0].previous)
         feeds = {feed: shorter, feed_id(box_of(feed), start): moved.end}
         gone = {(event.feed, event.seq) for event in tail} & self._statements.keys()

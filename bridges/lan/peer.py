@@ -93,6 +93,11 @@ class Peer:
             if self.frontier.get(feed, 0) <= shown <= mine.frontier.get(feed, 0):
                 del self.retold[feed]
 
+    @property
+    def has_more_to_show(self) -> bool:
+        """Whether it has more of a feed that we doubt."""
+        return any(shown < self.frontier.get(feed, 0) for feed, shown in self.retold.items())
+
     def told(self, mine: State) -> State:
         """Return what we have, as we say it to this box."""
         if not self.retold:

@@ -148,7 +148,7 @@ def test_an_event_of_ours_that_another_signed_changes_nothing() -> None:
     box.say("web:1/first")
     feed = box.log.feed
     forged = written(forger.key, feed=feed, seq=2, hlc=BEGAN_MS, previous=b"\1" * 16, native="web:1/x", body="{}")
-    found = box.log.reclaim([forged], BEGAN_MS, start=lambda: 7)
+    found = box.log.reclaim([forged], {}, BEGAN_MS, start=lambda: 7)
     assert found.left == [forged]
     assert not found.is_begun
     assert box.log.feed == feed
