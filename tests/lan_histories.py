@@ -121,6 +121,7 @@ class Node:
         self.counts: Counter[str] = Counter()
         self.image: bytes | None = None
         self.snapshot: tuple[bytes, tuple[Any, ...]] | None = None
+        self.remembered_s = 0.0
         self.is_on = self.is_rewound = False
         self._read = 0
 
@@ -161,6 +162,7 @@ class Node:
     def remember(self) -> None:
         """Take a snapshot of the machine, its memory with it."""
         presence = dict(vars(self.presence))
+        self.remembered_s = self.world.time.passed_s
         what = (self.log.feed, self.exchange.peers, presence, self.shown, self._read)
         self.snapshot = (self.store._db.serialize(), copy.deepcopy(what))
 
@@ -388,23 +390,31 @@ def _clone(world: World, one: Node, act: Act) -> None:
         _say(world, one, act)
 
 
+def _fresh_snapshot(world: World, one: Node) -> tuple[bytes, tuple[Any, ...]] | None:
+    """Return a machine's snapshot if boxes keep what was said since: with what nobody has nothing can be compared."""
+    is_fresh = world.time.passed_s - one.remembered_s < RETENTION_S - DAY_S
+    return one.snapshot if is_fresh else None
+
+
 def _rewind(world: World, one: Node, act: Act) -> None:
     """Take a snapshot of a running machine, or put it back to the last one: it goes on talking."""
-    if one.snapshot is None or act.much % 2:
+    snapshot = _fresh_snapshot(world, one)
+    if snapshot is None or act.much % 2:
         one.remember()
     else:
-        one.go_back(one.snapshot)
+        one.go_back(snapshot)
     _say(world, one, act)
 
 
 def _twin(world: World, one: Node, act: Act) -> None:
     """Start the snapshot of a running machine in a second one."""
-    if one.snapshot is None:
+    snapshot = _fresh_snapshot(world, one)
+    if snapshot is None:
         one.remember()
     elif len(world.nodes) < BOXES + MOST_CLONES:
         twin = Node(world, len(world.nodes), one.key, off_ms(one.number))
         world.nodes.append(twin)
-        twin.go_back(one.snapshot)
+        twin.go_back(snapshot)
         _say(world, twin, act)
     _say(world, one, act)
 
