@@ -146,9 +146,7 @@ class Log:
         """Say something of membership; it holds here at once."""
         self.append("", body_of(says), now_ms)
 
-    def reclaim(
-        self, offered: Iterable[Event], bases: Frontier, now_ms: int, *, start: Callable[[], int]
-    ) -> Reclaimed:
+    def reclaim(self, offered: Iterable[Event], bases: Frontier, now_ms: int, *, start: Callable[[], int]) -> Reclaimed:
         """Look at what another has of our own; what of it stands otherwise here is said again in a new feed.
 
         It was signed by us, so this box was put back while it ran, or runs twice. `bases`: of what the other has;
