@@ -115,7 +115,9 @@ async def _answered(got: aiohttp.ClientResponse) -> Answered:
         raise ProtocolError("it proved no key")
     if got.status == HTTPStatus.TOO_MANY_REQUESTS:
         pause = got.headers.get("Retry-After", "")
-        raise RateLimited("it wants to be left alone", retry_after_s=float(pause) if pause.isdigit() else 30.0)
+        raise RateLimited(
+            "it wants to be left alone", retry_after_s=float(pause) if pause.isascii() and pause.isdigit() else 30.0
+        )
     if got.status != HTTPStatus.OK:
         raise NotTaken(got.status)
     body = await got.content.read(MOST_BYTES + 1)
