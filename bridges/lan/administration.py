@@ -7,6 +7,7 @@ many seconds whoever proves KEY may join), ``join`` (a code), ``remove.BOX`` = `
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -131,6 +132,7 @@ class Administration:
         seen = mesh.presence.seen(now_s).get(member.box)
         peer = mesh.exchange.peers.get(member.box)
         mine = mesh.state.frontier
+        counts = Counter(lost=mesh.exchange.lost[member.box]) + (peer.counts if peer else Counter())
         theirs = peer.frontier if peer and peer.is_known else None
         return {
             "name": member.name,
@@ -142,7 +144,7 @@ class Administration:
             "serves": [] if seen is None else sorted(seen.detail.serving),
             "lacks": None if theirs is None else sum(max(0, n - theirs.get(feed, 0)) for feed, n in mine.items()),
             "ahead": None if theirs is None else sum(max(0, n - mine.get(feed, 0)) for feed, n in theirs.items()),
-            "counts": dict(+peer.counts) if peer else {},
+            "counts": dict(+counts),
         }
 
 
@@ -151,5 +153,5 @@ def _check_invitation(key: str, seconds: str) -> None:
         is_key = len(bytes.fromhex(key)) == KEY_BYTES
     except ValueError:
         is_key = False
-    if not is_key or not seconds.isdigit() or not 0 < int(seconds) <= LONGEST_S:
+    if not is_key or not (seconds.isascii() and seconds.isdigit()) or not 0 < int(seconds) <= LONGEST_S:
         raise Declined("an invitation is a key and for how many seconds it is good, at most a day")

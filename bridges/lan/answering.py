@@ -50,6 +50,9 @@ class Answering:
             return Answer(status=HTTPStatus.FORBIDDEN)
         if shut_s := self._exchange.conduct.shut_out_s(box, self._clock.monotonic()):
             return Answer(status=HTTPStatus.TOO_MANY_REQUESTS, retry_after_s=shut_s)
+        if wait_s := self._exchange.asking.wait_s(box, self._clock.monotonic()):
+            self._exchange.misbehaved(box, {"request_too_often": 1})
+            return Answer(status=HTTPStatus.TOO_MANY_REQUESTS, retry_after_s=wait_s)
         if asked.is_oversized:
             self._exchange.misbehaved(box, {"request_oversized": 1})
             return Answer(status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)

@@ -32,6 +32,32 @@ SHUT_OUT_S = 30.0
 LONGEST_S = 3600.0
 
 
+ASKS = 1_000
+"""So many requests of one box are answered at once: a page each of what a split of days leaves behind."""
+ASKS_PER_S = 100.0
+"""Then so many."""
+
+
+class Asking:
+    """How often each box asks. Bounded by who is a member."""
+
+    def __init__(self) -> None:
+        self._left: dict[BoxId, tuple[float, float]] = {}
+
+    def wait_s(self, box: BoxId, now_s: float) -> float:
+        """Take one request; return how long its box is to wait before the next, this one left undone. 0: it is done."""
+        left, at_s = self._left.get(box, (float(ASKS), now_s))
+        left = min(ASKS, left + (now_s - at_s) * ASKS_PER_S)
+        is_done = left >= 1
+        self._left[box] = (left - is_done, now_s)
+        return 0.0 if is_done else (1 - left) / ASKS_PER_S
+
+    def forget(self, members: Iterable[BoxId]) -> None:
+        """Forget all but these."""
+        belonging = frozenset(members)
+        self._left = {box: left for box, left in self._left.items() if box in belonging}
+
+
 class Rates:
     """How much of each box's writing is taken."""
 

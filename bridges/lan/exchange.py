@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from bridges.lan.conduct import Conduct, Rates
+from bridges.lan.conduct import Asking, Conduct, Rates
 from bridges.lan.event import BoxId, Event, FeedId, Malformed, box_of
 from bridges.lan.held import Held, State
 from bridges.lan.membership import Roll
@@ -54,6 +54,7 @@ class Exchange:
         self._watchers: list[Callable[[], None]] = []
         self.rates = Rates()
         self.conduct = Conduct()
+        self.asking = Asking()
         self.peers: dict[BoxId, Peer] = {}
         self.lost: Counter[BoxId] = Counter()
         """Of each box, how many events no box that could be reached had any more."""
@@ -176,6 +177,7 @@ class Exchange:
         members = [member.box for member in roll.members]
         self.presence.forget(members)
         self.rates.forget(members)
+        self.asking.forget(members)
         for box in set(self.peers) - set(members):
             del self.peers[box]
 
@@ -258,6 +260,7 @@ class Exchange:
         lacking = await self._held.write(lambda log: log.skip_to(proven))
         for feed, many in lacking.items():
             self.lost[box_of(feed)] += many
+            self._count("log_gap_for_good")
         return len(lacking)
 
     def _proves(self, event: Event, begins: Mapping[FeedId, int]) -> bool:

@@ -15,6 +15,10 @@ import struct
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from bridges.lan.tls import key_of
+
 HANDSHAKE_S = 5.0
 SHUTDOWN_S = 1.0
 MOST_EACH = 8
@@ -36,14 +40,16 @@ class Reception:
         protocols: Protocols,
         context: ssl.SSLContext,
         count: Callable[[str], None],
+        came: Callable[[Ed25519PublicKey, asyncio.Transport], None] = lambda *_: None,
         *,
         each: int = MOST_EACH,
         most: int = MOST,
     ) -> None:
-        """`count`: one more that was turned away for want of a place."""
+        """`count`: one more that was turned away for want of a place; `came`: who is past the handshake."""
         self._protocols = protocols
         self._context = context
         self._count = count
+        self._came = came
         self._each = each
         self._most = most
         self._accepting: list[asyncio.Task[None]] = []
@@ -98,7 +104,7 @@ class Reception:
 
     async def _handshake(self, connection: socket.socket) -> None:
         try:
-            await asyncio.get_running_loop().connect_accepted_socket(
+            transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
                 self._protocols,
                 connection,
                 ssl=self._context,
@@ -107,6 +113,8 @@ class Reception:
             )
         except OSError:  # what TLS says of strangers, and that they are gone, with it
             return
+        if (key := key_of(transport.get_extra_info("ssl_object"))) is not None:
+            self._came(key, transport)
 
     def _over(self, task: asyncio.Task[None]) -> None:
         """Give the place back; it may have been already."""

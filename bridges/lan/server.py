@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from bridges.lan.patience import ASKING_S, Patience
 from bridges.lan.reception import Protocols, Reception
+from bridges.lan.staying import Staying, noting
 from bridges.lan.tls import Contexts, key_of
 from bridges.lan.wire import MOST_BYTES
 from gateway.model import ConfigError, LinkDown
@@ -64,7 +65,7 @@ class Server:
         serve: Mapping[str, Serve],
         count: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`serve`: what answers a POST on each path; `count`: one more who was turned away for want of a place."""
+        """`serve`: what answers a POST on each path; `count`: one more who was turned away, or spoke nonsense."""
         host, _, port = listen.rpartition(":")
         self._host = host.strip("[]")
         self._wanted = int(port)
@@ -85,6 +86,7 @@ class Server:
         self._runner = web.AppRunner(
             app,
             access_log=None,
+            logger=noting(self._count),
             handle_signals=False,
             keepalive_timeout=KEPT_ALIVE_S,
             lingering_time=LINGERING_S,
@@ -95,7 +97,9 @@ class Server:
         try:
             with _listening(self._host, self._wanted) as sockets:
                 made = patience.limiting(self._runner.server)  # type: ignore[arg-type] # it makes protocols
-                reception = Reception(cast("Protocols", made), self._contexts.server, self._count)
+                reception = Reception(
+                    cast("Protocols", made), self._contexts.server, self._count, Staying(self._count).came
+                )
                 reception.open(sockets)
                 self._reception = reception
                 self.port = sockets[0].getsockname()[1]
@@ -123,7 +127,7 @@ class Server:
 def check_listen(listen: str) -> None:
     """ConfigError if it is no ``host:port``."""
     host, _, port = listen.rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004 - the last port
+    if not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:  # noqa: PLR2004 - the last port
         raise ConfigError(f"{listen!r} is no address", key="sync", mend='Write "0.0.0.0:8448"')
 
 

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from bridges.lan import conduct, server
 from bridges.lan.event import BEFORE_FIRST, Event, box_id, feed_id, written
 from bridges.lan.hlc import COUNTS, MOST_AHEAD_MS, ms_of
+from bridges.lan.staying import MOST_CONNECTIONS
 from bridges.lan.tls import Contexts
 from bridges.lan.wire import MOST_BYTES, Offer, body_of, read
 from tests.bench.running import resident_mib
@@ -272,6 +273,48 @@ async def test_what_is_no_http_is_answered_with_an_error(hostile: Hostile) -> No
             assert (await reader.readline()).split()[1][:1] == b"4"
         writer.transport.abort()
     assert await hostile.offers(hostile.next()) == 200
+
+
+async def test_what_is_no_http_is_counted_and_leaves_no_traceback(
+    hostile: Hostile, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(5):
+        reader, writer = await hostile.open()
+        writer.write(b"POST /sync HTTP/1.1\r\nContent-Length: minus\r\n\r\n")
+        async with asyncio.timeout(10):
+            assert (await reader.readline()).split()[1] == b"400"
+        writer.transport.abort()
+    assert hostile.at.counts["request_unreadable"] == 5
+    assert "Traceback" not in caplog.text
+    assert await hostile.offers(hostile.next()) == 200
+
+
+async def test_who_asks_too_often_is_told_to_wait_and_answered_later(
+    hostile: Hostile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conduct, "ASKS", 3)
+    monkeypatch.setattr(conduct, "ASKS_PER_S", 0.001)
+    assert [(await hostile.post(hostile.offer()))[0] for _ in range(5)] == [200, 200, 200, 429, 429]
+    assert hostile.at.counts == {"request_too_often": 2}
+    monkeypatch.setattr(conduct, "ASKS_PER_S", 1e9)
+    assert await hostile.offers(hostile.next()) == 200
+
+
+async def test_a_box_holds_so_many_connections_and_the_oldest_makes_room(hostile: Hostile) -> None:
+    opened = [await hostile.open() for _ in range(MOST_CONNECTIONS)]
+    more = [await hostile.open() for _ in range(2)]
+    async with asyncio.timeout(10):
+        for reader, _ in opened[:2]:
+            with suppress(ConnectionError):
+                assert await reader.read() == b""
+    assert hostile.at.counts["connections_many"] == 2
+    body = hostile.offer(hostile.next())
+    for reader, writer in (opened[2], more[1]):
+        writer.write(b"POST /sync HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        async with asyncio.timeout(10):
+            assert (await reader.readline()).split()[1] == b"200"
+    for _, writer in (*opened, *more):
+        writer.transport.abort()
 
 
 async def test_the_answer_to_a_good_offer_after_all_that_is_read(hostile: Hostile) -> None:
