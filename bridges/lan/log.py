@@ -93,6 +93,10 @@ class Log:
         """Whether any box logged what the world calls so."""
         return self._store.knows(native)
 
+    def logged_by(self, native: str) -> BoxId | None:
+        """Return which box logged first here what the world calls so."""
+        return self._store.logged_by(native)
+
     def news(self, after: int, limit: int = 64) -> list[Arrived]:
         """Return what is news to this box, in the order it came."""
         return self._store.news(after, limit)

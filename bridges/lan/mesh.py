@@ -200,6 +200,10 @@ class Mesh:
         """Whether any box logged what the world calls so."""
         return await self._held.read(lambda log: log.knows(native))
 
+    async def logged_by(self, native: str) -> BoxId | None:
+        """Return which box logged first what the world calls so, as this one heard it."""
+        return await self._held.read(lambda log: log.logged_by(native))
+
     def serve(self, common_names: frozenset[str]) -> None:
         """Tell the others which conversations this box serves just now."""
         if self.presence.become(replace(self.presence.own, serving=common_names)):

@@ -117,6 +117,13 @@ class Store:
         """Whether anybody logged what the world calls so."""
         return self._db.execute("SELECT 1 FROM native WHERE native = ?", (native,)).fetchone() is not None
 
+    def logged_by(self, native: str) -> BoxId | None:
+        """Return which box logged first here what the world calls so."""
+        row = self._db.execute(
+            "SELECT feed FROM native JOIN event USING (arrival) WHERE native.native = ?", (native,)
+        ).fetchone()
+        return None if row is None else box_of(FeedId(row[0]))
+
     def event(self, feed: FeedId, seq: int) -> Event | None:
         """Return one event."""
         found = list(self._events("WHERE feed = ? AND seq = ?", (feed, seq)))

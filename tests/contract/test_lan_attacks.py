@@ -13,13 +13,17 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bridges.lan.caller import Caller
-from bridges.lan.event import BEFORE_FIRST, Event, box_id, feed_id
+from bridges.lan.emissions import Entry, name_of
+from bridges.lan.emissions import body_of as emission
+from bridges.lan.event import BEFORE_FIRST, Event, box_id, feed_id, written
+from bridges.lan.ledger import MeshLedger
 from bridges.lan.links import SYNC
 from bridges.lan.pairing import new_code
 from bridges.lan.presence import Detail, Told
 from bridges.lan.server import Answer, Asked, Server
 from bridges.lan.tls import Contexts
 from bridges.lan.wire import Offer, body_of, read
+from gateway.model import NativeId, Utterance
 from tests.lan_boxes import LanBox, community, until
 
 NOTHING = "0" * 32
@@ -62,6 +66,25 @@ async def test_a_box_that_claims_to_begin_later_makes_nobody_forget_what_another
         said += await b.say(3, "later")
         await until(lambda: b.mesh.state.have == a.mesh.state.have)
         assert await a.heard() == said
+
+
+async def test_a_box_that_logs_beforehand_what_another_will_say_keeps_nobody_from_hearing_of_it(
+    tmp_path: Path,
+) -> None:
+    async with stolen_one(tmp_path, "a", "b", "m") as ((a, b), m):
+        a.mesh.learn(b.address)
+        said = Utterance(native_id=NativeId("web:m/1"), where="mx:!town:example.org", part=1, parts=1)
+        entry = Entry(utterance=said, is_done=False, as_native=None)
+        name, body = name_of(entry, a.mesh.box), emission(entry)
+        foreseen = written(m.key, feed=m.feed, seq=1, hlc=1, previous=BEFORE_FIRST, native=name, body=body)
+        await m.says(a, events=[foreseen])
+        ledger = MeshLedger(a.mesh, a.count)
+        ledger.opened()
+        for _ in range(2):
+            await ledger.write(name, body)
+        await until(lambda: a.mesh.state.have == b.mesh.state.have)
+        assert {each.event.box for each in await b.mesh.news(0) if each.event.body == body} == {m.box, a.mesh.box}
+        assert a.counts["emission_forestalled"] == 2
 
 
 async def test_a_box_that_sends_much_in_anothers_name_uses_up_nothing_of_what_that_one_may_say(tmp_path: Path) -> None:

@@ -106,10 +106,15 @@ async def test_two_clones_of_a_box_both_get_through(tmp_path: Path) -> None:
         b.peers = clone.peers = [a.address]
         await b.start()
         await clone.start()
+        b.mesh.learn(clone.address)
+        clone.mesh.learn(b.address)
         try:
             said = await b.say(3, "one") + await clone.say(3, "two")
             await until(lambda: equal(a, b, clone))
             assert set(said) <= set(await a.heard())
+            await until(lambda: [[p.address for p in each.mesh.places] for each in (b, clone)] == [[a.address]] * 2)
+            for each in (b, clone):  # nothing goes from one to the other but over third boxes
+                assert each.mesh.exchange.peers.keys() == {a.mesh.box}
         finally:
             await clone.stop()
 
