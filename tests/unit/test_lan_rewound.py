@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from bridges.lan.event import FeedId, written
+from bridges.lan.held import State
 from tests.lan_histories import BEGAN_MS, BOXES, Act, Node, World, checked_once, founded, history, run
 
 
@@ -162,9 +164,7 @@ def test_after_a_history_of_it_all_have_everything(kinds: str) -> None:
     history([Act(kind, n % BOXES, n * 7 % BOXES, n * 3) for n in range(8) for kind in kinds.split()])
 
 
-def _lying(node: Node, feed: FeedId) -> object:
-    from dataclasses import replace
-
+def _lying(node: Node, feed: FeedId) -> State:
     run(node.held.write(lambda log: None))
     state = node.held.state
     return replace(state, heads={**state.heads, feed: b"\2" * 16})
