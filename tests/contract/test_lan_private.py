@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from bridges.lan.admission import KEPT_MS
+from bridges.lan.entries import Standing
 from bridges.lan.hall import Line, Refusal
 from bridges.lan.places import malformed
 from gateway.clock import SystemClock
-from gateway.model import Address, BridgeName, Declined, Joined, NoDesk, Sender, SenderId
+from gateway.model import Address, BridgeName, Declined, Joined, JournalError, NoDesk, Rejected, Sender, SenderId
 from tests.contract.lan_box import LAN, TOWN, LanBox, from_radio, join, said
 
 NODE = "!a1b2c301"
@@ -22,6 +23,11 @@ RADIO = Address(BridgeName("radio"), NODE)
 class Later(SystemClock):
     def now_ms(self) -> int:
         return super().now_ms() + KEPT_MS
+
+
+class Hasty(SystemClock):
+    async def sleep(self, seconds: float) -> None:
+        del seconds
 
 
 class RadioDesk(NoDesk):
@@ -126,6 +132,36 @@ async def test_who_may_not_is_told_why_and_a_box_without_a_radio_leaves_it_to_ot
         await said(bridge, join(bridge, "ali"), f"/msg {NODE} again")
         await box.nothing_more(bridge)
     assert box.counts["lan_chat_without_radio"]
+
+
+async def test_a_journal_that_can_not_be_written_is_waited_for_and_ends_no_gateway(box: LanBox) -> None:
+    desk = RadioDesk()
+    failures = [JournalError("the disk is full"), JournalError("the disk is full")]
+    joins = desk.join
+
+    async def join_later(here: Address, there: Address, *, by: SenderId, direct: bool = False) -> Joined:
+        if failures:
+            raise failures.pop()
+        return await joins(here, there, by=by, direct=direct)
+
+    desk.join = join_later  # type: ignore[method-assign]
+    box.clock = Hasty()
+    async with box.running(desk=desk) as bridge:
+        await said(bridge, join(bridge, "ali"), f"/msg {NODE} hello")
+        (message,) = await box.received(bridge, 1)
+        assert message.origin == Address(LAN, CHAT)
+        assert len(desk.joined_now) == 1
+
+
+async def test_a_box_that_the_others_put_out_goes_on_though_it_can_tell_them_nothing(box: LanBox) -> None:
+    async def put_out(standing: Standing) -> None:
+        raise Rejected("the other boxes put this one out")
+
+    async with box.running(desk=RadioDesk("that takes the permission transmit")) as bridge:
+        bridge._introductions._tell = put_out
+        await said(bridge, join(bridge, "ali"), f"/msg {NODE} hello")
+        await box.nothing_more(bridge)
+    assert box.counts["lan_chat_not_told"] == 1
 
 
 async def test_of_two_at_radios_who_are_called_alike_one_is_named_by_id(box: LanBox) -> None:
