@@ -134,6 +134,17 @@ async def test_who_may_not_is_told_why_and_a_box_without_a_radio_leaves_it_to_ot
     assert box.counts["lan_chat_without_radio"]
 
 
+async def test_lines_to_a_node_keep_the_pace_on_radio_whichever_box_has_the_radio(box: LanBox) -> None:
+    async with box.running() as bridge:
+        ali = join(bridge, "ali")
+        for number in range(3):
+            await said(bridge, ali, f"/msg {NODE} hello {number}")
+        refused = await bridge.hall.say(ali, "town", "/msg !a1b2c302 hello")
+        assert isinstance(refused, Refusal)
+        assert "on radio 3 lines at once" in refused.reason
+        await said(bridge, ali, "hello all")
+
+
 async def test_a_journal_that_can_not_be_written_is_waited_for_and_ends_no_gateway(box: LanBox) -> None:
     desk = RadioDesk()
     failures = [JournalError("the disk is full"), JournalError("the disk is full")]
