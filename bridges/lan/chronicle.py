@@ -20,7 +20,10 @@ from gateway.model import Edit, Location, Reaction, Redaction, Text, words_of
 LATE_MS = 120_000
 """What came so long after it was said is marked as late."""
 MOST_ABOUT = 1_000
-"""Marks on a line, changes of it, and words on how far it got: each. What comes beyond isn't kept: it is read whole."""
+"""Marks on a line, changes of it, and words on how far it got: each. What comes beyond isn't kept: it is read whole.
+
+But what whoever said it changes, and how what is known goes on, always is.
+"""
 NAMES_OF_LINES = 5_000
 """Whose senders nobody at the page may be taken for."""
 _FROM_LOG = ("line", "mark", "change")
@@ -184,7 +187,9 @@ class Chronicle:
 
     def _add_change(self, heard: Heard, target: str, kind: str, text: str, now_ms: int) -> None:
         self._db.execute(
-            f"INSERT INTO change SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 {_room('change')} ON CONFLICT DO UPDATE SET"
+            f"INSERT INTO change SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 {_room('change')}"
+            " OR EXISTS (SELECT 1 FROM line WHERE native = ?1 AND sender = ?2)"  # whoever said it
+            " ON CONFLICT DO UPDATE SET"
             " hlc = excluded.hlc, text = excluded.text WHERE excluded.hlc > hlc",
             (target, heard.said.sender.id, kind, heard.said.network, heard.hlc, text, now_ms),
         )
@@ -192,6 +197,7 @@ class Chronicle:
     def _stand(self, about: str, box: str, leg: str, words: str, now_ms: int) -> bool:
         changed = self._db.execute(
             f"INSERT INTO standing SELECT ?1, ?2, ?3, ?4, ?5 {_room('standing', 'about')}"
+            " OR EXISTS (SELECT 1 FROM standing WHERE about = ?1 AND box = ?2 AND leg = ?3)"
             " ON CONFLICT DO UPDATE SET words = excluded.words"
             " WHERE excluded.words <> words",
             (about, box, leg, words, now_ms),

@@ -33,6 +33,7 @@ from bridges.lan.statements import body_of, statement_of
 from bridges.lan.transcript import Heard
 from gateway.model import (
     Content,
+    Edit,
     NativeId,
     Reaction,
     Redaction,
@@ -244,6 +245,24 @@ def test_a_line_with_very_much_about_it_is_read_all_the_same() -> None:
     (line,) = rooms.lines("town")
     assert [mark.count for mark in line.marks] == [MOST_ABOUT]
     rooms.take([heard(9999, Redaction(target=RemoteId("mt:a:1")), "mt:a:2")], [], "2", NOW)
+    assert rooms.lines("town")[0].gone
+    rooms.close()
+
+
+def test_whoever_said_a_line_takes_it_back_and_is_told_of_it_however_much_others_changed() -> None:
+    rooms = Chronicle(":memory:")
+    line = heard(1, Text(body="hello"), "mt:a:1")
+    forged = [
+        heard(2 + n, Edit(target=RemoteId("mt:a:1"), body="no"), f"mt:e:{n}", f"!s{n}") for n in range(MOST_ABOUT + 5)
+    ]
+    legs = [("mt:a:1", "b" * 32, f"leg {n}", "queued") for n in range(MOST_ABOUT + 5)]
+    rooms.take([line, *forged], legs, "1", NOW)
+    mine = [heard(9998, Edit(target=RemoteId("mt:a:1"), body="hello all"), "mt:a:2")]
+    rooms.take(mine, [("mt:a:1", "b" * 32, "leg 0", "sent")], "2", NOW)
+    (shown,) = rooms.lines("town")
+    assert shown.text == "hello all"
+    assert rooms.standing("mt:a:1", "b" * 32, "leg 0") == "sent"
+    rooms.take([heard(9999, Redaction(target=RemoteId("mt:a:1")), "mt:a:3")], [], "3", NOW)
     assert rooms.lines("town")[0].gone
     rooms.close()
 
