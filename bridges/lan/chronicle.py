@@ -28,6 +28,8 @@ NAMES_OF_LINES = 5_000
 """Whose senders nobody at the page may be taken for."""
 _FROM_LOG = ("line", "mark", "change")
 _TABLES = (*_FROM_LOG, "standing")
+_THEIRS = "line WHERE native = ?1 AND sender = ?2"
+_GOES_ON = "standing WHERE about = ?1 AND box = ?2 AND leg = ?3"
 
 
 class Chronicle:
@@ -187,17 +189,14 @@ class Chronicle:
 
     def _add_change(self, heard: Heard, target: str, kind: str, text: str, now_ms: int) -> None:
         self._db.execute(
-            f"INSERT INTO change SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 {_room('change')}"
-            " OR EXISTS (SELECT 1 FROM line WHERE native = ?1 AND sender = ?2)"  # whoever said it
-            " ON CONFLICT DO UPDATE SET"
-            " hlc = excluded.hlc, text = excluded.text WHERE excluded.hlc > hlc",
+            f"INSERT INTO change SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 {_room('change', but=_THEIRS)}"
+            " ON CONFLICT DO UPDATE SET hlc = excluded.hlc, text = excluded.text WHERE excluded.hlc > hlc",
             (target, heard.said.sender.id, kind, heard.said.network, heard.hlc, text, now_ms),
         )
 
     def _stand(self, about: str, box: str, leg: str, words: str, now_ms: int) -> bool:
         changed = self._db.execute(
-            f"INSERT INTO standing SELECT ?1, ?2, ?3, ?4, ?5 {_room('standing', 'about')}"
-            " OR EXISTS (SELECT 1 FROM standing WHERE about = ?1 AND box = ?2 AND leg = ?3)"
+            f"INSERT INTO standing SELECT ?1, ?2, ?3, ?4, ?5 {_room('standing', 'about', but=_GOES_ON)}"
             " ON CONFLICT DO UPDATE SET words = excluded.words"
             " WHERE excluded.words <> words",
             (about, box, leg, words, now_ms),
@@ -216,9 +215,10 @@ class Chronicle:
         return found
 
 
-def _room(table: str, about: str = "target") -> str:
-    """Return the condition that not too much is known about ?1 already."""
-    return f"WHERE (SELECT count(*) FROM {table} WHERE {about} = ?1) < {MOST_ABOUT}"  # noqa: S608 - words above
+def _room(table: str, about: str = "target", *, but: str = "") -> str:
+    """Return the condition that not too much is known about ?1 already; or, all the same, that there is such a row."""
+    room = f"(SELECT count(*) FROM {table} WHERE {about} = ?1) < {MOST_ABOUT}"  # noqa: S608 - words above
+    return f"WHERE ({room} OR EXISTS (SELECT 1 FROM {but}))" if but else f"WHERE {room}"  # noqa: S608 - words above
 
 
 def _opened(path: Path | str) -> sqlite3.Connection:

@@ -155,6 +155,23 @@ def test_a_box_that_lets_many_in_puts_nobody_out_of_the_roll_by_it() -> None:
     assert a.log.roll.is_member(id_of(e))
 
 
+def test_of_too_many_boxes_the_same_belong_whatever_was_heard_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(membership, "MOST_BOXES", 5)
+    a, c = community(2)
+    adds = [
+        said_by(box, number, Add(key=raw(some_key(3000 + 10 * nth + number)), name="x"))
+        for nth, box in enumerate((a.id, c.id))
+        for number in range(2, 6)
+    ]
+    said = [said_by(a.id, 1, Add(key=raw(c.key), name="c")), *adds]
+    root = root_of(a.key.public_key(), "a")
+    found = set()
+    for seed in range(20):
+        random.Random(seed).shuffle(said)
+        found.add(frozenset(roll(root, said).boxes))
+    assert [len(boxes) for boxes in found] == [5]
+
+
 @pytest.mark.parametrize("extra", [0, 1, 2, 3])
 def test_a_box_can_not_put_out_those_who_let_it_in_even_if_they_heard_of_it_first(extra: int) -> None:
     a, b, c = community(3)
