@@ -27,7 +27,14 @@ But what whoever said it changes, and how what is known goes on, always is.
 NAMES_OF_LINES = 5_000
 """Whose senders nobody at the page may be taken for."""
 _FROM_LOG = ("line", "mark", "change")
-_TABLES = (*_FROM_LOG, "standing")
+_FIRST_STORED = """
+CREATE TABLE IF NOT EXISTS first_stored (
+    native TEXT NOT NULL, room TEXT NOT NULL, stored_ms INTEGER NOT NULL, PRIMARY KEY (native, room)
+) WITHOUT ROWID
+"""
+"""Since when lines are here, over each time that they were taken from the log again: else all would be new, and shown
+to whoever has a nickname now."""
+_TABLES = (*_FROM_LOG, "standing", "first_stored")
 _THEIRS = "line WHERE native = ?1 AND sender = ?2"
 _GOES_ON = "standing WHERE about = ?1 AND box = ?2 AND leg = ?3"
 
@@ -38,6 +45,8 @@ class Chronicle:
     def __init__(self, path: Path | str) -> None:
         """Open or make it; one that is damaged, or of another release, is made anew: sqlite3.Error if it can't be."""
         self._db = _opened(path)
+        with self._db:
+            self._db.execute(_FIRST_STORED)
 
     def close(self) -> None:
         """Close it."""
@@ -54,8 +63,9 @@ class Chronicle:
         return self._meta("believed")
 
     def begin(self, believed: str) -> None:
-        """Forget everything but what became of lines: it is taken from the log again."""
+        """Forget everything but what became of lines, and since when they are here: it is taken from the log again."""
         with self._db:
+            self._db.execute("INSERT OR IGNORE INTO first_stored SELECT native, room, stored_ms FROM line")
             for table in (*_FROM_LOG, "meta"):
                 self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - names above
             self._set("believed", believed)
@@ -180,11 +190,13 @@ class Chronicle:
         words = words_of(said.content)
         if isinstance(said.content, Text) and said.content.emote:
             words = f"* {said.sender.name} {words}"
-        late = now_ms - heard.at_ms > LATE_MS
+        found = self._one("SELECT stored_ms FROM first_stored WHERE native = ? AND room = ?", said.native, said.room)
+        stored_ms = now_ms if found is None else int(str(found[0]))
+        late = stored_ms - heard.at_ms > LATE_MS
         row = (heard.arrival, said.room, said.native, said.sender.id, said.sender.name, said.network, words)
         self._db.execute(
             "INSERT OR IGNORE INTO line VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (*row, heard.at_ms, late, said.reply_to, now_ms),
+            (*row, heard.at_ms, late, said.reply_to, stored_ms),
         )
 
     def _add_change(self, heard: Heard, target: str, kind: str, text: str, now_ms: int) -> None:

@@ -74,6 +74,26 @@ async def test_whoever_takes_the_nickname_next_reads_nothing_of_it(box: LanBox) 
         assert await bridge.hall.lines("~ali@hilltop") == []
 
 
+async def test_reading_the_log_anew_shows_nobody_what_was_said_to_who_had_the_nickname_before(box: LanBox) -> None:
+    async with box.running() as bridge:
+        join(bridge, "ali")
+        bo = join(bridge, "bo")
+        await said(bridge, bo, "/msg ali a secret")
+        await said(bridge, bo, "hello all")
+    box.clock = Later()
+    async with box.running() as bridge:
+        assert not isinstance(bridge.hall.join("ali", "another's key"), Refusal)
+        rooms = bridge._diary.rooms
+        assert rooms is not None
+        for believed in ("a box was put out", "and another"):
+            rooms._set("believed", believed)
+            bridge._diary._counting_by = believed
+            await bridge._diary.catch_up()
+            assert await bridge.hall.lines("~ali@hilltop") == []
+            (line,) = await bridge.hall.lines("town")
+            assert not line.late
+
+
 async def test_a_reply_in_ones_own_room_goes_to_whom_the_line_was_from_and_words_alone_go_nowhere(box: LanBox) -> None:
     async with box.running() as bridge:
         ali, bo = join(bridge, "ali"), join(bridge, "bo")
