@@ -7,8 +7,8 @@ from typing import Final
 
 from gateway.ages import in_words
 from gateway.journal import Decisions, Deed
-from gateway.journal.audit import MOST as MOST_AUDIT
-from gateway.model import Address, BridgeError, Community, Declined, Matter, Verdict
+from gateway.journal.audit import MOST, MOST_ELSEWHERE
+from gateway.model import NEVER_SET_MS, Address, BridgeError, Community, Declined, Matter, Verdict
 
 _AT_BOX: Final = "box "
 """Begins where something was decided that another box decided."""
@@ -47,14 +47,17 @@ class Concert:
             raise Declined(f"the other boxes can't be told now, so nothing was changed: {error}") from error
 
     async def is_overruled(self, ours: Verdict) -> bool:
-        """Whether another box decided otherwise later; if not, see to it that the log has it. Raises BridgeError."""
+        """Whether another box, or this one, decided otherwise later; if not, see to it that the log has it.
+
+        What was decided while this box had no clock is told anew once its time is known. Raises BridgeError.
+        """
         community = self.community
         if community is None or not community.shares(ours.matter, ours.about):
             return False
         told = community.verdict(ours.matter, ours.about)
-        if told is not None and not told.is_ours:
+        if told is not None and (told.over or not told.is_ours):
             return True
-        if told is None or community.fades(ours.matter, ours.about):
+        if told is None or told.at_ms < NEVER_SET_MS <= ours.at_ms or community.fades(ours.matter, ours.about):
             await community.declare(ours)
         return False
 
@@ -63,12 +66,12 @@ class Concert:
         if self.community is None:
             return
         if self._noted is None:
-            entries = await self._decisions.audit(limit=MOST_AUDIT)
+            entries = await self._decisions.audit(limit=MOST + MOST_ELSEWHERE)
             self._noted = {_mark(one) for one in entries if one.where.startswith(_AT_BOX)}
         for told in self.community.verdicts():
             deed = deed_of(told)
             if not told.is_ours and _mark(deed) not in self._noted:
-                await self._decisions.note(deed)
+                await self._decisions.note(deed, elsewhere=True)
                 self._noted.add(_mark(deed))
 
 

@@ -92,6 +92,7 @@ class Announcing:
             try:
                 await self._keep_up()
             except (OSError, ValueError, RuntimeError, ZeroconfError) as error:
+                self._disputed.clear()  # else it would be tried again at once, for ever
                 await self._close()
                 self._say(f"mDNS: {getattr(error, 'strerror', None) or error}")
             with contextlib.suppress(TimeoutError):

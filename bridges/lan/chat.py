@@ -17,7 +17,7 @@ from bridges.lan.holders import Holders
 from bridges.lan.limits import MOST_LINE_BYTES, why_no_emoji, why_no_line, within
 from bridges.lan.page_rules import Pace, PageRules
 from bridges.lan.people import People
-from bridges.lan.places import is_direct
+from bridges.lan.places import is_direct, other_in
 from bridges.lan.pricing import cost_of
 from bridges.lan.private import Private, Whisper
 from bridges.lan.rooms import Rooms
@@ -175,6 +175,8 @@ class ChatHall:
         return self._page_rules.judge(now.key, room, content, self._now_s(), silent=silent, on_radio=on_radio)
 
     def _is_on_radio(self, person: Person, room: str, content: Content) -> bool:
+        if other_in(room):
+            return True  # by some box: this one may have no radio, or isn't joined with it yet
         draft = Speech(person=person, room=room, content=content).message(self._context)
         return any(one.airtime_ms is not None and not one.refusal for one in self._context.reckon(draft))
 

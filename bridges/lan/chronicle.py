@@ -20,11 +20,23 @@ from gateway.model import Edit, Location, Reaction, Redaction, Text, words_of
 LATE_MS = 120_000
 """What came so long after it was said is marked as late."""
 MOST_ABOUT = 1_000
-"""Marks on a line, changes of it, and words on how far it got: each. What comes beyond isn't kept: it is read whole."""
+"""Marks on a line, changes of it, and words on how far it got: each. What comes beyond isn't kept: it is read whole.
+
+But what whoever said it changes, and how what is known goes on, always is.
+"""
 NAMES_OF_LINES = 5_000
 """Whose senders nobody at the page may be taken for."""
 _FROM_LOG = ("line", "mark", "change")
-_TABLES = (*_FROM_LOG, "standing")
+_FIRST_STORED = """
+CREATE TABLE IF NOT EXISTS first_stored (
+    native TEXT NOT NULL, room TEXT NOT NULL, stored_ms INTEGER NOT NULL, PRIMARY KEY (native, room)
+) WITHOUT ROWID
+"""
+"""Since when lines are here, over each time that they were taken from the log again: else all would be new, and shown
+to whoever has a nickname now."""
+_TABLES = (*_FROM_LOG, "standing", "first_stored")
+_THEIRS = "line WHERE native = ?1 AND sender = ?2"
+_GOES_ON = "standing WHERE about = ?1 AND box = ?2 AND leg = ?3"
 
 
 class Chronicle:
@@ -33,6 +45,8 @@ class Chronicle:
     def __init__(self, path: Path | str) -> None:
         """Open or make it; one that is damaged, or of another release, is made anew: sqlite3.Error if it can't be."""
         self._db = _opened(path)
+        with self._db:
+            self._db.execute(_FIRST_STORED)
 
     def close(self) -> None:
         """Close it."""
@@ -49,8 +63,9 @@ class Chronicle:
         return self._meta("believed")
 
     def begin(self, believed: str) -> None:
-        """Forget everything but what became of lines: it is taken from the log again."""
+        """Forget everything but what became of lines, and since when they are here: it is taken from the log again."""
         with self._db:
+            self._db.execute("INSERT OR IGNORE INTO first_stored SELECT native, room, stored_ms FROM line")
             for table in (*_FROM_LOG, "meta"):
                 self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - names above
             self._set("believed", believed)
@@ -175,23 +190,25 @@ class Chronicle:
         words = words_of(said.content)
         if isinstance(said.content, Text) and said.content.emote:
             words = f"* {said.sender.name} {words}"
-        late = now_ms - heard.at_ms > LATE_MS
+        found = self._one("SELECT stored_ms FROM first_stored WHERE native = ? AND room = ?", said.native, said.room)
+        stored_ms = now_ms if found is None else int(str(found[0]))
+        late = stored_ms - heard.at_ms > LATE_MS
         row = (heard.arrival, said.room, said.native, said.sender.id, said.sender.name, said.network, words)
         self._db.execute(
             "INSERT OR IGNORE INTO line VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (*row, heard.at_ms, late, said.reply_to, now_ms),
+            (*row, heard.at_ms, late, said.reply_to, stored_ms),
         )
 
     def _add_change(self, heard: Heard, target: str, kind: str, text: str, now_ms: int) -> None:
         self._db.execute(
-            f"INSERT INTO change SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 {_room('change')} ON CONFLICT DO UPDATE SET"
-            " hlc = excluded.hlc, text = excluded.text WHERE excluded.hlc > hlc",
+            f"INSERT INTO change SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 {_room('change', but=_THEIRS)}"
+            " ON CONFLICT DO UPDATE SET hlc = excluded.hlc, text = excluded.text WHERE excluded.hlc > hlc",
             (target, heard.said.sender.id, kind, heard.said.network, heard.hlc, text, now_ms),
         )
 
     def _stand(self, about: str, box: str, leg: str, words: str, now_ms: int) -> bool:
         changed = self._db.execute(
-            f"INSERT INTO standing SELECT ?1, ?2, ?3, ?4, ?5 {_room('standing', 'about')}"
+            f"INSERT INTO standing SELECT ?1, ?2, ?3, ?4, ?5 {_room('standing', 'about', but=_GOES_ON)}"
             " ON CONFLICT DO UPDATE SET words = excluded.words"
             " WHERE excluded.words <> words",
             (about, box, leg, words, now_ms),
@@ -210,9 +227,10 @@ class Chronicle:
         return found
 
 
-def _room(table: str, about: str = "target") -> str:
-    """Return the condition that not too much is known about ?1 already."""
-    return f"WHERE (SELECT count(*) FROM {table} WHERE {about} = ?1) < {MOST_ABOUT}"  # noqa: S608 - words above
+def _room(table: str, about: str = "target", *, but: str = "") -> str:
+    """Return the condition that not too much is known about ?1 already; or, all the same, that there is such a row."""
+    room = f"(SELECT count(*) FROM {table} WHERE {about} = ?1) < {MOST_ABOUT}"  # noqa: S608 - words above
+    return f"WHERE ({room} OR EXISTS (SELECT 1 FROM {but}))" if but else f"WHERE {room}"  # noqa: S608 - words above
 
 
 def _opened(path: Path | str) -> sqlite3.Connection:

@@ -29,7 +29,7 @@ class Concord:
 
     def shares(self, matter: Matter, about: str) -> bool:
         """Whether it is for all boxes to decide: not for one that the others put out."""
-        return is_for_all(matter, about) and (not self._ledger.is_open or self._mesh.community.is_member)
+        return is_for_all(matter, about) and self._is_member()
 
     def verdict(self, matter: Matter, about: str) -> Verdict | None:
         """Return the latest of the boxes that belong."""
@@ -38,7 +38,7 @@ class Concord:
 
     def verdicts(self) -> Sequence[Verdict]:
         """Return all of those."""
-        if self._ledger.is_open and not self._mesh.community.is_member:
+        if not self._is_member():
             return ()
         return [one for matter, about in self._verdicts.all() if (one := self.verdict(matter, about)) is not None]
 
@@ -59,8 +59,12 @@ class Concord:
     def _found(self, matter: Matter, about: str) -> tuple[BoxId, Entry] | None:
         return self._verdicts.of((matter, about), self._counts)
 
+    def _is_member(self) -> bool:
+        return not self._ledger.box or self._counts(self._ledger.box)
+
     def _counts(self, box: BoxId) -> bool:
-        return not self._ledger.is_open or self._mesh.roll.is_member(box)
+        roll = self._ledger.roll
+        return roll is None or roll.is_member(box)
 
 
 def _is_same(known: Verdict, said: Verdict) -> bool:

@@ -182,8 +182,10 @@ class Exchange:
             del self.peers[box]
 
     async def _lacking(self, peer: Peer) -> list[Event]:
-        frontier = dict(peer.frontier)
-        return await self._held.read(lambda log: fitting(log.delta(frontier, limit=MOST_EVENTS)))
+        frontier, refused = dict(peer.frontier), peer.refused
+        events = await self._held.read(lambda log: fitting(log.delta(frontier, limit=MOST_EVENTS, last=refused)))
+        peer.was_offered(events)
+        return events
 
     async def _statements(self, peer: Peer) -> list[Event]:
         """Return the next page of what boxes said of boxes; after the last the first again."""

@@ -5,9 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+import structlog
+
 from bridges.lan.entries import Standing
 from bridges.lan.places import other_in
-from gateway.model import BridgeContext, Declined, Message, State
+from gateway.model import Address, BridgeContext, Declined, JournalError, Message, Rejected, State
+
+AGAIN_S = 5.0
+
+log = structlog.get_logger()
 
 
 class Introductions:
@@ -16,12 +22,13 @@ class Introductions:
     def __init__(self, context: BridgeContext, tell: Callable[[Standing], Awaitable[None]]) -> None:
         self._desk = context.desk
         self._count = context.count
+        self._clock = context.clock
         self._tell = tell
 
     async def is_carried(self, message: Message) -> bool:
         """Join such a chat with its node; False: it isn't for this box, or its sender may not, which they are told.
 
-        What is no such chat is carried as ever. BridgeError if they can't be told.
+        What is no such chat is carried as ever. TransientError if they can't be told now.
         """
         node = other_in(message.origin.conversation)
         if not node:
@@ -32,11 +39,26 @@ class Introductions:
             self._count("lan_chat_without_radio")  # another box may have one
             return False
         try:
-            await self._desk.join(message.origin, there, by=message.sender.id, direct=True)
+            await self._joined(message, there)
         except Declined as declined:
-            refused = Standing(
-                about=message.native_id, leg=str(there), state=State.CANCELLED.value, reason=str(declined)
-            )
-            await self._tell(refused)
+            await self._refuse(message, there, str(declined))
             return False
         return True
+
+    async def _joined(self, message: Message, there: Address) -> None:
+        """Join; as long as the journal can't keep that it is tried again, for it could keep no message either."""
+        while True:
+            try:
+                await self._desk.join(message.origin, there, by=message.sender.id, direct=True)
+            except JournalError as error:
+                log.warning("lan_chat_postponed", reason=str(error))
+                await self._clock.sleep(AGAIN_S)
+            else:
+                return
+
+    async def _refuse(self, message: Message, there: Address, reason: str) -> None:
+        refused = Standing(about=message.native_id, leg=str(there), state=State.CANCELLED.value, reason=reason)
+        try:
+            await self._tell(refused)
+        except Rejected:
+            self._count("lan_chat_not_told")  # the others put this box out

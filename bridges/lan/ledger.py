@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from bridges.lan.beginnings import Beginnings
 from bridges.lan.chorus import Beginning
 from bridges.lan.event import BoxId
+from bridges.lan.membership import Roll
 from bridges.lan.mesh import Mesh
 from bridges.lan.presence import MOST_SERVED, MOST_SERVED_BYTES
 from gateway.model import LinkDown, NativeId
@@ -24,6 +25,7 @@ class MeshLedger:
         self._count = count
         self._box = BoxId("")
         self._served: frozenset[str] = frozenset()
+        self._last: Roll | None = None
 
     def opened(self) -> None:
         """The mesh is open from now on."""
@@ -33,6 +35,7 @@ class MeshLedger:
 
     def closed(self) -> None:
         """The mesh is closed, or is about to be."""
+        self._last = self.roll
         self.is_open = False
 
     @property
@@ -40,9 +43,15 @@ class MeshLedger:
         """This box; empty until its log was open once: then no other is known either."""
         return self._box
 
+    @property
+    def roll(self) -> Roll | None:
+        """Who belongs, while it is closed as it was last known; None if it was never open."""
+        return self._mesh.roll if self.is_open else self._last
+
     def named(self, box: BoxId) -> str:
         """Return what people call a box."""
-        return self._mesh.community.name_of(box) if self.is_open else box
+        member = None if self.roll is None else self.roll.boxes.get(box)
+        return member.name if member is not None and member.name else box
 
     def serving(self) -> Mapping[BoxId, frozenset[str]]:
         """Return which other boxes are there, and what each serves."""

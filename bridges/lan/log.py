@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
@@ -114,17 +114,18 @@ class Log:
         """The latest arrival there ever was here."""
         return self._store.last_arrival()
 
-    def delta(self, frontier: Frontier, *, limit: int = 500) -> list[Event]:
+    def delta(self, frontier: Frontier, *, limit: int = 500, last: Collection[FeedId] = ()) -> list[Event]:
         """Return what somebody with that frontier lacks, at most `limit`: what was said first, but each feed in order.
 
         Not feed by feed: a box writes another one after each start, and a person may be heard by several boxes.
+        `last`: feeds of which they take nothing for now; else those, being old, would fill every page.
         """
         lacking = {name: max(frontier.get(name, 0), feed.base) for name, feed in self._feeds.items()}
         runs = [self._store.run(name, after) for name, after in lacking.items() if after < self._feeds[name].count]
         with ExitStack() as reading:
             for run in runs:
                 reading.callback(run.close)
-            return list(itertools.islice(heapq.merge(*runs, key=lambda event: event.hlc), limit))
+            return list(itertools.islice(heapq.merge(*runs, key=lambda event: (event.feed in last, event.hlc)), limit))
 
     def statements(self) -> list[Event]:
         """Return all that boxes said of boxes: offered whole, for a new box must believe them before all else."""

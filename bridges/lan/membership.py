@@ -148,7 +148,9 @@ class _Reading:
                     found[added.box] = added
             self._read.add(author.box)
         free = MOST_BOXES - sum(box not in self._limits for box in self._boxes)
-        for added in found.values():
+        # Who is kept out may not depend on what was heard first: that differs from box to box.
+        order = {author.box: number for number, author in enumerate(level)}
+        for added in sorted(found.values(), key=lambda one: (order[one.by or one.box], one.seniority)):
             free -= added.box not in self._limits
             if free >= 0:
                 self._boxes[added.box] = added

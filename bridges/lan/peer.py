@@ -11,12 +11,17 @@ from dataclasses import dataclass, field, replace
 from bridges.lan.batch import MOST_FEEDS
 from bridges.lan.event import BoxId, Event, FeedId, box_of
 from bridges.lan.held import State, digest, kept
-from bridges.lan.presence import LIVE_S, Shown, Told
+from bridges.lan.presence import LIVE_S, MOST_TOLD, Shown, Told
 from bridges.lan.wire import MOST_YOURS, Ending, Offer
 
 SETTLED_S = 60.0
 """Two logs that differ and can't become equal (a feed was forked) are compared anew after so long."""
 
+REFUSED_AFTER = 2
+"""Offers of a feed of which nothing was taken: it was forked, or is more than a box may write just now."""
+
+MOST_KNOWN = 4 * MOST_TOLD
+"""Boxes, and starts of them, of which is noted what it knows; of more it is told again."""
 KNOWN_S = 3600.0
 """What a box showed to know of one that wasn't mentioned for so long is forgotten, and told again."""
 
@@ -41,6 +46,8 @@ class Peer:
     """Of whom it told us, and hasn't heard yet whether we have the detail."""
     heard_s: float = float("-inf")
     statements_told: int = 0
+    offered: dict[FeedId, tuple[int, int]] = field(default_factory=dict)
+    """Of feeds that we offered it: how much it had, and how often it has said since that it has no more."""
     counts: Counter[str] = field(default_factory=Counter)
     endings_told_to: FeedId | None = None
     """In which start it was told how all its feeds end here."""
@@ -54,13 +61,17 @@ class Peer:
         """Note what it said of itself."""
         if offer.feed != self.feed:  # it started anew, and may have lost what it had
             self.feed, self.frontier, self.is_known, self.statements_told = offer.feed, {}, False, 0
-            self.known, self.to_answer = {}, set()
+            self.known, self.to_answer, self.offered = {}, set(), {}
         self.have, self.believe, self.heard_s = offer.have, offer.believe, now_s
         for told in offer.told:
             heard_s = now_s - told.age_ms / 1000
+            self.known.pop(told.feed, None)  # the last that was told is last
             self.known[told.feed] = Shown(since=told.since, heard_s=heard_s, noted_s=now_s)
+        for feed in list(self.known)[:-MOST_KNOWN]:
+            del self.known[feed]
         if offer.frontier is not None:
             self.frontier, self.bases, self.is_known = dict(offer.frontier), offer.bases or {}, True
+            self._note_refused()
         self.has(offer.events)
 
     def was_told(self, told: Iterable[Told], now_s: float) -> None:
@@ -70,6 +81,20 @@ class Peer:
                 self.known[each.feed] = replace(shown, heard_s=now_s - each.age_ms / 1000, noted_s=now_s)
         self.to_answer.clear()
         self.known = {feed: shown for feed, shown in self.known.items() if now_s - shown.noted_s < KNOWN_S}
+
+    def was_offered(self, events: Iterable[Event]) -> None:
+        """Note what we offer it: it will say how much of that it has taken."""
+        for feed in {event.feed for event in events}:
+            self.offered.setdefault(feed, (self.frontier.get(feed, 0), 0))
+
+    @property
+    def refused(self) -> frozenset[FeedId]:
+        """Of which feeds it takes nothing for now."""
+        return frozenset(feed for feed, (_, times) in self.offered.items() if times >= REFUSED_AFTER)
+
+    def _note_refused(self) -> None:
+        still = {feed: one for feed, one in self.offered.items() if self.frontier.get(feed, 0) == one[0]}
+        self.offered = {feed: (had, min(times + 1, REFUSED_AFTER)) for feed, (had, times) in still.items()}
 
     def has(self, events: Iterable[Event]) -> None:
         """Note that it has these."""

@@ -129,8 +129,11 @@ class Verdicts:
         return max(found, key=lambda each: (*each[1].order, each[0])) if found else None
 
     def next_place(self, about: About) -> int:
-        """Return what the next word about it counts as: those of boxes that were put out don't hold it back."""
-        return 1 + max((entry.place for entry in self._latest.get(about, {}).values()), default=0)
+        """Return what the next word about it counts as: more than any there is, those of boxes that were put out too.
+
+        Where one counted up to the end the latest stamp decides.
+        """
+        return min(_MOST, 1 + max((entry.place for entry in self._latest.get(about, {}).values()), default=0))
 
     def all(self) -> Iterator[About]:
         """Yield of whom and what something was decided, who and what that was longest ago first."""

@@ -142,7 +142,7 @@ def read_routes(document: Document, registry: Registry, problems: list[Problem])
     names: set[str] = set()
     for index, table in enumerate(document.routes):
         is_whole = len(table.join) == 1 and _is_enough(table.join[0], document, registry)
-        found = chain(() if is_whole else _shape(table), _repeats(table), _limits(table))
+        found = chain(_shape(table, is_whole=is_whole), _repeats(table), _limits(table))
         problems += [Problem(path=("routes", index, *p.path), reason=p.reason, mend=p.mend) for p in found]
         for key, addresses in _lists(table):
             for place, address in enumerate(addresses):
@@ -177,14 +177,14 @@ def _is_enough(only: Address, document: Document, registry: Registry) -> bool:
     return False
 
 
-def _shape(table: RouteTable) -> Iterator[Problem]:
+def _shape(table: RouteTable, *, is_whole: bool) -> Iterator[Problem]:
     one_way = bool(table.sources or table.targets)
     if table.join and one_way:
         yield Problem(path=("join",), reason="a route has either join or from and to", mend="Make two routes of it")
     elif one_way and not (table.sources and table.targets):
         missing = "to" if table.sources else "from"
         yield Problem(path=(missing,), reason="is missing", mend="A one-way route has both from and to")
-    elif not one_way and len(table.join) < 2:  # noqa: PLR2004 - two ends
+    elif not one_way and not is_whole and len(table.join) < 2:  # noqa: PLR2004 - two ends
         mend = "List at least two addresses; one is enough only if it is a room on the LAN"
         yield Problem(path=("join",), reason="a route needs two conversations", mend=mend)
 

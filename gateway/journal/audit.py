@@ -11,8 +11,12 @@ from gateway.model import SenderId
 
 KIND = "audit"
 """Of the decisions among which they are kept."""
+ELSEWHERE = "audit elsewhere"
+"""What other boxes decided: apart, so that none of them, were it stolen, pushes out what this one did."""
 MOST = 5_000
 """Entries that are kept; past it the oldest goes."""
+MOST_ELSEWHERE = 5_000
+"""Of what other boxes decided; more than is known of them at once."""
 _LAST = 10**12
 
 
@@ -35,21 +39,23 @@ class Deed:
     """Grows with each; 0: not kept yet."""
 
 
-def note(connection: sqlite3.Connection, deed: Deed) -> None:
-    """Keep one, inside the caller's transaction."""
-    row = connection.execute("SELECT coalesce(max(key), '0') FROM decision WHERE kind = ?", (KIND,)).fetchone()
-    number = int(row[0]) + 1
+def note(connection: sqlite3.Connection, deed: Deed, *, elsewhere: bool = False) -> None:
+    """Keep one, inside the caller's transaction. `elsewhere`: another box decided it."""
+    kind, most = (ELSEWHERE, MOST_ELSEWHERE) if elsewhere else (KIND, MOST)
+    latest = "SELECT coalesce(max(key), '0') FROM decision WHERE kind IN (?, ?)"
+    number = int(connection.execute(latest, (KIND, ELSEWHERE)).fetchone()[0]) + 1
     more = {"what": deed.what, "about": deed.about, "where": deed.where, "detail": deed.detail, "why": deed.why}
     value = json.dumps(more, ensure_ascii=False)
-    connection.execute("INSERT INTO decision VALUES (?, ?, ?, ?, ?)", (KIND, _key(number), value, deed.by, deed.at_ms))
-    connection.execute("DELETE FROM decision WHERE kind = ? AND key <= ?", (KIND, _key(max(0, number - MOST))))
+    connection.execute("INSERT INTO decision VALUES (?, ?, ?, ?, ?)", (kind, _key(number), value, deed.by, deed.at_ms))
+    oldest = "SELECT key FROM decision WHERE kind = ?1 ORDER BY key DESC LIMIT 1 OFFSET ?2"
+    connection.execute(f"DELETE FROM decision WHERE kind = ?1 AND key <= ({oldest})", (kind, most))  # noqa: S608 - words above
 
 
 def before(connection: sqlite3.Connection, number: int | None, limit: int) -> tuple[Deed, ...]:
     """Return the latest before that number, or of all; the latest first."""
     rows = connection.execute(
-        "SELECT key, value, made_by, at_ms FROM decision WHERE kind = ? AND key < ? ORDER BY key DESC LIMIT ?",
-        (KIND, _key(_LAST if number is None else min(number, _LAST)), limit),
+        "SELECT key, value, made_by, at_ms FROM decision WHERE kind IN (?, ?) AND key < ? ORDER BY key DESC LIMIT ?",
+        (KIND, ELSEWHERE, _key(_LAST if number is None else min(number, _LAST)), limit),
     )
     return tuple(
         Deed(number=int(key), by=SenderId(by), at_ms=at_ms, **json.loads(value)) for key, value, by, at_ms in rows

@@ -51,9 +51,9 @@ class Decisions:
         """Forget one, and keep who did that; whether there was one."""
         return await self._writer.task(lambda store, _: _drop(store, kind, key, deed), durable=True)
 
-    async def note(self, deed: Deed) -> None:
-        """Keep that something was decided which is kept elsewhere."""
-        await self._writer.task(lambda store, _: audit.note(store.connection, deed), durable=True)
+    async def note(self, deed: Deed, *, elsewhere: bool = False) -> None:
+        """Keep that something was decided which is kept in another place; `elsewhere`: by another box."""
+        await self._writer.task(lambda store, _: audit.note(store.connection, deed, elsewhere=elsewhere), durable=True)
 
     async def audit(self, before: int | None = None, limit: int = 100) -> tuple[Deed, ...]:
         """Return who decided what, the latest first: the latest of all, or before the one of that number."""

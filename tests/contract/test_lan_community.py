@@ -133,6 +133,27 @@ async def test_what_a_box_decided_that_was_put_out_counts_no_more(boxes: tuple[G
     assert harbour.rulings.muted(SPAM)  # what that box overruled stands again
 
 
+async def test_while_the_log_is_closed_the_same_is_known_of_the_others_as_before(
+    boxes: tuple[Gateway, Gateway],
+) -> None:
+    harbour, hilltop = boxes
+    ali = SenderId("~ali@harbour")
+    await hilltop.rulings.mute(ali, for_s=None, by=OP)
+    await until(lambda: bool(harbour.rulings.muted(ali)))
+    await harbour.rulings.keep_up()
+    for is_removed in (False, True):
+        if is_removed:
+            await harbour.bridge.adjust({"remove.hilltop": "yes"})
+        await harbour.bridge.__aexit__(None, None, None)
+        try:
+            assert bool(harbour.rulings.muted(ali)) is not is_removed
+            assert [one.box for one in harbour.rulings.mutes()] == ([] if is_removed else ["hilltop"])
+            await harbour.rulings.keep_up()
+            assert len(await harbour.rulings.audit()) == 1  # not once more under another name
+        finally:
+            await harbour.bridge.__aenter__()
+
+
 async def test_what_was_decided_before_a_box_joined_is_told_to_the_others_after(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         harbour, hilltop = [await started(stack, tmp_path, name) for name in ("harbour", "hilltop")]

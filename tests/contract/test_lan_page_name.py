@@ -147,3 +147,20 @@ async def test_a_box_without_an_address_waits_for_one(box: str) -> None:
         page.look_again()
         await until(lambda: bool(page.name))
         assert await addresses_of(page.name) == {"127.0.0.1"}
+
+
+async def test_interfaces_that_can_not_be_looked_at_are_looked_at_again_later_and_not_at_once() -> None:
+    looks = 0
+
+    def look() -> dict[str, tuple[str, ...]]:
+        nonlocal looks
+        looks += 1
+        raise OSError("too many open files")
+
+    page = Announcing("hilltop", 8081, look, chance=random.Random(1), ours=frozenset)
+    page.look_again()
+    async with page:
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert looks == 1
+        assert page.told("") == "mDNS: too many open files"

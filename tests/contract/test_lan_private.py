@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from bridges.lan.admission import KEPT_MS
+from bridges.lan.entries import Standing
 from bridges.lan.hall import Line, Refusal
 from bridges.lan.places import malformed
 from gateway.clock import SystemClock
-from gateway.model import Address, BridgeName, Declined, Joined, NoDesk, Sender, SenderId
+from gateway.model import Address, BridgeName, Declined, Joined, JournalError, NoDesk, Rejected, Sender, SenderId
 from tests.contract.lan_box import LAN, TOWN, LanBox, from_radio, join, said
 
 NODE = "!a1b2c301"
@@ -22,6 +23,11 @@ RADIO = Address(BridgeName("radio"), NODE)
 class Later(SystemClock):
     def now_ms(self) -> int:
         return super().now_ms() + KEPT_MS
+
+
+class Hasty(SystemClock):
+    async def sleep(self, seconds: float) -> None:
+        del seconds
 
 
 class RadioDesk(NoDesk):
@@ -66,6 +72,26 @@ async def test_whoever_takes_the_nickname_next_reads_nothing_of_it(box: LanBox) 
     async with box.running() as bridge:
         assert not isinstance(bridge.hall.join("ali", "another's key"), Refusal)
         assert await bridge.hall.lines("~ali@hilltop") == []
+
+
+async def test_reading_the_log_anew_shows_nobody_what_was_said_to_who_had_the_nickname_before(box: LanBox) -> None:
+    async with box.running() as bridge:
+        join(bridge, "ali")
+        bo = join(bridge, "bo")
+        await said(bridge, bo, "/msg ali a secret")
+        await said(bridge, bo, "hello all")
+    box.clock = Later()
+    async with box.running() as bridge:
+        assert not isinstance(bridge.hall.join("ali", "another's key"), Refusal)
+        rooms = bridge._diary.rooms
+        assert rooms is not None
+        for believed in ("a box was put out", "and another"):
+            rooms._set("believed", believed)
+            bridge._diary._counting_by = believed
+            await bridge._diary.catch_up()
+            assert await bridge.hall.lines("~ali@hilltop") == []
+            (line,) = await bridge.hall.lines("town")
+            assert not line.late
 
 
 async def test_a_reply_in_ones_own_room_goes_to_whom_the_line_was_from_and_words_alone_go_nowhere(box: LanBox) -> None:
@@ -126,6 +152,47 @@ async def test_who_may_not_is_told_why_and_a_box_without_a_radio_leaves_it_to_ot
         await said(bridge, join(bridge, "ali"), f"/msg {NODE} again")
         await box.nothing_more(bridge)
     assert box.counts["lan_chat_without_radio"]
+
+
+async def test_lines_to_a_node_keep_the_pace_on_radio_whichever_box_has_the_radio(box: LanBox) -> None:
+    async with box.running() as bridge:
+        ali = join(bridge, "ali")
+        for number in range(3):
+            await said(bridge, ali, f"/msg {NODE} hello {number}")
+        refused = await bridge.hall.say(ali, "town", "/msg !a1b2c302 hello")
+        assert isinstance(refused, Refusal)
+        assert "on radio 3 lines at once" in refused.reason
+        await said(bridge, ali, "hello all")
+
+
+async def test_a_journal_that_can_not_be_written_is_waited_for_and_ends_no_gateway(box: LanBox) -> None:
+    desk = RadioDesk()
+    failures = [JournalError("the disk is full"), JournalError("the disk is full")]
+    joins = desk.join
+
+    async def join_later(here: Address, there: Address, *, by: SenderId, direct: bool = False) -> Joined:
+        if failures:
+            raise failures.pop()
+        return await joins(here, there, by=by, direct=direct)
+
+    desk.join = join_later  # type: ignore[method-assign]
+    box.clock = Hasty()
+    async with box.running(desk=desk) as bridge:
+        await said(bridge, join(bridge, "ali"), f"/msg {NODE} hello")
+        (message,) = await box.received(bridge, 1)
+        assert message.origin == Address(LAN, CHAT)
+        assert len(desk.joined_now) == 1
+
+
+async def test_a_box_that_the_others_put_out_goes_on_though_it_can_tell_them_nothing(box: LanBox) -> None:
+    async def put_out(standing: Standing) -> None:
+        raise Rejected("the other boxes put this one out")
+
+    async with box.running(desk=RadioDesk("that takes the permission transmit")) as bridge:
+        bridge._introductions._tell = put_out
+        await said(bridge, join(bridge, "ali"), f"/msg {NODE} hello")
+        await box.nothing_more(bridge)
+    assert box.counts["lan_chat_not_told"] == 1
 
 
 async def test_of_two_at_radios_who_are_called_alike_one_is_named_by_id(box: LanBox) -> None:

@@ -19,6 +19,7 @@ from gateway.model import (
     Asking,
     BridgeName,
     Declined,
+    JournalError,
     Level,
     LinkDown,
     Matter,
@@ -244,6 +245,56 @@ async def test_what_the_log_lacks_or_soon_forgets_is_said_again(rulings: Rulings
     boxes.is_down = boxes.is_fading = False
     await rulings.keep_up()
     assert [one.at_ms for one in boxes.said] == [START_MS, START_MS]
+
+
+async def test_what_this_box_took_back_stays_so_though_it_could_not_note_that(
+    rulings: Rulings, boxes: Boxes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await rulings.mute(SPAM, for_s=None, by=MOD)
+    with monkeypatch.context() as broken:
+        broken.setattr(rulings._mutes, "drop", full)
+        with pytest.raises(JournalError):
+            await rulings.unmute(SPAM, by=MOD)
+    assert not rulings.muted(SPAM)
+    await rulings.keep_up()
+    boxes.said.clear()  # the log forgets it
+    await rulings.keep_up()
+    assert (boxes.said, rulings.muted(SPAM)) == ([], "")
+
+
+async def full(*_: object) -> bool:
+    raise JournalError("the disk is full")
+
+
+async def test_a_mute_decided_before_the_clock_was_set_is_told_anew_with_its_time(tmp_path: Path, boxes: Boxes) -> None:
+    clock = ManualClock(5_000)
+    async with Journal(tmp_path / "unset.db", clock=clock, retention=Retention()) as journal:
+        rulings = Rulings(TABLE, journal.decisions, clock)
+        await rulings.load()
+        rulings.community = boxes
+        await rulings.mute(SPAM, for_s=3600, by=MOD)
+        clock.adopt(START_MS)
+        await journal.upkeep.shift(START_MS)
+        await rulings.dated_anew()
+        await rulings.keep_up()
+        assert boxes.said[-1].at_ms == START_MS + 5_000
+        assert rulings.muted(SPAM) == "the sender is muted, for another 1 h 0 min"
+        await rulings.keep_up()
+        assert len(boxes.said) == 2
+
+
+async def test_a_box_that_decides_of_ever_more_people_leaves_this_box_s_own_audit(
+    rulings: Rulings, boxes: Boxes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "MOST", 20)
+    monkeypatch.setattr(audit, "MOST_ELSEWHERE", 10)
+    await rulings.allow("@ali:x", Level.TRANSMIT, by=OP)
+    for number in range(50):
+        boxes.hears(Matter.MUTE, SenderId(f"~a{number}@valley"))
+    await rulings.keep_up()
+    found = await rulings.audit(limit=100)
+    assert [one.about for one in found] == [*(f"~a{number}@valley" for number in range(49, 39, -1)), "@ali:x"]
+    assert [one.number for one in found] == [*range(51, 41, -1), 1]
 
 
 async def test_while_other_boxes_can_t_be_told_nothing_is_changed_and_that_is_said(

@@ -259,6 +259,8 @@ def test_one_end_is_enough_where_it_is_a_room_between_boxes(read: Load) -> None:
     for text in (mesh.format("~ali@valley"), in_clear.format("town")):
         (told,) = _told(read, text)
         assert told.startswith(":7: routes[0].join: a route needs two conversations. List at least two addresses; one ")
+    (told,) = _told(read, mesh.format("town") + 'from = ["lan/town"]\nto = ["lan/other"]\n')
+    assert "a route has either join or from and to" in told
 
 
 def test_what_is_an_emergency_is_configured_or_nothing_but_a_radios_alert(read: Load) -> None:

@@ -33,6 +33,7 @@ from bridges.lan.statements import body_of, statement_of
 from bridges.lan.transcript import Heard
 from gateway.model import (
     Content,
+    Edit,
     NativeId,
     Reaction,
     Redaction,
@@ -154,6 +155,23 @@ def test_a_box_that_lets_many_in_puts_nobody_out_of_the_roll_by_it() -> None:
     assert a.log.roll.is_member(id_of(e))
 
 
+def test_of_too_many_boxes_the_same_belong_whatever_was_heard_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(membership, "MOST_BOXES", 5)
+    a, c = community(2)
+    adds = [
+        said_by(box, number, Add(key=raw(some_key(3000 + 10 * nth + number)), name="x"))
+        for nth, box in enumerate((a.id, c.id))
+        for number in range(2, 6)
+    ]
+    said = [said_by(a.id, 1, Add(key=raw(c.key), name="c")), *adds]
+    root = root_of(a.key.public_key(), "a")
+    found = set()
+    for seed in range(20):
+        random.Random(seed).shuffle(said)
+        found.add(frozenset(roll(root, said).boxes))
+    assert [len(boxes) for boxes in found] == [5]
+
+
 @pytest.mark.parametrize("extra", [0, 1, 2, 3])
 def test_a_box_can_not_put_out_those_who_let_it_in_even_if_they_heard_of_it_first(extra: int) -> None:
     a, b, c = community(3)
@@ -244,6 +262,24 @@ def test_a_line_with_very_much_about_it_is_read_all_the_same() -> None:
     (line,) = rooms.lines("town")
     assert [mark.count for mark in line.marks] == [MOST_ABOUT]
     rooms.take([heard(9999, Redaction(target=RemoteId("mt:a:1")), "mt:a:2")], [], "2", NOW)
+    assert rooms.lines("town")[0].gone
+    rooms.close()
+
+
+def test_whoever_said_a_line_takes_it_back_and_is_told_of_it_however_much_others_changed() -> None:
+    rooms = Chronicle(":memory:")
+    line = heard(1, Text(body="hello"), "mt:a:1")
+    forged = [
+        heard(2 + n, Edit(target=RemoteId("mt:a:1"), body="no"), f"mt:e:{n}", f"!s{n}") for n in range(MOST_ABOUT + 5)
+    ]
+    legs = [("mt:a:1", "b" * 32, f"leg {n}", "queued") for n in range(MOST_ABOUT + 5)]
+    rooms.take([line, *forged], legs, "1", NOW)
+    mine = [heard(9998, Edit(target=RemoteId("mt:a:1"), body="hello all"), "mt:a:2")]
+    rooms.take(mine, [("mt:a:1", "b" * 32, "leg 0", "sent")], "2", NOW)
+    (shown,) = rooms.lines("town")
+    assert shown.text == "hello all"
+    assert rooms.standing("mt:a:1", "b" * 32, "leg 0") == "sent"
+    rooms.take([heard(9999, Redaction(target=RemoteId("mt:a:1")), "mt:a:3")], [], "3", NOW)
     assert rooms.lines("town")[0].gone
     rooms.close()
 

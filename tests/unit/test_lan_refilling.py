@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bridges.lan.refilling import refilled
+from bridges.lan.refilling import MOST_S, refilled
 
 WITHIN_S = 10.0
 
@@ -48,8 +48,9 @@ async def wait(lacking: Sequence[int | None], each_s: float = 1.0) -> tuple[bool
         ([None], 1.0, (False, WITHIN_S)),
         ([None, 30, 20, 10, 0], 9.0, (True, 36.0)),
         ([None, 30, 20], 5.0, (False, 20.0)),
+        ([None, *range(1, 1000)], 5.0, (False, MOST_S)),
     ],
-    ids=["nothing is lacking", "nobody answers", "it comes slowly", "what is left nobody gives"],
+    ids=["nothing is lacking", "nobody answers", "it comes slowly", "what is left nobody gives", "a box lies for ever"],
 )
 async def test_a_box_waits_as_long_as_more_comes_and_no_longer(
     lacking: Sequence[int | None], each_s: float, outcome: tuple[bool, float]

@@ -122,3 +122,15 @@ def test_a_word_fades_at_half_of_what_the_log_keeps():
     assert entry is not None
     assert not is_fading(entry, MUTE.at_ms + 499_000, retention_s=1000)
     assert is_fading(entry, MUTE.at_ms + 501_000, retention_s=1000)
+
+
+def test_a_box_that_counts_up_to_the_end_keeps_nobody_from_deciding_once_it_is_put_out():
+    verdicts = Verdicts(print)
+    verdicts.learn(event(body_of(replace(MUTE, over=True), 2**53), EVIL))
+    place = verdicts.next_place(SPAM)
+    assert verdicts.learn(event(body_of(MUTE, place), HILL))  # else it is readable by nobody
+    assert stands(verdicts, lambda box: box != EVIL) == (HILL, False)
+    assert verdicts.next_place(SPAM) == place
+    later = event(body_of(MUTE, place), DALE, hlc=event("").hlc + 1)
+    assert verdicts.learn(later)
+    assert stands(verdicts) == (DALE, False)
