@@ -86,14 +86,15 @@ def _change(ident: DeliveryId, fate: Fate, now_ms: int) -> Change:
 async def adopt(journal: Journal, leases: Sequence[Lease], known: dict[DeliveryId, Standing]) -> None:
     """Journal what another box accepted and this one is about to send, so that it has its story here too.
 
-    One that failed here and is back in the queue was sent again by hand, elsewhere. One that this box read from
-    the same source just now keeps its key: the other box may have sent it under that. One that came in here at the
-    very address it is bound for, as two radios on one mesh hear the same, is there already.
+    One that failed here and is in the queue was sent again by hand elsewhere, or we were killed before the queue was
+    told: the key it goes under is the queue's, as on any box. One that this box read from the same source just now is
+    left as it is: the other box may have sent it. One that came in here at the very address it is bound for, as two
+    radios on one mesh hear the same, is there already.
     """
     foreign = [lease for lease in leases if _is_foreign(known.get(lease.id))]
     answers = await asyncio.gather(*(journal.accept(one.delivery.message, [one.delivery]) for one in foreign))
     seen = [lease for lease, answer in zip(foreign, answers, strict=True) if isinstance(answer, Seen)]
-    await journal.requeue([lease.delivery for lease in seen], only_from=frozenset({State.FAILED}))
+    await journal.requeue([lease.delivery for lease in seen], only_from=frozenset({State.FAILED}), fresh_key=False)
     await journal.end_what_came_in([lease.delivery for lease in seen])
     known.update(await journal.standings([lease.id for lease in seen]))
 

@@ -10,9 +10,8 @@ from gateway.journal.rows import PLACE_BITS, NewDelivery
 from gateway.journal.store import Store
 from gateway.model import DeliveryId, MessageId, State
 
-# The network may remember the key it refused: what is sent again by hand goes under a fresh one.
 _AGAIN = """UPDATE delivery SET seq = ?, part = ?, parts = ?, expires_ms = ?, state = ?, changed_ms = ?, opening = ?,
-    history = history || ?, body = ?, generation = generation + 1
+    history = history || ?, body = ?, generation = generation + ?
     WHERE id = ? AND state IN (SELECT value FROM json_each(?))"""
 _IS_THERE = "SELECT 1 FROM delivery WHERE id = ?"
 _LAST = """SELECT m.seq, max(d.no) FROM message m LEFT JOIN delivery d
@@ -20,20 +19,26 @@ _LAST = """SELECT m.seq, max(d.no) FROM message m LEFT JOIN delivery d
 
 
 def again(
-    store: Store, news: Sequence[tuple[MessageId, NewDelivery]], only_from: frozenset[State]
+    store: Store, news: Sequence[tuple[MessageId, NewDelivery]], only_from: frozenset[State], *, fresh_key: bool
 ) -> tuple[DeliveryId, ...]:
     """Let the drain find deliveries once more; return those it will.
 
-    Those that are there must be in one of these states: whoever asks has looked a while ago.
+    Those that are there must be in one of these states: whoever asks has looked a while ago. `fresh_key`: they are
+    sent under another one, for the network may remember the key it refused.
     """
     seq = store.next_seq()
     states = json.dumps([state.value for state in only_from])
-    return tuple(new.id for message, new in news if _again(store, seq, new, states) or _add(store, message, new))
+    return tuple(
+        new.id
+        for message, new in news
+        if _again(store, (seq, int(fresh_key), states), new) or _add(store, message, new)
+    )
 
 
-def _again(store: Store, seq: int, new: NewDelivery, states: str) -> bool:
+def _again(store: Store, how: tuple[int, int, str], new: NewDelivery) -> bool:
+    seq, later, states = how
     fields = (new.part, new.parts, new.expires_ms, new.state.value, new.at_ms, store.opening, new.line, new.body)
-    return store.connection.execute(_AGAIN, (seq, *fields, new.id, states)).rowcount > 0
+    return store.connection.execute(_AGAIN, (seq, *fields, later, new.id, states)).rowcount > 0
 
 
 def _add(store: Store, message: MessageId, new: NewDelivery) -> bool:

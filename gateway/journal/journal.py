@@ -202,17 +202,21 @@ class Journal:
         if changes:
             self._writer.note([change_row(change) for change in changes])
 
-    async def requeue(self, deliveries: Sequence[Delivery], *, only_from: frozenset[State]) -> tuple[DeliveryId, ...]:
+    async def requeue(
+        self, deliveries: Sequence[Delivery], *, only_from: frozenset[State], fresh_key: bool = True
+    ) -> tuple[DeliveryId, ...]:
         """Let `pending` find these once more, as they are now, at its end: WAITING, and under a fresh key.
 
         Only those in one of these states, and, under their first key, those their message didn't have; the others
-        stay as they are. Return the ones it finds.
+        stay as they are. Return the ones it finds. `fresh_key` False: under the key they had.
         """
         now_ms = self._clock.now_ms()
         news = [(one.message.id, new_delivery(one, State.WAITING, SENT_AGAIN, now_ms)) for one in deliveries]
         if not news:
             return ()
-        return await self._writer.task(lambda store, _: again(store, news, only_from), durable=True)
+        return await self._writer.task(
+            lambda store, _: again(store, news, only_from, fresh_key=fresh_key), durable=True
+        )
 
     async def end_what_came_in(self, deliveries: Sequence[Delivery]) -> None:
         """Cancel those that still wait though their message was received at the very address they are bound for."""

@@ -241,15 +241,25 @@ async def test_what_another_box_accepted_has_its_story_on_the_box_that_sends_it(
 
 async def test_one_that_failed_here_and_was_sent_again_elsewhere_is_sent(journal):
     one = delivery(1)
-    lease = _lease(one)
+    lease = replace(_lease(one), generation=1)  # the network may remember what it refused
     await adopt(journal, [lease], {})
     await journal.apply([_failed(one.id)])
-    known = await journal.standings([one.id])
+    lookup = Lookup(journal, Fresh(), adopt=partial(adopt, journal))
+    found = await lookup.latest(lease, await lookup.claimed([lease]))
 
-    await adopt(journal, [lease], known)
+    assert found == lease
+    assert (await journal.standings([one.id]))[one.id].state is State.WAITING
 
-    assert known[one.id].state is State.WAITING
-    assert known[one.id].generation == 1  # the network may remember what it refused
+
+async def test_one_that_failed_here_a_moment_before_the_queue_was_told_goes_under_the_key_it_had(journal):
+    """It may be there: the last try was answered by nobody, and we were killed."""
+    one = delivery(1)
+    await journal.accept(message(1), [one])
+    await journal.apply([replace(_failed(one.id), generation=2)])
+    lease = replace(_lease(one), attempt=4, generation=2)
+    lookup = Lookup(journal, Fresh(), adopt=partial(adopt, journal))
+
+    assert await lookup.latest(lease, await lookup.claimed([lease])) == lease
 
 
 async def test_one_that_is_read_here_too_while_it_is_claimed_keeps_the_key_another_box_may_have_sent_it_under(journal):
