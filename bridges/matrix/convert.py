@@ -11,6 +11,7 @@ from typing import Any
 
 from bridges.matrix.attachments import FILES, POLL_ENDS, POLLS, file_words, poll_end_words, poll_words, sticker_words
 from bridges.matrix.geo import to_place
+from bridges.matrix.lateness import late_by
 from bridges.matrix.mentions import plain
 from bridges.matrix.names import masked
 from bridges.matrix.plain import clean, cut, from_html, one_line, valid_id
@@ -107,6 +108,7 @@ def to_message(event: object, reading: Reading) -> Message | Skip:
         sender=Sender(id=SenderId(sender), name=_name(sender, content, reading)),
         content=_with_names(said, content, reading),
         received_ms=reading.received_ms,
+        late_ms=late_by(event, reading.received_ms),
         remote_id=RemoteId(event_id),
         reply_to=_reply_to(content) if isinstance(said, Text | Location) else None,
     )

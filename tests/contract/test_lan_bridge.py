@@ -76,7 +76,7 @@ class OtherBox:
 def valley(text: str, native: str, **more: object) -> tuple[str, str]:
     """Return what somebody at the other box's page said."""
     message = from_radio(text, native, sender=Sender(id=SenderId("~bo@valley"), name="bo"))
-    return native, said_body(message, "town", said_ms=message.received_ms)
+    return native, said_body(message, "town")
 
 
 async def test_a_line_from_the_page_is_received_under_its_own_id_and_only_once(box: LanBox) -> None:
@@ -171,7 +171,7 @@ async def test_what_other_boxes_say_is_received_in_the_order_it_came_with_who_sa
     reaction = from_radio(
         Reaction(target=RemoteId(mine.id), emoji="👍"), "mx:$r", sender=Sender(id=SenderId("@c:x"), name="C")
     )
-    other.say([valley("in the valley", "web:v:1"), ("mx:$r", said_body(reaction, "town", said_ms=1))])
+    other.say([valley("in the valley", "web:v:1"), ("mx:$r", said_body(reaction, "town"))])
     async with box.running() as bridge:
         one, two = await box.received(bridge, 2)
         first, second = await shown(bridge, 2)
@@ -340,7 +340,7 @@ async def test_a_box_that_comes_to_a_community_shows_its_history_and_routes_the_
     now_ms = box.clock.now_ms()
     old = from_radio("long ago", "mt:5:1", received_ms=now_ms - 2 * day_ms)
     new = from_radio("just now", "mt:5:2", received_ms=now_ms - day_ms // 2)
-    OtherBox(box).say([(one.native_id, said_body(one, "town", said_ms=one.received_ms)) for one in (old, new)], now_ms)
+    OtherBox(box).say([(one.native_id, said_body(one, "town")) for one in (old, new)], now_ms)
     async with box.running() as bridge:
         (found,) = await box.received(bridge, 1)
         lines = await shown(bridge, 2)
@@ -354,7 +354,7 @@ async def test_what_a_box_with_a_wrong_clock_says_is_said_no_later_than_now(box:
         pass
     now_ms = box.clock.now_ms()
     future = from_radio("from the future", "mt:5:1", received_ms=now_ms + 10**9)
-    OtherBox(box).say([("mt:5:1", said_body(future, "town", said_ms=future.received_ms))], now_ms + 10**9)
+    OtherBox(box).say([("mt:5:1", said_body(future, "town"))], now_ms + 10**9)
     async with box.running() as bridge:
         (found,) = await box.received(bridge, 1)
     assert now_ms <= found.received_ms <= box.clock.now_ms()
