@@ -15,11 +15,11 @@ from gateway.model import NEVER_SET_MS
 
 def when_said(said: Said, arrived: Arrived, now_ms: int) -> int:
     """Return when it was said; never later than now, unless this box doesn't know the time and others do."""
-    stamp_ms = ms_of(arrived.event.hlc)
-    # A stamp says no more than after what: of a box without a clock it may be days old.
-    told = (said.said_ms, arrived.stored_ms, stamp_ms)
-    at_ms = next((at for at in told if _is_believable(at, now_ms)), now_ms)
-    return at_ms if now_ms < NEVER_SET_MS else min(at_ms, now_ms)
+    told = (said.said_ms, arrived.stored_ms)
+    if now_ms < NEVER_SET_MS:
+        # A stamp says no more than after what: of a box without a clock it may be days old. But it is none of 1970.
+        return next((at for at in (*told, ms_of(arrived.event.hlc)) if _is_believable(at, now_ms)), now_ms)
+    return min(now_ms, next((at for at in told if _is_believable(at, now_ms)), now_ms))
 
 
 def when_had(said: Said, arrived: Arrived, now_ms: int) -> int:
