@@ -18,7 +18,8 @@ from bridges.lan.inward import to_message
 from bridges.lan.places import CAPABILITIES
 from bridges.lan.shared import SharedLog, go_on
 from bridges.lan.store import Arrived
-from bridges.lan.transcript import entry_in, said_at
+from bridges.lan.times import since_when, when_had
+from bridges.lan.transcript import entry_in
 from gateway.model import (
     Address,
     Asking,
@@ -112,14 +113,15 @@ class LanBridge:
         shared = self._diary.shared
         with readable():
             found = await go_on(shared, self._resume)
-            since_ms = 0 if found is not None else self._context.clock.now_ms() - REPLAY_S * 1000
+            replayed_since = self._context.clock.monotonic() - REPLAY_S
             after = found or 0
             while True:
                 batch = await shared.news(after, AT_ONCE)
                 self.learn(batch)
                 for arrived in batch:
                     after = arrived.arrival
-                    message = self._message(arrived, since_ms)
+                    age_s = self._context.clock.monotonic() - replayed_since
+                    message = self._message(arrived, None if found is not None else age_s)
                     if message is not None and await self._introductions.is_carried(message):
                         yield message
                         self._resume = message.resume
@@ -170,18 +172,18 @@ class LanBridge:
             facts["asking for the radio"] = ", ".join(one.sender for one in asking[:MOST_ASKING])
         return facts | ({"warnings": self._diary.trouble} if self._diary.trouble else {})
 
-    def _message(self, arrived: Arrived, since_ms: int) -> Message | None:
+    def _message(self, arrived: Arrived, oldest_s: float | None) -> Message | None:
         said = entry_in(arrived)
         if not isinstance(said, Said):
             return None
         is_ours = arrived.event.box == self._diary.shared.box
         if is_ours and not self._is_at_our_page(arrived.event.native):
             return None  # the core itself put it in
-        at_ms = said_at(said, arrived, self._context.clock.now_ms())
-        if at_ms < since_ms:
+        now_ms = self._context.clock.now_ms()
+        if oldest_s is not None and now_ms - since_when(said, arrived, now_ms) > oldest_s * 1000:
             self._context.count("lan_entry_not_replayed")
             return None
-        return to_message(said, arrived, self.name, received_ms=at_ms, is_ours=is_ours)
+        return to_message(said, arrived, self.name, received_ms=when_had(said, arrived, now_ms), is_ours=is_ours)
 
     async def _tell(self, standing: Standing) -> None:
         if self._is_at_our_page(standing.about):

@@ -100,7 +100,7 @@ class Diary:
         Its ids are native ones. Rejected if it is too large; LinkDown or Unconfirmed if it can't be written.
         """
         native = message.native_id
-        body = said_body(message, room, said_ms=message.received_ms, said_in=message.said_in)
+        body = said_body(message, room, said_in=message.said_in)
         if len(body.encode("utf-8", "replace")) > MOST_BODY_BYTES or len(native.encode()) > MOST_NATIVE_BYTES:
             raise Rejected(f"too large for the log: more than {MOST_BODY_BYTES} bytes with who said it")
         with readable():

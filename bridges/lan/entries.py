@@ -14,7 +14,7 @@ from typing import Any
 
 from bridges.lan.contents import content_of, fields_of
 from bridges.lan.fields import Unreadable, choice, identity, number, optional, words
-from gateway.model import Content, Lane, Message, NativeId, Sender, SenderId, Topic, plain_name
+from gateway.model import MOST_LATE_MS, Content, Lane, Message, NativeId, Sender, SenderId, Topic, plain_name
 
 VERSION = 1
 MOST_SENDER_NAME = 120
@@ -43,7 +43,9 @@ class Said:
     sender: Sender
     content: Content = field(repr=False)
     said_ms: int
-    """By the clock of the box where it was said, which may be wrong."""
+    """By the clock of the box that logged it, which may be wrong."""
+    late_ms: int = 0
+    """How long after that the same box had it: of what its network kept while it couldn't be reached."""
     reply_to: NativeId | None = None
     lane: Lane = Lane.NORMAL
     topic: Topic = Topic.TALK
@@ -70,14 +72,16 @@ class Standing:
 Entry = Said | Standing
 
 
-def said_body(message: Message, room: str, *, said_ms: int, said_in: str | None = None) -> str:
+def said_body(message: Message, room: str, *, said_in: str | None = None) -> str:
     """Return the body of the event that has this message; its remote ids are native ones already."""
     said: dict[str, Any] = {
         "room": room,
         "sender": {"id": message.sender.id, "name": plain_name(message.sender.name, MOST_SENDER_NAME)},
-        "said_ms": said_ms,
+        "said_ms": message.said_ms,
         **fields_of(message.content),
     }
+    if message.late_ms:
+        said["late_ms"] = message.late_ms
     if message.reply_to is not None:
         said["reply_to"] = message.reply_to
     if message.lane is not Lane.NORMAL:
@@ -145,11 +149,16 @@ def _said(kind: str, native: str, raw: Mapping[str, Any]) -> Said:
         sender=_sender(raw.get("sender")),
         content=content_of(kind, raw),
         said_ms=round(number(raw, "said_ms", least=0, most=_MOST_MS)),
+        late_ms=optional(raw, "late_ms", _late) or 0,
         reply_to=None if reply_to is None else NativeId(reply_to),
         lane=choice(raw, "lane", Lane.NORMAL),
         topic=choice(raw, "topic", Topic.TALK),
         said_in=optional(raw, "said_in", identity),
     )
+
+
+def _late(raw: Mapping[str, Any], key: str) -> int:
+    return round(number(raw, key, least=0, most=MOST_LATE_MS))
 
 
 def _sender(raw: object) -> Sender:

@@ -21,6 +21,7 @@ def to_message(said: Said, arrived: Arrived, bridge: BridgeName, *, received_ms:
         sender=said.sender,
         content=said.content,
         received_ms=received_ms,
+        late_ms=said.late_ms,
         remote_id=RemoteId(said.native),
         reply_to=None if said.reply_to is None else RemoteId(said.reply_to),
         lane=said.lane,

@@ -28,6 +28,8 @@ class Arrived:
 
     arrival: int
     event: Event
+    stored_ms: int
+    """When, by this box's clock; as of when that was first set, if it came before."""
 
 
 class Store:
@@ -262,11 +264,11 @@ class Store:
 
     def _events(self, where: str, values: Iterable[object]) -> Iterator[Arrived]:
         rows = self._db.execute(
-            f"SELECT arrival, feed, seq, hlc, previous, native, body, signature FROM event {where}",  # noqa: S608
+            f"SELECT arrival, stored_ms, feed, seq, hlc, previous, native, body, signature FROM event {where}",  # noqa: S608
             tuple(values),
         )
-        for arrival, *fields in rows:
-            yield Arrived(arrival=arrival, event=_event(*fields))
+        for arrival, stored_ms, *fields in rows:
+            yield Arrived(arrival=arrival, stored_ms=stored_ms, event=_event(*fields))
 
 
 def _event(feed: str, seq: int, hlc: int, previous: bytes, native: str, body: str, signature: bytes) -> Event:  # noqa: PLR0917  # a row

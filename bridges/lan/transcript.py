@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from bridges.lan.entries import Entry, Said, Standing, Unknown, read
 from bridges.lan.event import BoxId
 from bridges.lan.fields import Unreadable
-from bridges.lan.hlc import ms_of
 from bridges.lan.membership import Roll
 from bridges.lan.store import Arrived
-from gateway.model import NEVER_SET_MS, Edit, Location, NativeId, Reaction, Redaction, Text, plain_name
+from bridges.lan.times import when_said
+from gateway.model import Edit, Location, NativeId, Reaction, Redaction, Text, plain_name
 
 MOST_WORDS = 320
 """Of what became of a line."""
@@ -70,7 +70,7 @@ class Reader:
         return Transcript(heard=tuple(heard), standings=tuple(standings))
 
     def _heard(self, said: Said, arrived: Arrived) -> Heard:
-        at_ms = said_at(said, arrived, self.now_ms)
+        at_ms = when_said(said, arrived, self.now_ms)
         return Heard(said=said, arrival=arrived.arrival, hlc=arrived.event.hlc, at_ms=at_ms)
 
     def _leg(self, standing: Standing, box: BoxId) -> str:
@@ -95,12 +95,6 @@ def entry_in(arrived: Arrived) -> Entry | None:
         return read(arrived.event.native, arrived.event.body)
     except Unreadable:
         return None
-
-
-def said_at(said: Said, arrived: Arrived, now_ms: int) -> int:
-    """Return when it was said, as nearly as the clocks of the boxes can be believed; never later than now."""
-    times = (said.said_ms, ms_of(arrived.event.hlc))
-    return next((at for at in times if NEVER_SET_MS <= at <= now_ms), now_ms)
 
 
 def words_of_state(standing: Standing) -> str:

@@ -63,7 +63,7 @@ def from_message(
     mark = marked(key, str(message.origin))
     match message.content:
         case Text():
-            late = said_at(message.received_ms, now_ms, zone)
+            late = said_at(message.said_ms, now_ms, zone)
             return Event(type="m.room.message", content=_text(message, message.content, late, around) | mark)
         case Edit():
             return Event(type="m.room.message", content=_edit(message, message.content) | mark)
@@ -73,7 +73,7 @@ def from_message(
         case Redaction(target=target):
             return Event(type="m.room.redaction", content=mark, redacts=target)
         case Location():
-            late = said_at(message.received_ms, now_ms, zone)
+            late = said_at(message.said_ms, now_ms, zone)
             return Event(type="m.room.message", content=_place(message, message.content, late) | mark)
         case _ as other:
             assert_never(other)
@@ -103,7 +103,7 @@ def _text(message: Message, said: Text, late: str, around: Around) -> dict[str, 
     if message.reply_to is not None:
         content["m.relates_to"] = answering(message.reply_to, around.thread)
     if late:
-        content[SAID_KEY] = message.received_ms
+        content[SAID_KEY] = message.said_ms
     return _fitting(content)
 
 
@@ -118,11 +118,11 @@ def _place(message: Message, place: Location, late: str) -> dict[str, Any]:
     content = _under_name(message, f"[{late}] {words}" if late else words, "m.location")
     # Some clients show no body at a map, and no profile: whose place it is must be in the description too.
     described = ": ".join(filter(None, (one_line(message.sender.name), clean(place.words))))
-    content |= place_keys(place, described, message.received_ms)
+    content |= place_keys(place, described, message.said_ms)
     if message.reply_to is not None:
         content["m.relates_to"] = {"m.in_reply_to": {"event_id": message.reply_to}}
     if late:
-        content[SAID_KEY] = message.received_ms
+        content[SAID_KEY] = message.said_ms
     return {key: value for key, value in content.items() if key not in ("format", "formatted_body")}
 
 

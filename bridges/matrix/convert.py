@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -11,9 +10,10 @@ from typing import Any
 
 from bridges.matrix.attachments import FILES, POLL_ENDS, POLLS, file_words, poll_end_words, poll_words, sticker_words
 from bridges.matrix.geo import to_place
+from bridges.matrix.lateness import late_by
 from bridges.matrix.mentions import plain
 from bridges.matrix.names import masked
-from bridges.matrix.plain import clean, cut, from_html, one_line, valid_id
+from bridges.matrix.plain import clean, cut, from_html, one_line, valid_id, without_quote
 from bridges.matrix.wire import mapping, sequence, text
 from gateway.model import (
     Address,
@@ -43,7 +43,6 @@ MAX_BODY_BYTES = 65_536
 MAX_EMOJI_BYTES = 64
 
 _UNSPOKEN = ("m.key.verification.", "m.server_notice")
-_REPLY_FALLBACK = re.compile(r"> (?:\* )?<@")
 
 
 class Skip(StrEnum):
@@ -107,6 +106,7 @@ def to_message(event: object, reading: Reading) -> Message | Skip:
         sender=Sender(id=SenderId(sender), name=_name(sender, content, reading)),
         content=_with_names(said, content, reading),
         received_ms=reading.received_ms,
+        late_ms=late_by(event, reading.received_ms),
         remote_id=RemoteId(event_id),
         reply_to=_reply_to(content) if isinstance(said, Text | Location) else None,
     )
@@ -237,17 +237,8 @@ def _body(content: Mapping[str, Any]) -> str:
     if not body and content.get("format") == "org.matrix.custom.html":
         body = clean(from_html(text(content.get("formatted_body")))).strip()
     if "m.in_reply_to" in mapping(content.get("m.relates_to")):
-        body = _without_quote(body)
+        body = without_quote(body)
     return cut(_without_name(body, mapping(content.get(PROFILE_KEY))), MAX_BODY_BYTES)
-
-
-def _without_quote(body: str) -> str:
-    """Drop what clients before 2024 put above a reply: the quoted lines and the empty one after."""
-    if not _REPLY_FALLBACK.match(body):
-        return body
-    lines = body.split("\n")
-    quoted = next((n for n, line in enumerate(lines) if not line.startswith(">")), len(lines))
-    return "\n".join(lines[quoted:]).strip()
 
 
 def _without_name(body: str, profile: Mapping[str, Any]) -> str:

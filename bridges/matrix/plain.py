@@ -16,6 +16,7 @@ only read where a client sent no plain body, which none does."""
 
 _ID = re.compile(r"[!-~]{2,255}")  # visible ASCII, as every id the specification defines
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_REPLY_FALLBACK = re.compile(r"> (?:\* )?<@")
 _JOINERS = "\u200c\u200d"  # format characters that words and emoji need
 _BLOCKS = frozenset({"address", "blockquote", "br", "div", "h1", "h2", "h3", "h4", "h5", "h6", "hr"}) | frozenset(
     {"li", "ol", "p", "pre", "table", "tr", "ul"}
@@ -98,3 +99,12 @@ class _Words(HTMLParser):
     def handle_data(self, data: str) -> None:
         if not self._unseen:
             self.words.append(data)
+
+
+def without_quote(body: str) -> str:
+    """Drop what clients before 2024 put above a reply: the quoted lines and the empty one after."""
+    if not _REPLY_FALLBACK.match(body):
+        return body
+    lines = body.split("\n")
+    quoted = next((n for n, line in enumerate(lines) if not line.startswith(">")), len(lines))
+    return "\n".join(lines[quoted:]).strip()

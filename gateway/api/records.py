@@ -51,6 +51,7 @@ def message_out(record: MessageRecord, keeps: Keeps) -> MessageOut:
         topic=message.topic.value,
         direct=message.direct,
         received_ms=message.received_ms,
+        said_ms=message.said_ms,
         deliveries=[_delivery(one, keeps) for one in record.deliveries],
     )
 

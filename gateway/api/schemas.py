@@ -217,6 +217,7 @@ class MessageOut(Said):
     topic: str
     direct: bool
     received_ms: int
+    said_ms: int = Field(description="As far as its network tells: earlier than received, where it couldn't be reached")
     deliveries: list[DeliveryOut]
 
 

@@ -176,7 +176,8 @@ def _tell_message(found: Row, now_ms: int | None) -> None:
     typer.echo(f"{found['id']} from {sender} in {shown(found['origin'], most=500)}")
     lane = "" if found["lane"] == "normal" else f", in the {found['lane']} lane"
     topic = "" if found["topic"] == "talk" else f", of {found['topic']}"
-    typer.echo(f"received {when(found['received_ms'])}{lane}{topic}")
+    said = f"said {when(found['said_ms'])}, " if found["said_ms"] < found["received_ms"] else ""
+    typer.echo(f"{said}received {when(found['received_ms'])}{lane}{topic}")
     typer.echo(shown(found["text"], most=10_000))
     histories(found["deliveries"], now_ms)
     for one in found["deliveries"]:

@@ -11,7 +11,7 @@ from gateway.journal.records import Change, Folded, Rewrite
 from gateway.journal.rows import delivery_of, line, message_of
 from gateway.journal.store import Store
 from gateway.model import Address, BridgeName, Delivery, DeliveryId, Message, State
-from gateway.outbox.codec import LANE_OF_MESSAGE, UnreadableEnvelope, encode
+from gateway.outbox.codec import LANE_OF_MESSAGE, LATE_OF_MESSAGE, UnreadableEnvelope, encode
 
 MOST_NAMED = 40
 """The last so many messages of a digest are given to whoever words it."""
@@ -39,7 +39,8 @@ _EDITS_OF_FOLDED = """SELECT d.id FROM delivery f JOIN edit e ON e.target = f.no
     WHERE f.digest = ?"""
 _SPOKEN = """FROM delivery d JOIN message m ON m.seq = d.no >> 12
     WHERE d.digest = ? AND NOT EXISTS (SELECT 1 FROM edit WHERE seq = m.seq)"""
-_COUNT = f"SELECT count(DISTINCT m.seq), min(m.received_ms), max(m.received_ms) {_SPOKEN}"
+_SAID = f"max(0, m.received_ms - coalesce(json_extract(m.envelope, '{LATE_OF_MESSAGE}'), 0))"
+_COUNT = f"SELECT count(DISTINCT m.seq), min({_SAID}), max({_SAID}) {_SPOKEN}"
 _ORIGINS = f"""SELECT a.bridge, a.conversation FROM address a
     WHERE a.no IN (SELECT DISTINCT m.origin {_SPOKEN}) LIMIT {MOST_ORIGINS}"""  # noqa: S608 - constants
 _LATEST = f"SELECT DISTINCT m.seq, m.envelope, m.received_ms {_SPOKEN} ORDER BY m.seq DESC LIMIT {MOST_NAMED}"

@@ -230,7 +230,7 @@ class Folded:
     """Messages."""
     first_ms: int
     last_ms: int
-    """When the first and the last were received."""
+    """When the first and the last were said."""
     origins: tuple[Address, ...]
     """Where they came from: the first few."""
     latest: tuple[Message, ...]

@@ -57,6 +57,7 @@ from gateway.model.errors import (
 from gateway.model.location import Location, coarse
 from gateway.model.message import (
     API_ADDRESS,
+    MOST_LATE_MS,
     Address,
     BridgeName,
     Content,
@@ -87,6 +88,7 @@ from gateway.model.terminal import Terminal
 
 __all__ = [
     "API_ADDRESS",
+    "MOST_LATE_MS",
     "NEVER_SET_MS",
     "PENDING",
     "Address",

@@ -46,6 +46,10 @@ def message_id(native_id: NativeId) -> MessageId:
     return MessageId(short_hash("message", native_id))
 
 
+MOST_LATE_MS = 30 * 86_400_000
+"""What a network tells to be said longer than this before it came, is not believed: a clock is wrong."""
+
+
 class Level(IntEnum):
     """Who may do what; each level includes those before it."""
 
@@ -186,6 +190,12 @@ class Message:
     content: Content
     received_ms: int
     """When this gateway first had it, by its own clock."""
+    late_ms: int = 0
+    """How long before that it was said, as far as its network tells and can be believed; 0: at once, or nobody knows.
+
+    No time of its own, so that it holds whatever becomes of this box's clock. It is for showing only: what expires,
+    what is stale and what goes first is decided by `received_ms`.
+    """
     remote_id: RemoteId | None = None
     """Its id at the origin: what replies to it will name."""
     reply_to: RemoteId | None = None
@@ -200,6 +210,11 @@ class Message:
     is asked to send it, so that no box says it there again; kept nowhere else."""
     id: MessageId = field(init=False, repr=False, compare=False)
     """Computed from its native id."""
+
+    @property
+    def said_ms(self) -> int:
+        """When it was said, by this gateway's clock, as near as that is known; never after it was received."""
+        return max(0, self.received_ms - self.late_ms)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "id", message_id(self.native_id))

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any, assert_never
 
 from gateway.model import (
+    MOST_LATE_MS,
     Address,
     Content,
     Delivery,
@@ -48,7 +49,7 @@ class UnreadableEnvelope(ValueError):
 
 def encode_message(message: Message) -> bytes:
     """Return the envelope of a message; `resume` isn't part of it."""
-    return _dump(_with_topic([*_message_fields(message)], message.topic))
+    return _dump(_with_topic([*_message_fields(message)], message))
 
 
 def decode_message(data: bytes) -> Message:
@@ -64,7 +65,7 @@ def encode(delivery: Delivery) -> bytes:
     if delivery.envelope is not None:
         return delivery.envelope
     head = [str(delivery.to), delivery.part, delivery.parts, delivery.expires_ms, int(delivery.direct)]
-    envelope = _dump(_with_topic([*head, *_message_fields(delivery.message)[:-1], None], delivery.message.topic))
+    envelope = _dump(_with_topic([*head, *_message_fields(delivery.message)[:-1], None], delivery.message))
     object.__setattr__(delivery, "envelope", envelope)
     return envelope
 
@@ -85,8 +86,11 @@ def decode(data: bytes) -> Delivery:
         raise UnreadableEnvelope("not a delivery's envelope") from error
 
 
-def _with_topic(fields: list[Any], topic: Topic) -> list[Any]:
-    return [PLAIN, *fields] if topic is Topic.TALK else [VERSION, *fields, topic.value]
+def _with_topic(fields: list[Any], message: Message) -> list[Any]:
+    late_ms = message.late_ms or None  # a release that doesn't know it reads the same without it
+    if message.topic is Topic.TALK:
+        return [PLAIN, *fields, None, late_ms]
+    return [VERSION, *fields, message.topic.value, late_ms]
 
 
 def _dump(fields: list[Any]) -> bytes:
@@ -140,17 +144,21 @@ def _content_fields(content: Content) -> list[Any]:
 LANE_OF_MESSAGE = "$[6]"
 """Where `encode_message` puts the lane, as SQLite's JSON functions say it."""
 
+LATE_OF_MESSAGE = "$[14]"
+"""Where it puts how late a message came, if it did."""
+
 _LANES = {lane.value[0]: lane for lane in Lane}
 
 
 def _message(fields: list[Any]) -> Message:
     native, origin, sender, name, received_ms, lane, direct, kind, body, *optional = fields
-    target, reply_to, remote_id, topic = (*optional, None, None, None, None)[:4]
+    target, reply_to, remote_id, topic, late_ms = (*optional, None, None, None, None, None)[:5]
     return Message(
         native_id=NativeId(native),
         origin=_address(origin),
         sender=Sender(id=SenderId(sender), name=name),
         received_ms=received_ms,
+        late_ms=_late(late_ms),
         lane=_LANES[lane],
         topic=Topic.TALK if topic is None else Topic(topic),
         direct=bool(direct),
@@ -158,6 +166,14 @@ def _message(fields: list[Any]) -> Message:
         reply_to=reply_to,
         remote_id=remote_id,
     )
+
+
+def _late(late_ms: Any) -> int:
+    if late_ms is None:
+        return 0
+    if type(late_ms) is not int or not 0 <= late_ms <= MOST_LATE_MS:
+        raise UnreadableEnvelope("not a time by which it was late")
+    return late_ms
 
 
 def _content(kind: str, body: str, target: Any) -> Content:

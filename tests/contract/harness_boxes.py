@@ -131,7 +131,7 @@ class BoxesHarness:
             received_ms=self.clock.now_ms(),
             reply_to=reply_to,
         )
-        written = said_body(message, "town", said_ms=message.received_ms)
+        written = said_body(message, "town")
         event = self._valley.append(native, written, self.clock.now_ms())
         assert event is not None
         if self.open is not None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from bridges.lan.bridge import LanBridge
 from bridges.lan.hall import Line, Person
-from gateway.clock import SystemClock
+from gateway.clock import ManualClock, SystemClock
 from gateway.model import (
     Address,
     BridgeContext,
@@ -41,7 +41,7 @@ class LanBox:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.counts: Counter[str] = Counter()
-        self.clock = SystemClock()
+        self.clock: SystemClock | ManualClock = SystemClock()
         self.resume: ResumePoint | None = None
 
     def bridge(self, **more: Any) -> LanBridge:

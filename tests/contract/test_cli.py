@@ -7,6 +7,7 @@ import asyncio
 import io
 import json
 import os
+import re
 import socket
 import stat
 import subprocess
@@ -22,7 +23,19 @@ from gateway.breaker import BreakerState, Look
 from gateway.cli.app import main
 from gateway.journal import OutageKind
 from gateway.link import LinkState
-from gateway.model import BridgeName, DeliveryId, Level, Location, Node, SenderId, Text
+from gateway.model import (
+    Address,
+    BridgeName,
+    DeliveryId,
+    Level,
+    Location,
+    Message,
+    NativeId,
+    Node,
+    Sender,
+    SenderId,
+    Text,
+)
 from gateway.status import JournalStatus, QueueStatus, StoreState
 from tests.contract.desk import NODE, START_MS, Desk, in_chat, open_desk, serving, write_config
 
@@ -282,6 +295,26 @@ async def test_a_history_says_when_for_how_long_and_why(ask: Ask, desk: Desk) ->
     assert (rows[2][0], rows[2][-5:]) == (second, ["waiting", "3", "min", "so", "far"])
     assert [one["id"] for one in alone["deliveries"]] == [second]  # type: ignore[index]
     assert (nothing.code, nothing.err) == (1, "there is no message 'nothing', or no more\n")
+
+
+async def test_a_message_that_its_network_kept_says_when_it_was_said_and_when_it_was_received(
+    ask: Ask, desk: Desk
+) -> None:
+    message = Message(
+        native_id=NativeId("mx:$kept"),
+        origin=Address.parse("home/#town:example.org"),
+        sender=Sender(id=SenderId("@ali:x"), name="Ali"),
+        content=Text(body="hello"),
+        received_ms=START_MS,
+        late_ms=3_600_000,
+    )
+    await desk.submit(message, only=None, route="town")
+
+    told = (await ask("messages", "show", message.id)).out.splitlines()[1]
+    found = (await ask("messages", "show", message.id, "-o", "json")).json
+
+    assert re.match(r"said \S+ \S+, received \S+ \S+$", told)
+    assert found["received_ms"] - found["said_ms"] == 3_600_000  # type: ignore[index]
 
 
 async def test_messages_are_found_by_state_and_age_and_the_table_says_where_older_ones_are(

@@ -5,10 +5,12 @@ import asyncio
 import shutil
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
 from gateway.clock import ManualClock
+from gateway.digest import span
 from gateway.drain import CUT_OFF
 from gateway.journal import Change
 from gateway.journal.amending import IN_TIME, TAKEN_BACK
@@ -85,6 +87,16 @@ async def test_old_ones_are_told_in_one_digest_and_the_rest_in_order_after_it(tm
         assert (await core.history(old[0]))[-1] == ("folded", f"into the digest {old[-1]}")
         assert ("queued", "a digest of 30 messages") in await core.history(old[-1])
         assert core.bridge.messages[0].sender.name == "hilltop"
+
+
+async def test_a_digest_says_when_the_first_and_the_last_were_said(tmp_path):
+    async with after_an_outage(tmp_path) as core:
+        await say_old(core, 1, late_ms=5 * HOUR_MS)
+        old = await say_old(core, 2, 3)
+        now_ms = core.clock.now_ms()
+        await back(core, until=old[-1])
+        first, last, today = (datetime.fromtimestamp((now_ms - ago * HOUR_MS) / 1000, UTC) for ago in (6, 1, 0))
+        assert core.bridge.texts[0].startswith(f"3 earlier from #town {span(first, last, today=today)}: ")
 
 
 class SlowlyBack(MemoryOutbox):

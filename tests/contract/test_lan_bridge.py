@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from bridges.lan.identity import box_key
 from bridges.lan.log import Log
 from bridges.lan.membership import Add, root_of
 from bridges.lan.store import Store
+from gateway.clock import ManualClock
 from gateway.model import (
     Address,
     BridgeName,
@@ -25,6 +27,7 @@ from gateway.model import (
     Edit,
     Leg,
     LinkDown,
+    Message,
     MessageId,
     Progress,
     Reaction,
@@ -59,7 +62,8 @@ class OtherBox:
         self._mine = Log(self.events, OTHER, self._root, start=7)
         self._let_in = False
 
-    def say(self, entries: Sequence[tuple[str, str]], now_ms: int = SINCE) -> None:
+    def say(self, entries: Sequence[tuple[str, str]], now_ms: int = SINCE, *, own_ms: int | None = None) -> None:
+        """`own_ms`: what its own clock shows."""
         store = Store(self.folder / LOG_FILE)
         log = Log(store, self._key, self._root, start=99)
         if not self._let_in:
@@ -67,7 +71,7 @@ class OtherBox:
             self._let_in = True
         self._mine.take(log.delta(self._mine.frontier()), now_ms)
         for native, body in entries:
-            self._mine.append(native, body, now_ms)
+            self._mine.append(native, body, now_ms if own_ms is None else own_ms)
         taken = log.take(self._mine.delta(log.frontier()), now_ms)
         assert not taken.skipped
         store.close()
@@ -75,8 +79,8 @@ class OtherBox:
 
 def valley(text: str, native: str, **more: object) -> tuple[str, str]:
     """Return what somebody at the other box's page said."""
-    message = from_radio(text, native, sender=Sender(id=SenderId("~bo@valley"), name="bo"))
-    return native, said_body(message, "town", said_ms=message.received_ms)
+    message = from_radio(text, native, sender=Sender(id=SenderId("~bo@valley"), name="bo"), **more)
+    return native, said_body(message, "town")
 
 
 async def test_a_line_from_the_page_is_received_under_its_own_id_and_only_once(box: LanBox) -> None:
@@ -171,7 +175,7 @@ async def test_what_other_boxes_say_is_received_in_the_order_it_came_with_who_sa
     reaction = from_radio(
         Reaction(target=RemoteId(mine.id), emoji="👍"), "mx:$r", sender=Sender(id=SenderId("@c:x"), name="C")
     )
-    other.say([valley("in the valley", "web:v:1"), ("mx:$r", said_body(reaction, "town", said_ms=1))])
+    other.say([valley("in the valley", "web:v:1"), ("mx:$r", said_body(reaction, "town"))])
     async with box.running() as bridge:
         one, two = await box.received(bridge, 2)
         first, second = await shown(bridge, 2)
@@ -340,7 +344,7 @@ async def test_a_box_that_comes_to_a_community_shows_its_history_and_routes_the_
     now_ms = box.clock.now_ms()
     old = from_radio("long ago", "mt:5:1", received_ms=now_ms - 2 * day_ms)
     new = from_radio("just now", "mt:5:2", received_ms=now_ms - day_ms // 2)
-    OtherBox(box).say([(one.native_id, said_body(one, "town", said_ms=one.received_ms)) for one in (old, new)], now_ms)
+    OtherBox(box).say([(one.native_id, said_body(one, "town")) for one in (old, new)], now_ms)
     async with box.running() as bridge:
         (found,) = await box.received(bridge, 1)
         lines = await shown(bridge, 2)
@@ -354,10 +358,74 @@ async def test_what_a_box_with_a_wrong_clock_says_is_said_no_later_than_now(box:
         pass
     now_ms = box.clock.now_ms()
     future = from_radio("from the future", "mt:5:1", received_ms=now_ms + 10**9)
-    OtherBox(box).say([("mt:5:1", said_body(future, "town", said_ms=future.received_ms))], now_ms + 10**9)
+    OtherBox(box).say([("mt:5:1", said_body(future, "town"))], now_ms + 10**9)
     async with box.running() as bridge:
         (found,) = await box.received(bridge, 1)
     assert now_ms <= found.received_ms <= box.clock.now_ms()
+
+
+async def test_what_matrix_kept_for_a_day_is_shown_as_delayed_and_is_no_older_to_others_than_the_box_has_it(
+    box: LanBox,
+) -> None:
+    day_ms = 86_400_000
+    async with box.running() as bridge:
+        now_ms = box.clock.now_ms()
+        await bridge.send(from_radio("of yesterday", "mx:$a", received_ms=now_ms, late_ms=day_ms), TOWN, key="k")
+        (line,) = await shown(bridge, 1)
+    assert (line.said_ms, line.late) == (now_ms - day_ms, True)
+
+    late = from_radio("of the day before", "mx:$b", received_ms=now_ms - 5000, late_ms=2 * day_ms)
+    OtherBox(box).say([(late.native_id, said_body(late, "town"))], now_ms)
+    async with box.running() as bridge:
+        (found,) = await box.received(bridge, 1)
+        *_, line = await shown(bridge, 2)
+    assert (found.received_ms, found.said_ms) == (late.received_ms, late.said_ms)
+    assert (line.said_ms, line.late) == (late.said_ms, True)
+
+
+@pytest.mark.parametrize("ahead_ms", [1, 5_000, 59_000])
+async def test_a_box_whose_clock_is_behind_takes_lines_of_others_for_said_just_now(box: LanBox, ahead_ms: int) -> None:
+    box.clock = ManualClock(SINCE)
+    async with box.running():
+        pass
+    ahead = from_radio("hello", "mt:5:1", received_ms=SINCE + ahead_ms)
+    OtherBox(box).say([(ahead.native_id, said_body(ahead, "town"))], SINCE + ahead_ms)
+    async with box.running() as bridge:
+        (found,) = await box.received(bridge, 1)
+        (line,) = await shown(bridge, 1)
+    assert (found.received_ms, line.said_ms, line.late) == (SINCE, SINCE, False)
+    assert not box.counts
+
+
+@pytest.mark.parametrize("now_ms", [SINCE, 60_000])
+async def test_a_line_of_a_box_without_a_clock_is_received_as_fresh(box: LanBox, now_ms: int) -> None:
+    box.clock = ManualClock(now_ms)
+    async with box.running():
+        pass
+    other = OtherBox(box)
+    # All it knows of the time is what was said last, many hours ago.
+    other.say([valley("good night", "web:v:1", received_ms=SINCE - 50_000_000)], SINCE - 50_000_000)
+    other.say([valley("good morning", "web:v:2", received_ms=90_000)], now_ms, own_ms=90_000)
+    async with box.running() as bridge:
+        _, found = await box.received(bridge, 2)
+        *_, line = await shown(bridge, 2)
+    assert found.content == Text(body="good morning")
+    assert found.received_ms == now_ms
+    assert not line.late
+
+
+async def test_a_clock_that_is_set_back_while_a_box_listens_makes_nothing_too_old(box: LanBox) -> None:
+    clock = box.clock = ManualClock(SINCE + 40 * 86_400_000)
+    async with box.running() as bridge, aclosing(bridge.receive()) as messages:
+        await said(bridge, join(bridge, "ali"), "before")
+        await anext(messages)
+        clock.step(SINCE - clock.now_ms())
+        clock.adopt(clock.measure())
+        await said(bridge, join(bridge, "ali"), "after")
+        found = await asyncio.wait_for(anext(messages), 5)
+    assert isinstance(found, Message)
+    assert found.content == Text(body="after")
+    assert not box.counts
 
 
 async def test_a_box_waits_for_news_though_the_last_that_came_is_none_any_more(box: LanBox) -> None:

@@ -132,8 +132,10 @@ async def test_words_that_come_late_have_the_time_they_were_said(town: Village):
     async with hearing(bridge):
         for number, ago_ms in enumerate((HOUR_MS, -HOUR_MS, now_ms - 1, 0)):
             await bridge.send(node_says("x", received_ms=now_ms - ago_ms), town.there, key=f"late.{number}")
-    late, future, unset, now = await town.shown()
+        await bridge.send(node_says("y", received_ms=now_ms, late_ms=HOUR_MS), town.there, key="late.kept")
+    late, future, unset, now, kept = await town.shown()
 
+    assert kept["origin_server_ts"] == kept["content"]["org.crossband.said_ms"] == now_ms - HOUR_MS
     assert late["origin_server_ts"] == late["content"]["org.crossband.said_ms"] == now_ms - HOUR_MS
     assert late["content"]["body"] == "x"
     for event in (future, unset, now):

@@ -4,15 +4,22 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
 from bridges.lan.hall import Line
+from bridges.sim.synapse import LOOPBACK
+from gateway.config import control_socket
+from gateway.control import Control
+from gateway.model import NativeId, message_id
 from tests.e2e.lan_gateway import LanGateway
 from tests.e2e.world import NEAR, WITHIN_S, World
+from tests.lan_boxes import Cable
 
 _LAN = """
 [bridges.lan]
@@ -91,6 +98,48 @@ async def test_a_room_and_a_page_are_one_conversation(world: World, gateway: Lan
     heard = await gateway.line(lambda line: line.text == "Stalls are up")
     assert (heard.name, heard.network, heard.verified) == (NEAR, "radio", False)
     assert heard.sender == f"!{world.radio.nodes[NEAR]:08x}"
+
+
+AWAY_S = 4.0
+NEAR_MS = 1_500
+"""Two processes' clocks and an answer's way, on a busy machine."""
+
+
+async def test_what_is_said_in_a_room_that_cannot_be_reached_has_the_time_it_was_said(world: World) -> None:
+    await world.box.stop()
+    async with Cable(f"{LOOPBACK}:{world.synapse.port}") as internet:
+        config = world.box.config.read_text() + _LAN.format(room=world.town.alias)
+        assert world.synapse.url in config
+        world.box.config.write_text(config.replace(world.synapse.url, f"http://{internet.address}"))
+        async with LanGateway(world.box.config).running() as gateway:
+            fresh = await _is_shown(world, gateway, await world.person.say("Before"))
+            internet.cut()
+            said = await world.person.say("While the line was cut")
+            await asyncio.sleep(AWAY_S)
+            internet.join()
+            kept = await _is_shown(world, gateway, said)
+            told = await _told(world.box.config, said)
+        said = await world.person.say("While the box was off")
+        await asyncio.sleep(AWAY_S)
+        async with LanGateway(world.box.config).running() as gateway:
+            missed = await _is_shown(world, gateway, said)
+    assert fresh < AWAY_S * 1000 <= min(kept, missed)
+    assert AWAY_S * 1000 <= told["received_ms"] - told["said_ms"] <= kept + NEAR_MS
+
+
+async def _is_shown(world: World, gateway: LanGateway, event_id: str) -> int:
+    """Wait until a line of the room is at the page, with its time; return how long after that it came there (ms)."""
+    line = await gateway.line(lambda line: line.id == f"mx:{event_id}")
+    now_ms = time.time() * 1000
+    event = await _event(world, event_id)
+    assert abs(line.said_ms - event["origin_server_ts"]) < NEAR_MS
+    return round(now_ms - line.said_ms)
+
+
+async def _told(config: Path, event_id: str) -> dict[str, Any]:
+    """Return what ``crossband messages show`` shows of it."""
+    control = Control(control_socket(config, {}))
+    return dict(await asyncio.to_thread(control.get, f"/messages/{message_id(NativeId(f'mx:{event_id}'))}"))
 
 
 async def _event(world: World, event_id: str) -> dict[str, Any]:

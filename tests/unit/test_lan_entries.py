@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -58,7 +59,7 @@ def message(content: Content, **more: Any) -> Message:
 
 
 def read_again(content: Content, **more: Any) -> Said:
-    entry = read(NATIVE, said_body(message(content, **more), "town", said_ms=7))
+    entry = read(NATIVE, said_body(message(content, **more), "town"))
     assert isinstance(entry, Said)
     return entry
 
@@ -82,7 +83,7 @@ def test_every_kind_of_thing_people_say_is_read_as_it_was_said(content: Content)
         room="town",
         sender=ALI,
         content=content,
-        said_ms=7,
+        said_ms=5,
         reply_to=NativeId(TARGET),
         lane=Lane.EMERGENCY,
         topic=Topic.ALERT,
@@ -105,7 +106,7 @@ def test_states_are_read_as_they_were_written() -> None:
 
 
 def test_a_message_in_a_second_room_keeps_its_own_native_id() -> None:
-    body = copy_body(said_body(message(Text(body="x")), "warnings", said_ms=1), NATIVE)
+    body = copy_body(said_body(message(Text(body="x")), "warnings"), NATIVE)
     entry = read(f"room:warnings:{NATIVE}", body)
     assert isinstance(entry, Said)
     assert (entry.native, entry.room) == (NATIVE, "warnings")
@@ -117,7 +118,7 @@ def test_what_boxes_say_of_boxes_and_of_whose_turn_it_is_is_read_elsewhere() -> 
 
 
 def test_where_it_was_said_goes_with_it() -> None:
-    entry = read(NATIVE, said_body(message(Text(body="x")), "town", said_ms=1, said_in="mx:!town:example.org"))
+    entry = read(NATIVE, said_body(message(Text(body="x")), "town", said_in="mx:!town:example.org"))
     assert isinstance(entry, Said)
     assert entry.said_in == "mx:!town:example.org"
 
@@ -185,3 +186,18 @@ def test_a_message_without_a_native_id_is_unreadable() -> None:
 def test_no_json_does_worse_than_be_unreadable(raw: dict[str, Any], kind: str) -> None:
     with contextlib.suppress(Unreadable):
         read("mx:$one", json.dumps(GOOD | raw | {"v": 1, "kind": kind}))
+
+
+def test_what_its_network_kept_has_the_time_it_was_said_and_how_much_later_the_box_had_it() -> None:
+    entry = read(NATIVE, said_body(replace(message(Text(body="x")), received_ms=90_000, late_ms=60_000), "town"))
+    assert isinstance(entry, Said)
+    assert (entry.said_ms, entry.late_ms) == (30_000, 60_000)
+
+
+@pytest.mark.parametrize("late", [-1, 31 * 86_400_000, "1", True])
+def test_an_entry_that_is_late_by_what_nobody_can_is_unreadable(late: object) -> None:
+    with pytest.raises(Unreadable):
+        read(NATIVE, json.dumps(GOOD | {"late_ms": late}))
+    entry = read(NATIVE, json.dumps(GOOD))
+    assert isinstance(entry, Said)
+    assert entry.late_ms == 0

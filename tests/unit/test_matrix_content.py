@@ -101,6 +101,8 @@ def test_words_that_come_late_say_when_they_were_said_in_every_form() -> None:
         "<strong data-mx-profile-fallback>Bea: </strong>[13:59] the &lt;bridge&gt; is out"
     )
     assert content["org.crossband.said_ms"] == late.received_ms
+    kept = replace(late, received_ms=NOW, late_ms=3 * 60_000)
+    assert from_message(kept, "k.0", NOW, UTC).content == content
     nameless = replace(late, sender=Sender(id=SenderId("!a1b2c301"), name=""))
     assert from_message(nameless, "k.0", NOW, UTC).content["body"] == "[13:59] the <bridge> is out"
     assert content["org.crossband.id"] == from_message(late, "k.0", NOW - 60_000, UTC).content["org.crossband.id"]

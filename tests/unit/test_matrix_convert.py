@@ -43,6 +43,11 @@ def test_text_has_its_ids_sender_and_time() -> None:
     )
 
 
+def test_what_the_homeserver_kept_for_an_hour_was_said_an_hour_before_it_was_received() -> None:
+    message = read(says({}) | {"origin_server_ts": READING.received_ms - 3_600_000, "unsigned": {"age": 3_600_000}})
+    assert (message.received_ms, message.said_ms) == (READING.received_ms, READING.received_ms - 3_600_000)
+
+
 def test_somebody_without_a_name_has_their_localpart() -> None:
     assert read(says({}) | {"sender": "@bea_7:gw.test"}).sender.name == "bea_7"
     assert localpart("@x:y:8448") == "x"

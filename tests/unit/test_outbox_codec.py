@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.model import (
+    MOST_LATE_MS,
     Address,
     BridgeName,
     Delivery,
@@ -29,7 +30,7 @@ from gateway.model import (
     Text,
     Topic,
 )
-from gateway.outbox.codec import UnreadableEnvelope, decode, decode_message, encode, encode_message
+from gateway.outbox.codec import LATE_OF_MESSAGE, UnreadableEnvelope, decode, decode_message, encode, encode_message
 
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/"), min_size=1, max_size=12)
@@ -58,6 +59,7 @@ messages = st.builds(
     sender=st.builds(Sender, id=ids.map(SenderId), name=words),
     content=contents,
     received_ms=times,
+    late_ms=st.integers(0, MOST_LATE_MS),
     remote_id=st.none() | remote_ids,
     reply_to=st.none() | remote_ids,
     lane=st.sampled_from(Lane),
@@ -185,3 +187,31 @@ def test_two_hundred_bytes_of_text_cost_less_than_half_as_much_again_in_names() 
 def test_a_lone_surrogate_does_not_keep_a_message_out() -> None:
     broken = replace(example(), message=replace(example().message, content=Text(body="a\ud800b")))
     assert decode(encode(broken)).message.content == Text(body="a?b")
+
+
+def test_how_late_a_message_was_is_kept_and_a_release_that_does_not_know_it_reads_the_rest() -> None:
+    for topic, version in ((Topic.TALK, 1), (Topic.SENSOR, 2)):
+        late = replace(example(), message=replace(example().message, late_ms=86_400_000, topic=topic))
+        fields = json.loads(encode(late))
+        assert (fields[0], fields[-1]) == (version, 86_400_000)
+        assert decode(encode(late)).message.late_ms == 86_400_000
+        # Before, four elements were read after the words, and any beyond them left alone.
+        assert decode(json.dumps(fields[:-1]).encode()).message == replace(late.message, late_ms=0)
+
+
+def test_what_stores_of_an_earlier_release_have_was_said_when_it_was_received() -> None:
+    message = decode_message(b'[1,"mt:1:2","radio/LongFast","!a1b2c301","Ali",1700000000000,"n",0,"t","hi"]')
+    assert message.said_ms == message.received_ms == 1_700_000_000_000
+
+
+def test_where_the_journal_looks_for_how_late_a_message_was_is_where_it_is_written() -> None:
+    place = int(LATE_OF_MESSAGE[2:-1])
+    assert json.loads(encode_message(replace(example().message, late_ms=5)))[place] == 5
+    assert json.loads(encode_message(replace(example().message, late_ms=5, topic=Topic.ALERT)))[place] == 5
+
+
+@pytest.mark.parametrize("late", ["-1", "true", '"1"', "1.5", "2592000001"])
+def test_a_time_by_which_nothing_can_be_late_is_refused(late: str) -> None:
+    data = f'[1,"mt:1:2","radio/LongFast","!a1b2c301","Ali",1700000000000,"n",0,"t","hi",null,null,null,null,{late}]'
+    with pytest.raises(UnreadableEnvelope):
+        decode_message(data.encode())

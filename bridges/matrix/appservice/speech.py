@@ -102,7 +102,7 @@ class GhostSpeech(Speech):
         speaker = await self._speaker(ghost, message, room_id)
         if speaker is None:
             return None
-        said_ms = stamp(message.received_ms, self._context.clock.now_ms())
+        said_ms = stamp(message.said_ms, self._context.clock.now_ms())
         event = _event(message, key, said_ms, await self._around(room_id, message))
         say = partial(put, room_id=room_id, event=event, key=key, stamp=said_ms)
         for is_last in (False, True):
@@ -152,5 +152,5 @@ class GhostSpeech(Speech):
 def _event(message: Message, key: str, said_ms: int | None, around: Around) -> Event:
     """Return the event in the ghost's own words: no name before them, nor a time."""
     own = replace(message, sender=replace(message.sender, name=""))
-    event = from_message(own, key, message.received_ms, around=around)
+    event = from_message(own, key, message.said_ms, around=around)
     return event if said_ms is None else replace(event, content=event.content | {SAID_KEY: said_ms})
