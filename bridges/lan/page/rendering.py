@@ -95,6 +95,11 @@ def costing(language: str, cost: Cost) -> str:
     return words.gettext("%(left)s, %(seconds)s s of airtime") % {"left": count, "seconds": _seconds(cost)}
 
 
+def lapsed(language: str) -> str:
+    """Return what somebody is told whom this box doesn't know any more."""
+    return html(language, "lapsed_words.html").strip()
+
+
 def line_html(language: str, asked: str, line: Line, quoted: Quoted | None) -> str:
     """Return one line's element: the same for everybody who reads this language."""
     return html(language, "line.html", line=line, quoted=quoted, asked=asked, place="")
