@@ -36,6 +36,7 @@ from bridges.lan.page.speaking import Speaking
 from bridges.lan.page.stream import Replay
 from bridges.lan.page.telling import Telling
 from bridges.lan.page.visit import CAPABILITY
+from bridges.lan.page.whispers import Whispers
 
 READS = Rate(burst=300, per_s=40)
 """Of one household, which may be an access point with everybody behind it."""
@@ -70,6 +71,7 @@ class Page:
             settings=settings,
             guests=self._guests,
             forms=SentForms(),
+            whispers=Whispers(hall),
             quotes=quotes,
             refused=self.refused,
             monotonic_s=monotonic_s,

@@ -23,6 +23,7 @@ from bridges.lan.page.rates import Buckets
 from bridges.lan.page.rendering import Quoted, answer, html
 from bridges.lan.page.settings import PageSettings
 from bridges.lan.page.visit import Visit, visit_of
+from bridges.lan.page.whispers import Whispers
 from gateway.model import NativeId
 
 _NOTHING_COMPOSED: dict[str, Any] = {
@@ -34,6 +35,7 @@ _NOTHING_COMPOSED: dict[str, Any] = {
     "answer": "",
     "preview": None,
     "again": False,
+    "whispers": 0,
 }
 EMOJI = ("👍", "❤️", "😂", "✅", "❗")
 
@@ -46,6 +48,7 @@ class Desk:
     settings: PageSettings
     guests: Guests
     forms: SentForms
+    whispers: Whispers
     quotes: Quotes
     refused: Refused
     monotonic_s: Callable[[], float]
