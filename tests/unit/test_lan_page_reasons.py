@@ -57,6 +57,7 @@ def test_a_network_that_is_away_is_said_to_be_that():
         ("cancelled", "the sender is banned", Kind.BANNED),
         ("cancelled", "the sender may read but not transmit on radio", Kind.READS_ONLY),
         ("cancelled", "the sender has no permission here", Kind.FORBIDDEN),
+        ("cancelled", "that takes the permission transmit", Kind.FORBIDDEN),
         ("expired", "too old for this network", Kind.OLD),
         ("failed", "too long: more than 3 parts of 190 bytes", Kind.LONG),
         ("waiting", "the radio has no channel town; it has LongFast, ops", Kind.NOWHERE),

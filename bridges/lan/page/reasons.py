@@ -52,7 +52,7 @@ _KINDS: tuple[tuple[str, Kind], ...] = (
     ("the sender may read but not transmit on radio", Kind.READS_ONLY),
     ("the sender is muted.*", Kind.MUTED),
     ("the sender is banned.*", Kind.BANNED),
-    ("the sender has no permission here", Kind.FORBIDDEN),
+    ("the sender has no permission here|that takes the permission .*", Kind.FORBIDDEN),
     ("too old for this network", Kind.OLD),
     ("too long.*|the [a-z]+ is too long|.* too (?:long|large) for one packet.*|it takes .* on the air.*", Kind.LONG),
     ("the radio has no (?:such )?channel.*|the radio has [0-9]+ channels named .*|no route .*", Kind.NOWHERE),
