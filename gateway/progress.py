@@ -88,9 +88,10 @@ def _leg(
 ) -> Leg:
     worst = min(parts, key=lambda part: _WORST_FIRST.index(part.state))
     to = worst.to
-    reason = worst.reason
+    reason, cut = worst.reason, ""
     if worst.state.is_pending:
         # One that waits for its conversation is not among those that are held back.
         held_back = "" if worst.state is State.WAITING and reason else held(to.bridge)
-        reason = trouble(to.bridge) or held_back or reason
-    return Leg(to=to, state=worst.state, reason=reason, direct=is_direct(to))
+        cut = trouble(to.bridge)
+        reason = cut or held_back or reason
+    return Leg(to=to, state=worst.state, reason=reason, direct=is_direct(to), cut=bool(cut))

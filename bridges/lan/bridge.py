@@ -12,7 +12,7 @@ from bridges.lan.alone import Alone
 from bridges.lan.chat import ChatHall
 from bridges.lan.config import LanConfig
 from bridges.lan.diary import ROOMS_FILE, Diary, readable
-from bridges.lan.entries import PAGE, Said, Standing
+from bridges.lan.entries import CUT, PAGE, Said, Standing
 from bridges.lan.introductions import Introductions
 from bridges.lan.inward import to_message
 from bridges.lan.places import CAPABILITIES
@@ -206,4 +206,5 @@ class LanBridge:
 
 
 def _standing(native: NativeId, leg: Leg) -> Standing:
-    return Standing(about=native, leg=str(leg.to), state=leg.state.value, reason=leg.reason)
+    # Why a line is cut is for who runs this box: it names devices and hosts. The log has it told at every box's page.
+    return Standing(about=native, leg=str(leg.to), state=leg.state.value, reason=CUT if leg.cut else leg.reason)

@@ -7,6 +7,8 @@ import secrets
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import replace
 
+import structlog
+
 from bridges.lan.admission import Admission
 from bridges.lan.chronicle import Chronicle
 from bridges.lan.diary import Diary, readable
@@ -32,12 +34,16 @@ from gateway.model import (
     Node,
     Reaction,
     Redaction,
+    Rejected,
     RemoteId,
     RoutedConversation,
     Text,
     phrase,
 )
 
+log = structlog.get_logger()
+
+NOT_WRITTEN = Refusal(reason=phrase("this box can't write it down just now: try again"), retry_after_s=5.0)
 NOT_OPEN = Refusal(reason=phrase("this box is starting, or can't read its log: try again"), retry_after_s=5.0)
 
 Rules = Callable[[Person, str, Content], Refusal | None]
@@ -228,8 +234,12 @@ class ChatHall:
             await self._diary.write(now.message(self._context, native), speech.room)
             with readable():
                 line = None if self._diary.rooms is None else self._diary.rooms.line(speech.room, native)
-        except BridgeError as error:
+        except Rejected as error:
             return Refusal(reason=str(error))
+        except BridgeError as error:
+            # What is wrong with the disk is for whoever runs the box.
+            log.warning("lan_line_not_written", reason=str(error))
+            return NOT_WRITTEN
         self._people.saw(speech.person, self._now_s())
         return line or answer_line(self._context, speech.room, "")
 

@@ -23,6 +23,8 @@ COPY = "room:"
 """Begins the native id of an entry that has a message in a second room: ``room:warnings:mx:$event``."""
 PAGE = "web:"
 """Begins the native id of what was said at a page: ``web:BOX:...``."""
+CUT = "not connected just now"
+"""The reason where the network itself is away: which device or host that is, its own box's status says."""
 _NETWORKS = {"mx:": "matrix", "mt:": "radio", PAGE: "page", "api:": "operator"}
 _KINDS = frozenset({"text", "reaction", "edit", "redaction", "location"})
 _OTHERS = frozenset({"add", "remove", "emitting", "emitted", "verdict"})

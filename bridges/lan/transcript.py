@@ -99,7 +99,8 @@ def entry_in(arrived: Arrived) -> Entry | None:
 
 def words_of_state(standing: Standing) -> str:
     """Return what became of a message on its way to one address, for people."""
-    words = f"{standing.state}, {standing.reason}" if standing.reason else standing.state
+    # A reason is of one address: what parts addresses in `Line.state` is none of its own words.
+    words = f"{standing.state}, {standing.reason.replace('; ', ', ')}" if standing.reason else standing.state
     return plain_name(words, MOST_WORDS)
 
 

@@ -22,6 +22,8 @@ class Leg:
     """In words: why it is in this state; of one that must still leave, what keeps it."""
     direct: bool = False
     """To one person: its end is `delivered` or `failed`, not `sent`."""
+    cut: bool = False
+    """Its bridge isn't connected just now: `reason` is why, in words for whoever runs the box."""
 
     @property
     def is_with_network(self) -> bool:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from bridges.lan.entries import Standing, said_body, standing_body
 from bridges.lan.identity import box_key
 from bridges.lan.log import Log
 from bridges.lan.membership import Add, root_of
+from bridges.lan.page.wording import standing
 from bridges.lan.store import Store
 from gateway.clock import ManualClock
 from gateway.model import (
@@ -43,6 +45,7 @@ from gateway.model import (
 from tests.contract.lan_box import TOWN, LanBox, from_radio, join, said, shown, texts
 
 OTHER = Ed25519PrivateKey.from_private_bytes(b"o" * 32)
+RADIO = Address(BridgeName("radio"), "LongFast")
 SINCE = 1_790_000_000_000
 
 
@@ -207,8 +210,8 @@ async def test_a_line_says_how_far_it_got_by_this_box_and_by_others(box: LanBox)
         assert isinstance(bridge, Reflects)
         await bridge.reflect([progress(line.id, State.SENT)])
         await bridge.reflect([progress(line.id, State.HEARD)])
-    standing = Standing(about=line.id, leg="home/#town:x", state="waiting", reason="the homeserver is away")
-    OtherBox(box).say([("", standing_body(standing))])
+    away = Standing(about=line.id, leg="home/#town:x", state="waiting", reason="the homeserver is away")
+    OtherBox(box).say([("", standing_body(away))])
     async with box.running() as bridge, asyncio.timeout(5):
         following = bridge.hall.follow("town")
         while "waiting" not in (found := (await bridge.hall.lines("town"))[0].state):
@@ -217,6 +220,21 @@ async def test_a_line_says_how_far_it_got_by_this_box_and_by_others(box: LanBox)
     assert sorted(found.split("; ")) == [
         "home/#town:x (valley): waiting, the homeserver is away",
         "radio/LongFast: heard",
+    ]
+
+
+async def test_guests_are_told_that_a_network_is_away_and_not_which_device_that_is(box: LanBox) -> None:
+    cut = Leg(to=RADIO, state=State.QUEUED, reason="/dev/ttyUSB0: is not there; is it plugged in", cut=True)
+    odd = Leg(to=Address(BridgeName("home"), "#town"), state=State.FAILED, reason="no; home/#ops: sent")
+    async with box.running() as bridge:
+        line = await said(bridge, join(bridge, "ali"), "hello")
+        assert isinstance(bridge, Reflects)
+        await bridge.reflect([replace(progress(line.id, State.SENT), legs=(cut, odd))])
+        (found,) = await bridge.hall.lines("town")
+    told = [str(standing("en", part)) for part in found.state.split("; ")]
+    assert sorted(told) == [
+        "home/#town: failed, whoever runs this box can see why",
+        "radio/LongFast: queued, not connected just now",
     ]
 
 
@@ -333,7 +351,7 @@ def progress(line: str, state: State) -> Progress:
         seq=1,
         received_ms=1,
         kind="text",
-        legs=(Leg(to=Address(BridgeName("radio"), "LongFast"), state=state),),
+        legs=(Leg(to=RADIO, state=state),),
     )
 
 

@@ -281,6 +281,58 @@ async def test_what_comes_while_nobody_looks_is_counted_marked_and_one_step_away
         assert await page.title() == "town – hilltop"
 
 
+async def test_what_comes_for_one_alone_is_hinted_at_in_another_room_until_they_look(browser, box):
+    hall, _ = box
+    async with tab(browser, box) as page:
+        await join(page)
+        await page.get_by_text("Yes, since noon.").first.wait_for()
+        await expect(page).to_have_title("town – hilltop")
+        for count in ("1 new line", "2 new lines"):
+            hall.hear("for Ada alone", room="~Ada@hilltop")
+            await expect(page.locator("#whispers")).to_have_text(f"{count} for you alone")
+        await expect(page).to_have_title("(2) town – hilltop")
+        await page.reload()
+        await expect(page).to_have_title("(2) town – hilltop")
+        await page.get_by_role("link", name="~Ada@hilltop").click()
+        await page.get_by_text("for Ada alone").first.wait_for()
+        hall.hear("seen as it came", room="~Ada@hilltop")
+        await page.get_by_text("seen as it came").wait_for()
+        await page.get_by_role("link", name="town").click()
+        await page.get_by_text("Yes, since noon.").first.wait_for()
+        await expect(page).to_have_title("town – hilltop")
+        await expect(page.locator("#whispers")).to_be_empty()
+
+
+async def test_without_script_the_frame_tells_of_what_came_for_one_alone(browser, box, monkeypatch):
+    monkeypatch.setattr("bridges.lan.page.reading.REFRESH_S", 1)
+    hall, _ = box
+    async with tab(browser, box, java_script_enabled=False) as page:
+        await join(page)
+        await page.frame_locator("iframe").get_by_text("Yes, since noon.").first.wait_for()
+        hall.hear("for Ada alone", room="~Ada@hilltop")
+        await page.frame_locator("iframe").get_by_role("link", name="1 new line for you alone").click()
+        await page.wait_for_url("**/r/~Ada%40hilltop/")
+        await page.frame_locator("iframe").get_by_text("for Ada alone").wait_for()
+
+
+async def test_who_goes_back_without_script_and_sends_again_is_asked_first(browser, box):
+    hall, _ = box
+    async with tab(browser, box, java_script_enabled=False) as page:
+        await join(page)
+        field = page.get_by_label("Message from Ada")
+        await field.fill("the ferry is late")
+        await page.get_by_role("button", name="Send", exact=True).click()
+        await page.frame_locator("iframe").get_by_text("the ferry is late").wait_for()
+        await page.go_back()
+        await expect(field).to_have_value("the ferry is late")  # as the browser fills it in
+        await page.get_by_role("button", name="Send", exact=True).click()
+        await page.get_by_text("You said just that a moment ago.").wait_for()
+        assert [line.text for line in hall.said].count("the ferry is late") == 1
+        await page.get_by_role("button", name="Send all the same").click()
+        await page.wait_for_url("**/r/town/")
+    assert [line.text for line in hall.said].count("the ferry is late") == 2
+
+
 async def test_a_new_name_stands_everywhere_at_once(browser, box):
     hall, _ = box
     async with tab(browser, box) as page:

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import asyncio
 import gzip
+import sqlite3
+import threading
 from pathlib import Path
 from urllib.parse import quote
 
@@ -10,7 +13,9 @@ import pytest
 from bridges.lan.hall import Refusal
 from bridges.lan.page import Page, PageSettings
 from bridges.lan.page.assets import assets
+from bridges.lan.page.forms import AGAIN_S, SentForms
 from bridges.lan.page.guests import Guests, key_of
+from bridges.lan.page.shelf import Shelf
 from tests.halls import MemoryHall
 from tests.pages import HOST, client, fields, join, submit
 
@@ -173,6 +178,147 @@ async def test_a_form_that_is_sent_twice_is_said_once(hall, page):
         again = await submit(browser, room, text="once")
     assert again.status_code == 200
     assert [line.text for line in hall.said] == ["once"]
+
+
+async def test_a_form_that_is_sent_again_after_others_is_still_said_once_and_answered_with_the_room(hall, page):
+    async with client(page) as browser:
+        room = await join(browser)
+        await submit(browser, room, text="once")
+        await submit(browser, await browser.get("/r/town/"), text="another")
+        again = await submit(browser, room, text="once, and changed")
+    assert again.url.path == "/r/town/"
+    assert "You said just that" not in again.text
+    assert [line.text for line in hall.said] == ["once", "another"]
+
+
+async def test_who_goes_back_and_sends_the_refilled_text_is_asked_whether_they_mean_it(hall, page):
+    async with client(page) as browser:
+        await submit(browser, await join(browser), text="twice?")
+        asked = await submit(browser, await browser.get("/r/town/"), text="twice?")
+        assert "You said just that a moment ago" in asked.text
+        assert ">twice?</textarea>" in asked.text
+        assert [line.text for line in hall.said] == ["twice?"]
+        assert (await submit(browser, asked, text="twice?", confirmed="1")).url.path == "/r/town/"
+        # The question is a page that can be gone back to, too: it is the same form.
+        await submit(browser, asked, text="twice?", confirmed="1")
+        await submit(browser, await browser.get("/r/help%2Fdesk/"), text="twice?")
+    assert [(line.room, line.text) for line in hall.said] == [
+        ("town", "twice?"),
+        ("town", "twice?"),
+        ("help/desk", "twice?"),
+    ]
+
+
+async def test_the_same_words_later_or_as_a_command_are_no_matter_for_a_question(hall):
+    now = [0.0]
+    page = Page(hall, PageSettings(box="hilltop", port=8081), monotonic_s=lambda: now[0])
+    async with client(page) as browser:
+        await submit(browser, await join(browser), text="good morning")
+        now[0] = AGAIN_S
+        await submit(browser, await browser.get("/r/town/"), text="good morning")
+        for _ in range(2):
+            answer = await submit(browser, await browser.get("/r/town/"), text="/who")
+            assert "you said /who" in answer.text
+    await page.close()
+    assert [line.text for line in hall.said] == ["good morning"] * 2
+
+
+def test_of_forms_no_more_is_remembered_than_may_be(monkeypatch):
+    monkeypatch.setattr("bridges.lan.page.forms.MOST_PRESENT", 3)
+    forms = SentForms()
+    for number in range(50):
+        forms.sending("ada", "f" * 60_000 + str(number))
+        forms.sending(f"n{number}", "f")
+        forms.said(f"n{number}", "town", "x", 0.0)
+    assert forms.was_sent("n49", "f")
+    assert not forms.was_sent("n1", "f")
+    assert sum(len(name) for sent in forms._sent.values() for name in sent) <= 3 * 32 * 64
+    assert len(forms._last) == 3
+
+
+async def test_an_address_that_is_no_longer_good_is_said_with_the_way_to_join_again(hall, page):
+    async with client(page) as browser:
+        browser.cookies.jar.set_policy(_no_cookies())
+        gone = f"/g/{'x' * 43}"
+        for path in ("/", "/r/town/"):
+            shown = await browser.get(gone + path)
+            assert shown.status_code == 200
+            assert "Your address or name is no longer good here" in shown.text
+        assert 'href="/#join">Join again</a>' in shown.text
+        assert "<form" not in shown.text
+        for path in ("/", "/r/town/"):
+            assert "no longer good" not in (await browser.get(path)).text  # who never had one
+        room = await submit(browser, await browser.get(gone + "/"), nick="Ada")
+        assert (await submit(browser, room, text="back again")).status_code == 200
+    assert [line.text for line in hall.said] == ["back again"]
+
+
+async def test_who_writes_with_an_address_that_went_bad_is_told_that_and_a_script_keeps_the_text(hall, page):
+    async with client(page) as browser:
+        browser.cookies.jar.set_policy(_no_cookies())
+        room = await join(browser)
+        data = {**fields(room.text), "text": "hello"}
+        say = f"/g/{'x' * 43}/r/town/say"
+        told = await browser.post(say, data=data, headers={"Origin": HOST})
+        script = await browser.post(say, data=data, headers={"Origin": HOST, "Accept": "application/json"})
+    assert (told.status_code, script.status_code) == (403, 403)
+    assert "no longer good here" in told.text
+    assert "no longer good here" in script.json()["reason"]
+    assert not hall.said
+
+
+async def test_who_comes_by_an_old_bookmark_is_who_the_cookie_says(page):
+    async with client(page) as browser:
+        await join(browser)
+        room = await browser.get(f"/g/{'x' * 43}/r/town/")
+    assert room.url.path == "/r/town/"
+    assert "Message from Ada" in room.text
+    assert "no longer good" not in room.text
+
+
+async def test_who_joins_or_comes_back_waits_for_no_disk(hall, tmp_path, monkeypatch):
+    """A disk that takes nothing until the end: everything at the page goes on meanwhile."""
+    settings = PageSettings(box="hilltop", port=8081, store=tmp_path / "guests.db")
+    first = Page(hall, settings)
+    async with client(first) as browser:
+        await join(browser, "Bo")
+        await first.close()
+        is_well, write = threading.Event(), Shelf._commit
+        monkeypatch.setattr(Shelf, "_commit", lambda self, rows: (is_well.wait(30), write(self, rows))[1])
+        hall.persons.clear()
+        page = Page(hall, settings)
+        browser._transport = client(page)._transport
+        async with client(page) as new, asyncio.timeout(20):
+            assert "Message from Bo" in (await browser.get("/r/town/")).text
+            assert (await submit(new, await join(new, "Ada"), text="hello")).status_code == 200
+            assert not is_well.is_set()
+    is_well.set()
+    await page.close()
+    shelf = Shelf(tmp_path / "guests.db")
+    assert sorted(nick for _, nick, _ in shelf.read()) == ["Ada", "Bo"]
+    shelf.close()
+
+
+def test_a_name_that_could_not_be_kept_is_kept_with_the_next(tmp_path, monkeypatch, capsys):
+    shelf, write = Shelf(tmp_path / "guests.db"), Shelf._commit
+    failed = threading.Event()
+
+    def full(self, rows):
+        del self, rows
+        failed.set()
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(Shelf, "_commit", full)
+    shelf.keep(("k1", "Ada", 1.0))
+    assert failed.wait(10)
+    shelf._thread.submit(lambda: None).result(10)
+    monkeypatch.setattr(Shelf, "_commit", write)
+    shelf.keep(("k2", "Bo", 2.0))
+    shelf.close()
+    again = Shelf(tmp_path / "guests.db")
+    assert again.read() == [("k1", "Ada", 1.0), ("k2", "Bo", 2.0)]
+    again.close()
+    assert "page_names_not_kept" in capsys.readouterr().out
 
 
 async def test_a_form_that_names_none_is_said_each_time(hall, page):

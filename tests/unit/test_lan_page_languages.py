@@ -12,8 +12,9 @@ from bridges.lan.hall import Cost
 from bridges.lan.page import po
 from bridges.lan.page.languages import LANGUAGES, catalogue, chosen
 from bridges.lan.page.plain import one_line, plain
+from bridges.lan.page.reasons import Kind
 from bridges.lan.page.rendering import costing, environment, told
-from bridges.lan.page.wording import FOR_PEOPLE, IN_SHORT, standing
+from bridges.lan.page.wording import FOR_PEOPLE, standing
 from gateway.model import phrase
 
 PACKAGE = Path(str(files("bridges.lan.page")))
@@ -21,7 +22,7 @@ TRANSLATED = sorted(set(LANGUAGES) - {"en"})
 STATES = (
     {"waiting", "queued", "sending", "sent", "heard", "delivered", "expired", "failed"}
     | set(FOR_PEOPLE.values())
-    | set(IN_SHORT.values())
+    | {kind.value for kind in Kind if kind.value}
 )
 _FIELD = re.compile(r"%\((\w+)\)[sd]|%(?!\()")
 
@@ -153,7 +154,10 @@ def test_what_became_of_a_line_is_said_by_its_parts_each_in_the_readers_language
     asks = "people at a page are heard on radio if the operator lets them; /radio asks"
     assert standing("en", refused) == "radio/LongFast: not sent, /radio asks the operator for it; home/#town: sent"
     assert standing("de", refused).startswith("radio/LongFast: nicht gesendet, /radio fragt den Betreiber; ")
-    assert standing("de", "radio: queued, <busy>") == 'Funk: in der Warteschlange, <span lang="en">&lt;busy&gt;</span>'
+    assert (
+        standing("de", "radio: queued, the channel is busy: 41 %") == "Funk: in der Warteschlange, der Kanal ist belegt"
+    )
+    assert standing("en", "radio/<b>: sent") == "radio/&lt;b&gt;: sent"
     assert told("en", "radio/LongFast: the sender may read but not transmit on radio") == f"radio/LongFast: {asks}"
 
 

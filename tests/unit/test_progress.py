@@ -98,6 +98,7 @@ def test_what_waits_says_what_is_wrong_with_its_network_else_its_own_reason():
     waiting = delivered(RADIO, State.QUEUED, reason="429")
     assert legs_of(waiting)[0].reason == "429"
     assert legs_of(waiting, trouble="unplugged")[0].reason == "unplugged"
+    assert [legs_of(waiting, trouble=trouble)[0].cut for trouble in ("unplugged", "")] == [True, False]
     assert legs_of(delivered(RADIO, State.FAILED, reason="too long"), trouble="unplugged")[0].reason == "too long"
 
 

@@ -7,6 +7,7 @@ chat and nothing else, is never logged and never sent to another site.
 
 from __future__ import annotations
 
+import asyncio
 import re
 import socket
 import time
@@ -21,6 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from bridges.lan import page_name
 from bridges.lan.hall import Hall
 from bridges.lan.page.desk import Desk
+from bridges.lan.page.forms import SentForms
 from bridges.lan.page.guard import Guard, Refused, host_of
 from bridges.lan.page.guests import Guests
 from bridges.lan.page.live import Live
@@ -34,6 +36,7 @@ from bridges.lan.page.speaking import Speaking
 from bridges.lan.page.stream import Replay
 from bridges.lan.page.telling import Telling
 from bridges.lan.page.visit import CAPABILITY
+from bridges.lan.page.whispers import Whispers
 
 READS = Rate(burst=300, per_s=40)
 """Of one household, which may be an access point with everybody behind it."""
@@ -67,6 +70,8 @@ class Page:
             hall=hall,
             settings=settings,
             guests=self._guests,
+            forms=SentForms(),
+            whispers=Whispers(hall),
             quotes=quotes,
             refused=self.refused,
             monotonic_s=monotonic_s,
@@ -89,7 +94,7 @@ class Page:
     async def close(self) -> None:
         """End the event streams, and close the file of nicknames."""
         await self._live.close()
-        self._guests.close()
+        await asyncio.to_thread(self._guests.close)
 
 
 def names_of(settings: PageSettings) -> set[str]:

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bridges.lan.hall import Hall, Line, Room
+from bridges.lan.page.forms import SentForms
 from bridges.lan.page.guard import Refused
 from bridges.lan.page.guests import Guests
 from bridges.lan.page.problem import problem
@@ -22,8 +23,20 @@ from bridges.lan.page.rates import Buckets
 from bridges.lan.page.rendering import Quoted, answer, html
 from bridges.lan.page.settings import PageSettings
 from bridges.lan.page.visit import Visit, visit_of
+from bridges.lan.page.whispers import Whispers
 from gateway.model import NativeId
 
+_NOTHING_COMPOSED: dict[str, Any] = {
+    "text": "",
+    "reply_to": "",
+    "form": "",
+    "refusal": "",
+    "wait": 0,
+    "answer": "",
+    "preview": None,
+    "again": False,
+    "whispers": 0,
+}
 EMOJI = ("👍", "❤️", "😂", "✅", "❗")
 
 
@@ -34,6 +47,8 @@ class Desk:
     hall: Hall
     settings: PageSettings
     guests: Guests
+    forms: SentForms
+    whispers: Whispers
     quotes: Quotes
     refused: Refused
     monotonic_s: Callable[[], float]
@@ -82,7 +97,8 @@ class Desk:
 
     def room_page(self, request: Request, visit: Visit, room: Room, status: int = 200, /, **compose: Any) -> Response:
         """Return a room's page. `compose`: what the form shows that isn't empty."""
-        shown = {"text": "", "reply_to": "", "refusal": "", "wait": 0, "answer": "", "preview": None, **compose}
+        shown = {**_NOTHING_COMPOSED, **compose}
+        shown["form"] = shown["form"] or secrets.token_urlsafe(12)
         quoted = self.quotes.get(NativeId(shown["reply_to"])) if shown["reply_to"] else None
         return self.page(
             request,
@@ -95,6 +111,5 @@ class Desk:
             standing=self.hall.standing(visit.person) if visit.person is not None else "",
             quoted=quoted,
             emoji=EMOJI,
-            form=secrets.token_urlsafe(12),
             **shown,
         )

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
 
 import structlog
 
@@ -22,14 +23,22 @@ LOOK_EVERY_S = 15.0
 """How often the hall is asked for what following it may have missed."""
 
 
+@dataclass(frozen=True, slots=True)
+class Whispered:
+    """Something was said to the reader alone, in another room."""
+
+    count: int
+    """What they haven't seen of that."""
+
+
 class Listening:
     """What one reader has not read yet."""
 
     def __init__(self) -> None:
-        self._waiting: asyncio.Queue[Told | None] = asyncio.Queue(MOST_WAITING + 1)
+        self._waiting: asyncio.Queue[Told | Whispered | None] = asyncio.Queue(MOST_WAITING + 1)
         self.is_over = False
 
-    def put(self, told: Told) -> None:
+    def put(self, told: Told | Whispered) -> None:
         """Tell it; one that is too slow is over."""
         if self._waiting.qsize() >= MOST_WAITING:
             self.end()
@@ -42,7 +51,7 @@ class Listening:
             self.is_over = True
             self._waiting.put_nowait(None)
 
-    async def next(self) -> Told | None:
+    async def next(self) -> Told | Whispered | None:
         """Return the next one; None: it is over."""
         return await self._waiting.get()
 

@@ -23,6 +23,7 @@ REASONS = (
     "often",
     "crowded",
     "form",
+    "lapsed",
 )
 """Each has its words in the template."""
 

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from bridges.lan.hall import Room
 from bridges.lan.page.assets import served
 from bridges.lan.page.desk import Desk
 from bridges.lan.page.guard import POLICY, host_of, is_foreign
@@ -16,7 +17,7 @@ from bridges.lan.page.problem import problem
 from bridges.lan.page.qr import qr_svg
 from bridges.lan.page.rates import Places
 from bridges.lan.page.stream import EventStream, Replay
-from bridges.lan.page.visit import CAPABILITY
+from bridges.lan.page.visit import CAPABILITY, Visit
 
 LINES = 50
 REFRESH_S = 10
@@ -59,7 +60,17 @@ class Reading:
         if visit.capability and not visit.in_path and CAPABILITY in request.scope:
             # The cookie came back: who they are needn't stand in the address, where others see it.
             return RedirectResponse(visit.link("r", room.name, ""), 303)
-        return desk.room_page(request, visit, room, reply_to=request.query_params.get("reply", ""))
+        whispers = await self._whispers(visit, room)
+        return desk.room_page(request, visit, room, reply_to=request.query_params.get("reply", ""), whispers=whispers)
+
+    async def _whispers(self, visit: Visit, room: Room, upto: int = 0) -> int:
+        """Return how much somebody was told alone that they don't see where they are."""
+        if visit.person is None:
+            return 0
+        if room.name != visit.person.id:
+            return await self._desk.whispers.count(visit.person, upto)
+        self._desk.whispers.seen(visit.person, upto)
+        return 0
 
     async def _lines(self, request: Request) -> Response:
         """The lines alone, in a frame: it loads itself again, and what is being typed beside it stays."""
@@ -72,7 +83,8 @@ class Reading:
         desk.quotes.remember(lines)
         me = visit.person.id if visit.person else ""
         shown = [(line, desk.quoted(line), place) for line, place in zip(lines, places(lines, me), strict=True)]
-        context = {"lines": shown, "held": held, "full": len(lines) >= LINES}
+        whispers = await self._whispers(visit, room, 0 if held else max((line.arrival for line in lines), default=0))
+        context = {"whispers": whispers, "lines": shown, "held": held, "full": len(lines) >= LINES}
         response = desk.page(request, visit, "lines.html", room=room, **context)
         response.headers.update(_FRAME)
         if not held:
@@ -99,6 +111,8 @@ class Reading:
             self._live,
             self._replay,
             self._places,
+            self._desk.whispers,
+            person=visit.person,
             room=room.name,
             prefix=visit.prefix,
             after=after,

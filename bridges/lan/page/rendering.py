@@ -53,6 +53,7 @@ def _in(language: str) -> Environment:
     made, words = environment(), catalogue(language)
     made.install_gettext_callables(words.gettext, words.ngettext, newstyle=True)  # type: ignore[attr-defined]
     made.filters["told"] = lambda text: told(language, text)
+    made.filters["whispered"] = lambda count: whispered(language, count)
     made.filters["standing"] = lambda text: standing(language, text)
     return made
 
@@ -93,6 +94,17 @@ def costing(language: str, cost: Cost) -> str:
     left = max(0, cost.bytes_left)
     count = words.ngettext("%(num)d byte left", "%(num)d bytes left", left) % {"num": left}
     return words.gettext("%(left)s, %(seconds)s s of airtime") % {"left": count, "seconds": _seconds(cost)}
+
+
+def whispered(language: str, count: int) -> str:
+    """Return how much somebody was told alone; empty: nothing."""
+    words = catalogue(language).ngettext("%(num)d new line for you alone", "%(num)d new lines for you alone", count)
+    return words % {"num": count} if count else ""
+
+
+def lapsed(language: str) -> str:
+    """Return what somebody is told whom this box doesn't know any more."""
+    return html(language, "lapsed_words.html").strip()
 
 
 def line_html(language: str, asked: str, line: Line, quoted: Quoted | None) -> str:

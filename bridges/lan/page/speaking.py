@@ -15,7 +15,7 @@ from bridges.lan.hall import Line, Person, Refusal, Room
 from bridges.lan.page.desk import EMOJI, Desk
 from bridges.lan.page.plain import one_line, plain
 from bridges.lan.page.problem import problem
-from bridges.lan.page.rendering import costing, told
+from bridges.lan.page.rendering import costing, lapsed, told
 from bridges.lan.page.visit import Visit, form_of, keep
 from gateway.model import NativeId
 
@@ -40,6 +40,16 @@ class _Sent:
     @property
     def reply_to(self) -> str:
         return self.form.get("reply_to", "")
+
+    @property
+    def name(self) -> str:
+        """Which form it is: the same one is said once."""
+        return self.form.get("form", "")
+
+    @property
+    def written(self) -> dict[str, str]:
+        """What goes back into the form."""
+        return {"text": self.text, "reply_to": self.reply_to, "form": self.name}
 
 
 class Speaking:
@@ -84,28 +94,41 @@ class Speaking:
         sent = await self._sent(request)
         if isinstance(sent, Response):
             return sent
-        cost = self._desk.hall.cost(sent.person, sent.room.name, sent.text)
-        if sent.text and ("look" in sent.form or (cost.packets > 1 and "confirmed" not in sent.form)):
-            written = {"text": sent.text, "reply_to": sent.reply_to}
-            words = costing(sent.visit.language, cost)
-            return self._desk.room_page(request, sent.visit, sent.room, preview=cost, costing=words, **written)
+        key, forms = sent.person.key, self._desk.forms
         # Nothing to say, or said before: reloading a page sends its form again.
-        if not sent.text or not self._desk.guests.first_time(sent.person, sent.form.get("form", "")):
+        if not sent.text or forms.was_sent(key, sent.name):
             return self._done(sent)
+        if (question := self._question(sent)) is not None:
+            return question
+        forms.sending(key, sent.name)
         return await self._take(sent)
 
+    def _question(self, sent: _Sent) -> Response | None:
+        """Show what is asked before it is said, by the same form: what it takes, or whether it is meant again."""
+        desk, text = self._desk, sent.text
+        cost = desk.hall.cost(sent.person, sent.room.name, text)
+        is_page = bool(sent.name) and not _is_script(sent.request)  # what goes back fills in a page's form alone
+        again = is_page and desk.forms.is_again(sent.person.key, sent.room.name, text, desk.monotonic_s())
+        if "look" not in sent.form and ("confirmed" in sent.form or (cost.packets <= 1 and not again)):
+            return None
+        shown = {"preview": cost, "costing": costing(sent.visit.language, cost), "again": again, **sent.written}
+        return desk.room_page(sent.request, sent.visit, sent.room, **shown)
+
     async def _take(self, sent: _Sent) -> Response:
-        reply_to = NativeId(sent.reply_to) if sent.reply_to else None
+        desk, reply_to = self._desk, NativeId(sent.reply_to) if sent.reply_to else None
         said: Line | Refusal | None = None
         try:
-            said = await self._desk.hall.say(sent.person, sent.room.name, sent.text, reply_to=reply_to)
+            said = await desk.hall.say(sent.person, sent.room.name, sent.text, reply_to=reply_to)
         finally:
             if not isinstance(said, Line):
-                self._desk.guests.not_sent(sent.person, sent.form.get("form", ""))
+                desk.forms.not_sent(sent.person.key, sent.name)
         if isinstance(said, Refusal):
-            return self._not_taken(sent, said, {"text": sent.text, "reply_to": sent.reply_to})
-        self._desk.guests.renamed(sent.person, sent.room.name)
-        return self._done(sent, said.text if sent.text.startswith("/") else "")
+            return self._not_taken(sent, said, sent.written)
+        desk.guests.renamed(sent.person, sent.room.name)
+        if sent.text.startswith("/"):
+            return self._done(sent, said.text)
+        desk.forms.said(sent.person.key, sent.room.name, sent.text, desk.monotonic_s())
+        return self._done(sent)
 
     async def _react(self, request: Request) -> Response:
         sent = await self._sent(request)
@@ -141,7 +164,9 @@ class Speaking:
     def _refusal(self, request: Request, visit: Visit, form: dict[str, str]) -> Response | None:
         if not self._desk.guests.is_token(visit.subject, form.get("token", "")):
             self._desk.refused.count(403)
-            return problem(request, 403, "form")
+            if visit.lapsed and _is_script(request):  # what was typed stays on the page
+                return JSONResponse({"reason": lapsed(visit.language)}, 403)
+            return problem(request, 403, "lapsed" if visit.lapsed else "form")
         return self._desk.too_often(request, self._desk.posts, visit.prefix)
 
     def _not_taken(self, sent: _Sent, refusal: Refusal, back: dict[str, str]) -> Response:

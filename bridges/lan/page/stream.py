@@ -4,16 +4,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from bridges.lan.hall import Hall
-from bridges.lan.page.live import Listening, Live
+from bridges.lan.hall import Hall, Person
+from bridges.lan.page.live import Listening, Live, Whispered
 from bridges.lan.page.rates import Places
+from bridges.lan.page.rendering import whispered
 from bridges.lan.page.telling import Telling, Told
+from bridges.lan.page.whispers import Whispers
 
 PING_EVERY_S = 15.0
 """So that a reader who went away is noticed."""
@@ -63,7 +66,9 @@ class EventStream(Response):
         live: Live,
         replay: Replay,
         places: Places,
+        whispers: Whispers,
         *,
+        person: Person | None,
         room: str,
         prefix: str,
         after: int,
@@ -76,6 +81,9 @@ class EventStream(Response):
         self._live = live
         self._replay = replay
         self._place = places.taken(prefix)
+        self._whispers = whispers
+        self._person = person
+        self._is_own = person is not None and person.id == room
         self._room = room
         self._last = after
         self._again = again
@@ -87,6 +95,7 @@ class EventStream(Response):
         with self._place, self._live.listening(self._room) as listening:
             gone = asyncio.create_task(_gone(receive))
             sending = asyncio.create_task(self._send(listening, send))
+            hearing = asyncio.create_task(self._hear(listening))
             try:
                 await asyncio.wait({gone, sending}, return_when=asyncio.FIRST_COMPLETED)
                 if sending.done():
@@ -96,7 +105,15 @@ class EventStream(Response):
             finally:
                 gone.cancel()
                 sending.cancel()
-                await asyncio.gather(gone, sending, return_exceptions=True)
+                hearing.cancel()
+                await asyncio.gather(gone, sending, hearing, return_exceptions=True)
+
+    async def _hear(self, listening: Listening) -> None:
+        """Hear what is said to the reader alone, where this isn't the room for that."""
+        if self._person is not None and not self._is_own:
+            async with aclosing(self._whispers.counts(self._person)) as counts:
+                async for count in counts:
+                    listening.put(Whispered(count))
 
     async def _send(self, listening: Listening, send: Send) -> None:
         await _within(send, {"type": "http.response.start", "status": 200, "headers": self.raw_headers})
@@ -114,11 +131,17 @@ class EventStream(Response):
             if news is None:
                 await _body(send, b"", more=False)
                 return
-            await _body(send, self._event(news))
+            await _body(send, self._event(news) if isinstance(news, Told) else self._hint(news))
+
+    def _hint(self, news: Whispered) -> bytes:
+        words = {"count": news.count, "words": whispered(self._language[0], news.count)}
+        return f"event: whisper\ndata: {json.dumps(words)}\n\n".encode()
 
     def _event(self, told: Told) -> bytes:
         # A line that changed is an old one: the browser still goes on from the newest it has.
         self._last = max(self._last, told.line.arrival)
+        if self._person is not None and self._is_own:
+            self._whispers.seen(self._person, self._last)
         return f"id: {self._last}\n".encode() + told.data(*self._language) + b"\n"
 
 

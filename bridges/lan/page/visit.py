@@ -29,6 +29,8 @@ class Visit:
     person: Person | None
     taken: Refusal | None
     """Why who they were is not who they are any more."""
+    lapsed: bool
+    """Whether they come as somebody that this box doesn't know (any more): by their address, or a cookie."""
     capability: str
     """Theirs; empty: nobody's."""
     in_path: bool
@@ -55,6 +57,8 @@ def visit_of(request: Request, guests: Guests, cookie: str) -> Visit:
     in_path, kept = str(request.scope.get(CAPABILITY, "")), request.cookies.get(cookie, "")
     capability = in_path or kept
     found = guests.who(capability) if capability else None
+    if not isinstance(found, Person) and kept and kept != capability:  # an old bookmark; who they are now came along
+        capability, found = kept, guests.who(kept)
     person = found if isinstance(found, Person) else None
     asked = request.query_params.get("lang", "")
     language = chosen(request.headers.get("accept-language", ""), asked)
@@ -63,6 +67,7 @@ def visit_of(request: Request, guests: Guests, cookie: str) -> Visit:
         asked=asked if asked == language else "",
         person=person,
         taken=found if isinstance(found, Refusal) else None,
+        lapsed=bool(capability) and person is None,
         capability=capability if person else "",
         in_path=person is not None and kept != capability,
         prefix=prefix_of(request.client.host if request.client else ""),

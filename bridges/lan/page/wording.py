@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from markupsafe import Markup, escape
 
-from bridges.lan.page.languages import DEFAULT, catalogue
+from bridges.lan.page.languages import catalogue
 from bridges.lan.page.plain import plain
+from bridges.lan.page.reasons import Stand, stands
 
 FOR_PEOPLE = {
     "cancelled": "not sent",
@@ -16,8 +17,6 @@ FOR_PEOPLE = {
     ),
 }
 """What the core says, in words for whoever reads it at a page. The catalogues have these."""
-IN_SHORT = {"the sender may read but not transmit on radio": "/radio asks the operator for it"}
-"""The same at each line."""
 
 
 def for_people(text: str) -> str:
@@ -28,21 +27,10 @@ def for_people(text: str) -> str:
 
 def standing(language: str, text: str) -> Markup:
     """Return what became of a line at each address it was for: "radio/LongFast: waiting, the channel is busy; ..."."""
-    return Markup("; ").join(_leg(language, leg) for leg in text.split("; "))
+    return Markup("; ").join(_stand(language, one) for one in stands(text))
 
 
-def _leg(language: str, leg: str) -> Markup:
-    where, colon, what = leg.partition(": ")
-    if not colon:
-        return _part(language, leg)
-    state, comma, reason = what.partition(", ")
-    there = escape(plain(catalogue(language).gettext(where) if where else ""))
-    because = _part(language, IN_SHORT.get(reason, reason)) if comma else ""
-    return there + colon + _part(language, state) + comma + because
-
-
-def _part(language: str, text: str) -> Markup:
-    english = for_people(text)
-    known = catalogue(language).gettext(english)
-    is_read = language == DEFAULT or known != english
-    return escape(plain(known)) if is_read else Markup('<span lang="en">{}</span>').format(plain(english))
+def _stand(language: str, one: Stand) -> Markup:
+    words = catalogue(language)
+    said = f"{words.gettext(one.where)}: {words.gettext(for_people(one.state))}"
+    return escape(plain(f"{said}, {words.gettext(one.reason)}" if one.reason else said))

@@ -11,7 +11,8 @@ const section = $("lines");
 const status = $("status");
 const form = $("say");
 let list, scroll, newest, source, last = 0, failures = 0, timer, tidying, unread = 0;
-const title = document.title;
+const whispers = $("whispers");
+const title = document.title.replace(/^\(\d+\) /, "");
 
 const parsed = (html) => new DOMParser().parseFromString(html, "text/html");
 const atEnd = () => scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 60;
@@ -48,12 +49,25 @@ function notice(line) {
     line.classList.add("unread");
   }
   unread += 1;
-  document.title = `(${unread}) ${title}`;
+  entitle();
+}
+
+// With what came for the reader alone, in the room that is theirs.
+function entitle() {
+  const count = unread + Number(whispers?.dataset.count || 0);
+  document.title = count ? `(${count}) ${title}` : title;
+}
+
+function whispered(event) {
+  const { count, words } = JSON.parse(event.data);
+  whispers.dataset.count = count;
+  whispers.textContent = words;
+  entitle();
 }
 
 function looked() {
   unread = 0;
-  document.title = title;
+  entitle();
 }
 
 function show(line) {
@@ -111,6 +125,7 @@ function listen(again) {
   source = new EventSource(url);
   source.onopen = () => { failures = 0; status.textContent = ""; };
   source.onmessage = (event) => { for (const line of parsed(event.data).querySelectorAll(".line")) show(line); };
+  if (whispers) source.addEventListener("whisper", whispered);
   source.addEventListener("gap", () => { source.close(); begin().catch(() => {}); });
   source.onerror = () => {
     failures += 1;
