@@ -7,17 +7,18 @@ Where to look. (p): pure, with time and chance as arguments.
 One event, and the order of all     event (p), hlc (p), fields (p)
 What is written into one            entries (p), contents (p), emissions (p), verdicts (p), statements (p)
 Who belongs                         membership (p), believing (p), community, identity, pairing (p), joining
-The log, and the disk it is on      log, batch, store, schemas, opening, keeping, held (its thread)
+The log, and the disk it is on      log, batch, reclaiming (p), store, schemas, opening, keeping, held (its thread)
 What two boxes say to become equal  wire (p), peer (p), conduct (p), exchange, refilling
-Sockets to other boxes              mesh opens all (mesh_settings): tls, server, reception, patience, answering,
-                                    caller, links
+Sockets to other boxes              mesh opens all (mesh_settings): tls, server, reception, patience, staying,
+                                    answering, caller, links
 Who is there, and where             presence (p), addresses (p), lookout, discovery
 Who of several boxes speaks         turns (p), beginnings (p), chorus, ledger
 What boxes decide of people         concord
 The bridge, as the core has it      making chooses: bridge; meshed and paged add to it. shared is what they ask of
                                     a log: mesh or alone. inward (p), introductions, config (p)
 `crossband lan`                     commands, and administration at the running gateway
-What was said, as rooms have it     diary, transcript (p), chronicle, reading, followers
+What was said, as rooms have it     diary, transcript (p), times (p), chronicle, lately (p), reading,
+                                    followers
 The chat, as the page asks it       hall is what it asks, chat answers: rooms, speech, private, slash, people (p),
                                     places (p), limits (p), pricing (p), page_rules (p)
 Nicknames, and who holds them       nicknames (p), admission, holders, behind

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bridges.lan.hall import Line
+from bridges.lan.lately import Lately
 from bridges.lan.reading import lines_of
 from bridges.lan.schemas import ROOMS, connected
 from bridges.lan.transcript import Heard
@@ -47,6 +48,8 @@ class Chronicle:
         self._db = _opened(path)
         with self._db:
             self._db.execute(_FIRST_STORED)
+        self._lately = Lately(NAMES_OF_LINES)
+        self._look_back()
 
     def close(self) -> None:
         """Close it."""
@@ -69,6 +72,7 @@ class Chronicle:
             for table in (*_FROM_LOG, "meta"):
                 self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - names above
             self._set("believed", believed)
+        self._lately.begin(())
 
     def take(
         self, heard: Sequence[Heard], standings: Iterable[tuple[str, str, str, str]], mark: str, now_ms: int
@@ -113,12 +117,11 @@ class Chronicle:
 
     def names(self) -> list[str]:
         """Return the names of those on other networks who said one of the last lines."""
+        return self._lately.names()
+
+    def _look_back(self) -> None:
         latest = "SELECT name, network FROM line ORDER BY arrival DESC LIMIT ?"
-        rows = self._db.execute(
-            f"SELECT DISTINCT name FROM ({latest}) WHERE network <> 'page'",  # noqa: S608 - words above
-            (NAMES_OF_LINES,),
-        )
-        return [name for (name,) in rows]
+        self._lately.begin(reversed(self._db.execute(latest, (NAMES_OF_LINES,)).fetchall()))
 
     def target_of(self, mark: str) -> str | None:
         """Return the line that a mark is on."""
@@ -171,6 +174,7 @@ class Chronicle:
         with self._db:
             for table in _TABLES:
                 self._db.execute(f"DELETE FROM {table} WHERE stored_ms < ?", (since_ms,))  # noqa: S608 - names above
+        self._look_back()
 
     def _take(self, heard: Heard, now_ms: int) -> None:
         said = heard.said
@@ -194,10 +198,12 @@ class Chronicle:
         stored_ms = now_ms if found is None else int(str(found[0]))
         late = stored_ms - heard.at_ms > LATE_MS
         row = (heard.arrival, said.room, said.native, said.sender.id, said.sender.name, said.network, words)
-        self._db.execute(
+        added = self._db.execute(
             "INSERT OR IGNORE INTO line VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (*row, heard.at_ms, late, said.reply_to, stored_ms),
         )
+        if added.rowcount > 0:
+            self._lately.add(said.sender.name, said.network)
 
     def _add_change(self, heard: Heard, target: str, kind: str, text: str, now_ms: int) -> None:
         self._db.execute(
