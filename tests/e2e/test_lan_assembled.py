@@ -111,7 +111,7 @@ async def test_somebody_at_a_page_and_somebody_at_the_radio_of_another_box_talk_
 
             await bo.say(f"/msg {NEAR} and me?")
             await bo.open("~bo@harbour")
-            await bo.wait("that takes the permission transmit")
+            await bo.wait("the sender has no permission here")
             others = await bo.lines()
             await bo.open("town")
             in_town = await bo.lines()
