@@ -497,6 +497,13 @@ def live(world: World, acts: Iterable[Act]) -> None:
             ACTS[act.kind][0](world, one, act)
 
 
+def _introduce(world: World, there: Sequence[Node]) -> None:
+    """Let those meet who believe otherwise: the next in line of a new box may not know it yet, nor be known to it."""
+    for one, other in itertools.combinations(there, 2):
+        if one.log.roll != other.log.roll:
+            world.meet(one, other)
+
+
 def end(world: World) -> None:
     """Put everything right, and let everybody hear of everybody, along a line of neighbours: there and back."""
     world.cut.clear()
@@ -507,6 +514,7 @@ def end(world: World) -> None:
     for node in there:
         world.meet(there[0], node)  # who was put out may stand between two that can't hear of it otherwise
     for _ in range(ROUNDS):
+        _introduce(world, there)
         line = world.members()
         before = [node.held.state for node in line]
         for one, other in itertools.product((node for node in line if node.is_rewound), line):
