@@ -3,89 +3,31 @@
 
 from __future__ import annotations
 
-import asyncio
-import ctypes
-import os
-import shutil
-import subprocess
-import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
 
 import pytest
 
 from bridges.lan.identity import keep_community
 from bridges.lan.membership import root_of
 from tests.lan_boxes import LanBox
-from tests.namespaces import _give_up
-
-T = TypeVar("T")
-_NEW_NETWORK = 0x40000000
-
-
-class Host:
-    """A thread with an event loop in a network of its own."""
-
-    def __init__(self) -> None:
-        self._ready = threading.Event()
-        self.error = 0
-        self._thread = threading.Thread(target=self._live, daemon=True)
-        self._thread.start()
-        self._ready.wait(10)
-
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
-
-    def ip(self, words: str) -> None:
-        async def there() -> None:
-            await asyncio.to_thread(subprocess.run, ["ip", *words.split()], check=True, capture_output=True)
-
-        self.run(there())
-
-    def stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-
-    def _live(self) -> None:
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.unshare(_NEW_NETWORK) != 0:
-            self.error = ctypes.get_errno()
-        self.id = threading.get_native_id()
-        self._loop = asyncio.new_event_loop()
-        self._loop.call_soon(self._ready.set)
-        self._loop.run_forever()
-        self._loop.run_until_complete(self._loop.shutdown_default_executor())
-        self._loop.close()
+from tests.segments import Ethernet, Host, ethernet
 
 
 @contextmanager
-def row() -> Iterator[tuple[Host, Host, Host, Host]]:
+def row() -> Iterator[tuple[Ethernet, tuple[Host, Host, Host]]]:
     """Boxes A, B, C, and the air between them: A and B on one switch, B and C on another."""
-    if shutil.which("ip") is None:
-        _give_up("no `ip` on PATH (Debian: iproute2)")
-    with ExitStack() as running:
-        hosts = [Host() for _ in range(4)]
-        for host in hosts:
-            running.callback(host.stop)
-        if hosts[0].error:
-            _give_up(f"no network namespace: {os.strerror(hosts[0].error)}")
-        a, b, c, air = hosts
-        for host in hosts:
-            host.ip("link set lo up")
-        for switch in ("sw1", "sw2"):
-            air.ip(f"link add {switch} type bridge")
-            air.ip(f"link set {switch} up")
-        plugs = [(a, "a1", "sw1", "10.77.1.1"), (b, "b1", "sw1", "10.77.1.2"), (b, "b2", "sw2", "10.77.2.2")]
-        for host, name, switch, address in [*plugs, (c, "c2", "sw2", "10.77.2.3")]:
-            air.ip(f"link add s{name} type veth peer name {name}")
-            air.ip(f"link set {name} netns {host.id}")
-            air.ip(f"link set s{name} master {switch} up")
-            host.ip(f"addr add {address}/24 dev {name}")
-            host.ip(f"link set {name} up")
-        yield a, b, c, air
+    with ethernet() as air:
+        a, b, c = air.host(), air.host(), air.host()
+        air.switch("sw1")
+        air.switch("sw2")
+        air.plug(a, "a1", "sw1", "10.77.1.1")
+        air.plug(b, "b1", "sw1", "10.77.1.2")
+        air.plug(b, "b2", "sw2", "10.77.2.2")
+        air.plug(c, "c2", "sw2", "10.77.2.3")
+        yield air, (a, b, c)
 
 
 def wait(true: Callable[[], object], within_s: float) -> float:
@@ -98,8 +40,8 @@ def wait(true: Callable[[], object], within_s: float) -> float:
 
 @pytest.mark.slow
 def test_a_silent_cut_with_a_box_killed_in_it_heals_within_twenty_seconds(tmp_path: Path) -> None:
-    with row() as (host_a, host_b, host_c, air):
-        hosts = (host_a, host_b, host_c)
+    with row() as (air, hosts):
+        host_a, host_b, host_c = hosts
         boxes = [LanBox(name, tmp_path / name, number) for number, name in enumerate("abc")]
         a, b, c = boxes
         for box in boxes:
@@ -116,7 +58,7 @@ def test_a_silent_cut_with_a_box_killed_in_it_heals_within_twenty_seconds(tmp_pa
             wait(lambda: a.mesh.state.have == b.mesh.state.have == c.mesh.state.have, 30)
             assert not any(place.is_up and place.box == c.mesh.box for place in a.mesh.places)
 
-            air.ip("link set sc2 nomaster")  # the carrier stays
+            air.cut("c2")
             for host, box in zip(hosts, boxes, strict=True):
                 host.run(box.say(20, f"{box.name}-apart"))
                 host.run(box.mesh.append("mt:a1b2c301:00000007", "{}"))
@@ -125,7 +67,7 @@ def test_a_silent_cut_with_a_box_killed_in_it_heals_within_twenty_seconds(tmp_pa
             host_a.run(a.start())
             wait(lambda: c.mesh.box not in b.mesh.live(), 10)
 
-            air.ip("link set sc2 master sw2")
+            air.mend("c2", "sw2")
             took_s = wait(lambda: a.mesh.state.have == b.mesh.state.have == c.mesh.state.have, 20)
             print(f"healed in {took_s:.1f} s")
             for host, box in zip(hosts, boxes, strict=True):
