@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from bridges.lan.membership import Member, root_of
 from bridges.lan.statements import MOST_NAME_CHARACTERS
-from gateway.model import AuthFailed
+from gateway.model import AuthFailed, files
 
 VERSION = 1
 KEY_FILE = "box.json"
@@ -79,17 +79,4 @@ def _key(kept: Mapping[str, Any], field: str, path: Path) -> bytes:
 
 
 def _save(path: Path, kept: Mapping[str, Any]) -> None:
-    """Write it whole or not at all, 0600."""
-    draft = path.with_name(path.name + ".new")
-    draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(kept, file)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    files.replace(path, json.dumps(kept))
