@@ -64,9 +64,11 @@ class Log:
         self._statements: _Statements = {}
         for statement in filter(None, map(statement_of, store.statements())):
             self._statements[statement.feed, statement.seq] = statement
-        self._clock = HybridClock(
-            store.latest_hlc(box_of(self.feed))
-        )  # others' stamps only as far as `saw` believes them
+        self._digested: _Statements | None = None
+        """Of which statements `_digest` was reckoned."""
+        self._digest = ""
+        # Others' stamps only as far as `saw` believes them.
+        self._clock = HybridClock(store.latest_hlc(box_of(self.feed)))
         self.roll: Roll = roll(root, self._statements.values())
         """Who belongs, by all that is in it."""
 
@@ -134,10 +136,11 @@ class Log:
     @property
     def statements_digest(self) -> str:
         """The same at two boxes that believe the same of boxes: then neither need offer its statements."""
-        told = hashlib.sha256()
-        said = {f"{box_of(each.feed)} {each.hlc} {body_of(each.says)}\n" for each in self._statements.values()}
-        told.update("".join(sorted(said)).encode())  # by what it says: it may stand in a second feed, too
-        return told.hexdigest()[:32]
+        if self._digested != self._statements:  # it is asked for after every write, and few say anything of boxes
+            said = {f"{box_of(each.feed)} {each.hlc} {body_of(each.says)}\n" for each in self._statements.values()}
+            told = "".join(sorted(said))  # by what it says: it may stand in a second feed, too
+            self._digest, self._digested = hashlib.sha256(told.encode()).hexdigest()[:32], dict(self._statements)
+        return self._digest
 
     # What comes in.
 
