@@ -23,9 +23,10 @@ from bridges.lan.answering import Answering
 from bridges.lan.caller import Answered
 from bridges.lan.event import BEFORE_FIRST, Event, FeedId, box_id
 from bridges.lan.exchange import Exchange
+from bridges.lan.feeds import FORGOTTEN_MS
 from bridges.lan.held import Held, state_of
 from bridges.lan.links import Links
-from bridges.lan.log import FORGOTTEN_MS, Log
+from bridges.lan.log import Log
 from bridges.lan.membership import Add, Remove, root_of
 from bridges.lan.presence import Detail, Presence
 from bridges.lan.server import Asked

@@ -7,7 +7,8 @@ Where to look. (p): pure, with time and chance as arguments.
 One event, and the order of all     event (p), hlc (p), fields (p)
 What is written into one            entries (p), contents (p), emissions (p), verdicts (p), statements (p)
 Who belongs                         membership (p), believing (p), community, identity, pairing (p), joining
-The log, and the disk it is on      log, batch, reclaiming (p), store, schemas, opening, keeping, held (its thread)
+The log, and the disk it is on      log, feeds, batch, reclaiming (p), store, schemas, opening, keeping,
+                                    held (its thread)
 What two boxes say to become equal  wire (p), peer (p), conduct (p), exchange, refilling
 Sockets to other boxes              mesh opens all (mesh_settings): tls, server, reception, patience, staying,
                                     answering, caller, links

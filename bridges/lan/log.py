@@ -8,17 +8,16 @@ Time is an argument; what is on disk is the store's.
 from __future__ import annotations
 
 import hashlib
-import heapq
 import itertools
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from bridges.lan.batch import EMPTY, MOST_FEEDS, MOST_FEEDS_OF_ONE, Batch
+from bridges.lan.batch import EMPTY, Batch
 from bridges.lan.believing import Belief, learn, within
 from bridges.lan.event import BoxId, Event, FeedId, box_id, box_of, feed_id, written
+from bridges.lan.feeds import Feeds, Frontier
 from bridges.lan.hlc import COUNTS, HybridClock
 from bridges.lan.membership import Add, Member, Remove, Roll, Statement, roll
 from bridges.lan.reclaiming import Reclaimed, moved_to
@@ -26,14 +25,9 @@ from bridges.lan.statements import MOST_LIMITS, body_of, statement_of
 from bridges.lan.store import Arrived, Feed, Store
 from gateway.model import NEVER_SET_MS
 
-FORGOTTEN_MS = 90 * 86_400_000
-"""A feed of which nothing has been here for so long is forgotten; none of the same box that is older is begun."""
-
 SAME_TIME = 86_400_000 * COUNTS
 """Of stamps: what a box that was put back far says since is no earlier than that before what it had said."""
 
-Frontier = Mapping[FeedId, int]
-"""How much one has of each feed."""
 _Statements = dict[tuple[FeedId, int], Statement]
 
 
@@ -57,8 +51,7 @@ class Log:
         self._root = root
         self.feed = feed_id(box_id(key.public_key()), start)
         """What this box writes into."""
-        self._feeds: dict[FeedId, Feed] = store.feeds()
-        self._forgotten = store.forgotten()
+        self._feeds = Feeds(store)
         self._closed: set[FeedId] = set()
         """Feeds of ours that were written two ways: nothing is taken into them in this start."""
         self._statements: _Statements = {}
@@ -76,15 +69,15 @@ class Log:
 
     def frontier(self) -> dict[FeedId, int]:
         """Return how much there is of each feed."""
-        return {name: feed.count for name, feed in self._feeds.items()}
+        return self._feeds.frontier()
 
     def bases(self) -> dict[FeedId, int]:
         """Return of which feeds the beginning is no longer kept, and up to where."""
-        return {name: feed.base for name, feed in self._feeds.items() if feed.base}
+        return self._feeds.bases()
 
     def heads(self) -> dict[FeedId, bytes]:
         """Return the hash of the last event of each feed, where it is known."""
-        return {name: feed.head for name, feed in self._feeds.items() if feed.head}
+        return self._feeds.heads()
 
     def ends_otherwise(self, feed: FeedId, count: int, head: bytes) -> bool:
         """Whether another event stands here under this number of a feed than the one with that hash."""
@@ -122,12 +115,7 @@ class Log:
         Not feed by feed: a box writes another one after each start, and a person may be heard by several boxes.
         `last`: feeds of which they take nothing for now; else those, being old, would fill every page.
         """
-        lacking = {name: max(frontier.get(name, 0), feed.base) for name, feed in self._feeds.items()}
-        runs = [self._store.run(name, after) for name, after in lacking.items() if after < self._feeds[name].count]
-        with ExitStack() as reading:
-            for run in runs:
-                reading.callback(run.close)
-            return list(itertools.islice(heapq.merge(*runs, key=lambda event: (event.feed in last, event.hlc)), limit))
+        return self._feeds.delta(frontier, limit=limit, last=last)
 
     def statements(self) -> list[Event]:
         """Return all that boxes said of boxes: offered whole, for a new box must believe them before all else."""
@@ -210,16 +198,8 @@ class Log:
 
         To be called only when nobody who can be reached has them.
         """
-        lacking: dict[FeedId, int] = {}
-        skipping: dict[FeedId, Feed] = {}
-        for name, base in bases.items():
-            have = self._feeds.get(name, EMPTY)
-            is_full = name not in self._feeds and self._is_full(name, skipping)
-            if base > have.count and box_of(name) in self.roll.boxes and not (is_full or self._is_written(name)):
-                lacking[name] = base - have.count
-                skipping[name] = Feed(base=base, count=base, head=b"")
-        self._shorten(skipping)
-        return lacking
+        members = {name: base for name, base in bases.items() if box_of(name) in self.roll.boxes}
+        return self._feeds.skip_to({name: base for name, base in members.items() if not self._is_written(name)})
 
     def date(self, now_ms: int) -> None:
         """Take what was stored while this box had no clock for stored now: else it would be too old at once."""
@@ -229,12 +209,12 @@ class Log:
 
     def retain(self, since_ms: int) -> int:
         """Drop what was stored before that time, but for what boxes said of boxes. Return how many."""
-        return self._drop(self._store.old_up_to(since_ms))
+        return self._feeds.drop(self._store.old_up_to(since_ms))
 
     def retain_most(self, most: int, most_bytes: int) -> int:
         """Drop the oldest, so that no more than so many stay, and about so many bytes; as `retain`."""
         count, size = self._store.size()
-        return self._drop(self._store.beyond(min(most, count * most_bytes // max(size, most_bytes))))
+        return self._feeds.drop(self._store.beyond(min(most, count * most_bytes // max(size, most_bytes))))
 
     def compact(self, now_ms: int) -> int:
         """Forget feeds of which nothing has been here for long: a box begins one at every start. Return how many.
@@ -242,13 +222,7 @@ class Log:
         A peer that comes back after longer may offer them again: refused, for they are older than what is remembered
         of their box. Nobody's clock is asked: one that is wrong would refuse all that others begin.
         """
-        if now_ms < NEVER_SET_MS:
-            return 0
-        with self._store.writing():
-            gone = self._store.forget_empty(now_ms, now_ms - FORGOTTEN_MS, but=self.feed)
-        self._feeds = {name: feed for name, feed in self._feeds.items() if name not in gone}
-        self._forgotten = self._store.forgotten()
-        return len(gone)
+        return self._feeds.compact(now_ms, but=self.feed)
 
     def _write(self, native: str, body: str, hlc: int, now_ms: int) -> Event:
         batch = self._batch()
@@ -315,21 +289,13 @@ class Log:
             self._store.drop_above(feed, after)
             self._keep_statements(new, statements)
             self._store.keep_feeds({name: each for name, each in feeds.items() if each is not EMPTY})
-        self._feeds |= {name: each for name, each in feeds.items() if each is not EMPTY}
+        self._feeds.keep({name: each for name, each in feeds.items() if each is not EMPTY})
         self._statements, self.roll = statements, roll(self._root, statements.values())
         self._closed.add(feed)
         self.feed = feed_id(box_of(feed), start)
 
-    def _drop(self, up_to: Frontier) -> int:
-        shorter = {
-            name: replace(self._feeds[name], base=upto) for name, upto in up_to.items() if upto > self._feeds[name].base
-        }
-        dropped = sum(feed.base - self._feeds[name].base for name, feed in shorter.items())
-        self._shorten(shorter)
-        return dropped
-
     def _batch(self) -> Batch:
-        return Batch(self._store, self._root, self._feeds, self._statements, self.roll, forgotten=self._forgotten)
+        return Batch(self._store, self._root, self._feeds, self._statements, self.roll, forgotten=self._feeds.forgotten)
 
     def _commit(self, batch: Batch, now_ms: int) -> None:
         batch.staged.sort(key=lambda event: (event.hlc, event.feed, event.seq))
@@ -341,7 +307,7 @@ class Log:
             self._store.keep_feeds(batch.heads)
         for event in batch.staged:
             self._clock.saw(event.hlc, now_ms)
-        self._feeds |= batch.heads
+        self._feeds.keep(batch.heads)
         self._statements, self.roll = belief.statements, belief.roll
         self._cut()
 
@@ -359,11 +325,6 @@ class Log:
         have = self._feeds.get(event.feed, EMPTY)
         return event.seq <= have.count and (event.seq > have.base or event.box in self.roll.limits)
 
-    def _is_full(self, feed: FeedId, more: Mapping[FeedId, Feed]) -> bool:
-        names = {*self._feeds, *more}
-        of_box = sum(box_of(name) == box_of(feed) for name in names)
-        return len(names) >= MOST_FEEDS or of_box >= MOST_FEEDS_OF_ONE
-
     def _cut(self) -> None:
         """Forget what of removed boxes doesn't count, so that it is offered to nobody.
 
@@ -376,22 +337,8 @@ class Log:
                 last = self._store.event(name, limit)
                 head = last.hash if last else EMPTY.head if limit == 0 else b""
                 shorter[name] = Feed(base=min(feed.base, limit), count=limit, head=head)
-        self._shorten(shorter)
-        gone = [name for name, feed in shorter.items() if not feed.count]
-        if gone:
-            with self._store.writing():
-                self._store.drop_feeds(gone)
-            self._feeds = {name: feed for name, feed in self._feeds.items() if name not in shorter or feed.count}
-
-    def _shorten(self, feeds: Mapping[FeedId, Feed]) -> None:
-        if not feeds:
-            return
-        with self._store.writing():
-            for name, feed in feeds.items():
-                self._store.drop_up_to(name, feed.base)
-                self._store.drop_above(name, feed.count)
-            self._store.keep_feeds(feeds)
-        self._feeds |= feeds
+        self._feeds.shorten(shorter)
+        self._feeds.remove(name for name, feed in shorter.items() if not feed.count)
 
 
 def in_feed_order(events: Sequence[Event]) -> list[Event]:
