@@ -19,6 +19,8 @@ MOST_FEEDS = 4096
 MOST_FEEDS_OF_ONE = 1024
 """So many of one box: no box fills the place of the others' next starts."""
 
+TOO_OLD = "event_too_old"
+
 EMPTY = Feed(base=0, count=0, head=BEFORE_FIRST)
 """A feed of which there is nothing."""
 
@@ -36,7 +38,7 @@ class Batch:
         *,
         forgotten: Mapping[BoxId, int],
     ) -> None:
-        """`forgotten`: no feed of these boxes begins with that stamp or before, unless its box had no clock."""
+        """`forgotten`: of these boxes nothing that old is kept where nothing later is, unless its box had no clock."""
         self._store = store
         self._root = root
         self._feeds = feeds
@@ -44,6 +46,8 @@ class Batch:
         self.heads: dict[FeedId, Feed] = {}
         """The feeds that are longer with it."""
         self.staged: list[Event] = []
+        self.passed: list[Event] = []
+        """Too old to be kept: a feed that was forgotten, and of which more may follow."""
         self.skipped: Counter[str] = Counter()
         self.statements = dict(statements)
         self.roll = known
@@ -54,12 +58,14 @@ class Batch:
         """Return how much there is of a feed, with this."""
         return self.heads.get(name) or self._feeds.get(name, EMPTY)
 
-    def stage(self, event: Event) -> None:
-        """Have it in."""
-        if self._begun is not None and self.feed(event.feed) is EMPTY:
+    def stage(self, event: Event, *, is_kept: bool = True) -> None:
+        """Have it in, or have had it."""
+        have = self.feed(event.feed)
+        if self._begun is not None and have is EMPTY:
             self._begun[event.box] += 1
-        self.heads[event.feed] = replace(self.feed(event.feed), count=event.seq, head=event.hash)
-        self.staged.append(event)
+        base = have.base if is_kept else event.seq
+        self.heads[event.feed] = replace(have, base=base, count=event.seq, head=event.hash)
+        (self.staged if is_kept else self.passed).append(event)
         statement = statement_of(event)
         if statement is not None:
             self.statements[event.feed, event.seq] = statement
@@ -75,11 +81,11 @@ class Batch:
         return has_news
 
     def offer(self, event: Event) -> bool:
-        """Stage what is the next of its feed, count what isn't; False if its box is unknown so far."""
+        """Stage what is the next of its feed, count what isn't, or is too old; False if its box is unknown so far."""
         kind = self._why_not(event)
-        if not kind:
-            self.stage(event)
-        elif kind != "event_alien":
+        if kind in {"", TOO_OLD}:
+            self.stage(event, is_kept=not kind)
+        if kind not in {"", "event_alien"}:
             self.skipped[kind] += 1
         return kind != "event_alien"
 
@@ -100,9 +106,10 @@ class Batch:
             return "event_forged"
         if have.head and event.previous != have.head:
             return "feed_forked"
-        if have is EMPTY and NEVER_SET_MS * COUNTS <= event.hlc <= self._forgotten.get(event.box, 0):
-            return "event_too_old"
-        return "feeds_full" if have is EMPTY and self._is_full(event.box) else ""
+        if have is EMPTY and self._is_full(event.box):
+            return "feeds_full"
+        is_old = NEVER_SET_MS * COUNTS <= event.hlc <= self._forgotten.get(event.box, 0)
+        return TOO_OLD if is_old and have.base == have.count else ""
 
     def _is_full(self, box: BoxId) -> bool:
         if self._begun is None:

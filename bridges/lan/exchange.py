@@ -213,10 +213,10 @@ class Exchange:
         if not allowed:
             return again
         taken = await self._held.write(lambda log: log.take(allowed, self._clock.now_ms()))
-        self.rates.spend(taken.new, self._clock.monotonic())
+        self.rates.spend((*taken.new, *taken.passed), self._clock.monotonic())
         self._note(peer, taken.skipped)
         peer.counts["events_taken"] += len(taken.new)
-        return again + len(taken.new)
+        return again + len(taken.new) + len(taken.passed)
 
     async def _compare(self, peer: Peer, yours: Mapping[FeedId, Ending]) -> None:
         """Doubt what of our own feeds ends otherwise at a box; it has to show that, signed, before anything is done."""

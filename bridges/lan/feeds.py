@@ -15,7 +15,7 @@ from bridges.lan.store import Feed, Store
 from gateway.model import NEVER_SET_MS
 
 FORGOTTEN_MS = 90 * 86_400_000
-"""A feed of which nothing has been here for so long is forgotten; none of the same box that is older is begun."""
+"""A feed of which nothing has been here for so long is forgotten; of the same box nothing older is kept."""
 
 Frontier = Mapping[FeedId, int]
 """How much one has of each feed."""

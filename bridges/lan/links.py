@@ -120,7 +120,8 @@ class Links:
         mine = self._exchange.mine(peer)
         if peer.is_equal(mine) or peer.is_settled(mine, self._clock.monotonic()):
             return not self._exchange.has_news_for(peer)
-        is_over = progress.is_over(peer.compared(mine), is_paging=bool(said.statements or answer.statements))
+        is_paging = bool(said.statements or answer.statements)
+        is_over = progress.is_over((*peer.compared(mine), *peer.counted(mine)), is_paging=is_paging)
         has_more = said.events or said.statements or said.frontier is None or is_more
         if is_over or (not has_more and not self._may_send(peer)):
             if peer.counts["event_too_fast"] == before:
@@ -215,10 +216,10 @@ class Progress:
     """Of one meeting: whether it still gets anywhere. Forks, and what either refuses, could be told for ever."""
 
     def __init__(self) -> None:
-        self._last: tuple[str, ...] = ()
+        self._last: tuple[object, ...] = ()
         self._idle = 0
 
-    def is_over(self, compared: tuple[str, ...], *, is_paging: bool) -> bool:
+    def is_over(self, compared: tuple[object, ...], *, is_paging: bool) -> bool:
         """Take how the two compare after a round; return whether the last rounds changed nothing."""
         self._idle = self._idle + 1 if compared == self._last else 0
         self._last = compared

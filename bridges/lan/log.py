@@ -36,10 +36,12 @@ class Taken:
     """What became of events that were offered."""
 
     new: tuple[Event, ...] = ()
+    passed: tuple[Event, ...] = ()
+    """Of feeds that were forgotten: not kept, but what follows on them is."""
     skipped: Mapping[str, int] = field(default_factory=dict)
     """By kind: ``event_known``, ``event_gap`` (what comes before it is missing), ``event_alien`` (no member's),
     ``event_forged``, ``event_of_removed_box``, ``feed_forked`` (its feed was written two ways), ``feeds_full``,
-    ``event_too_old`` (of a feed that was forgotten)."""
+    ``event_too_old`` (these were passed)."""
 
 
 class Log:
@@ -178,9 +180,9 @@ class Log:
                 batch.skipped["event_alien"] += len(alien)
                 break
             waiting = alien
-        if batch.staged:
+        if batch.heads:
             self._commit(batch, now_ms)
-        return Taken(new=tuple(batch.staged), skipped=+batch.skipped)
+        return Taken(new=tuple(batch.staged), passed=tuple(batch.passed), skipped=+batch.skipped)
 
     def take_statements(self, offered: Iterable[Event]) -> Taken:
         """Take in what boxes said of boxes, however much of their feeds is here; it is durable when this returns."""
@@ -219,8 +221,9 @@ class Log:
     def compact(self, now_ms: int) -> int:
         """Forget feeds of which nothing has been here for long: a box begins one at every start. Return how many.
 
-        A peer that comes back after longer may offer them again: refused, for they are older than what is remembered
-        of their box. Nobody's clock is asked: one that is wrong would refuse all that others begin.
+        A peer that comes back after longer may offer them again. What is older than what is remembered of their box
+        is passed, not kept: a box that ran on without a word goes on after that, and nobody can tell before it does.
+        Nobody's clock is asked: one that is wrong would keep nothing of all that others begin.
         """
         return self._feeds.compact(now_ms, but=self.feed)
 
@@ -303,7 +306,7 @@ class Log:
         with self._store.writing():
             for event in in_feed_order(batch.staged):
                 self._store.add(event, now_ms)
-            self._keep_statements(batch.staged, belief.statements)
+            self._keep_statements((*batch.staged, *batch.passed), belief.statements)
             self._store.keep_feeds(batch.heads)
         for event in batch.staged:
             self._clock.saw(event.hlc, now_ms)

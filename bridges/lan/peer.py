@@ -178,9 +178,18 @@ class Peer:
         """Whether it has what comes next in a feed."""
         return self.frontier.get(feed, 0) > have >= self.bases.get(feed, 0)
 
+    def counted(self, mine: State) -> tuple[int, int]:
+        """Return how much both had, ever: what isn't kept shows in no digest, and has to be passed all the same."""
+        return sum(mine.frontier.values()), sum(self.frontier.values())
+
     def compared(self, mine: State) -> tuple[str, str, str, str]:
         """Return what both have and believe: the same as long as neither changes."""
         return (mine.have, mine.believe, self.have, self.believe)
+
+
+def _between(has: Mapping[FeedId, int], count: int, bases: Mapping[FeedId, int], feed: FeedId) -> int:
+    """Return how many of a feed one lacks that another still keeps: what that one dropped it can't give."""
+    return max(0, count - max(has.get(feed, 0), bases.get(feed, 0)))
 
 
 def beginnings(peers: Iterable[Peer], mine: Mapping[FeedId, int]) -> dict[FeedId, int]:

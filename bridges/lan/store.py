@@ -184,9 +184,12 @@ class Store:
         return [FeedId(feed) for (feed,) in rows]
 
     def latest_hlc(self, box: BoxId) -> int:
-        """Return the latest stamp of a box."""
-        latest = "SELECT coalesce(max(hlc), 0) FROM event WHERE feed >= ? AND feed < ?"
-        return int(self._db.execute(latest, (f"{box}-", f"{box}.")).fetchone()[0])
+        """Return the latest stamp of a box, of what was dropped, too."""
+        latest = (
+            "SELECT max(hlc) FROM (SELECT coalesce(max(hlc), 0) AS hlc FROM event WHERE feed >= ? AND feed < ?"
+            " UNION SELECT dropped_hlc FROM feed WHERE box = ? UNION SELECT hlc FROM forgotten WHERE box = ?)"
+        )
+        return int(self._db.execute(latest, (f"{box}-", f"{box}.", box, box)).fetchone()[0])
 
     def drop_above(self, feed: FeedId, limit: int) -> None:
         """Delete the end of a feed."""
