@@ -131,9 +131,8 @@ class Administration:
             return {"name": member.name, "box": member.box, "here": True, "lacks": 0, "ahead": 0, "counts": {}} | own
         seen = mesh.presence.seen(now_s).get(member.box)
         peer = mesh.exchange.peers.get(member.box)
-        mine = mesh.state.frontier
         counts = Counter(lost=mesh.exchange.lost[member.box]) + (peer.counts if peer else Counter())
-        theirs = peer.frontier if peer and peer.is_known else None
+        known = peer if peer and peer.is_known else None
         return {
             "name": member.name,
             "box": member.box,
@@ -142,8 +141,8 @@ class Administration:
             "reason": next((place.reason for place in mesh.places.of(BoxId(member.box)) if place.reason), ""),
             "heard_s": None if seen is None else int(now_s - seen.heard_s),
             "serves": [] if seen is None else sorted(seen.detail.serving),
-            "lacks": None if theirs is None else sum(max(0, n - theirs.get(feed, 0)) for feed, n in mine.items()),
-            "ahead": None if theirs is None else sum(max(0, n - mine.get(feed, 0)) for feed, n in theirs.items()),
+            "lacks": None if known is None else known.less_than(mesh.state),
+            "ahead": None if known is None else known.more_than(mesh.state),
             "counts": dict(+counts),
         }
 

@@ -154,11 +154,15 @@ class Peer:
 
     def lacks(self, mine: State) -> bool:
         """Whether we have what it hasn't, as far as we know."""
-        return any(self.frontier.get(feed, 0) < count for feed, count in mine.frontier.items())
+        return any(_between(self.frontier, count, mine.bases, feed) for feed, count in mine.frontier.items())
+
+    def less_than(self, mine: State) -> int:
+        """Return how many events we have that it lacks."""
+        return sum(_between(self.frontier, count, mine.bases, feed) for feed, count in mine.frontier.items())
 
     def more_than(self, mine: State) -> int:
         """Return how many events it has that we lack."""
-        return sum(max(0, have - mine.frontier.get(feed, 0)) for feed, have in self.frontier.items())
+        return sum(_between(mine.frontier, count, self.bases, feed) for feed, count in self.frontier.items())
 
     def is_ahead(self, mine: State) -> bool:
         """Whether it has what comes next here in any feed."""

@@ -152,3 +152,18 @@ def test_what_a_box_says_whose_clock_was_ahead_once_is_heard_after_months_and_a_
     writer.say("web:7/right")
     world.meet(writer, other)
     assert other.natives() == {"web:7/right"}
+
+
+def test_what_a_box_dropped_is_lacking_nowhere_for_it_can_not_be_had_from_it() -> None:
+    world = founded("dropped")
+    one, other, new = world.nodes[1], world.nodes[2], world.nodes[4]
+    for number in range(5):
+        one.say(f"web:1/{number}")
+    world.meet(one, other)
+    world.time.passed_s += RETENTION_S + DAY_S
+    one.shorten()
+    one.say("web:1/last")
+    run(new.exchange.take(new.exchange.peer(one.id), run(one.exchange.offer(one.exchange.peer(new.id)))))
+    run(one.exchange.take(one.exchange.peer(new.id), run(new.exchange.offer(new.exchange.peer(one.id)))))
+    assert new.exchange.lacking() == 1
+    assert one.exchange.peer(new.id).less_than(one.held.state) == 1
