@@ -150,11 +150,17 @@ class Gate:
         """The first transaction with these words gets a 500, after the bridge answered."""
         self.probed = False
         """Whether something came that passes: nothing of it is left behind."""
+        self.holds_repeats = False
+        """Whether the first transaction that comes again is held until `opened` is set: then a recovery goes on."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         is_transaction = "/transactions/" in scope["path"]
         if is_transaction:
-            self.ids.append(scope["path"].rpartition("/")[2])
+            txn_id = scope["path"].rpartition("/")[2]
+            if self.holds_repeats and txn_id in self.ids:
+                self.holds_repeats = False
+                self.opened.clear()
+            self.ids.append(txn_id)
             await self.opened.wait()
 
         body = b""

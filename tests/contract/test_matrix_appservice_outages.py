@@ -16,6 +16,8 @@ from gateway.model import Level, RoutedConversation
 from tests.appservice import Gate, Registered, Village, node_says, registered, serving, until, village, words, working
 
 GHOST = "@mesh_0badcafe:gw.test"
+SHY = "@mesh_0badcaf2:gw.test"
+"""One that doesn't answer."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -37,6 +39,8 @@ def ghost_comes(bridge: AppserviceBridge) -> list[tuple[str, str, str]]:
     async def comes(ghost: str, room_id: str, inviter: str) -> None:
         localpart = bridge.ghosts.localpart(ghost)
         assert localpart is not None
+        if ghost == SHY:
+            return
         await bridge.ghosts.ensure_bare(localpart)
         await bridge.ghosts.join(localpart, room_id)
         asked.append((localpart, room_id, inviter))
@@ -167,6 +171,37 @@ async def test_what_the_homeserver_kept_to_itself_after_a_connection_needs_no_ne
         await until(lambda: kept(town) == 1)
         think(town, "up")
         await until(lambda: words(core.journal)[-1:] == ["kept"])
+
+
+async def test_an_invitation_that_came_as_a_recovery_ended_is_answered_by_a_box_that_is_in_no_room(town: Village):
+    bridge = town.bridge(conversations=())
+    asked = ghost_comes(bridge)
+    gate = Gate(bridge.app)  # type: ignore[attr-defined]
+    gate.holds_repeats = True
+    async with working(bridge, gate):
+        await town.ali.create_room(invite=(SHY,))  # refused, as the first; and it comes again
+        await until(lambda: not gate.opened.is_set())
+        room_id = await town.ali.create_room(invite=(GHOST,), is_direct=True)
+        (invitation,) = [e["event_id"] for e in await town.ali.events(room_id) if e.get("state_key") == GHOST]
+        await until(lambda: comes_as_the_recovery_ends(town, invitation))
+        gate.opened.set()
+        await until(lambda: ("mesh_0badcafe", room_id, town.ali.id) in asked)
+
+
+def comes_as_the_recovery_ends(town: Village, event_id: str) -> bool:
+    """Let a recovery that goes on not see a transaction that waits: as if it were made after its last look.
+
+    Return whether there is one with this event.
+    """
+    with closing(_database(town)) as database, database:
+        hidden = database.execute(
+            "UPDATE application_services_txns SET as_id = 'later' WHERE event_ids LIKE ?", (f"%{event_id}%",)
+        )
+        database.execute(
+            "CREATE TRIGGER IF NOT EXISTS later AFTER UPDATE ON application_services_state WHEN NEW.state = 'up' BEGIN"
+            " UPDATE application_services_txns SET as_id = NEW.as_id WHERE as_id = 'later'; END"
+        )
+        return hidden.rowcount == 1
 
 
 def thinks_us_down(town: Village) -> bool:

@@ -22,8 +22,9 @@ from bridges.matrix.appservice.transactions import (
     MOST_WAITING,
     GhostRooms,
     Inbox,
+    Transaction,
     invited,
-    read_events,
+    read_transaction,
     room_of,
 )
 from gateway.model import Address, LinkDown, Message, NativeId, RateLimited, Sender, SenderId, Text
@@ -133,7 +134,7 @@ async def test_other_things_can_be_served_on_the_same_address(door: Door):
 
 @pytest.mark.parametrize("body", [b"", b"x", b"[]", b"{}", b'{"events": {}}', b"\xff", b"[" * 100_000])
 def test_what_is_no_transaction_is_none(body: bytes):
-    assert read_events(body) is None
+    assert read_transaction(body) is None
 
 
 def test_an_invitation_says_who_where_and_by_whom():
@@ -144,7 +145,14 @@ def test_an_invitation_says_who_where_and_by_whom():
         "state_key": "@mesh_1:x",
         "content": {"membership": "invite"},
     }
-    assert read_events(json.dumps({"events": [event]}).encode()) == [event]
+    assert read_transaction(json.dumps({"events": [event]}).encode()) == Transaction(events=[event])
+
+
+@pytest.mark.parametrize("name", ["ephemeral", "de.sorunome.msc2409.ephemeral"])
+def test_what_passes_is_told_from_what_may_be_sent_again(name: str):
+    types = {"type": "m.typing", "room_id": "!a:gw.test", "content": {"user_ids": []}}
+    read = [read_transaction(json.dumps({"events": [], name: passing}).encode()) for passing in ([types], [], {})]
+    assert [transaction and transaction.passes for transaction in read] == [True, False, False]
     assert invited(event) == ("@mesh_1:x", "!r", "@ali:x")
     for wrong in ({"state_key": None}, {"sender": 3}, {"room_id": "x"}, {"content": []}, {"type": "m.room.name"}):
         assert invited(event | wrong) is None

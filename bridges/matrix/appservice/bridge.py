@@ -15,9 +15,11 @@ from bridges.matrix.appservice.beginning import said_since_invited
 from bridges.matrix.appservice.enrolment import Enrolment
 from bridges.matrix.appservice.ghosts import Ghosts
 from bridges.matrix.appservice.merge import merged
+from bridges.matrix.appservice.own_room import OwnRoom
 from bridges.matrix.appservice.puppets import GhostPuppets
 from bridges.matrix.appservice.speech import GhostSpeech
-from bridges.matrix.appservice.transactions import Events, GhostRooms, Inbox, invited, read_events, room_of
+from bridges.matrix.appservice.stirring import Stirring
+from bridges.matrix.appservice.transactions import Events, GhostRooms, Inbox, invited, read_transaction, room_of
 from bridges.matrix.appservice.wakeup import Wakeup
 from bridges.matrix.bridge import MatrixBridge, of_the_link
 from bridges.matrix.client import Refused
@@ -57,7 +59,8 @@ class AppserviceBridge(MatrixBridge):
             ghosts=self.ghosts,
             authors=self._authors,
         )
-        self._wakeup = Wakeup(self._client, context, self._rooms)
+        self._own_room = OwnRoom(self._client, context, self._office.made)
+        self._wakeup = Wakeup(self._client, context, Stirring(self._client, context, self._rooms, self._own_room))
         self._inbox = Inbox(self._carried)
         self._ghost_rooms = GhostRooms()
         self._transaction_ms: int | None = None
@@ -69,11 +72,13 @@ class AppserviceBridge(MatrixBridge):
             "mode": "appservice",
             "ghosts": f"{len(self.ghosts)} known",
             "listener": self._config.listen or "none",
-            "ping": self._wakeup.ping,
+            **self._wakeup.facts(),
             "last_transaction": _moment(self._transaction_ms),
         }
         encrypted = [c.name for c in self._rooms.conversations if self._is_encrypted(c.name)]
         out = self._speech_of_ghosts.kept_out() | dict.fromkeys(encrypted, "the room is encrypted")
+        if self._own_room.trouble:
+            facts["own_room"] = self._own_room.trouble
         if out:
             facts["ghosts_stay_out"] = "; ".join(f"{where}: {why}" for where, why in out.items())
         return facts
@@ -109,19 +114,21 @@ class AppserviceBridge(MatrixBridge):
 
     async def transaction(self, txn_id: str, body: bytes | None) -> bool:
         """Return whether all that a transaction carries is stored, or there is nothing in it that we could store."""
-        events = None if body is None else read_events(body)
+        transaction = None if body is None else read_transaction(body)
         self._transaction_ms = self._context.clock.now_ms()
-        if events is None:
+        if transaction is None:
             # Refused, it would come again for ever, and nothing after it.
             self._context.count("matrix_transaction_malformed")
             log.error("matrix_transaction_malformed", bridge=self.name, bytes=None if body is None else len(body))
-            self._wakeup.took(txn_id)
+            self._wakeup.took(txn_id, passes=False)
             return True
         if self._wakeup.refuses(txn_id):
             return False
-        is_stored = await self._inbox.take(events)
+        is_stored = await self._inbox.take(transaction.events)
         if is_stored:
-            self._wakeup.took(txn_id)
+            self._wakeup.took(txn_id, passes=transaction.passes)
+        else:
+            self._wakeup.failed()
         return is_stored
 
     async def has_user(self, user_id: str) -> bool:

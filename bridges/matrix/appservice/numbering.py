@@ -30,6 +30,11 @@ class Numbering:
         """Take note that this one was refused for another reason: what is older may come first, with gaps."""
         self._refused, self._gap_after = _number(txn_id), None
 
+    def is_repeated(self, txn_id: str) -> bool:
+        """Whether this one was the last that was taken: the homeserver didn't get our answer."""
+        number = _number(txn_id)
+        return number is not None and self._last is not None and number == self._last
+
     def is_behind_a_gap(self, txn_id: str) -> bool:
         """Whether to refuse this one, for the sake of one before it that never came."""
         number = _number(txn_id)

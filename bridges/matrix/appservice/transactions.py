@@ -11,10 +11,11 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass, field
 from typing import Any
 
 from bridges.matrix.plain import valid_id
-from bridges.matrix.wire import mapping, read_json, text
+from bridges.matrix.wire import mapping, read_json, sequence, text
 from gateway.model import Message, RateLimited, Unconfirmed
 
 MOST_WAITING = 8
@@ -28,14 +29,26 @@ MOST_ROOMS = 1_000
 Events = Sequence[Any]
 
 
-def read_events(body: bytes) -> Events | None:
-    """Return the events of a transaction's body; None if it isn't one. Pure."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transaction:
+    """What one transaction carries."""
+
+    events: Events = field(repr=False)
+    passes: bool = False
+    """Whether it says that somebody types, or the like: Synapse never keeps that to send it again."""
+
+
+def read_transaction(body: bytes) -> Transaction | None:
+    """Read a transaction's body; None if it isn't one. Pure."""
     try:
-        transaction = read_json(body)
+        given = mapping(read_json(body))
     except (ValueError, RecursionError):
         return None
-    events = mapping(transaction).get("events")
-    return events if isinstance(events, list) else None
+    events = given.get("events")
+    if not isinstance(events, list):
+        return None
+    passing = given.get("ephemeral") or given.get("de.sorunome.msc2409.ephemeral")  # the latter before v1.13
+    return Transaction(events=events, passes=bool(sequence(passing)))
 
 
 def invited(event: object) -> tuple[str, str, str] | None:

@@ -47,16 +47,20 @@ class Made:
         found = (self._there(room_id) for name, room_id in self._read().items() if name.startswith(begin))
         return tuple(room_id for room_id in found if room_id)
 
-    async def make(self, wish: Mapping[str, Any], *purpose: str, by: Client | None = None) -> str:
+    async def make(
+        self, wish: Mapping[str, Any], *purpose: str, by: Client | None = None, though_forgotten: bool = False
+    ) -> str:
         """Return the room for a purpose; made as `createRoom` is asked to where there is none.
 
-        `by`: who makes it, and invites us. Raises Refused, RateLimited, LinkDown, AuthFailed.
+        `by`: who makes it, and invites us. `though_forgotten`: look for one also where we know of no wish: a request
+        for each room we are in. Raises Refused, RateLimited, LinkDown, AuthFailed.
         """
         async with self._turn:
             if (room_id := self.room(*purpose)) is not None:
                 return room_id
             name, mark = _name(purpose), short_hash(*purpose)
-            found = await self._find(mark, by or self._client) if self._read().get(name) == "" else None
+            was_wished = self._read().get(name) == "" or though_forgotten
+            found = await self._find(mark, by or self._client) if was_wished else None
             if found is None:
                 self._keep(name, "")
                 found = await self._make({**mapping(wish.get("creation_content")), MADE_KEY: mark}, wish, by)

@@ -66,7 +66,8 @@ class Office:
         self._puppets: Puppets = NoPuppets()
         self._undeclared: list[str] = []
         self._company = company = Company(client, self._is_ghost)
-        made = Made(client, rooms, context.state_dir / "made.json")
+        self.made = made = Made(client, rooms, context.state_dir / "made.json")
+        """Rooms that the gateway made."""
         confirmations = Confirmations()
         self._invites = Invites(client, context, rooms, company)
         self._declarations = Declarations(client, context)
