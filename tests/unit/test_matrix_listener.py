@@ -146,6 +146,10 @@ def test_an_invitation_says_who_where_and_by_whom():
         "content": {"membership": "invite"},
     }
     assert read_transaction(json.dumps({"events": [event]}).encode()) == Transaction(events=[event])
+    assert invited(event) == ("@mesh_1:x", "!r", "@ali:x")
+    for wrong in ({"state_key": None}, {"sender": 3}, {"room_id": "x"}, {"content": []}, {"type": "m.room.name"}):
+        assert invited(event | wrong) is None
+    assert (room_of(event), room_of({"room_id": 1}), room_of(7)) == ("!r", "", "")
 
 
 @pytest.mark.parametrize("name", ["ephemeral", "de.sorunome.msc2409.ephemeral"])
@@ -153,10 +157,6 @@ def test_what_passes_is_told_from_what_may_be_sent_again(name: str):
     types = {"type": "m.typing", "room_id": "!a:gw.test", "content": {"user_ids": []}}
     read = [read_transaction(json.dumps({"events": [], name: passing}).encode()) for passing in ([types], [], {})]
     assert [transaction and transaction.passes for transaction in read] == [True, False, False]
-    assert invited(event) == ("@mesh_1:x", "!r", "@ali:x")
-    for wrong in ({"state_key": None}, {"sender": 3}, {"room_id": "x"}, {"content": []}, {"type": "m.room.name"}):
-        assert invited(event | wrong) is None
-    assert (room_of(event), room_of({"room_id": 1}), room_of(7)) == ("!r", "", "")
 
 
 def test_transactions_count_where_only_ghosts_are_and_a_while_after_we_came():
