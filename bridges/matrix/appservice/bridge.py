@@ -124,11 +124,14 @@ class AppserviceBridge(MatrixBridge):
             return True
         if self._wakeup.refuses(txn_id):
             return False
-        is_stored = await self._inbox.take(transaction.events)
-        if is_stored:
-            self._wakeup.took(txn_id, passes=transaction.passes)
-        else:
-            self._wakeup.failed()
+        is_stored = False
+        try:
+            is_stored = await self._inbox.take(transaction.events)
+        finally:  # also where the homeserver doesn't wait for the answer
+            if is_stored:
+                self._wakeup.took(txn_id, passes=transaction.passes)
+            else:
+                self._wakeup.failed(txn_id)
         return is_stored
 
     async def has_user(self, user_id: str) -> bool:

@@ -56,6 +56,8 @@ class Wakeup:
         """Whether the homeserver recovers, or did, since we last saw that it kept nothing."""
         self._numbering = Numbering()
         self._has_refused = False
+        self._at_work: set[str] = set()
+        """Transactions that came and aren't answered."""
         self._ping_words = "not yet"
         self._push_words = ""
 
@@ -75,28 +77,34 @@ class Wakeup:
         if not self._has_refused:
             self._numbering.refused(txn_id)
         elif not self._numbering.is_behind_a_gap(txn_id):
+            self._begins(txn_id)
             return False
         else:
             self._context.count("matrix_transaction_gap")
             log.info("matrix_transaction_gap", bridge=self._context.name, txn_id=txn_id)
         self._has_refused = True
         self._refused.set()
-        self.failed()
+        self.failed(txn_id)
         return True
 
-    def failed(self) -> None:
-        """Take note that a transaction was answered with an error: it comes again, in a recovery."""
+    def failed(self, txn_id: str) -> None:
+        """Take note that a transaction is answered with an error: it comes again, in a recovery."""
+        self._at_work.discard(txn_id)
         self._recovers.set()
         self._came.set()
 
     def took(self, txn_id: str, *, passes: bool) -> None:
         """Take note that what a transaction carried is stored. `passes`: something that is never sent again."""
-        if self._numbering.is_repeated(txn_id):
-            self._recovers.set()  # our answer was lost
-        elif passes:
+        self._at_work.discard(txn_id)
+        if passes:
             self._recovers.clear()
         self._numbering.took(txn_id)
         self._came.set()
+
+    def _begins(self, txn_id: str) -> None:
+        if self._numbering.is_repeated(txn_id):
+            self._recovers.set()  # our answer was lost
+        self._at_work.add(txn_id)
 
     async def wake(self, registration: Registration) -> None:
         """Ping, again until it succeeds, make one event, and see that everything kept comes. No BridgeError.
@@ -127,7 +135,7 @@ class Wakeup:
             self._came.clear()
             await self._stirring.type()
             # To ping while a recovery goes on begins a second one beside it, and Synapse stumbles over that.
-            silent = 0 if await _within(wait_s, self._came) else silent + 1
+            silent = 0 if await _within(wait_s, self._came) or self._at_work else silent + 1
             wait_s = min(2 * wait_s, LONGEST_PROBE_S)
         self._push_words = _SILENT if self._recovers.is_set() else ""
         if self._recovers.is_set():
