@@ -18,7 +18,8 @@ import uvicorn
 from bridges.matrix import kind
 from bridges.matrix.appservice.bridge import AppserviceBridge
 from bridges.matrix.appservice.registration import as_text, new_registration
-from bridges.sim.synapse import LOOPBACK, Synapse, free_port
+from bridges.sim.loopback import LOOPBACK, free_port
+from bridges.sim.synapse import Synapse
 from gateway.clock import SystemClock
 from gateway.model import (
     Address,

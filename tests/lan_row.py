@@ -24,7 +24,7 @@ from bridges.lan.log import Log
 from bridges.lan.membership import Add, root_of
 from bridges.lan.opening import LOG_FILE
 from bridges.lan.store import Store
-from bridges.sim.synapse import free_port
+from bridges.sim.loopback import free_port
 from tests.lan_boxes import Cable
 from tests.segments import Ethernet, Host, ethernet
 

@@ -18,7 +18,7 @@ from typing import Any, Self
 import pytest
 import redis
 
-from bridges.sim.synapse import free_port
+from bridges.sim.loopback import free_port
 from gateway.model import StoreRefused
 from gateway.outbox.binary import find_binary
 

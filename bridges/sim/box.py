@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from bridges.sim.http10 import Answer, ask
-from bridges.sim.synapse import LOOPBACK, free_port
+from bridges.sim.loopback import LOOPBACK, free_port
 
 _OK = 200
 _LOOK_EVERY_S = 0.05

@@ -9,16 +9,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import errno
 import hashlib
 import hmac
 import http.client
 import json
 import os
-import random
 import secrets
 import signal
-import socket
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,8 +23,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
+from bridges.sim.loopback import LOOPBACK, free_port
+
 PYTHON_VARIABLE = "CROSSBAND_SYNAPSE_PYTHON"
-LOOPBACK = "127.0.0.1"
 
 # Asks the kernel to end Synapse with the process that started it; the second check is for a
 # starter that died before the request was in.
@@ -40,9 +38,6 @@ runpy.run_module("synapse.app.homeserver", run_name="__main__", alter_sys=True)
 """
 
 _UNLIMITED = {"per_second": 10_000, "burst_count": 10_000}
-
-_NEVER_GIVEN = range(20_000, 32_000)
-"""Linux gives away ports from 32768 on, others from 49152 on."""
 
 
 class SynapseFailed(Exception):
@@ -260,20 +255,6 @@ class Synapse:
             "url_preview_enabled": False,
             **_no_limits(),
         }
-
-
-def free_port() -> int:
-    """Return a loopback port that was free a moment ago, and is none that a system gives away by itself.
-
-    One of those might be an outgoing connection's by the time it is bound, or while its server is away. OSError
-    if none is found.
-    """
-    for port in random.SystemRandom().sample(_NEVER_GIVEN, 100):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: a closed one's is free
-            probe.bind((LOOPBACK, port))
-            return port
-    raise OSError(errno.EADDRINUSE, "no free port among a hundred")
 
 
 def _no_limits() -> dict[str, Any]:

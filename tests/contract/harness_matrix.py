@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from bridges.matrix import kind
-from bridges.sim.synapse import LOOPBACK, Synapse, free_port
+from bridges.sim.loopback import LOOPBACK, free_port
+from bridges.sim.synapse import Synapse
 from gateway.clock import SystemClock
 from gateway.model import Address, Bridge, BridgeContext, BridgeName, RemoteId, ResumePoint, RoutedConversation
 from tests.contract.harness import Shown

@@ -22,7 +22,7 @@ from bridges.lan.meshed import MeshBridge
 from bridges.lan.paged import Paged, PagedMeshBridge
 from bridges.lan.pairing import new_code
 from bridges.lan.presence import MOST_SERVED
-from bridges.sim.synapse import free_port
+from bridges.sim.loopback import free_port
 from gateway.clock import SystemClock
 from gateway.model import (
     Address,

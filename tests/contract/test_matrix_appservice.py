@@ -15,7 +15,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from bridges.sim.synapse import LOOPBACK
+from bridges.sim.loopback import LOOPBACK
 from gateway.model import Address, AuthFailed, Edit, Joined, Level, Listener, NoDesk, Reaction, Redaction, Text
 from tests.appservice import (
     PATIENCE_S,

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from bridges.matrix.client import Client, Refused
-from bridges.sim.synapse import free_port
+from bridges.sim.loopback import free_port
 from gateway.model import BridgeError, LinkDown, RateLimited, Unconfirmed
 
 ANSWERS = {

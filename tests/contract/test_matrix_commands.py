@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from bridges.matrix.appservice.registration import read_registration
 from bridges.matrix.commands import commands
-from bridges.sim.synapse import free_port
+from bridges.sim.loopback import free_port
 from tests.services import Town, synapse_or_skip
 
 

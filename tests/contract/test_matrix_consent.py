@@ -21,7 +21,7 @@ from nio.crypto import encrypt_attachment
 from bridges.matrix import kind
 from bridges.matrix.bridge import MatrixBridge
 from bridges.matrix.management.consents import Consents
-from bridges.sim.synapse import LOOPBACK
+from bridges.sim.loopback import LOOPBACK
 from gateway.model import Address, BridgeContext, Joined, Level, NotThere, Redaction, RemoteId, SenderId, Text
 from tests.appservice import Registered, registered, serving
 from tests.contract.encrypted_rooms import ShiftedClock, account, bodies, logging_to, pumping, radio_says, until

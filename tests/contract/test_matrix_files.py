@@ -22,7 +22,7 @@ from bridges.matrix.client import Client
 from bridges.matrix.files import serving
 from bridges.matrix.files.attached import Attached
 from bridges.matrix.files.fetching import fetched
-from bridges.sim.synapse import LOOPBACK, free_port
+from bridges.sim.loopback import LOOPBACK, free_port
 from gateway.model import Address, Bridge, Listener, Location, Message, Redaction, Text
 from gateway.servers import Server
 from tests.contract.test_matrix_bridge import HOME, Box, radio_says, take

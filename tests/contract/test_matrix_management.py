@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from bridges.sim.synapse import LOOPBACK
+from bridges.sim.loopback import LOOPBACK
 from gateway.model import Address, Asked, Declined, Level, LinkDown, Text
 from gateway.model import Joined as Route
 from tests.clocks import StandingClock

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import redis
 
-from bridges.sim.synapse import free_port
+from bridges.sim.loopback import free_port
 from gateway.clock import SystemClock
 from gateway.model import BridgeName, OutboxError, StoreRefused, StoreUnavailable
 from gateway.outbox.redis import RedisOutbox

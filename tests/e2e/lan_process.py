@@ -16,7 +16,7 @@ from urllib.parse import quote
 import httpx
 
 from bridges.sim.box import GatewayBox, Wiring
-from bridges.sim.synapse import LOOPBACK, free_port
+from bridges.sim.loopback import LOOPBACK, free_port
 from gateway.config import control_socket
 from gateway.control import Control
 from tests.pages import action, fields

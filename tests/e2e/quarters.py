@@ -18,7 +18,8 @@ from urllib.parse import quote
 from bridges.sim.airwaves import Airwaves, Heard
 from bridges.sim.box import GatewayBox, Wiring
 from bridges.sim.control import SimProcess
-from bridges.sim.synapse import LOOPBACK, Account, Synapse, free_port
+from bridges.sim.loopback import LOOPBACK, free_port
+from bridges.sim.synapse import Account, Synapse
 from bridges.sim.town import TIME_SCALE
 from gateway.model import PENDING
 from tests.appservice import Registered

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from bridges.sim.synapse import LOOPBACK
+from bridges.sim.loopback import LOOPBACK
 from tests.browsing import chromium
 from tests.e2e.triangle import WITHIN_S
 

@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from bridges.sim.synapse import LOOPBACK, Synapse, free_port
+from bridges.sim.loopback import LOOPBACK, free_port
+from bridges.sim.synapse import Synapse
 from tests.e2e.world import NEAR, World, build_world
 from tests.services import person
 

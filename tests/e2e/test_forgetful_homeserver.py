@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from bridges.sim.synapse import LOOPBACK
+from bridges.sim.loopback import LOOPBACK
 from tests.contract.harness_matrix import Cable
 from tests.e2e.world import NEAR, World
 from tests.services import forget_transactions

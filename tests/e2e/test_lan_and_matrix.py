@@ -13,7 +13,7 @@ from urllib.parse import quote
 import pytest
 
 from bridges.lan.hall import Line
-from bridges.sim.synapse import LOOPBACK
+from bridges.sim.loopback import LOOPBACK
 from gateway.config import control_socket
 from gateway.control import Control
 from gateway.model import NativeId, message_id

@@ -17,8 +17,9 @@ from urllib.parse import quote
 
 from bridges.sim.airwaves import Airwaves, Heard
 from bridges.sim.control import SimProcess
+from bridges.sim.loopback import LOOPBACK
 from bridges.sim.person import Person, Seen
-from bridges.sim.synapse import LOOPBACK, Synapse
+from bridges.sim.synapse import Synapse
 from bridges.sim.town import TIME_SCALE
 from tests.e2e.lan_process import LanProcess
 from tests.e2e.world import LISTENER
