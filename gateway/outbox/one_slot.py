@@ -56,6 +56,8 @@ class OneSlot:
             except (ConnectionError, TimeoutError):
                 await self._leave(client, None)
                 raise
+            finally:
+                await self._let_go(client)
         raise ConnectionError(f"sent from node to node {HOPS} times")
 
     def _spoken_to(self) -> Redis:
@@ -73,6 +75,11 @@ class OneSlot:
         else:
             self._nodes = [to, *(one for one in self._nodes if one != to)][:MOST_NODES]
         await self.aclose()
+
+    async def _let_go(self, client: Redis) -> None:
+        """Close what we used of a client that was left meanwhile: it may have been connecting as that was closed."""
+        if client is not self._client:
+            await client.connection_pool.disconnect(inuse_connections=False)
 
     async def _ask(self, node: Node, command: Sequence[Any]) -> Any:
         client = self._connect(*node)
