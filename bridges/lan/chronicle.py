@@ -14,7 +14,7 @@ from pathlib import Path
 from bridges.lan.hall import Line
 from bridges.lan.lately import Lately
 from bridges.lan.reading import lines_of
-from bridges.lan.schemas import ROOMS, connected
+from bridges.lan.schemas import BESIDE_ROOMS, ROOMS, connected
 from bridges.lan.transcript import Heard
 from gateway.model import Edit, Location, Reaction, Redaction, Text, words_of
 
@@ -28,14 +28,13 @@ But what whoever said it changes, and how what is known goes on, always is.
 NAMES_OF_LINES = 5_000
 """Whose senders nobody at the page may be taken for."""
 _FROM_LOG = ("line", "mark", "change")
-_FIRST_STORED = """
-CREATE TABLE IF NOT EXISTS first_stored (
-    native TEXT NOT NULL, room TEXT NOT NULL, stored_ms INTEGER NOT NULL, PRIMARY KEY (native, room)
-) WITHOUT ROWID
-"""
-"""Since when lines are here, over each time that they were taken from the log again: else all would be new, and shown
-to whoever has a nickname now."""
 _TABLES = (*_FROM_LOG, "standing", "first_stored")
+_OWN = " UNION ".join(
+    f"SELECT arrival FROM line WHERE {which}"  # noqa: S608 - words here
+    # What begins with `~ali@hilltop/` stands between that and the same with the character after `/`.
+    for which in ("room = ?1", "room > ?1 || '/' AND room < ?1 || '0'", "sender = ?1 AND substr(room, 1, 1) = '~'")
+)
+"""What one person alone was told, or told one."""
 _THEIRS = "line WHERE native = ?1 AND sender = ?2"
 _GOES_ON = "standing WHERE about = ?1 AND box = ?2 AND leg = ?3"
 
@@ -47,7 +46,8 @@ class Chronicle:
         """Open or make it; one that is damaged, or of another release, is made anew: sqlite3.Error if it can't be."""
         self._db = _opened(path)
         with self._db:
-            self._db.execute(_FIRST_STORED)
+            for statement in BESIDE_ROOMS:
+                self._db.execute(statement)
         self._lately = Lately(NAMES_OF_LINES)
         self._look_back()
 
@@ -139,11 +139,10 @@ class Chronicle:
 
     def directs(self, person: str, *, since_ms: int, after: int, before: int | None, limit: int) -> list[Line]:
         """Return what one person alone was told, or told one, since then; otherwise as `lines`."""
-        mine = "room = ? OR substr(room, 1, ?) = ? OR (sender = ? AND substr(room, 1, 1) = '~')"
-        order = "arrival > ? ORDER BY arrival" if after else "arrival < ? ORDER BY arrival DESC"
+        order = "arrival > ?3 ORDER BY arrival" if after else "arrival < ?3 ORDER BY arrival DESC"
         bound = after or (before if before is not None else 2**62)
-        values = (person, len(person) + 1, f"{person}/", person, since_ms, bound, limit)
-        found = lines_of(self._db, f"({mine}) AND stored_ms >= ? AND {order} LIMIT ?", values)
+        where = f"arrival IN ({_OWN}) AND stored_ms >= ?2 AND {order} LIMIT ?4"
+        found = lines_of(self._db, where, (person, since_ms, bound, limit))
         return sorted(found, key=lambda line: line.arrival)
 
     def held_since(self, person: str, key: str, now_ms: int) -> int:

@@ -88,6 +88,19 @@ CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     },
     synchronous="NORMAL",  # what a power cut takes is taken from the log again
 )
+BESIDE_ROOMS: Final = (
+    # Since when lines are here, over each time that they were taken from the log again: else all would be new, and
+    # shown to whoever has a nickname now.
+    (
+        "CREATE TABLE IF NOT EXISTS first_stored (native TEXT NOT NULL, room TEXT NOT NULL, stored_ms INTEGER NOT NULL,"
+        " PRIMARY KEY (native, room)) WITHOUT ROWID"
+    ),
+    # The loop waits for these: what one person is told, and what is too old, is found without reading all the rest.
+    "CREATE INDEX IF NOT EXISTS told_one ON line (sender) WHERE substr(room, 1, 1) = '~'",
+    "CREATE INDEX IF NOT EXISTS line_stored ON line (stored_ms)",
+    "CREATE INDEX IF NOT EXISTS standing_stored ON standing (stored_ms)",
+)
+"""What came to the rooms later: an earlier release reads them with it, and this one without."""
 
 
 def connected(
