@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -224,6 +225,9 @@ async def test_what_is_said_to_nobody_that_can_be_is_not_logged(box: LanBox, who
 async def test_what_is_on_disk_is_for_nobody_else(box: LanBox) -> None:
     async with box.running() as bridge:
         await said(bridge, join(bridge, "ali"), "hello")
-        assert {file.name: oct(file.stat().st_mode & 0o077) for file in box.folder.iterdir()} == {
-            file.name: oct(0) for file in box.folder.iterdir()
-        }
+        found: dict[str, int] = {}
+        for file in box.folder.iterdir():
+            with suppress(FileNotFoundError):  # SQLite's journals come and go
+                found[file.name] = file.stat().st_mode & 0o077
+        assert {"log.db", "rooms.db"} <= found.keys()
+        assert set(found.values()) == {0}, found
