@@ -12,7 +12,7 @@ The log, and the disk it is on      log, feeds, batch, reclaiming (p), store, sc
 What two boxes say to become equal  wire (p), peer (p), conduct (p), exchange, refilling
 Sockets to other boxes              mesh opens all (mesh_settings): tls, server, reception, patience, staying,
                                     answering, caller, links
-Who is there, and where             presence (p), addresses (p), lookout, discovery
+Who is there, and where             presence (p), addresses (p), zones, lookout, discovery
 Who of several boxes speaks         turns (p), beginnings (p), chorus, ledger
 What boxes decide of people         concord
 The bridge, as the core has it      making chooses: bridge; meshed and paged add to it. shared is what they ask of

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from bridges.lan.addresses import Source
+from bridges.lan.addresses import Place, Source
 from bridges.lan.event import BoxId
 from bridges.lan.identity import KEY_BYTES
 from bridges.lan.joining import must_be_alone
@@ -137,14 +137,20 @@ class Administration:
             "name": member.name,
             "box": member.box,
             "here": False,
-            "addresses": [place.address for place in mesh.places.of(BoxId(member.box)) if place.is_up],
-            "reason": next((place.reason for place in mesh.places.of(BoxId(member.box)) if place.reason), ""),
+            **_where(mesh.places.of(BoxId(member.box))),
             "heard_s": None if seen is None else int(now_s - seen.heard_s),
             "serves": [] if seen is None else sorted(seen.detail.serving),
             "lacks": None if known is None else known.less_than(mesh.state),
             "ahead": None if known is None else known.more_than(mesh.state),
             "counts": dict(+counts),
         }
+
+
+def _where(places: Sequence[Place]) -> dict[str, Any]:
+    """Return where a box answers; if nowhere, why not: of one that does, no other place needs looking at."""
+    addresses = [place.address for place in places if place.is_up]
+    reasons = [place.reason for place in places if place.reason]
+    return {"addresses": addresses, "reason": "" if addresses else next(iter(reasons), "")}
 
 
 def _check_invitation(key: str, seconds: str) -> None:

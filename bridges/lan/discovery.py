@@ -24,6 +24,7 @@ from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZerocon
 from bridges.lan.addresses import address_of
 from bridges.lan.event import BoxId
 from bridges.lan.presence import MOST_ADDRESSES
+from bridges.lan.zones import zoned
 
 SERVICE = "_crossband._tcp.local."
 ASK_MS = 3000
@@ -176,4 +177,4 @@ def _zoned(address: str, interfaces: Sequence[str]) -> list[str]:
     host, _, zone = address.partition("%")
     if ":" not in host or not ipaddress.ip_address(host).is_link_local:
         return [host]
-    return [f"{host}%{zone or name}" for name in ([zone] if zone else interfaces)]
+    return [zoned(host, name) for name in ([zone] if zone else interfaces)]

@@ -19,6 +19,7 @@ from bridges.lan.reception import Protocols, Reception
 from bridges.lan.staying import Staying, noting
 from bridges.lan.tls import Contexts, key_of
 from bridges.lan.wire import MOST_BYTES
+from bridges.lan.zones import zoned
 from gateway.model import ConfigError, LinkDown
 
 BODY_S = 10.0
@@ -148,12 +149,7 @@ def _handler(serve: Serve, patience: Patience) -> Callable[[web.Request], Awaita
 def _host(peer: tuple[Any, ...]) -> str:
     """Return where somebody called from, so that it can be called back: a link-local address with its cable."""
     host, scope = str(peer[0]), peer[3] if len(peer) > 3 else 0  # noqa: PLR2004 - (host, port, flow, scope)
-    if not scope or "%" in host:
-        return host
-    try:
-        return f"{host}%{socket.if_indextoname(scope)}"
-    except OSError:  # the interface was pulled out meanwhile
-        return host
+    return host if "%" in host else zoned(host, scope)
 
 
 async def _body(request: web.Request) -> bytes | None:

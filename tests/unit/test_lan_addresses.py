@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-from bridges.lan.addresses import Places, Source
+from bridges.lan.addresses import Place, Places, Source
+from bridges.lan.administration import _where
 from bridges.lan.event import BoxId
 
 BOX = BoxId("a" * 32)
@@ -27,3 +28,12 @@ def test_of_places_of_a_box_that_all_answer_one_is_called_and_another_when_that_
 def test_while_none_answers_all_are_tried():
     places = known()
     assert not any(places.is_spare(place) for place in places)
+
+
+def test_of_a_box_that_answers_it_is_not_told_why_it_once_did_not_elsewhere() -> None:
+    old = Place(address="192.168.4.1:8448", source=Source.FOUND, box=BOX)
+    new = Place(address="[fd00::1]:8448", source=Source.CALLER, box=BOX)
+    old.failed("192.168.4.1:8448 is no box of this community")  # it was none before the two were joined
+    assert _where([old, new]) == {"addresses": [], "reason": "192.168.4.1:8448 is no box of this community"}
+    new.answered(BOX)
+    assert _where([old, new]) == {"addresses": ["[fd00::1]:8448"], "reason": ""}
