@@ -27,7 +27,7 @@ But what whoever said it changes, and how what is known goes on, always is.
 """
 NAMES_OF_LINES = 5_000
 """Whose senders nobody at the page may be taken for."""
-_FROM_LOG = ("line", "mark", "change")
+_FROM_LOG = ("line", "mark", "change", "copy")
 _TABLES = (*_FROM_LOG, "standing", "first_stored")
 _OWN = " UNION ".join(
     f"SELECT arrival FROM line WHERE {which}"  # noqa: S608 - words here
@@ -75,14 +75,21 @@ class Chronicle:
         self._lately.begin(())
 
     def take(
-        self, heard: Sequence[Heard], standings: Iterable[tuple[str, str, str, str]], mark: str, now_ms: int
+        self,
+        heard: Sequence[Heard],
+        standings: Iterable[tuple[str, str, str, str]],
+        mark: str,
+        now_ms: int,
+        copies: Iterable[tuple[str, str]] = (),
     ) -> None:
-        """Have these in, all or none, and go on after `mark`. A standing: (about, box, leg, words)."""
+        """Have these in, all or none, and go on after `mark`. They are a `Transcript`'s."""
         with self._db:
             for one in heard:
                 self._take(one, now_ms)
             for about, box, leg, words in standings:
                 self._stand(about, box, leg, words, now_ms)
+            rows = ((native, original, now_ms) for native, original in copies)
+            self._db.executemany("INSERT OR IGNORE INTO copy VALUES (?, ?, ?)", rows)
             self._set("mark", mark)
 
     def stand(self, about: str, box: str, leg: str, words: str, now_ms: int) -> bool:
@@ -164,9 +171,14 @@ class Chronicle:
         return [(name, sender) for name, sender in rows]
 
     def line(self, room: str, native: str) -> Line | None:
-        """Return one line."""
+        """Return one line; None: it isn't there, or is a copy of another."""
         found = lines_of(self._db, "room = ? AND native = ?", (room, native))
         return found[0] if found else None
+
+    def copies(self, native: str) -> list[Line]:
+        """Return the lines that aren't shown because one that is there, this or another, is their original."""
+        known = "SELECT native FROM copy WHERE native = ?1 OR original = ?1"
+        return lines_of(self._db, f"native IN ({known})", (native,), copies=True)
 
     def retain(self, since_ms: int) -> None:
         """Drop what was stored before that time."""

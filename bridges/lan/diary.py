@@ -216,7 +216,7 @@ class Diary:
         now_ms = self._clock.now_ms()
         reader = Reader(box=self.shared.box, roll=self.shared.roll, now_ms=now_ms, count=self._count)
         told = reader.read(batch)
-        self._rooms.take(told.heard, told.standings, mark_of(batch[-1]), now_ms)
+        self._rooms.take(told.heard, told.standings, mark_of(batch[-1]), now_ms, told.copies)
         self._after = batch[-1].arrival
         self._show(told.changed)
         return True
@@ -229,6 +229,8 @@ class Diary:
             for room in self._rooms.rooms_of(native):
                 if (line := self._rooms.line(room, shown)) is not None:
                     self.followers.tell(line)
+            for copy in self._rooms.copies(native):
+                self.followers.tell(copy)
 
 
 def _said(native: str, body: str) -> Said:

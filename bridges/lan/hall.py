@@ -68,6 +68,8 @@ class Line:
     """Of a line from this page: how far it got, in words ("radio: waiting, the channel is busy")."""
     gone: bool = False
     """Taken back, by its sender or a moderator: `text` is empty."""
+    is_copy: bool = False
+    """It turned out to be another line, heard elsewhere: it isn't shown any more. Only `follow` tells of such."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

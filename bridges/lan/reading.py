@@ -7,7 +7,7 @@ import json
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bridges.lan.hall import Line, Mark
 from gateway.model import NativeId, SenderId
@@ -21,6 +21,11 @@ _VERIFYING = frozenset({"matrix"})
 """Networks that prove who says something."""
 
 _LINES = "SELECT arrival, room, native, sender, name, network, text, said_ms, late, reply_to FROM line WHERE "
+_COPY = (
+    "EXISTS (SELECT 1 FROM copy JOIN line AS first ON first.native = copy.original"
+    " WHERE copy.native = line.native AND first.room = line.room) AND "
+)
+"""What boxes said of a line on radio, and another heard there while they were apart, is that line: it stands once."""
 _NATIVES = " IN (SELECT value FROM json_each(?))"
 
 
@@ -48,11 +53,12 @@ class _About:
         return tuple(Mark(emoji=emoji, count=count) for emoji, count in counts.most_common(MOST_MARKS))
 
 
-def lines_of(db: sqlite3.Connection, where: str, values: Sequence[object]) -> list[Line]:
-    """Return the lines of which this holds; `where` is this package's own text."""
-    rows = db.execute(_LINES + where, tuple(values)).fetchall()
+def lines_of(db: sqlite3.Connection, where: str, values: Sequence[object], *, copies: bool = False) -> list[Line]:
+    """Return the lines of which this holds, all but copies or these alone; `where` is this package's own text."""
+    which = _COPY if copies else f"NOT {_COPY}"
+    rows = db.execute(_LINES + which + where, tuple(values)).fetchall()
     known = _about(db, [row[2] for row in rows])
-    return [_line(row, known) for row in rows]
+    return [replace(_line(row, known), is_copy=copies) for row in rows]
 
 
 def _line(row: tuple[int, str, str, str, str, str, str, int, int, str | None], known: _About) -> Line:

@@ -60,7 +60,7 @@ CREATE TABLE forgotten (box TEXT PRIMARY KEY, hlc INTEGER NOT NULL) WITHOUT ROWI
 )
 ROOMS: Final = Schema(
     what="the rooms",
-    version=2,
+    version=3,
     from_version={
         0: """
 CREATE TABLE line (
@@ -84,6 +84,14 @@ CREATE TABLE standing (
 ) WITHOUT ROWID;
 CREATE TABLE holder (person TEXT PRIMARY KEY, key TEXT NOT NULL, since_ms INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE copy (native TEXT PRIMARY KEY, original TEXT NOT NULL, stored_ms INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX copy_of ON copy (original);
+""",
+        # Without its mark it is made anew: what the log says of copies was passed over until now.
+        2: """
+CREATE TABLE copy (native TEXT PRIMARY KEY, original TEXT NOT NULL, stored_ms INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX copy_of ON copy (original);
+DELETE FROM meta;
 """,
     },
     synchronous="NORMAL",  # what a power cut takes is taken from the log again

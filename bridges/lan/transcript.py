@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from bridges.lan.entries import Entry, Said, Standing, Unknown, read
+from bridges.lan.emissions import entry_of
+from bridges.lan.entries import PAGE, Entry, Said, Standing, Unknown, read
 from bridges.lan.event import BoxId
 from bridges.lan.fields import Unreadable
 from bridges.lan.membership import Roll
@@ -36,11 +37,14 @@ class Transcript:
     heard: tuple[Heard, ...]
     standings: tuple[tuple[str, str, str, str], ...]
     """(about, box, leg, words)."""
+    copies: tuple[tuple[str, str], ...] = ()
+    """(native, original): as what a box said others' words elsewhere. Who heard them there logged them as news."""
 
     @property
     def changed(self) -> set[str]:
         """What they change: native ids."""
-        return {about(one.said) for one in self.heard} | {one[0] for one in self.standings}
+        copied = {native for pair in self.copies for native in pair}
+        return {about(one.said) for one in self.heard} | {one[0] for one in self.standings} | copied
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +62,7 @@ class Reader:
         """Return what these say; what says nothing of rooms is left out."""
         heard: list[Heard] = []
         standings: list[tuple[str, str, str, str]] = []
+        copies: list[tuple[str, str]] = []
         for arrived in batch:
             box = arrived.event.box
             match self._counted(arrived):
@@ -66,8 +71,8 @@ class Reader:
                 case Standing() as one:
                     standings.append((one.about, box, self._leg(one, box), words_of_state(one)))
                 case None:
-                    pass
-        return Transcript(heard=tuple(heard), standings=tuple(standings))
+                    copies += _copies(arrived.event.body)
+        return Transcript(heard=tuple(heard), standings=tuple(standings), copies=tuple(copies))
 
     def _heard(self, said: Said, arrived: Arrived) -> Heard:
         at_ms = when_said(said, arrived, self.now_ms)
@@ -87,6 +92,14 @@ class Reader:
         except Unreadable:
             self.count("lan_entry_unreadable")
         return None
+
+
+def _copies(body: str) -> Iterable[tuple[str, str]]:
+    entry = entry_of(body)
+    if entry is None or entry.as_native is None or entry.as_native == entry.utterance.native_id:
+        return
+    if not entry.as_native.startswith(PAGE):  # nothing said at a page is an echo
+        yield entry.as_native, entry.utterance.native_id
 
 
 def entry_in(arrived: Arrived) -> Entry | None:

@@ -73,6 +73,8 @@ function looked() {
 function show(line) {
   const end = atEnd();
   const old = $(line.id);
+  // It turned out to be another line, that came by another way.
+  if (line.dataset.copy !== undefined) { old?.remove(); tidying ||= requestAnimationFrame(tidy); return; }
   const at = Number(line.dataset.at);
   if (old) {
     if (old.classList.contains("unread")) line.classList.add("unread");
