@@ -24,13 +24,15 @@ RESERVED_NONCES = frozenset({0, 69420, 69421})
 KNOCK_S = 1.0
 """Silence after which a request that brought nothing at all is repeated: the board may be booting."""
 ASK_AGAIN_S = 3.0
-"""Silence in a handshake after which it is begun anew: its end was lost."""
+"""Without a word of the handshake for so long it is begun anew: its end was lost, or our request."""
 HANDSHAKE_SILENCE_S = 10.0
 HANDSHAKE_LONGEST_S = 120.0
 MOST_INCOMPLETE = 3
 """Handshakes in a row that may lack a piece before we go on with what there is."""
 MOST_HELD = 256
 """Packets kept while a handshake runs; the firmware itself buffers at most 32."""
+_SAID_ANYWAY = frozenset({"packet", "queueStatus", "clientNotification", "log_record"})
+"""No part of a handshake: a node says these once it takes it for finished, or whenever it likes."""
 
 HEARTBEAT_S = 30.0
 """Silence after which the radio is asked whether it lives. Costs no airtime."""
@@ -92,7 +94,7 @@ class Session:
         # Outlives this connection: a packet that came while it was greeted doesn't come again.
         self._held = station.held
         self._incomplete = 0
-        self._began = self._heard_at = now
+        self._began = self._heard_at = self._told_at = now
         self._said_at = self._asked_at = now
         self._is_asking = False
         self.phase = Phase.CONFIGURING
@@ -143,8 +145,11 @@ class Session:
                 return self._leave(number, reason, now)
             self._take_up(number)
         self._station.learn(said)
+        variant = said.WhichOneof("payload_variant")
+        if variant not in _SAID_ANYWAY:
+            self._told_at = now
         events: list[Event] = []
-        match said.WhichOneof("payload_variant"):
+        match variant:
             case "packet":
                 events = self._on_packet(said.packet)
             case "node_info":
@@ -193,7 +198,7 @@ class Session:
             if not self.has_heard:
                 return self._lose("no radio answers", is_silent=True)
             return self._lose("the radio does not finish its greeting")
-        if min(silence, now - self._asked_at) >= (ASK_AGAIN_S if self.has_heard else KNOCK_S):
+        if now - max(self._told_at, self._asked_at) >= (ASK_AGAIN_S if self.has_heard else KNOCK_S):
             self._ask_configuration(now)
         return []
 

@@ -180,6 +180,22 @@ def test_a_lost_end_is_asked_for_again():
     assert talk.session.tick(HANDSHAKE_SILENCE_S) == [Lost("the radio does not finish its greeting")]
 
 
+def test_a_lost_end_is_asked_for_again_also_where_the_mesh_never_falls_silent():
+    # The node is done greeting, as far as it knows, and hands over what it hears.
+    talk = Talk()
+    talk.greet(0)
+    talk.asked()
+    times = [at * 0.1 for at in range(1, round(ASK_AGAIN_S * 10) + 1)]
+    for at in times:
+        talk.session.take(packet(round(at * 10)), at)
+        assert talk.session.tick(at) == []
+
+    events = talk.greet(talk.nonce(), now=ASK_AGAIN_S)
+
+    assert events[0] == Ready()
+    assert len(events) == 1 + len(times)
+
+
 def test_a_long_dump_is_no_silence():
     talk = Talk()
     for second in range(60):
