@@ -32,6 +32,7 @@ def test_the_commands_and_options_are_those_of_the_program():
     assert told == set(group.commands)
     options = {option for command in group.commands.values() for each in command.params for option in each.opts}
     assert {"--minutes", "--at", "--bridge", "--yes"} <= options
+    options |= {"--config", "--help"}  # of `crossband` itself
     for option in set(re.findall(r"(?<![\w-])--(?!now)[a-z]+", TEXT)):
         assert option in options
 
