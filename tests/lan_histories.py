@@ -559,8 +559,11 @@ def check(world: World, before: Mapping[int, set[str]]) -> None:
 def _is_of_removed(world: World, native: str) -> bool:
     """Whether it may be gone for that; what came from the air, several boxes wrote, and all may be put out."""
     network, _, rest = native.partition(":")
-    limits = world.nodes[0].log.roll.limits
-    return bool(limits) if network == "mt" else world.nodes[int(rest.partition("/")[0])].id in limits
+    known = world.nodes[0].log.roll
+    if network == "mt":
+        return bool(known.limits)
+    box = world.nodes[int(rest.partition("/")[0])].id
+    return box in known.limits or box not in known.boxes  # whoever let it in was put out
 
 
 def _each_once(node: Node, who: str) -> None:

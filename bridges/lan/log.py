@@ -329,7 +329,7 @@ class Log:
         return event.seq <= have.count and (event.seq > have.base or event.box in self.roll.limits)
 
     def _cut(self) -> None:
-        """Forget what of removed boxes doesn't count, so that it is offered to nobody.
+        """Forget what doesn't count of boxes that were put out, or let in by them, so that it is offered to nobody.
 
         What is our own stays: where a senior box overrules the removal the others have it back from here.
         """

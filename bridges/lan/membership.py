@@ -94,7 +94,9 @@ class Roll:
         return box in self.boxes and box not in self.limits
 
     def limit(self, feed: FeedId) -> int | None:
-        """Return how much of a feed counts; None: all of it."""
+        """Return how much of a feed counts; None: all of it. Nothing of a box that nobody let in whose word counts."""
+        if box_of(feed) not in self.boxes:
+            return 0
         limits = self.limits.get(box_of(feed))
         return None if limits is None else limits.get(feed, 0)
 

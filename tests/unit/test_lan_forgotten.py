@@ -167,3 +167,22 @@ def test_what_a_box_dropped_is_lacking_nowhere_for_it_can_not_be_had_from_it() -
     run(one.exchange.take(one.exchange.peer(new.id), run(new.exchange.offer(new.exchange.peer(one.id)))))
     assert new.exchange.lacking() == 1
     assert one.exchange.peer(new.id).less_than(one.held.state) == 1
+
+
+def test_words_of_a_box_that_was_let_in_by_one_that_was_put_out_before_are_kept_by_nobody() -> None:
+    world = founded("let in too late")
+    one, remover, removed, new = world.nodes[1], world.nodes[4], world.nodes[5], world.nodes[FOUNDERS]
+    new.start()
+    removed.state(Add(key=new.key.public_key().public_bytes_raw(), name="new"))
+    run(new.held.write(lambda log: log.take_statements(removed.log.statements())))
+    world.meet(one, removed)
+    new.say("web:15/hello")
+    world.meet(one, new)
+    assert one.natives() == {"web:15/hello"}
+    remover.state(Remove(box=removed.id, frontier=remover.log.without(removed.id)))
+    world.meet(one, remover)
+    assert one.log.roll == remover.log.roll
+    assert one.natives() == remover.natives() == set()
+    assert remover.counts["event_alien"] < 2
+    world.meet(one, remover)
+    assert remover.counts["event_alien"] < 2
