@@ -54,6 +54,30 @@ def test_after_a_history_of_few_kinds_too(kinds: str) -> None:
     history(acts)
 
 
+@pytest.mark.parametrize(
+    "acts",
+    [
+        pytest.param(
+            "kill-9-7-18 say-7-4-4 mend-19-16-4 say-0-18-6 say-0-12-15 meet-16-12-15 same-12-12-7 image-5-5-8 "
+            "meet-2-8-8 say-2-12-0 meet-4-5-19 meet-16-21-13 meet-5-7-11 say-0-20-1 say-11-2-5 meet-0-11-2 say-6-4-5 "
+            "kill-9-0-17 meet-17-13-18 say-17-11-2 meet-4-7-10 meet-16-17-0 say-0-15-11 meet-0-7-19 age-7-12-11 "
+            "meet-18-1-11 say-1-3-9 meet-9-17-9 meet-5-3-18 say-4-17-5 age-15-13-11 image-17-8-18 meet-15-10-8 "
+            "meet-8-5-12 say-0-12-11 say-14-3-16 same-3-15-0 kill-13-14-9 kill-14-21-2 say-5-0-18 say-7-1-18 "
+            "say-9-9-3 say-6-19-4 meet-9-12-18",
+            id="7005154: a box ran on for months without a word, and some forgot its feed",
+        ),
+        pytest.param(
+            "join-7-16-19 remove-4-7-6 meet-1-7-16 lose-16-1-9",
+            id="6088: a box was put out before anybody but one heard whom it had let in",
+        ),
+    ],
+)
+def test_histories_that_once_ended_otherwise_end_well(acts: str) -> None:
+    """By the seed that found each; what is chance in them, such as who comes to drop old things, stays the same."""
+    told = [each.split("-") for each in acts.split()]
+    history([Act(kind, int(one), int(other), int(much)) for kind, one, other, much in told])
+
+
 def test_two_boxes_that_can_not_become_equal_leave_it_at_a_few_words() -> None:
     """A feed that was written two ways differs for ever: telling so a thousand times at each meeting stalls both."""
     world = founded("fork")
