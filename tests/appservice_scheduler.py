@@ -37,6 +37,8 @@ class Scheduler:
         self._chance = chance
         self._slowest_s = slowest_s
         self.is_up = True
+        self.ends: Callable[[], None] = lambda: None
+        """Called when a recovery has found nothing more, and hasn't written that down."""
         self.kept: dict[int, tuple[str, ...]] = {}
         self._last = 0
         self._events: list[str] = []
@@ -117,6 +119,7 @@ class Scheduler:
         if self._recoverer is None:
             raise KeyError
         self._recoverer = None
+        self.ends()
         await self.step()
         self.is_up = True
 

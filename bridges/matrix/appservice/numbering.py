@@ -56,7 +56,8 @@ class Numbering:
             # Nothing came before it, though it was refused for that: others count along.
             self._counts_us_only = self._gap_after is None or self._gap_after != self._last
             self._refused = self._gap_after = None
-        self._last = number
+        # One that failed comes again behind those that were already on their way.
+        self._last = number if self._last is None else max(number, self._last)
 
 
 def _number(txn_id: str) -> int | None:
