@@ -4,17 +4,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
+from bridges.matrix.appservice.bridge import AppserviceBridge
+from bridges.matrix.client import Refused
 from gateway.model import Address, BridgeName, Level, Message, NativeId, Sender, SenderId, Text
 from tests.contract.front_desk import HOME, FrontDesk
 
 pytest.importorskip("tests.appservice", reason="there is no appservice mode yet")
-from tests.appservice import Registered, Village, registered, until, village, words, working
+from tests.appservice import Gate, Registered, Village, registered, serving, until, village, words, working
 
 BADCAFE = Address(BridgeName("radio"), "!0badcafe")
 GHOST = "@mesh_0badcafe:gw.test"
@@ -93,3 +96,60 @@ async def test_a_ghost_declines_who_may_not_write_to_radios(town: Village) -> No
                 break
             await asyncio.sleep(0.05)
     assert "may not write to radios" in state.content["reason"]
+
+
+async def rooms_of(bridge: AppserviceBridge) -> list[str]:
+    return list((await bridge._client.get("joined_rooms"))["joined_rooms"])
+
+
+async def test_a_box_in_no_room_makes_one_for_itself_once_though_it_forgets_that(town: Village) -> None:
+    for forgets in (False, False, True):
+        if forgets:
+            (town.folder / "made.json").unlink()
+        bridge, gate = probed(town.bridge(conversations=()))
+        async with working(bridge, gate):
+            await until(lambda gate=gate: gate.probed)
+            (own,) = await rooms_of(bridge)
+            facts = bridge.describe()
+            created = await bridge._client.get("rooms", own, "state", "m.room.create", "")
+            rule = await bridge._client.get("rooms", own, "state", "m.room.join_rules", "")
+            there = await bridge._client.get("rooms", own, "joined_members")
+        assert facts["rooms"] == "0 of 0"
+        assert not [fact for fact in facts if fact in ("own_room", "pushes") or fact.startswith("!")]
+        assert (created["m.federate"], rule["join_rule"], list(there["joined"])) == (False, "invite", [town.bot_id])
+
+
+async def test_a_box_in_a_room_makes_none(town: Village) -> None:
+    bridge, gate = probed(town.bridge())
+    async with working(bridge, gate):
+        await until(lambda: gate.probed)
+        assert await rooms_of(bridge) == [town.room_id]
+
+
+async def test_a_box_that_doesnt_listen_makes_none(town: Village) -> None:
+    bridge = town.bridge(listen=False, conversations=())
+    async with working(bridge), serving(town.bridge()):
+        await until(lambda: bridge.describe()["ping"].startswith(("ok", "the homeserver")))
+        assert await rooms_of(bridge) == []
+
+
+async def test_a_homeserver_that_makes_no_rooms_is_told_of_in_words(town: Village) -> None:
+    bridge, gate = probed(town.bridge(conversations=()))
+    make = bridge._client.post
+
+    async def refuses(*path: str, **more: Any) -> Mapping[str, Any]:
+        if path == ("createRoom",):
+            raise Refused("the homeserver answered 403 M_FORBIDDEN", status=403, errcode="M_FORBIDDEN")
+        return await make(*path, **more)
+
+    bridge._client.post = refuses  # type: ignore[method-assign]
+    async with working(bridge, gate):
+        await until(lambda: "own_room" in bridge.describe())
+        assert bridge.describe()["own_room"] == (
+            "the homeserver lets us make none: the homeserver answered 403 M_FORBIDDEN"
+        )
+    assert "matrix_own_room_failed" in town.counts
+
+
+def probed(bridge: AppserviceBridge) -> tuple[AppserviceBridge, Gate]:
+    return bridge, Gate(bridge.app)  # type: ignore[attr-defined]

@@ -162,7 +162,8 @@ class AppserviceBridge(MatrixBridge):
     async def _waking(self) -> AsyncGenerator[Message | Report]:
         """Wake the homeserver, and say nothing."""
         if self._enrolment.registration is not None:
-            await self._wakeup.wake(self._enrolment.registration)
+            listens = self._config.listen is not None
+            await self._wakeup.wake(self._enrolment.registration, listens=listens)
         for nothing in _NOTHING:
             yield nothing
 

@@ -106,16 +106,19 @@ class Wakeup:
             self._recovers.set()  # our answer was lost
         self._at_work.add(txn_id)
 
-    async def wake(self, registration: Registration) -> None:
+    async def wake(self, registration: Registration, *, listens: bool = True) -> None:
         """Ping, again until it succeeds, make one event, and see that everything kept comes. No BridgeError.
 
-        It goes on as long as the connection: each recovery is seen to its end.
+        It goes on as long as the connection: each recovery is seen to its end. Where it is another box that `listens`,
+        it is that one's to wake it.
         """
         if registration.url is None:
             self._ping_words = "none: the registration has no url"
             return
         while not await self._ping(registration.id):
             await self._context.clock.sleep(PING_AGAIN_S)
+        if not listens:
+            return
         await self._kick()
         if not await _within(REFUSED_WITHIN_S, self._refused):
             log.info("matrix_no_transaction", bridge=self._context.name)
