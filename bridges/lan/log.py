@@ -278,7 +278,8 @@ class Log:
         tail = list(self._store.run(feed, after))
         if not tail:
             return
-        stays = (event for event in tail if event.hlc >= since and not self._store.is_elsewhere(event))
+        # What people read moves even if it stands elsewhere, too: it keeps its place among what they have read.
+        stays = (e for e in tail if e.hlc >= since and (e.native or not self._store.is_elsewhere(e)))
         moved = moved_to(feed_id(box_of(feed), start), self._key, stays)
         shorter = Feed(base=min(self._feeds[feed].base, after), count=after, head=tail[0].previous)
         feeds = {feed: shorter, feed_id(box_of(feed), start): moved.end}

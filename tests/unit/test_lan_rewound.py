@@ -144,6 +144,19 @@ def test_a_box_that_only_says_that_a_feed_ends_otherwise_changes_nothing() -> No
     assert box.counts["feed_begun_anew"] == 0
 
 
+def test_a_line_that_it_says_again_is_not_read_twice_though_its_twin_says_it_too() -> None:
+    """What had come from the twin stood behind the box's own words, and was news when those moved to another feed."""
+    history(
+        [
+            Act("rewind", 6, 4, 10),
+            Act("rewind", 1, 3, 16),
+            Act("meet", 12, 6, 3),
+            Act("rewind", 6, 21, 4),
+            Act("twin", 6, 10, 19),
+        ]
+    )
+
+
 def test_an_event_of_ours_that_another_signed_changes_nothing() -> None:
     world = founded("forger")
     box, forger = world.nodes[1:3]
