@@ -182,7 +182,7 @@ class Exchange:
             del self.peers[box]
 
     async def _lacking(self, peer: Peer) -> list[Event]:
-        frontier, refused = dict(peer.frontier), peer.refused
+        frontier, refused = peer.begins(self._held.state), peer.refused
         events = await self._held.read(lambda log: fitting(log.delta(frontier, limit=MOST_EVENTS, last=refused)))
         peer.was_offered(events)
         return events

@@ -82,6 +82,10 @@ class Peer:
         self.to_answer.clear()
         self.known = {feed: shown for feed, shown in self.known.items() if now_s - shown.noted_s < KNOWN_S}
 
+    def begins(self, mine: State) -> dict[FeedId, int]:
+        """Return from where on it is offered each feed; nothing of those it shall show, or it took us to have that."""
+        return self.frontier | {feed: mine.frontier.get(feed, 0) for feed in self.retold}
+
     def was_offered(self, events: Iterable[Event]) -> None:
         """Note what we offer it: it will say how much of that it has taken."""
         for feed in {event.feed for event in events}:

@@ -157,6 +157,23 @@ def test_a_line_that_it_says_again_is_not_read_twice_though_its_twin_says_it_too
     )
 
 
+def test_a_box_that_has_to_show_what_it_has_is_not_told_of_what_comes_after_that() -> None:
+    """It took us to have all before, too, and showed nothing: while there was anything else it refused, for ever."""
+    history(
+        [
+            Act("rewind", 6, 4, 10),
+            Act("rewind", 1, 3, 16),
+            Act("meet", 12, 6, 3),
+            Act("meet", 12, 21, 10),
+            Act("rewind", 1, 13, 12),
+            Act("rewind", 1, 8, 3),
+            Act("rewind", 6, 21, 4),
+            Act("rewind", 1, 5, 9),
+            Act("twin", 6, 10, 19),
+        ]
+    )
+
+
 def test_an_event_of_ours_that_another_signed_changes_nothing() -> None:
     world = founded("forger")
     box, forger = world.nodes[1:3]
