@@ -9,7 +9,7 @@ What is written into one            entries (p), contents (p), emissions (p), ve
 Who belongs                         membership (p), believing (p), community, identity, pairing (p), joining
 The log, and the disk it is on      log, feeds, batch, reclaiming (p), store, schemas, opening, keeping,
                                     held (its thread)
-What two boxes say to become equal  wire (p), peer (p), conduct (p), exchange, refilling
+What two boxes say to become equal  wire (p), peer (p), conduct (p), exchange, own, refilling
 Sockets to other boxes              mesh opens all (mesh_settings): tls, server, reception, patience, staying,
                                     answering, caller, links
 Who is there, and where             presence (p), addresses (p), zones, lookout, discovery

@@ -14,9 +14,10 @@ from bridges.lan.conduct import Asking, Conduct, Rates
 from bridges.lan.event import BoxId, Event, FeedId, Malformed, box_of
 from bridges.lan.held import Held, State
 from bridges.lan.membership import Roll
+from bridges.lan.own import Own
 from bridges.lan.peer import Peer, beginnings
 from bridges.lan.presence import Presence
-from bridges.lan.wire import MOST_EVENTS, Ending, Offer, body_of, fitting, read
+from bridges.lan.wire import MOST_EVENTS, Offer, body_of, fitting, read
 from gateway.model import Clock
 
 ALONE_S = 10.0
@@ -49,7 +50,7 @@ class Exchange:
         self._clock = clock
         self._count = count
         self._port = port
-        self._start = start
+        self._own = Own(held, presence, clock=clock, count=count, start=start)
         self._alone_until_s = clock.monotonic() + alone_s
         self._watchers: list[Callable[[], None]] = []
         self.rates = Rates()
@@ -145,8 +146,8 @@ class Exchange:
             raise Malformed("it speaks for another box")
         before = self._held.state
         peer.said(offer, self._clock.monotonic())
-        await self._compare(peer, offer.yours)
-        new = await self._statements_of(peer, offer.statements) + await self._events_of(peer, offer.events)
+        new = int(await self._own.compare(peer, offer.yours))
+        new += await self._statements_of(peer, offer.statements) + await self._events_of(peer, offer.events)
         new += await self._skip(offer.events)
         roll = self._held.state.roll
         if roll != before.roll:
@@ -204,7 +205,7 @@ class Exchange:
         return len(taken.new)
 
     async def _events_of(self, peer: Peer, offered: Sequence[Event]) -> int:
-        again, offered = await self._reclaimed(peer, offered)
+        again, offered = await self._own.reclaimed(peer, offered)
         have = self._held.state.frontier
         unknown = [event for event in offered if event.seq > have.get(event.feed, 0)]
         allowed, refused = self.rates.within(unknown, self._clock.monotonic())
@@ -217,35 +218,6 @@ class Exchange:
         self._note(peer, taken.skipped)
         peer.counts["events_taken"] += len(taken.new)
         return again + len(taken.new) + len(taken.passed)
-
-    async def _compare(self, peer: Peer, yours: Mapping[FeedId, Ending]) -> None:
-        """Doubt what of our own feeds ends otherwise at a box; it has to show that, signed, before anything is done."""
-        mine = self._held.state
-        own = {feed: each for feed, each in yours.items() if box_of(feed) == box_of(mine.feed)}
-        looked_at = {feed: each for feed, each in own.items() if mine.heads.get(feed) != each.head}
-        if looked_at:
-            differing = await self._held.read(
-                lambda log: [feed for feed, at in looked_at.items() if log.ends_otherwise(feed, at.count, at.head)]
-            )
-            for feed in differing:
-                peer.doubt(feed, looked_at[feed].head)
-
-    async def _reclaimed(self, peer: Peer, offered: Sequence[Event]) -> tuple[int, Sequence[Event]]:
-        """Look at what of ours a box brings; return how much we said again, and what is to be taken."""
-        me = box_of(self._held.state.feed)
-        own = [event for event in offered if event.box == me]
-        if not own:
-            return 0, offered
-        now_ms, start, bases = self._clock.now_ms(), self._start, dict(peer.bases)
-        found = await self._held.write(lambda log: log.reclaim(own, bases, now_ms, start=start))
-        left = {(event.feed, event.seq) for event in found.left}
-        peer.showed((event for event in own if (event.feed, event.seq) not in left), self._held.state)
-        for feed, why in found.doubted.items():
-            peer.doubt(feed, why)
-        if found.is_begun:
-            self._count("feed_begun_anew")
-            self.presence.restart(self._held.state.feed)
-        return len(found.again) + found.is_begun, [*(e for e in offered if e.box != me), *found.left]
 
     async def _skip(self, offered: Sequence[Event]) -> int:
         """Go on where all who are there begin, if what comes before is kept by none of them.

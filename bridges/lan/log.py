@@ -82,9 +82,15 @@ class Log:
         return self._feeds.heads()
 
     def ends_otherwise(self, feed: FeedId, count: int, head: bytes) -> bool:
-        """Whether another event stands here under this number of a feed than the one with that hash."""
-        event = self._store.event(feed, count)
-        return event is not None and event.hash != head
+        """Whether another event stands, or stood, here under this number of a feed than the one with that hash."""
+        if count == self._feeds.get(feed, EMPTY).count:
+            here = self._feeds.get(feed, EMPTY).head
+        elif (event := self._store.event(feed, count)) is not None:
+            here = event.hash
+        else:
+            follows = self._store.event(feed, count + 1)
+            here = b"" if follows is None else follows.previous
+        return here not in {b"", head}
 
     def knows(self, native: str) -> bool:
         """Whether any box logged what the world calls so."""
@@ -158,6 +164,12 @@ class Log:
             else:
                 found.left.append(event)
         return replace(found, is_begun=self.feed != before)
+
+    def leave(self, feeds: Iterable[FeedId], *, start: Callable[[], int]) -> None:
+        """Write into a new feed from now on, and have what is kept of these there: others had them otherwise."""
+        for feed in sorted(feeds):
+            self._split(feed, self._feeds.get(feed, EMPTY).base, start())
+            self._close(feed, start)
 
     def without(self, box: BoxId) -> dict[FeedId, int]:
         """Return what of a box's feeds is here: what will count of it once it is removed.
@@ -250,14 +262,17 @@ class Log:
             self._split(event.feed, have.base, start(), since=event.hlc - SAME_TIME)  # nobody has more to compare
         elif not fits:
             found.doubted[event.feed] = event.hash  # what comes before differs, too
-        if event.feed == self.feed:
-            self._closed.add(event.feed)
-            self.feed = feed_id(event.box, start())
+        self._close(event.feed, start)
         if event.feed not in self._closed:
             if fits:
                 found.left.append(event)
         elif not self._store.knows(event.native) and not self._store.is_elsewhere(event):
             found.again.append(self._write(event.native, event.body, event.hlc, now_ms))
+
+    def _close(self, feed: FeedId, start: Callable[[], int]) -> None:
+        if feed == self.feed:
+            self._closed.add(feed)
+            self.feed = feed_id(box_of(feed), start())
 
     def _is_written(self, feed: FeedId) -> bool:
         """Whether this start wrote into it."""
@@ -281,7 +296,8 @@ class Log:
         # What people read moves even if it stands elsewhere, too: it keeps its place among what they have read.
         stays = (e for e in tail if e.hlc >= since and (e.native or not self._store.is_elsewhere(e)))
         moved = moved_to(feed_id(box_of(feed), start), self._key, stays)
-        shorter = Feed(base=min(self._feeds[feed].base, after), count=after, head=tail[0].previous)
+        head = tail[0].previous if tail[0].seq == after + 1 else b""
+        shorter = Feed(base=min(self._feeds[feed].base, after), count=after, head=head)
         feeds = {feed: shorter, feed_id(box_of(feed), start): moved.end}
         gone = {(event.feed, event.seq) for event in tail} & self._statements.keys()
         statements = {name: each for name, each in self._statements.items() if name not in gone}

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from bridges.lan.batch import MOST_FEEDS
@@ -22,6 +22,8 @@ REFUSED_AFTER = 2
 
 MOST_KNOWN = 4 * MOST_TOLD
 """Boxes, and starts of them, of which is noted what it knows; of more it is told again."""
+WORD_S = 86_400.0
+"""So long after a box's mere word made us begin a feed no other word of it does: one that lies fills no log."""
 KNOWN_S = 3600.0
 """What a box showed to know of one that wasn't mentioned for so long is forgotten, and told again."""
 
@@ -53,6 +55,8 @@ class Peer:
     """In which start it was told how all its feeds end here."""
     retold: dict[FeedId, int] = field(default_factory=dict)
     """How much of feeds of our own we say to have, that it shows us what it has: they were written two ways."""
+    word_s: float = float("-inf")
+    """When its mere word made us begin a feed."""
     _doubted: dict[FeedId, bytes] = field(default_factory=dict)
     _settled: tuple[str, str, str, str] | None = None
     _settled_s: float = float("-inf")
@@ -113,6 +117,24 @@ class Peer:
             self._doubted[feed] = why
             self.retold[feed] = 0
 
+    def can_show(self, feed: FeedId) -> bool:
+        """Whether it keeps anything of a feed, as far as it has said."""
+        return self.bases.get(feed, 0) < self.frontier.get(feed, 0) or not self.is_known
+
+    def has_had_more(self, mine: State) -> bool:
+        """Whether it says to have had more of what we write into than we wrote, and keeps nothing to show."""
+        have = mine.frontier.get(mine.feed, 0)
+        return self.is_known and self.bases.get(mine.feed, 0) > have and not self.can_show(mine.feed)
+
+    def takes_word(self, feeds: Collection[FeedId], now_s: float) -> bool:
+        """Whether its mere word is to be taken of these; then there is nothing more to show of them."""
+        if not feeds or now_s - self.word_s < WORD_S:
+            return False
+        self.word_s = now_s
+        for feed in feeds:
+            self.retold.pop(feed, None)
+        return True
+
     def showed(self, own: Iterable[Event], mine: State) -> None:
         """Note which events of our own it showed; `mine`: after they were looked at."""
         for event in own:
@@ -142,7 +164,7 @@ class Peer:
         found = {
             feed: Ending(count=mine.frontier[feed], head=mine.heads[feed])
             for feed in feeds
-            if feed is not None and feed in mine.heads and mine.frontier.get(feed, 0) > mine.bases.get(feed, 0)
+            if feed is not None and feed in mine.heads
         }
         return dict(itertools.islice(found.items(), MOST_YOURS))
 

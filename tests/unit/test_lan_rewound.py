@@ -10,7 +10,19 @@ import pytest
 
 from bridges.lan.event import FeedId, written
 from bridges.lan.held import State
-from tests.lan_histories import BEGAN_MS, BOXES, Act, Node, World, checked_once, founded, history, run
+from tests.lan_histories import (
+    BEGAN_MS,
+    BOXES,
+    DAY_S,
+    RETENTION_S,
+    Act,
+    Node,
+    World,
+    checked_once,
+    founded,
+    history,
+    run,
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -142,6 +154,52 @@ def test_a_box_that_only_says_that_a_feed_ends_otherwise_changes_nothing() -> No
         liar.held._state = _lying(liar, feed)
     assert box.log.feed == feed
     assert box.counts["feed_begun_anew"] == 0
+
+
+def test_it_says_again_what_another_lacks_that_dropped_all_it_had_of_the_other_version() -> None:
+    """What would show that the feed was written two ways is too old to be kept: then that box's word is enough."""
+    world, box, other = rewound(before=3, since=1)
+    world.time.passed_s += RETENTION_S + DAY_S
+    other.shorten()
+    box.say("web:1/late")
+    feed = box.log.feed
+    for _ in range(3):
+        world.meet(box, other)
+    assert other.log.knows("web:1/late")
+    assert box.log.feed != feed
+    box.say("web:1/now")
+    world.meet(box, other)
+    assert other.log.knows("web:1/now")
+
+
+def test_so_it_does_if_both_dropped_all_they_had_and_it_wrote_more() -> None:
+    world, box, other = rewound(before=1, since=1)
+    world.time.passed_s += RETENTION_S + DAY_S
+    box.shorten()
+    other.shorten()
+    box.say("web:1/late")
+    for _ in range(3):
+        world.meet(box, other)
+    assert other.log.knows("web:1/late")
+
+
+def test_a_box_that_says_it_dropped_more_than_we_wrote_is_believed_once_a_day() -> None:
+    """Else one that lies would have us begin feeds until there is no place for more."""
+    world = founded("liar of bases")
+    box, liar = world.nodes[1:3]
+    begun = []
+    for _ in range(3):
+        for _ in range(5):
+            box.say(f"web:1/{len(world.said)}")
+            world.meet(box, liar)
+            state, feed = liar.held.state, box.log.feed
+            more = {feed: state.frontier.get(feed, 0) + 9}
+            lies = replace(state, frontier={**state.frontier, **more}, bases={**state.bases, **more}, have="0" * 32)
+            liar.held._state = lies
+            world.meet(box, liar)
+        begun.append(box.counts["feed_begun_anew"])
+        world.time.passed_s += DAY_S + 1
+    assert begun == [1, 2, 3]
 
 
 def test_a_line_that_it_says_again_is_not_read_twice_though_its_twin_says_it_too() -> None:
