@@ -80,13 +80,16 @@ class Reception:
         return len(self._greeted)
 
     async def _accept(self, listening: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
         while True:
+            await _readable(listening)
             try:
-                connection, peer = await loop.sock_accept(listening)
+                connection, peer = listening.accept()
+            except (BlockingIOError, InterruptedError):  # gone again
+                continue
             except OSError:  # no descriptor left, or who called is gone: the next may come
                 await asyncio.sleep(AGAIN_S)
                 continue
+            connection.setblocking(False)
             whose = household(str(peer[0]))
             if self._held[whose] >= self._each:
                 self._turn_away(connection)
@@ -136,6 +139,17 @@ class Reception:
         self._count("handshakes_many")
         self._over(oldest)
         oldest.cancel()
+
+
+async def _readable(listening: socket.socket) -> None:
+    """Wait until somebody calls. `sock_accept` loses whom it has accepted in the moment in which it is cancelled."""
+    loop = asyncio.get_running_loop()
+    called = asyncio.Event()
+    loop.add_reader(listening, called.set)
+    try:
+        await called.wait()
+    finally:
+        loop.remove_reader(listening)
 
 
 async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:

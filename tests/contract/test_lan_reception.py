@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from bridges.lan.reception import MOST, MOST_EACH, household
+from bridges.lan.identity import box_key
+from bridges.lan.reception import MOST, MOST_EACH, Reception, household
 from bridges.lan.tls import Contexts
 from tests.lan_boxes import LanBox, community, until
 
@@ -110,3 +113,21 @@ async def test_places_are_given_back_and_a_mesh_that_closes_waits_for_nobody(
 )
 def test_an_address_counts_for_its_host_or_its_network(host: str, whose: str) -> None:
     assert household(host) == whose
+
+
+@pytest.mark.parametrize("turns", range(5))
+async def test_who_calls_in_the_moment_in_which_a_box_closes_is_hung_up_on(tmp_path: Path, turns: int) -> None:
+    """Else the connection stayed open, nobody's, until the interpreter collected it."""
+    with socket.create_server(("127.0.0.1", 0)) as listening, socket.socket() as caller:
+        listening.setblocking(False)
+        reception = Reception(asyncio.Protocol, Contexts(box_key(tmp_path)).server, count=pytest.fail)
+        reception.open([listening])
+        await asyncio.sleep(0.01)
+        caller.connect(listening.getsockname())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await reception.close()
+        gc.collect()  # what is nobody's is warned of here, and fails this test
+        caller.settimeout(5)
+        with suppress(ConnectionResetError):
+            assert caller.recv(1) == b""
