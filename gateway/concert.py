@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from gateway.ages import in_words
@@ -37,14 +38,29 @@ class Concert:
             community is not None and room.bridge == community.name and community.shares(Matter.SLOW, room.conversation)
         )
 
-    async def declare(self, verdict: Verdict) -> None:
-        """Tell all boxes what is for all to decide; Declined if they can't be told."""
+    async def declare(self, verdict: Verdict) -> bool:
+        """Tell all boxes what is for all to decide, and return whether it is; Declined if they can't be told."""
         if self.community is None or not self.community.shares(verdict.matter, verdict.about):
-            return
+            return False
         try:
             await self.community.declare(verdict)
         except BridgeError as error:
             raise Declined(f"the other boxes can't be told now, so nothing was changed: {error}") from error
+        return True
+
+    def ours(self) -> Sequence[tuple[Verdict, str]]:
+        """Return what this box decided and still stands, each with what the journal calls it: about whom, or where."""
+        if self.community is None:
+            return ()
+        name = self.community.name
+        found = [told for told in self.community.verdicts() if told.is_ours and not told.over]
+        slow = Matter.SLOW
+        return [(one, str(Address(name, one.about)) if one.matter is slow else one.about) for one in found]
+
+    def own_word(self, ours: Verdict, about: str = "") -> Deed | None:
+        """Return what the audit lacks where this box itself overruled that; None: another did, and the audit has it."""
+        told = self.told(ours.matter, ours.about)
+        return deed_of(told, about or told.about) if told is not None and told.is_ours else None
 
     async def is_overruled(self, ours: Verdict) -> bool:
         """Whether another box, or this one, decided otherwise later; if not, see to it that the log has it.
@@ -99,16 +115,18 @@ def verdict_of(
     )
 
 
-def deed_of(told: Verdict) -> Deed:
-    """Return the audit's entry of what another box decided."""
+def deed_of(told: Verdict, about: str = "") -> Deed:
+    """Return the audit's entry of what another box decided; `about`: of what this one did, as its journal calls it."""
     what, detail = told.matter.value, ""
     if told.matter is Matter.MUTE:
         what = f"{'un' if told.over else ''}{'ban' if told.ban else 'mute'}"
         detail = "" if told.for_s is None else f"for {in_words(told.for_s)}"
     else:
         detail = "as in the file" if told.over else pace_in_words(told.every_s)
-    where = f"{_AT_BOX}{told.box}"
-    return Deed(what=what, about=told.about, by=told.by, at_ms=told.at_ms, where=where, detail=detail, why=told.why)
+    where = "" if told.is_ours else f"{_AT_BOX}{told.box}"
+    return Deed(
+        what=what, about=about or told.about, by=told.by, at_ms=told.at_ms, where=where, detail=detail, why=told.why
+    )
 
 
 def pace_in_words(every_s: int) -> str:

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import structlog
 
 from gateway.ages import in_words
-from gateway.concert import Concert, pace_in_words, verdict_of
+from gateway.concert import Concert, deed_of, pace_in_words, verdict_of
 from gateway.journal import Decisions, Deed
 from gateway.model import (
     Address,
@@ -23,21 +24,23 @@ from gateway.model import (
     Matter,
     SenderId,
     Verdict,
-    phrase,
 )
-from gateway.mutes import RADIO_SILENCE, Mute, Mutes, left_s
+from gateway.mutes import RADIO_SILENCE, Mute, Mutes, mute_told
 from gateway.slow import MOST_S, Slow, SlowRooms
+from gateway.unkept import Unkept
 
 log = structlog.get_logger()
 
 KEEP_UP_S = 15.0
+_T = TypeVar("_T")
 
 
 class Moderation(ABC):
     """What is decided of people and rooms.
 
     Of what boxes decide together (`community.shares`) the latest word of any box counts; what this box itself
-    decided is kept in its journal besides, to be said again before the log forgets it.
+    decided is kept in its journal besides, to be said again before the log forgets it. The others are told first: what
+    they can't be told isn't decided, and what they were told holds here, too, so it is kept though it takes a while.
     """
 
     def __init__(self, decisions: Decisions, clock: Clock) -> None:
@@ -46,6 +49,7 @@ class Moderation(ABC):
         self._clock = clock
         self._mutes = Mutes(decisions, clock)
         self._slow = SlowRooms(decisions)
+        self._unkept = Unkept()
 
     @property
     def community(self) -> Community | None:
@@ -104,10 +108,12 @@ class Moderation(ABC):
             self._must_be_no_ban(sender, by)
         detail = "" if for_s is None else f"for {in_words(for_s)}"
         deed = self._deed(_word(sender, ban=ban), sender, by, where, why, detail)
-        await self._concert.declare(verdict_of(Matter.MUTE, sender, deed, for_s=for_s, ban=ban))
-        mute = await self._mutes.keep(sender, deed, for_s=for_s, ban=ban)
+        mute = await self._decide(
+            verdict_of(Matter.MUTE, sender, deed, for_s=for_s, ban=ban),
+            lambda: self._mutes.keep(sender, deed, for_s=for_s, ban=ban),
+        )
         log.info("sender_muted", sender=sender, for_s=for_s, ban=ban, by=by)
-        return mute
+        return mute or self.mute_of(sender) or Mute(sender=sender, by=by, at_ms=deed.at_ms, for_s=for_s, ban=ban)
 
     async def unmute(self, sender: SenderId, *, by: SenderId, where: str = "", why: str = "") -> bool:
         """Carry what they say again, whichever box decided otherwise; False: they are not muted.
@@ -121,9 +127,11 @@ class Moderation(ABC):
             raise Declined("you are muted: somebody else must take that back")
         self._must_be_no_ban(sender, by)
         deed = self._deed(f"un{_word(sender, ban=found.ban)}", sender, by, where, why)
-        await self._concert.declare(verdict_of(Matter.MUTE, sender, deed, over=True))
-        if not await self._mutes.drop(sender, deed):
-            await self._decisions.note(replace(deed, detail=f"decided at {found.box}"))
+        elsewhere = replace(deed, detail=f"decided at {found.box}")
+        await self._decide(
+            verdict_of(Matter.MUTE, sender, deed, over=True),
+            lambda: self._gone_or_noted(self._mutes.drop(sender, deed), elsewhere),
+        )
         log.info("sender_unmuted", sender=sender, by=by)
         return True
 
@@ -152,9 +160,8 @@ class Moderation(ABC):
         if not 0 <= every_s <= MOST_S:
             raise Declined("slow mode is a line in a day at most")
         deed = self._deed("slow", str(room), by, where, why, pace_in_words(every_s))
-        if self._concert.has_room(room):
-            await self._concert.declare(verdict_of(Matter.SLOW, room.conversation, deed, every_s=every_s))
-        await self._slow.keep(room, every_s, deed)
+        told = verdict_of(Matter.SLOW, room.conversation, deed, every_s=every_s)
+        await self._decide(told if self._concert.has_room(room) else None, lambda: self._slow.keep(room, every_s, deed))
         log.info("room_slowed", room=str(room), every_s=every_s, by=by)
 
     async def as_filed(self, room: Address, *, by: SenderId, where: str = "", why: str = "") -> bool:
@@ -163,10 +170,11 @@ class Moderation(ABC):
         if found is None:
             return False
         deed = self._deed("slow", str(room), by, where, why, "as in the file")
-        if self._concert.has_room(room):
-            await self._concert.declare(verdict_of(Matter.SLOW, room.conversation, deed, over=True))
-        if not await self._slow.drop(room, deed):
-            await self._decisions.note(deed)
+        told = verdict_of(Matter.SLOW, room.conversation, deed, over=True)
+        await self._decide(
+            told if self._concert.has_room(room) else None,
+            lambda: self._gone_or_noted(self._slow.drop(room, deed), deed),
+        )
         return True
 
     # What boxes decide together.
@@ -185,38 +193,57 @@ class Moderation(ABC):
 
         What they decided is in the audit, too. To be called every now and then. JournalError.
         """
+        await self._unkept.again()
         await self._concert.note_others()
+        await self._keep_ours()
         try:
             for mute in self._mutes.all():
                 ours = verdict_of(Matter.MUTE, mute.sender, _deed_of(mute), for_s=mute.for_s, ban=mute.ban)
                 if await self._concert.is_overruled(ours):
-                    await self._mutes.drop(mute.sender)
+                    await self._mutes.drop(mute.sender, self._concert.own_word(ours))
             for slow in self._slow.all():
                 deed = Deed(what="slow", about=str(slow.room), by=slow.by, at_ms=slow.at_ms)
                 ours = verdict_of(Matter.SLOW, slow.room.conversation, deed, every_s=slow.every_s)
                 if self._concert.has_room(slow.room) and await self._concert.is_overruled(ours):
-                    await self._slow.drop(slow.room)
+                    await self._slow.drop(slow.room, self._concert.own_word(ours, str(slow.room)))
         except BridgeError as error:
             log.info("verdicts_not_said_again", reason=str(error))
 
+    async def _keep_ours(self) -> None:
+        """Keep what this box told the others, and ended before it had kept it."""
+        kept = {*(mute.sender for mute in self._mutes.all()), *(str(slow.room) for slow in self._slow.all())}
+        for told, about in self._concert.ours():
+            if about in kept:
+                continue
+            deed = deed_of(told, about)
+            try:
+                if told.matter is Matter.SLOW:
+                    await self._slow.keep(Address.parse(about), told.every_s, deed)
+                elif self._mute(told) is not None:
+                    await self._mutes.keep(SenderId(about), deed, for_s=told.for_s, ban=told.ban)
+            except Declined as declined:
+                log.warning("decision_not_kept", reason=str(declined))
+
+    async def _decide(self, told: Verdict | None, keep: Callable[[], Awaitable[_T]]) -> _T | None:
+        """Tell the others, and keep it; None: it is told, and is kept as soon as the journal can be written."""
+        await self._unkept.make_room()
+        if told is None or not await self._concert.declare(told):
+            return await keep()
+        kept: list[_T] = []
+
+        async def step() -> None:
+            kept.append(await keep())
+
+        await self._unkept.keep(step)
+        return kept[0] if kept else None
+
+    async def _gone_or_noted(self, going: Awaitable[bool], deed: Deed) -> None:
+        """Drop what this box decided; what another did is only noted."""
+        if not await going:
+            await self._decisions.note(deed)
+
     def _mute(self, told: Verdict) -> Mute | None:
-        if told.over:
-            return None
-        ends: float | None = None
-        if told.for_s is not None:
-            left = left_s(told.for_s, told.at_ms, self._clock.now_ms())
-            if left <= 0:
-                return None
-            ends = self._clock.monotonic() + left
-        return Mute(
-            sender=SenderId(told.about),
-            by=told.by,
-            at_ms=told.at_ms,
-            for_s=told.for_s,
-            ends=ends,
-            ban=told.ban,
-            box="" if told.is_ours else told.box,
-        )
+        return mute_told(told, self._clock)
 
     def _must_be_no_ban(self, sender: SenderId, by: SenderId) -> None:
         found = self.mute_of(sender)
@@ -225,13 +252,7 @@ class Moderation(ABC):
 
     def silenced(self) -> str:
         """Return in words why nothing goes on radio but emergencies; empty: it does."""
-        mute = self._mutes.of(RADIO_SILENCE)
-        if mute is None:
-            return ""
-        left = mute.left_s(self._clock.monotonic())
-        if left is None:
-            return phrase("radio silence, by %(who)s", who=mute.by)
-        return phrase("radio silence, by %(who)s, for another %(time)s", who=mute.by, time=in_words(left))
+        return self._mutes.silenced()
 
     def _deed(self, what: str, about: str, by: SenderId, where: str, why: str, detail: str = "") -> Deed:  # noqa: PLR0917 - a row
         now_ms = self._clock.now_ms()

@@ -9,7 +9,7 @@ from typing import Final
 
 from gateway.ages import in_words
 from gateway.journal import Decision, Decisions, Deed
-from gateway.model import NEVER_SET_MS, Clock, Phrase, SenderId, phrase
+from gateway.model import NEVER_SET_MS, Clock, Phrase, SenderId, Verdict, phrase
 
 MUTE: Final = "mute"
 RADIO_SILENCE: Final = SenderId("radio silence")
@@ -51,6 +51,27 @@ def left_s(for_s: int, at_ms: int, now_ms: int) -> float:
     return min(for_s, for_s - (now_ms - at_ms) / 1000)
 
 
+def mute_told(told: Verdict, clock: Clock) -> Mute | None:
+    """Return how a box muted somebody; None: it took that back, or it has ended."""
+    if told.over:
+        return None
+    ends: float | None = None
+    if told.for_s is not None:
+        left = left_s(told.for_s, told.at_ms, clock.now_ms())
+        if left <= 0:
+            return None
+        ends = clock.monotonic() + left
+    return Mute(
+        sender=SenderId(told.about),
+        by=told.by,
+        at_ms=told.at_ms,
+        for_s=told.for_s,
+        ends=ends,
+        ban=told.ban,
+        box="" if told.is_ours else told.box,
+    )
+
+
 class Mutes:
     """Those that this box decided. JournalError when they can't be kept."""
 
@@ -82,6 +103,16 @@ class Mutes:
     def all(self) -> Sequence[Mute]:
         """Return those that hold now, the oldest first."""
         return [mute for mute in self._held.values() if self.of(mute.sender) is not None]
+
+    def silenced(self) -> str:
+        """Return in words why nothing goes on radio but emergencies; empty: it does."""
+        mute = self.of(RADIO_SILENCE)
+        if mute is None:
+            return ""
+        left = mute.left_s(self._clock.monotonic())
+        if left is None:
+            return phrase("radio silence, by %(who)s", who=mute.by)
+        return phrase("radio silence, by %(who)s, for another %(time)s", who=mute.by, time=in_words(left))
 
     async def keep(self, sender: SenderId, deed: Deed, *, for_s: int | None, ban: bool) -> Mute:
         """Mute somebody, in place of an earlier mute."""

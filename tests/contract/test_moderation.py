@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from gateway import unkept
 from gateway.api import create_app
 from gateway.clock import ManualClock
 from gateway.config import load
@@ -253,8 +254,7 @@ async def test_what_this_box_took_back_stays_so_though_it_could_not_note_that(
     await rulings.mute(SPAM, for_s=None, by=MOD)
     with monkeypatch.context() as broken:
         broken.setattr(rulings._mutes, "drop", full)
-        with pytest.raises(JournalError):
-            await rulings.unmute(SPAM, by=MOD)
+        assert await rulings.unmute(SPAM, by=MOD)
     assert not rulings.muted(SPAM)
     await rulings.keep_up()
     boxes.said.clear()  # the log forgets it
@@ -262,7 +262,7 @@ async def test_what_this_box_took_back_stays_so_though_it_could_not_note_that(
     assert (boxes.said, rulings.muted(SPAM)) == ([], "")
 
 
-async def full(*_: object) -> bool:
+async def full(*_: object, **__: object) -> bool:
     raise JournalError("the disk is full")
 
 
@@ -306,6 +306,125 @@ async def test_while_other_boxes_can_t_be_told_nothing_is_changed_and_that_is_sa
     assert not rulings.muted(SPAM)
     assert await rulings.audit() == ()
     await rulings.mute(SenderId("@ali:x"), for_s=None, by=MOD)
+
+
+# What the others were told, and this box's journal couldn't keep.
+
+
+DECIDED = [
+    ("slow", "lan/town", "one line in 30 s", MOD),
+    ("ban", SPAM, "", OP),
+    ("unmute", SPAM, "", MOD),
+    ("mute", SPAM, "for 1 min", MOD),
+]
+
+
+async def decide(rulings: Rulings) -> None:
+    await rulings.mute(SPAM, for_s=60, by=MOD, why="floods")
+    await rulings.unmute(SPAM, by=MOD)
+    await rulings.mute(SPAM, for_s=None, by=OP, ban=True)
+    await rulings.slow(TOWN, 30, by=MOD)
+
+
+def disk_full(rulings: Rulings, patch: pytest.MonkeyPatch) -> None:
+    for what in ("keep", "drop", "note"):
+        patch.setattr(rulings._decisions, what, full)
+
+
+async def test_what_the_disk_refused_holds_and_is_kept_in_order_once_it_is_well(
+    rulings: Rulings, boxes: Boxes, journal: Journal, clock: ManualClock
+) -> None:
+    with pytest.MonkeyPatch.context() as broken:
+        disk_full(rulings, broken)
+        await decide(rulings)
+        assert rulings.muted(SPAM) == "the sender is banned"
+        with pytest.raises(JournalError):
+            await rulings.keep_up()
+    assert await deeds(rulings) == []
+    for _ in range(2):
+        await rulings.keep_up()
+        assert await deeds(rulings) == DECIDED
+    again = Rulings(TABLE, journal.decisions, clock)
+    await again.load()
+    assert again.muted(SPAM) == "the sender is banned"
+    assert len(boxes.said) == 4
+
+
+async def test_what_was_told_before_a_crash_is_kept_at_the_next_start(
+    rulings: Rulings, boxes: Boxes, journal: Journal, clock: ManualClock
+) -> None:
+    await rulings.mute(SenderId("@ali:x"), for_s=None, by=OP)
+    with pytest.MonkeyPatch.context() as broken:
+        disk_full(rulings, broken)
+        await decide(rulings)
+    again = Rulings(TABLE, journal.decisions, clock)
+    await again.load()
+    again.community = boxes
+    for _ in range(2):
+        await again.keep_up()
+        found = await again.audit()
+        assert [(one.what, one.about, one.by) for one in found[:2]] == [
+            ("slow", str(TOWN), MOD),
+            ("ban", SPAM, OP),
+        ]
+        assert len(found) == 3
+    boxes.said.clear()  # the log forgets it
+    await again.keep_up()
+    assert [(one.matter, one.ban, one.at_ms) for one in boxes.said] == [
+        (Matter.MUTE, True, START_MS),
+        (Matter.SLOW, False, START_MS),
+    ]
+
+
+async def test_what_was_taken_back_before_a_crash_is_in_the_audit_after_it(
+    rulings: Rulings, boxes: Boxes, journal: Journal, clock: ManualClock
+) -> None:
+    await rulings.mute(SPAM, for_s=None, by=MOD)
+    await rulings.slow(TOWN, 30, by=MOD)
+    with pytest.MonkeyPatch.context() as broken:
+        disk_full(rulings, broken)
+        await rulings.unmute(SPAM, by=OP, why="said sorry")
+        await rulings.as_filed(TOWN, by=OP)
+    again = Rulings(TABLE, journal.decisions, clock)
+    await again.load()
+    again.community = boxes
+    await again.keep_up()
+    assert (await deeds(again))[:2] == [("slow", str(TOWN), "as in the file", OP), ("unmute", SPAM, "", OP)]
+    assert (again.mutes(), again.slow_rooms()) == ([], [])
+    await again.keep_up()
+    assert len(await again.audit()) == 4
+
+
+async def test_what_another_box_overruled_goes_only_when_the_audit_has_its_word(rulings: Rulings, boxes: Boxes) -> None:
+    await rulings.mute(SPAM, for_s=None, by=MOD)
+    boxes.hears(Matter.MUTE, SPAM, over=True, why="said sorry")
+    with pytest.MonkeyPatch.context() as broken:
+        broken.setattr(rulings._decisions, "note", full)
+        with pytest.raises(JournalError):
+            await rulings.keep_up()
+    assert [mute.sender for mute in rulings._mutes.all()] == [SPAM]
+    await rulings.keep_up()
+    assert rulings._mutes.all() == []
+    assert [(one.what, one.where, one.why) for one in await rulings.audit()] == [
+        ("unmute", "box valley", "said sorry"),
+        ("mute", "", ""),
+    ]
+
+
+async def test_while_too_much_waits_to_be_kept_no_box_is_told_more(
+    rulings: Rulings, boxes: Boxes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unkept, "MOST", 2)
+    with pytest.MonkeyPatch.context() as broken:
+        disk_full(rulings, broken)
+        await rulings.mute(SPAM, for_s=60, by=MOD)
+        await rulings.unmute(SPAM, by=MOD)
+        with pytest.raises(JournalError):
+            await rulings.mute(SPAM, for_s=60, by=MOD)
+    assert len(boxes.said) == 2
+    await rulings.mute(SPAM, for_s=60, by=MOD)
+    assert await rulings.allow("@ali:x", Level.TRANSMIT, by=OP)
+    assert [one[0] for one in await deeds(rulings)] == ["allow", "mute", "unmute", "mute"]
 
 
 # The doors.
