@@ -114,8 +114,16 @@ class Rulings(Moderation):
         return gone
 
     async def note(self, what: str, about: str, *, by: SenderId, where: str) -> None:
-        """Keep that something was decided which is kept elsewhere: a box was put out, a radio was set."""
-        await self._decisions.note(self._deed(what, about, by, where, ""))
+        """Keep that something was decided which is kept elsewhere: a box was put out, a radio was set.
+
+        It was done: what can't be kept yet is kept as soon as it can be.
+        """
+        deed = self._deed(what, about, by, where, "")
+        await self._unkept.keep(lambda: self._decisions.note(deed))
+
+    async def make_room(self) -> None:
+        """Before something is done that is to be noted. JournalError if too much waits for the journal already."""
+        await self._unkept.make_room()
 
     async def audit(self, before: int | None = None, limit: int = 100) -> Sequence[Deed]:
         """Return who decided what, when, where and why; the latest first."""

@@ -12,7 +12,7 @@ from pydantic import Field
 from gateway.api.deps import View
 from gateway.api.gateway import GatewayView
 from gateway.api.schemas import Asked, Said
-from gateway.model import Adjustable, Alteration, BridgeError, BridgeName, Declined
+from gateway.model import Adjustable, Alteration, BridgeError, BridgeName, Declined, JournalError
 from gateway.rulings import OPERATOR
 
 router = APIRouter(prefix="/api/v1/bridges", tags=["settings"])
@@ -78,10 +78,11 @@ async def adjust(name: str, asked: SettingsIn, view: View, request: Request) -> 
     # Only what was found to change was said yes to: of the rest somebody else may change something meanwhile.
     confirmed = {one.key: asked.settings[one.key] for one in found}
     try:
+        await view.rulings.make_room()
         done = _altered(name, await bridge.adjust(confirmed), done=True)
     except Declined as declined:
         raise HTTPException(409, str(declined)) from declined
-    except BridgeError as error:
+    except (BridgeError, JournalError) as error:
         raise HTTPException(503, str(error)) from error
     where = "command line" if request.app.state.local else "API"
     for one in found:  # what it is set to may be a key

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import httpx
@@ -17,6 +17,7 @@ from gateway.filed import note_retention
 from gateway.journal import Journal, Retention, audit
 from gateway.model import (
     Address,
+    Alteration,
     Asking,
     BridgeName,
     Declined,
@@ -529,3 +530,38 @@ async def test_that_what_people_said_is_kept_longer_or_shorter_is_in_the_audit(
     assert [(one.what, one.about, one.detail, one.where) for one in await rulings.audit()] == [
         ("retention", "bridges.lan", "30d -> 7d", "file")
     ]
+
+
+class Radio:
+    """A bridge with one setting."""
+
+    def __init__(self) -> None:
+        self.is_on = False
+
+    def settings(self) -> dict[str, object]:
+        return {"tx": self.is_on}
+
+    def alterations(self, wanted: Mapping[str, str]) -> tuple[Alteration, ...]:
+        return () if self.is_on else tuple(Alteration(key=key, was="off", becomes=to) for key, to in wanted.items())
+
+    async def adjust(self, wanted: Mapping[str, str]) -> tuple[Alteration, ...]:
+        found = self.alterations(wanted)
+        self.is_on = True
+        return found
+
+
+async def test_what_was_set_is_answered_so_though_the_audit_has_it_only_once_the_disk_is_well(
+    desk: Desk, api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    radio = desk.adjustables[BridgeName("radio")] = Radio()
+    wish = {"settings": {"tx": "on"}, "yes": True}
+    with monkeypatch.context() as broken:
+        disk_full(desk.rulings, broken)
+        answered = await api.post("/api/v1/bridges/radio/settings", json=wish)
+        assert (answered.status_code, answered.json()["done"], radio.is_on) == (200, True, True)
+        radio.is_on = False
+        broken.setattr(unkept, "MOST", 1)
+        answered = await api.post("/api/v1/bridges/radio/settings", json=wish)
+        assert (answered.status_code, answered.json()["detail"], radio.is_on) == (503, "the disk is full", False)
+    await desk.rulings.keep_up()
+    assert await deeds(desk.rulings) == [("set", "radio tx", "", OPERATOR)]
