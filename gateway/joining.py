@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.addressing import is_speakable
-from gateway.model import Address, BridgeName, Declined, Joined, Level, SenderId, short_hash
+from gateway.model import Address, BridgeName, Declined, Full, Joined, Level, SenderId, short_hash
 from gateway.routing import Route
 
 MOST_WITH_ONE: Final = 50
@@ -82,7 +82,7 @@ class Rules:
 
 
 def check_room(wish: Wish, routes: Iterable[Route], *, people: Iterable[Address], is_bounded: bool) -> None:
-    """Decline what would be too much.
+    """Raise Full for what would be too much.
 
     `routes`: those made in chats; `people`: which ends are one person; `is_bounded`: whoever asks may make only so
     many direct ones.
@@ -91,12 +91,12 @@ def check_room(wish: Wish, routes: Iterable[Route], *, people: Iterable[Address]
     theirs = [route for route in made if route.direct and route.by == wish.by] if is_bounded else []
     for person in people:
         if sum(person in route.ends for route in theirs) >= MOST_BY_ONE_WITH_ONE:
-            raise Declined(f"you have made {MOST_BY_ONE_WITH_ONE} direct chats with {person} already: part one first")
+            raise Full(f"you have made {MOST_BY_ONE_WITH_ONE} direct chats with {person} already: part one first")
     for end in (wish.here, wish.there):
         if sum(end in route.ends for route in made) >= MOST_WITH_ONE:
-            raise Declined(f"{end} is joined with {MOST_WITH_ONE} others in chats already: part one first")
+            raise Full(f"{end} is joined with {MOST_WITH_ONE} others in chats already: part one first")
     if len(theirs) >= MOST_BY_ONE:
-        raise Declined(f"you have made {MOST_BY_ONE} direct chats already: part one first")
+        raise Full(f"you have made {MOST_BY_ONE} direct chats already: part one first")
 
 
 def key_of(here: Address, there: Address) -> str:

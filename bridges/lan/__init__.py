@@ -21,7 +21,7 @@ The bridge, as the core has it      making chooses: bridge; meshed and paged add
 What was said, as rooms have it     diary, transcript (p), times (p), chronicle, lately (p), reading,
                                     followers
 The chat, as the page asks it       hall is what it asks, chat answers: rooms, speech, private, slash, people (p),
-                                    places (p), limits (p), pricing (p), page_rules (p)
+                                    chats, places (p), limits (p), pricing (p), page_rules (p)
 Nicknames, and who holds them       nicknames (p), admission, holders, behind
 The page itself                     page/app and what it names; announcing, responder, page_name (p)
 =================================== ================================================================================

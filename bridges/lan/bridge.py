@@ -10,6 +10,7 @@ from typing import Self
 
 from bridges.lan.alone import Alone
 from bridges.lan.chat import ChatHall
+from bridges.lan.chats import Chats
 from bridges.lan.config import LanConfig
 from bridges.lan.diary import ROOMS_FILE, Diary, readable
 from bridges.lan.entries import CUT, PAGE, Said, Standing
@@ -68,7 +69,8 @@ class LanBridge:
         )
         self.hall = ChatHall(context, self._diary, box=box, pace=self.config.pace)
         """What the page asks."""
-        self._introductions = Introductions(context, self._tell)
+        self._introductions = Introductions(context, self._tell, Chats(context, self._diary, self.hall.chats))
+        self._diary.on_retained = self._introductions.chats.end_silent
         self._resume = context.resume
 
     @property

@@ -122,6 +122,10 @@ class ChatHall:
         """Have these rooms from now on; return those that are new."""
         return self._rooms.reroute(conversations)
 
+    def chats(self) -> Sequence[str]:
+        """Return the chats of people at pages with radio nodes that are joined at this box."""
+        return self._rooms.chats()
+
     # What people do.
 
     def join(self, nick: str, key: str) -> Person | Refusal:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bridges.lan.hall import Line
 from bridges.lan.lately import Lately
+from bridges.lan.places import person_in
 from bridges.lan.reading import lines_of
 from bridges.lan.schemas import BESIDE_ROOMS, ROOMS, connected
 from bridges.lan.transcript import Heard
@@ -160,6 +161,11 @@ class Chronicle:
                 self._db.execute("INSERT OR REPLACE INTO holder VALUES (?, ?, ?)", (person, key, now_ms))
             return now_ms
         return int(str(found[0]))
+
+    def wrote_ms(self, chat: str) -> int:
+        """Return when whose chat it is wrote there last; 0: never, as far as is known."""
+        found = self._one("SELECT max(stored_ms) FROM line WHERE room = ? AND sender = ?", chat, person_in(chat))
+        return 0 if found is None or found[0] is None else int(str(found[0]))
 
     def at_radios(self) -> list[tuple[str, str]]:
         """Return name and id of those at radios who said one of the last lines."""

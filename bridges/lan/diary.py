@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -68,6 +68,8 @@ class Diary:
         self._counting_by = ""
         self._one_at_a_time = asyncio.Lock()
         self._stack = AsyncExitStack()
+        self.on_retained: Callable[[], Awaitable[None]] = _nothing
+        """Called now and then, when what is too old is gone and all that is there is shown."""
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -206,6 +208,7 @@ class Diary:
         since_ms = now_ms - self._retention_s * 1000
         await self.shared.retain(since_ms)
         self._rooms.retain(since_ms)
+        await self.on_retained()
 
     async def _step(self) -> bool:
         """Show some of what is new; False if there was nothing."""
@@ -238,6 +241,10 @@ def _said(native: str, body: str) -> Said:
     if not isinstance(said, Said):
         raise TypeError(said)
     return said
+
+
+async def _nothing() -> None:
+    return
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

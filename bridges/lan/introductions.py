@@ -7,11 +7,13 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from bridges.lan.chats import Chats
 from bridges.lan.entries import Standing
 from bridges.lan.places import other_in
-from gateway.model import Address, BridgeContext, Declined, JournalError, Message, Rejected, State
+from gateway.model import Address, BridgeContext, Declined, Full, JournalError, Message, Rejected, State
 
 AGAIN_S = 5.0
+NO_ROOM = "there are as many private chats as can be, and somebody wrote in each within a day: try again tomorrow"
 
 log = structlog.get_logger()
 
@@ -19,7 +21,8 @@ log = structlog.get_logger()
 class Introductions:
     """One box's. `tell`: lets the box where it was said know what became of it."""
 
-    def __init__(self, context: BridgeContext, tell: Callable[[Standing], Awaitable[None]]) -> None:
+    def __init__(self, context: BridgeContext, tell: Callable[[Standing], Awaitable[None]], chats: Chats) -> None:
+        self.chats = chats
         self._desk = context.desk
         self._count = context.count
         self._clock = context.clock
@@ -40,6 +43,12 @@ class Introductions:
             return False
         try:
             await self._joined(message, there)
+        except Full as full:
+            if await self.chats.make_room(message.origin.conversation):
+                return await self.is_carried(message)
+            log.info("lan_chats_full", reason=str(full))
+            await self._refuse(message, there, NO_ROOM)
+            return False
         except Declined as declined:
             await self._refuse(message, there, str(declined))
             return False

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from bridges.lan.hall import Room
 from bridges.lan.page_rules import PageRules
-from bridges.lan.places import is_direct
+from bridges.lan.places import is_direct, other_in
 from gateway.model import Address, BridgeContext, Declined, RoutedConversation, phrase
 
 
@@ -27,6 +27,10 @@ class Rooms:
     def __contains__(self, name: str) -> bool:
         """Whether there is a room of this name."""
         return not is_direct(name) and any(one.name == name for one in self._conversations)
+
+    def chats(self) -> Sequence[str]:
+        """Return the chats of people at pages with radio nodes that are joined here."""
+        return [one.name for one in self._conversations if other_in(one.name)]
 
     def reroute(self, conversations: tuple[RoutedConversation, ...]) -> Sequence[str]:
         """Have these from now on; return those that are new."""

@@ -14,7 +14,7 @@ from gateway.journal.audit import Deed
 from gateway.journal.reader import Reader
 from gateway.journal.store import Store
 from gateway.journal.writer import Writer
-from gateway.model import NEVER_SET_MS, Declined, SenderId
+from gateway.model import NEVER_SET_MS, Full, SenderId
 
 MOST = 2_000
 """Decisions of one kind that are kept; one more is declined, in words."""
@@ -43,9 +43,9 @@ class Decisions:
         return await self._reader.ask(lambda connection: _of(connection, kind))
 
     async def keep(self, decision: Decision, deed: Deed | None = None) -> None:
-        """Keep it, in place of one with its key, and who did that; Declined past `MOST` of a kind."""
+        """Keep it, in place of one with its key, and who did that; Full past `MOST` of a kind."""
         if not await self._writer.task(lambda store, _: _keep(store, decision, deed), durable=True):
-            raise Declined(f"{MOST:,} of these are kept already: take one back first")
+            raise Full(f"{MOST:,} of these are kept already: take one back first")
 
     async def drop(self, kind: str, key: str, deed: Deed | None = None) -> bool:
         """Forget one, and keep who did that; whether there was one."""

@@ -113,6 +113,10 @@ class Declined(GatewayError):
     """What somebody asked for in a chat was not done; the text says why, to them."""
 
 
+class Full(Declined):
+    """There are as many as may be: one more takes the end of another."""
+
+
 class OutboxError(GatewayError):
     """The queue could not do what was asked."""
 
