@@ -22,8 +22,8 @@ class Concert:
     def __init__(self, decisions: Decisions) -> None:
         self.community: Community | None = None
         self._decisions = decisions
-        self._noted: set[_Mark] | None = None
-        """What other boxes decided and the audit has; None: not read yet."""
+        self._noted: dict[_Mark, None] | None = None
+        """What other boxes decided and the audit has, as much as that keeps; None: not read yet."""
 
     def told(self, matter: Matter, about: str) -> Verdict | None:
         """Return the latest word of any box; None: it isn't for all to decide, or none did."""
@@ -83,12 +83,14 @@ class Concert:
             return
         if self._noted is None:
             entries = await self._decisions.audit(limit=MOST + MOST_ELSEWHERE)
-            self._noted = {_mark(one) for one in entries if one.where.startswith(_AT_BOX)}
+            self._noted = {_mark(one): None for one in reversed(entries) if one.where.startswith(_AT_BOX)}
         for told in self.community.verdicts():
             deed = deed_of(told)
             if not told.is_ours and _mark(deed) not in self._noted:
                 await self._decisions.note(deed, elsewhere=True)
-                self._noted.add(_mark(deed))
+                self._noted[_mark(deed)] = None
+                if len(self._noted) > MOST_ELSEWHERE:
+                    del self._noted[next(iter(self._noted))]
 
 
 def verdict_of(

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from gateway import unkept
+from gateway import concert, unkept
 from gateway.api import create_app
 from gateway.clock import ManualClock
 from gateway.config import load
@@ -565,3 +565,16 @@ async def test_what_was_set_is_answered_so_though_the_audit_has_it_only_once_the
         assert (answered.status_code, answered.json()["detail"], radio.is_on) == (503, "the disk is full", False)
     await desk.rulings.keep_up()
     assert await deeds(desk.rulings) == [("set", "radio tx", "", OPERATOR)]
+
+
+async def test_a_box_that_decides_for_ever_fills_no_memory(
+    rulings: Rulings, boxes: Boxes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(concert, "MOST_ELSEWHERE", 5)
+    for number in range(20):
+        boxes.said.clear()
+        boxes.hears(Matter.MUTE, SPAM, at_ms=START_MS + number)
+        await rulings.keep_up()
+        await rulings.keep_up()
+    assert len(await rulings.audit()) == 20  # each once
+    assert len(rulings._concert._noted or ()) == 5
