@@ -78,6 +78,8 @@ class Drain:
         self.destination = destination
         self.trouble = ""
         """Why nothing is moving, in words; empty while it moves."""
+        self.refused: OutboxError | None = None
+        """What the queue's server answered when it was last given something, or asked; None: it took it."""
         self._journal = journal
         self._outbox = outbox
         self._clock = clock
@@ -128,11 +130,12 @@ class Drain:
                 async with self.lock:
                     moved = await self.step()
             except (OutboxError, JournalError) as error:
+                self.refused = error if isinstance(error, OutboxError) else None
                 self._say(str(error))
                 await self._rest(pause_s)
                 pause_s = min(pause_s * 2, AGAIN_S[1])
                 continue
-            pause_s = AGAIN_S[0]
+            pause_s, self.refused = AGAIN_S[0], None
             if moved is None:
                 await self._rest(1.0)
             elif not moved:

@@ -7,6 +7,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Protocol
 
 import structlog
@@ -97,19 +98,31 @@ class Health:
 
     async def watch_queue(self) -> None:
         """Ask the queue's server for ever; tell when it is back."""
+        answered = False
         while True:
             status = await self._ask()
-            is_news = status.state is not StoreState.SLOW and status.reason != self.queue.reason
-            if status.state is not self.queue.state or is_news:
-                tell = log.info if status.state is StoreState.UP else log.warning
-                tell(f"queue_{status.state.value}", engine=status.engine, reason=status.reason)
-            came_back = status.state.is_usable and not self.queue.state.is_usable
-            self.queue = status
-            if self._watcher:
-                self._watcher.queue(status.state, status.reason)
+            came_back, answered = status.state.is_usable and not answered, status.state.is_usable
+            self._note_queue(self._as_it_takes(status))
             if came_back:
                 self._queue_back()
-            await asyncio.sleep(QUEUE_EVERY_S if status.state.is_usable else QUEUE_EVERY_WHEN_DOWN_S)
+            await asyncio.sleep(QUEUE_EVERY_S if self.queue.state.is_usable else QUEUE_EVERY_WHEN_DOWN_S)
+
+    def _note_queue(self, status: QueueStatus) -> None:
+        is_news = status.state is not StoreState.SLOW and status.reason != self.queue.reason
+        if status.state is not self.queue.state or is_news:
+            tell = log.info if status.state is StoreState.UP else log.warning
+            tell(f"queue_{status.state.value}", engine=status.engine, reason=status.reason)
+        self.queue = status
+        if self._watcher:
+            self._watcher.queue(status.state, status.reason)
+
+    def _as_it_takes(self, status: QueueStatus) -> QueueStatus:
+        """A server may answer and yet take nothing: it has no memory or replicas left, or our user may not."""
+        refused = next((drain.refused for drain in self._drains if drain.refused), None)
+        if refused is None or not status.state.is_usable:
+            return status
+        state = StoreState.REFUSED if isinstance(refused, StoreRefused) else StoreState.DOWN
+        return replace(status, state=state, reason=str(refused))
 
     async def _ask(self) -> QueueStatus:
         engine, trouble = self._engine()

@@ -113,6 +113,7 @@ class Operations:
             sending=part.sender.gate.breaker.look(self.clock.monotonic()),
             held_back=part.sender.gate.breaker.opened,
             schedule=None if choosing is None else choosing.look(),
+            untaken=part.drain.trouble,
         )
 
     async def outlooks(self) -> Mapping[BridgeName, Outlook]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Self
@@ -13,7 +13,7 @@ from typing import Any, Self
 from gateway.breaker import Look
 from gateway.choosing import Schedule
 from gateway.link import LinkState
-from gateway.model import Address, BridgeName, GatewayError
+from gateway.model import Address, BridgeName, GatewayError, State
 
 MAX_SUBSCRIBERS = 32
 MAX_PENDING_EVENTS = 256
@@ -39,10 +39,12 @@ class BridgeStatus:
     """How often sending was held back since the start."""
     schedule: Schedule | None = None
     """Where it says itself what goes next: its airtime, and what it holds back."""
+    untaken: str = ""
+    """Why nothing more gets into its queue, in words; empty while it does."""
 
     @property
     def keeps(self) -> str:
-        """Why what waits for it is not sent just now, in words; empty where nothing keeps it but its turn."""
+        """Why the bridge sends nothing of what waits for it just now, in words; empty while it does."""
         if not self.state.is_well:
             return self.reason
         if self.sending is not None and self.sending.holds_back:
@@ -107,6 +109,24 @@ class Event:
 
 class TooManySubscribers(GatewayError):
     """As many event streams are open as this box serves."""
+
+
+Keeps = Callable[[BridgeName, State], str]
+"""Why a delivery to a bridge that is in this state is not sent just now; empty where nothing keeps it but its turn."""
+
+
+def keeps_of(bridges: Iterable[BridgeStatus], queue: QueueStatus) -> Keeps:
+    """Return what tells it of these bridges, with the queue as it is. Pure."""
+    away = "" if queue.state.is_usable else queue.reason
+    by_name = {one.name: one for one in bridges}
+
+    def keeps(name: BridgeName, state: State) -> str:
+        one = by_name.get(name)
+        if one is None or state not in {State.WAITING, State.QUEUED}:
+            return ""
+        return one.keeps or away or (one.untaken if state is State.WAITING else "")
+
+    return keeps
 
 
 class EventHub:

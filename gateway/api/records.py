@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from fastapi import HTTPException
 
@@ -21,17 +21,9 @@ from gateway.api.schemas import (
 from gateway.api.schemas_letters import DeadLetterOut
 from gateway.backlog import Shape, total
 from gateway.journal import DeadLetter, DeliveryRecord, MessageRecord
-from gateway.model import BridgeName, Delivery, DeliveryId, Location, State, words_of
+from gateway.model import Delivery, DeliveryId, Location, State, words_of
 from gateway.outlook import Outlook, in_words
-from gateway.status import BridgeStatus
-
-Keeps = Mapping[BridgeName, str]
-"""What keeps all that waits for a bridge just now."""
-
-
-def keeps_of(bridges: Sequence[BridgeStatus]) -> Keeps:
-    """Return it for those that something keeps."""
-    return {one.name: one.keeps for one in bridges if one.keeps}
+from gateway.status import BridgeStatus, Keeps
 
 
 def message_out(record: MessageRecord, keeps: Keeps) -> MessageOut:
@@ -56,7 +48,7 @@ def message_out(record: MessageRecord, keeps: Keeps) -> MessageOut:
     )
 
 
-def waiting_out(delivery: Delivery, state: str, keeps: Keeps) -> WaitingOut:
+def waiting_out(delivery: Delivery, state: State, keeps: Keeps) -> WaitingOut:
     """Write a delivery that waits."""
     message = delivery.message
     return WaitingOut(
@@ -65,13 +57,13 @@ def waiting_out(delivery: Delivery, state: str, keeps: Keeps) -> WaitingOut:
         to=str(delivery.to),
         part=delivery.part,
         parts=delivery.parts,
-        state=state,
+        state=state.value,
         lane=delivery.lane.value,
         sender=message.sender.name,
         text=words_of(message.content),
         received_ms=message.received_ms,
         expires_ms=delivery.expires_ms,
-        waits_for="" if state == State.SENDING else keeps.get(delivery.to.bridge, ""),
+        waits_for=keeps(delivery.to.bridge, state),
     )
 
 
@@ -191,7 +183,7 @@ def _delivery(record: DeliveryRecord, keeps: Keeps) -> DeliveryOut:
         changed_ms=record.changed_ms,
         remote_id=record.remote_id,
         history=history_out(record),
-        waits_for=keeps.get(record.to.bridge, "") if record.state in {State.WAITING, State.QUEUED} else "",
+        waits_for=keeps(record.to.bridge, record.state),
     )
 
 

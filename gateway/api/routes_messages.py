@@ -10,7 +10,7 @@ from fastapi import APIRouter, Header, HTTPException, Query
 
 from gateway.api.deps import After, Before, Limit, View, known_address, known_route
 from gateway.api.gateway import GatewayView
-from gateway.api.records import keeps_of, message_out
+from gateway.api.records import message_out
 from gateway.api.schemas import MessageOut, MessagePage, Post, PostedOut
 from gateway.journal import MessageRecord, Messages, Seen
 from gateway.journal.overview import LAST
@@ -29,6 +29,7 @@ from gateway.model import (
     words_of,
 )
 from gateway.routing import Route
+from gateway.status import keeps_of
 
 router = APIRouter(prefix="/api/v1/messages", tags=["messages"])
 
@@ -71,7 +72,7 @@ async def messages(
     )
     found = await view.journal.overview.messages(which, after=after, before=before or LAST, limit=limit)
     last = found.messages[-1].seq if found.messages else None
-    keeps = keeps_of(view.bridges())
+    keeps = keeps_of(view.bridges(), view.queue_state())
     return MessagePage(
         messages=[message_out(one, keeps) for one in found.messages],
         next_after=found.following or last if after is not None else last,
@@ -85,7 +86,7 @@ async def message(id: str, view: View) -> MessageOut:
     found = await view.journal.message(MessageId(id))
     if found is None:
         raise HTTPException(404, f"there is no message {id!r}, or no more")
-    return message_out(found, keeps_of(view.bridges()))
+    return message_out(found, keeps_of(view.bridges(), view.queue_state()))
 
 
 @router.post("", status_code=202)

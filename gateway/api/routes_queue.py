@@ -14,7 +14,6 @@ from gateway.api.records import (
     airtime_out,
     conversations_out,
     done,
-    keeps_of,
     message_out,
     shape_out,
     total_out,
@@ -32,7 +31,8 @@ from gateway.api.schemas import (
 )
 from gateway.backlog import shapes
 from gateway.journal import MessageRecord
-from gateway.model import BridgeName, DeliveryId, OutboxError
+from gateway.model import BridgeName, DeliveryId, OutboxError, State
+from gateway.status import keeps_of
 
 router = APIRouter(prefix="/api/v1", tags=["queue"])
 
@@ -53,13 +53,13 @@ async def queue(view: View, by: By = By.DESTINATION) -> QueueOut:
     now_ms = view.clock.now_ms()
     rows = await shapes(view, by_conversation=by is By.CONVERSATION)
     bridges = view.bridges()
-    keeps, outlooks = keeps_of(bridges), await view.outlooks()
+    keeps, outlooks = keeps_of(bridges, state), await view.outlooks()
     airtimes = {one.name: airtime_out(one, outlooks.get(one.name)) for one in bridges}
     return QueueOut(
         queue=StoreOut(state=state.state.value, reason=state.reason, engine=state.engine),
         total=total_out(rows, now_ms),
         destinations=[
-            shape_out(one, now_ms, waits_for=keeps.get(name, ""), airtime=airtimes.get(name))
+            shape_out(one, now_ms, waits_for=keeps(name, State.WAITING), airtime=airtimes.get(name))
             for one in rows
             for name in (one.backlog.destination,)
         ],
@@ -74,9 +74,9 @@ async def deliveries(view: View, destination: str, after: After = None, limit: L
     name = known_bridge(view, destination)
     batch = await view.journal.pending(name, after=after or 0, limit=limit)
     standings = await view.journal.standings([one.id for one in batch.deliveries])
-    keeps = keeps_of(view.bridges())
+    keeps = keeps_of(view.bridges(), view.queue_state())
     found = [
-        waiting_out(one, standings[one.id].state.value if one.id in standings else "waiting", keeps)
+        waiting_out(one, standings[one.id].state if one.id in standings else State.WAITING, keeps)
         for one in batch.deliveries
     ]
     return WaitingPage(deliveries=found, next_after=batch.upto if len(found) >= limit else None)
@@ -96,9 +96,8 @@ async def delivery(id: str, view: View) -> MessageOut:
     kept = await view.journal.delivery(DeliveryId(id))
     if kept is None:
         raise HTTPException(404, f"there is no delivery {id!r}, or no more")
-    return message_out(
-        MessageRecord(message=kept.message, seq=kept.seq, deliveries=(kept.record,)), keeps_of(view.bridges())
-    )
+    record = MessageRecord(message=kept.message, seq=kept.seq, deliveries=(kept.record,))
+    return message_out(record, keeps_of(view.bridges(), view.queue_state()))
 
 
 @router.post("/deliveries/{id}/cancel")

@@ -9,18 +9,15 @@ from gateway.ages import AGE_NAMES, in_words
 from gateway.backlog import MOST_CONVERSATIONS, Shape, backlogs, shapes
 from gateway.desk.visit import Visit
 from gateway.desk.words import ago, answer
-from gateway.model import Address, BridgeName, Declined, Joined, JournalError
+from gateway.model import Address, BridgeName, Declined, Joined, JournalError, State
 from gateway.outlook import Outlook
 from gateway.outlook import in_words as airtime_in_words
-from gateway.status import BridgeStatus, StoreState
+from gateway.status import BridgeStatus, Keeps, StoreState, keeps_of
 from gateway.version import version
 from gateway.wording import gateway_line, rulings_line, store_line
 
 COUNT_FOR_S = 0.5
 """How long one look at what waits may take, for each destination."""
-
-Keeps = Mapping[BridgeName, str]
-"""What keeps all that waits for a bridge just now."""
 
 
 async def status(visit: Visit) -> str:
@@ -141,7 +138,7 @@ async def queue(visit: Visit) -> str:
     """Say how much waits and how old it is: for each destination, or for what is named."""
     name = " ".join(visit.rest)
     rows = await shapes(visit.running, by_conversation=True, for_s=COUNT_FOR_S)
-    keeps: Keeps = {one.name: one.keeps for one in visit.running.bridges()}
+    keeps = keeps_of(visit.running.bridges(), visit.running.queue_state())
     whole = {str(one.backlog.destination): one for one in rows}
     if name and name not in whole:
         return answer([_of(whole, keeps, _named(visit, name))])
@@ -171,7 +168,8 @@ def _destination(one: Shape, keeps: Keeps, now_ms: int, *, in_full: bool) -> Ite
 
 
 def _why(keeps: Keeps, bridge: BridgeName, waiting: int) -> str:
-    return f"; {keeps[bridge]}" if waiting and keeps.get(bridge) else ""
+    why = keeps(bridge, State.WAITING) if waiting else ""
+    return f"; {why}" if why else ""
 
 
 def _of(whole: Mapping[str, Shape], keeps: Keeps, address: Address) -> str:

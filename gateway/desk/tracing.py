@@ -11,6 +11,7 @@ from gateway.desk.visit import Visit
 from gateway.desk.words import ago, answer
 from gateway.journal import DeliveryRecord, MessageRecord, Messages
 from gateway.model import PENDING, Declined, DeliveryId, MessageId, RemoteId, State
+from gateway.status import keeps_of
 from gateway.wording import shown
 
 LOOKED_AT = 200
@@ -78,9 +79,7 @@ def _gone(one: DeliveryRecord, visit: Visit) -> str:
 
 def _kept(one: DeliveryRecord, visit: Visit) -> str:
     """Say what keeps one that waits, where that isn't the reason of its state."""
-    if one.state not in {State.WAITING, State.QUEUED}:
-        return ""
-    keeps = next((bridge.keeps for bridge in visit.running.bridges() if bridge.name == one.to.bridge), "")
+    keeps = keeps_of(visit.running.bridges(), visit.running.queue_state())(one.to.bridge, one.state)
     return f"; it waits for: {keeps}" if keeps and keeps != one.reason else ""
 
 

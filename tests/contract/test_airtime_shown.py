@@ -14,6 +14,7 @@ from gateway.journal import Change
 from gateway.link import LinkState
 from gateway.model import Airtime, BridgeName, DeliveryId, JournalError, State
 from gateway.outlook import outlooks
+from gateway.status import BridgeStatus, QueueStatus, StoreState, keeps_of
 from tests.contract.desk import open_desk, serving
 from tests.contract.scheduling import SchedulingBridge
 
@@ -155,6 +156,31 @@ async def test_while_the_link_is_down_that_is_what_keeps_it(api, desk):
 
     assert radio["waits_for"] == "the cable is out"
     assert "held back" not in radio["airtime"]["words"]
+
+
+async def test_while_the_queue_is_away_that_is_what_keeps_it(api, desk):
+    desk.queue_status = QueueStatus(state=StoreState.DOWN, reason="out of memory")
+    desk.schedules[RADIO] = replace(SCHEDULE, airtime=replace(AIR, held=""), held_for_s=None)
+    message, _ = await say(api, "one")
+
+    radio = (await api.get("/api/v1/queue")).json()["destinations"][1]
+    listed = (await api.get("/api/v1/queue/deliveries", params={"destination": "radio"})).json()["deliveries"]
+    shown = (await api.get(f"/api/v1/messages/{message}")).json()["deliveries"]
+
+    assert [one["waits_for"] for one in (radio, *listed, *shown)] == ["out of memory"] * 3
+
+
+@pytest.mark.parametrize(
+    ("state", "why"), [("waiting", "the queue is full"), ("queued", ""), ("sending", ""), ("sent", "")]
+)
+def test_what_has_its_place_in_a_full_queue_is_not_kept_by_that(state, why):
+    status = BridgeStatus(
+        name=RADIO, kind="fake", state=LinkState.UP, reason="", since_ms=0, untaken="the queue is full"
+    )
+    keeps = keeps_of([status], QueueStatus(state=StoreState.UP))
+
+    assert keeps(RADIO, State(state)) == why
+    assert keeps(BridgeName("gone"), State(state)) == ""
 
 
 @pytest.fixture

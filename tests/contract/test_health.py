@@ -160,6 +160,26 @@ async def test_a_queue_that_is_away_or_must_not_be_used_is_told_with_its_reason(
         await until(lambda: health.queue.state is StoreState.UP)
 
 
+@pytest.mark.parametrize(("error", "state"), [(StoreUnavailable, StoreState.DOWN), (StoreRefused, StoreState.REFUSED)])
+async def test_a_queue_that_answers_but_takes_nothing_is_told_with_its_reason(tmp_path, monkeypatch, error, state):
+    async with watched(tmp_path, monkeypatch) as (core, health, _):
+        await until(lambda: health.queue.state is StoreState.UP)
+        put = core.outbox.put
+
+        async def full(*_, **__):
+            raise error("out of memory")
+
+        core.outbox.put = full
+        (ident,) = await core.say(1)
+        await until(lambda: health.queue.state is state)
+        assert health.queue.reason == "out of memory"
+
+        core.outbox.put = put
+        await core.until(ident, "sent")
+        await until(lambda: health.queue.state is StoreState.UP)
+        assert health.queue.reason == ""
+
+
 async def test_a_full_journal_is_not_ready_and_says_why(tmp_path, monkeypatch):
     async with watched(tmp_path, monkeypatch, retention=Retention(rows=5)) as (core, health, _):
         core.bridge.held = asyncio.Event()
