@@ -180,6 +180,19 @@ async def calm(act: Act, *, settled: Callable[[], Awaitable[bool]] | None = None
     await asyncio.sleep(SETTLE_S)
 
 
+def broken_off(wish: Wish, error: Exception) -> Outcome:
+    """Return what is left of an act that the storm itself could not go on with: nothing of it is counted."""
+    ledger = Ledger(wish.folder / "ledger.txt")
+    ledger.close()
+    why = f"{wish.folder.name} broke off, and nothing of it is counted: {type(error).__name__}: {error}"
+    act = Act(wish=wish, ledger=ledger, up=_nothing_is_up, stuck=[why])
+    return Outcome(wish=wish, total=Figures(), streams={}, act=act)
+
+
+async def _nothing_is_up() -> None:
+    raise TimeoutError
+
+
 def closed(act: Act, *, excuse: Excuse, copies: Callable[[str, int], int] = lambda _stream, _number: 1) -> Outcome:
     """Compare what was accepted with what was seen."""
     streams = reconcile(
