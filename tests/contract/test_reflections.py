@@ -181,6 +181,19 @@ async def test_what_changes_while_it_is_being_shown_is_shown_after_that(tmp_path
         await world.is_shown(("$1", "sent", ""), ("$1", "heard", ""))
 
 
+async def test_a_network_that_never_answers_what_it_is_shown_holds_up_no_message(tmp_path):
+    async with running_core(tmp_path) as core, running(core, Room()) as world:
+        world.room.held = asyncio.Event()
+        (first,) = await core.say(1)
+        await core.until(first, "sent")
+        await world.until(lambda world: world.room.calls)
+        ids = [ident for number in range(2, 6) for ident in await core.say(number)]
+
+        await core.until(ids[-1], "sent")
+        assert core.bridge.texts == [f"text {number}" for number in range(1, 6)]
+        assert (len(world.room.calls), world.room.shown) == (1, [])
+
+
 async def test_what_changes_while_it_is_being_looked_up_is_looked_up_again(tmp_path):
     async with running_core(tmp_path) as core, running(core) as world:
         looked_up, go_on = asyncio.Event(), asyncio.Event()

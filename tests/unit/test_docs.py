@@ -17,6 +17,18 @@ def test_every_test_a_document_names_exists(text):
         assert not name or f"def {name}(" in (ROOT / file).read_text(), name
 
 
+def test_every_promise_names_the_test_that_shows_it():
+    lines = (ROOT / "docs" / "delivery.md").read_text().splitlines()
+    promises = [
+        line for line in lines if line.startswith("|") and "shown by" not in line and not line.startswith("|---")
+    ]
+
+    assert len(promises) > 100
+    for promise in promises:
+        shown_by = promise.rstrip(" |").rpartition(" | ")[2]
+        assert re.search(r"`tests/[\w/]+\.py(::test_\w+)?`", shown_by), promise
+
+
 @pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.name)
 def test_every_file_a_document_links_to_exists(text):
     for target in re.findall(r"\]\(([^)#:]+)\)", text.read_text()):
