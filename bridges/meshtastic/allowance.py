@@ -111,7 +111,7 @@ def drain_s(ledger: Ledger, allowed: Allowance, cost_ms: int, now: float, *, one
     over_ms = ledger.used_ms(now) + rest_ms - allowed.share_ms
     waited_s = whole * WINDOW_S + min(ledger.freed_in_s(over_ms, now), WINDOW_S)
     burst_ms = _burst_ms(allowed, min(one_ms, cost_ms))
-    return max(waited_s, _spread_s(ledger, allowed, cost_ms, now, burst_ms=burst_ms))
+    return max(waited_s, _spread_s(ledger, allowed, cost_ms, now, burst_ms=burst_ms), cost_ms / 1000)
 
 
 def _burst_ms(allowed: Allowance, packet_ms: int) -> float:
