@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import assert_never
 
+from bridges.meshtastic.modem import Modem
 from bridges.meshtastic.places import PKI_BYTES, ROOM_BYTES, is_direct
 from gateway.model import Address, Edit, Location, Message, Reaction, Redaction, Text
 
@@ -27,59 +27,6 @@ _RETRY_SLOTS = 56
 _PROCESSING_S = 4.5
 _PREAMBLE_SYMBOLS = 16 + 4.25
 _SLOW_SYMBOL_S = 0.016
-_NARROW_KHZ = {31: 31.25, 62: 62.5, 200: 203.125, 400: 406.25, 800: 812.5, 1600: 1625.0}
-"""What the radio's settings mean by these numbers."""
-_SPREADING_FACTORS = range(5, 13)
-_CODING_RATES = range(4, 9)
-_NARROWEST_KHZ = 7
-_WIDEST_KHZ = 1625
-
-
-@dataclass(frozen=True, slots=True)
-class Modem:
-    """Spreading factor, bandwidth and 4/`coding_rate`."""
-
-    spreading_factor: int
-    bandwidth_khz: float
-    coding_rate: int
-
-    @property
-    def symbol_s(self) -> float:
-        """Seconds one symbol takes."""
-        return float(2**self.spreading_factor / (self.bandwidth_khz * 1000))
-
-
-PRESETS = {
-    "SHORT_TURBO": Modem(7, 500, 5),
-    "SHORT_FAST": Modem(7, 250, 5),
-    "SHORT_SLOW": Modem(8, 250, 5),
-    "MEDIUM_TURBO": Modem(9, 500, 5),
-    "MEDIUM_FAST": Modem(9, 250, 5),
-    "MEDIUM_SLOW": Modem(10, 250, 5),
-    "LONG_TURBO": Modem(11, 500, 8),
-    "LONG_FAST": Modem(11, 250, 5),
-    "LONG_MODERATE": Modem(11, 125, 8),
-    "LONG_SLOW": Modem(12, 125, 8),
-    "VERY_LONG_SLOW": Modem(12, 62.5, 8),
-    "LITE_FAST": Modem(9, 125, 5),
-    "LITE_SLOW": Modem(10, 125, 5),
-    "NARROW_FAST": Modem(7, 62.5, 6),
-    "NARROW_SLOW": Modem(8, 62.5, 6),
-}
-DEFAULT = PRESETS["LONG_FAST"]
-
-
-def custom(spreading_factor: int, bandwidth: int, coding_rate: int) -> Modem:
-    """Return the modem of settings of one's own, as the radio tells them.
-
-    What it does not tell, or what no modem has (a damaged frame tells anything), is the default's.
-    """
-    khz = _NARROW_KHZ.get(bandwidth, bandwidth)
-    return Modem(
-        spreading_factor if spreading_factor in _SPREADING_FACTORS else DEFAULT.spreading_factor,
-        khz if _NARROWEST_KHZ <= khz <= _WIDEST_KHZ else DEFAULT.bandwidth_khz,
-        coding_rate if coding_rate in _CODING_RATES else DEFAULT.coding_rate,
-    )
 
 
 def airtime_s(modem: Modem, text_bytes: int, *, extra_bytes: int = 0) -> float:

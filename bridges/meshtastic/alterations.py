@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from meshtastic.protobuf.channel_pb2 import Channel as RawChannel
 from meshtastic.protobuf.config_pb2 import Config
@@ -13,6 +14,7 @@ from meshtastic.protobuf.config_pb2 import Config
 from bridges.meshtastic import channel_keys
 from bridges.meshtastic.config import MOST_HOPS
 from bridges.meshtastic.facts import label, preset_of
+from bridges.meshtastic.modem import NAMES
 from bridges.meshtastic.places import CHANNEL_NAME_BYTES, LONG_NAME_BYTES, SHORT_NAME_BYTES
 from bridges.meshtastic.profile import CHANNELS, Profile
 from bridges.meshtastic.sections import Draft, Part, Section
@@ -100,14 +102,14 @@ def _region(value: str) -> Change:
 
 def _preset(value: str) -> Change:
     wanted = value.strip().upper().replace("_", "")
-    known = {name.replace("_", ""): name for name in _LoRa.ModemPreset.keys()}  # noqa: SIM118
+    known = {name.replace("_", ""): name for name in NAMES}
     if wanted not in known:
         raise Declined(f"there is no preset {value!r}; there is {', '.join(known.values())}")
     name = known[wanted]
 
     def apply(draft: Draft) -> None:
         draft.lora.use_preset = True
-        draft.lora.modem_preset = _LoRa.ModemPreset.Value(name)
+        draft.lora.modem_preset = cast("Config.LoRaConfig.ModemPreset.ValueType", NAMES.index(name))
 
     cuts = (
         f"everybody who is not on {name} too; and routes to a primary channel without a name, for it has the preset's"

@@ -15,8 +15,9 @@ from functools import lru_cache
 from meshtastic.protobuf.channel_pb2 import Channel as RawChannel
 from meshtastic.protobuf.config_pb2 import Config
 
-from bridges.meshtastic.airtime import Modem, airtime_s
+from bridges.meshtastic.airtime import airtime_s
 from bridges.meshtastic.channel_keys import spelled_out
+from bridges.meshtastic.modem import Modem
 from bridges.meshtastic.places import ROOM_BYTES, find
 from bridges.meshtastic.station import Station
 from gateway.model import NotThere

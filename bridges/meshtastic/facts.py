@@ -12,6 +12,7 @@ from meshtastic.protobuf.config_pb2 import Config
 from meshtastic.protobuf.mesh_pb2 import HardwareModel
 
 from bridges.meshtastic import channel_keys
+from bridges.meshtastic.modem import name_of
 from bridges.meshtastic.node_clock import NodeClock
 from bridges.meshtastic.places import node_id, spelling
 from bridges.meshtastic.profile import Profile
@@ -165,7 +166,7 @@ def _clean(name: str) -> str:
 
 def preset_of(lora: Config.LoRaConfig) -> str:
     """Return the modem preset as the firmware names it; ``CUSTOM`` for settings of one's own."""
-    return label(_LoRa.ModemPreset, lora.modem_preset) if lora.use_preset else "CUSTOM"
+    return (name_of(lora.modem_preset) or str(lora.modem_preset)) if lora.use_preset else "CUSTOM"
 
 
 def label(names: object, number: int) -> str:

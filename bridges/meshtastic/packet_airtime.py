@@ -6,7 +6,8 @@ from __future__ import annotations
 from meshtastic.protobuf.mesh_pb2 import MeshPacket
 from meshtastic.protobuf.portnums_pb2 import PortNum
 
-from bridges.meshtastic.airtime import HEADER_BYTES, SIGNATURE_BYTES, Modem, size_s
+from bridges.meshtastic.airtime import HEADER_BYTES, SIGNATURE_BYTES, size_s
+from bridges.meshtastic.modem import Modem
 from bridges.meshtastic.places import BROADCAST, PKI_BYTES, ROOM_BYTES
 
 BITFIELD_BYTES = 2

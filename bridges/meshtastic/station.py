@@ -9,25 +9,12 @@ from meshtastic.protobuf.channel_pb2 import Channel as RawChannel
 from meshtastic.protobuf.config_pb2 import Config
 from meshtastic.protobuf.mesh_pb2 import FromRadio, MeshPacket, User
 
-from bridges.meshtastic.airtime import DEFAULT, PRESETS, Modem, custom
+from bridges.meshtastic import modem
+from bridges.meshtastic.modem import DEFAULT, Modem
 from bridges.meshtastic.places import Channel
 from bridges.meshtastic.profile import CHANNELS, Profile
 
 _LoRa = Config.LoRaConfig
-
-# What the apps call a channel without a name: the preset's name.
-_PRESET_NAMES = {
-    _LoRa.LONG_FAST: "LongFast",
-    _LoRa.LONG_SLOW: "LongSlow",
-    _LoRa.VERY_LONG_SLOW: "VLongSlow",
-    _LoRa.MEDIUM_SLOW: "MediumSlow",
-    _LoRa.MEDIUM_FAST: "MediumFast",
-    _LoRa.SHORT_SLOW: "ShortSlow",
-    _LoRa.SHORT_FAST: "ShortFast",
-    _LoRa.LONG_MODERATE: "LongMod",
-    _LoRa.SHORT_TURBO: "ShortTurbo",
-    _LoRa.LONG_TURBO: "LongTurbo",
-}
 
 
 class Station:
@@ -94,18 +81,12 @@ class Station:
         """What `modem` is, for people; it says where it is only assumed."""
         if self._modem() is not None:
             return self.preset
-        default = _PRESET_NAMES[_LoRa.LONG_FAST]
+        default = modem.shown(modem.DEFAULT_NAME)
         why = "the radio's preset has no figures here" if self._knows_lora else "the radio has not told its preset yet"
         return f"assuming {default}: {why}"
 
     def _modem(self) -> Modem | None:
-        lora = self.profile.lora
-        if not self._knows_lora:
-            return None
-        if not lora.use_preset:
-            return custom(lora.spread_factor, lora.bandwidth, lora.coding_rate)
-        names = {number: name for name, number in _LoRa.ModemPreset.items()}
-        return PRESETS.get(names.get(lora.modem_preset, ""))
+        return modem_of(self.profile.lora) if self._knows_lora else None
 
     @property
     def region(self) -> str:
@@ -174,4 +155,11 @@ class Station:
 
 def preset_name(lora: Config.LoRaConfig) -> str:
     """Return the modem preset as the apps show it; ``Custom`` for settings of one's own."""
-    return _PRESET_NAMES.get(lora.modem_preset, "Custom") if lora.use_preset else "Custom"
+    return modem.shown(modem.name_of(lora.modem_preset)) or "Custom" if lora.use_preset else "Custom"
+
+
+def modem_of(lora: Config.LoRaConfig) -> Modem | None:
+    """Return how the modem of these settings is set; None where the preset is newer than this gateway."""
+    if lora.use_preset:
+        return modem.preset(lora.modem_preset, lora.coding_rate)
+    return modem.custom(lora.spread_factor, lora.bandwidth, lora.coding_rate)

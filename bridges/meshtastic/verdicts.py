@@ -8,7 +8,8 @@ random number of slots first, and so does every relay of the answer on its way b
 
 from __future__ import annotations
 
-from bridges.meshtastic.airtime import Modem, retry_gap_s, slot_s
+from bridges.meshtastic.airtime import retry_gap_s, slot_s
+from bridges.meshtastic.modem import Modem
 
 TRIES = 3
 LEAST_S = 60.0

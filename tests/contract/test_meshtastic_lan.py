@@ -11,6 +11,9 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from meshtastic.protobuf.apponly_pb2 import ChannelSet
+from meshtastic.protobuf.channel_pb2 import ChannelSettings
+from meshtastic.protobuf.config_pb2 import Config
 from meshtastic.protobuf.mesh_pb2 import Heartbeat, ToRadio
 
 from bridges.meshtastic.bridge import MeshtasticBridge
@@ -328,6 +331,27 @@ async def test_the_preset_and_region_of_the_radios_around_decide_what_a_text_cos
 
     assert (facts["preset"], facts["region"], facts["channels"]) == ("LongSlow", "EU_868", "LongSlow")
     assert costs > 7000
+
+
+@pytest.mark.parametrize("preset", ["MEDIUM_TURBO", "LITE_FAST"])
+async def test_a_preset_of_the_newest_radios_names_their_channel(network: Lan, tmp_path: Path, preset: str):
+    bridge = bridge_without_radio(network, tmp_path, preset=preset)
+    name = preset.title().replace("_", "")
+    async with bridge:
+        assert (bridge.describe()["preset"], bridge.describe()["channels"]) == (name, name)
+        assert bridge.airtime_ms(said("x" * 100), Address(RADIO, name)) == {"MediumTurbo": 172, "LiteFast": 689}[name]
+
+
+async def test_a_link_with_a_preset_that_is_newer_than_this_gateway_is_taken_for_the_default(
+    network: Lan, tmp_path: Path
+):
+    lora = Config.LoRaConfig(use_preset=True, modem_preset=99)
+    link = ChannelSet(settings=[ChannelSettings(psk=b"\x01")], lora_config=lora).SerializeToString()
+    file = tmp_path / "channels"
+    file.write_text(f"https://meshtastic.org/e/#{base64.urlsafe_b64encode(link).decode()}\n")
+
+    async with bridge_without_radio(network, tmp_path, channels_file=str(file)) as bridge:
+        assert bridge.airtime_basis == "assuming LongFast: the radio's preset has no figures here"
 
 
 # What becomes of what we send.

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from bridges.meshtastic import cautions
-from bridges.meshtastic.airtime import PRESETS, airtime_s
+from bridges.meshtastic.airtime import airtime_s
 from bridges.meshtastic.alterations import SETTINGS
 from bridges.meshtastic.config import KEYS
+from bridges.meshtastic.modem import PRESETS
 from bridges.meshtastic.regions import ALL_THE_TIME, DUTY_CYCLE_PERCENT, duty_cycle_percent
 
 ROOT = Path(__file__).parents[2]

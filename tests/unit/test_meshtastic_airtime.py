@@ -7,7 +7,9 @@ import pytest
 from meshtastic.protobuf.config_pb2 import Config
 from meshtastic.protobuf.mesh_pb2 import FromRadio
 
-from bridges.meshtastic.airtime import DEFAULT, PRESETS, Modem, airtime_s, custom, message_ms
+from bridges.meshtastic.airtime import airtime_s, message_ms
+from bridges.meshtastic.facts import preset_of
+from bridges.meshtastic.modem import DEFAULT, PRESETS, Modem, custom
 from bridges.meshtastic.station import Station
 from gateway.model import Address, Edit, Message, NativeId, Reaction, Redaction, RemoteId, Sender, SenderId, Text
 
@@ -85,6 +87,36 @@ def test_the_radios_preset_counts_and_goes_on_counting_while_it_is_greeted_again
     station.begin()
 
     assert (station.modem, station.modem_words) == (PRESETS["SHORT_FAST"], "ShortFast")
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "shown"),
+    [
+        (7, "LONG_MODERATE", "LongMod"),
+        (10, "LITE_FAST", "LiteFast"),
+        (13, "NARROW_SLOW", "NarrowSlow"),
+        # Of firmware 2.8, newer than the protobufs.
+        (14, "TINY_FAST", "TinyFast"),
+        (15, "TINY_SLOW", "TinySlow"),
+        (16, "MEDIUM_TURBO", "MediumTurbo"),
+    ],
+)
+def test_every_preset_has_its_figures_and_is_called_as_the_apps_do(number, name, shown):
+    station = told(use_preset=True, modem_preset=number)
+
+    assert (station.modem, station.modem_words) == (PRESETS[name], shown)
+    assert (station.preset, preset_of(station.profile.lora)) == (shown, name)
+
+
+@pytest.mark.parametrize(("told_rate", "counts"), [(0, 5), (5, 5), (4, 5), (8, 8), (99, 5)])
+def test_a_coding_rate_that_is_more_robust_than_the_presets_counts(told_rate, counts):
+    station = told(use_preset=True, modem_preset=Config.LoRaConfig.LONG_FAST, coding_rate=told_rate)
+
+    assert station.modem == Modem(11, 250, counts)
+
+
+def test_a_coding_rate_less_robust_than_the_presets_counts_for_nothing():
+    assert told(use_preset=True, modem_preset=Config.LoRaConfig.LONG_SLOW, coding_rate=5).modem == Modem(12, 125, 8)
 
 
 def test_a_preset_without_figures_is_taken_for_the_default_and_that_is_said():

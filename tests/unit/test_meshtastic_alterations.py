@@ -43,6 +43,7 @@ def of(wanted, known):
         ({"region": "eu_868"}, ("region", "US", "EU_868", True)),
         ({"preset": "ShortFast"}, ("preset", "LONG_FAST", "SHORT_FAST", True)),
         ({"preset": "medium_slow"}, ("preset", "LONG_FAST", "MEDIUM_SLOW", True)),
+        ({"preset": "MediumTurbo"}, ("preset", "LONG_FAST", "MEDIUM_TURBO", True)),
         ({"hop_limit": "5"}, ("hop_limit", "3", "5", False)),
         ({"tx": "off"}, ("tx", "on", "off", True)),
         ({"long_name": " Summit  gateway "}, ("long_name", "Hilltop gateway", "Summit gateway", False)),

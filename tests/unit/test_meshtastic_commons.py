@@ -12,8 +12,8 @@ from meshtastic.protobuf.channel_pb2 import ChannelSettings
 from meshtastic.protobuf.config_pb2 import Config
 from meshtastic.protobuf.mesh_pb2 import FromRadio
 
-from bridges.meshtastic.airtime import PRESETS
 from bridges.meshtastic.commons import common_name, turn_s
+from bridges.meshtastic.modem import PRESETS
 from bridges.meshtastic.station import Station
 
 EVERYBODYS = base64.b64decode("1PG7OiApB1nwvP+rz05pAQ==")

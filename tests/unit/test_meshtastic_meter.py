@@ -18,9 +18,10 @@ from meshtastic.protobuf.portnums_pb2 import PortNum
 from meshtastic.protobuf.telemetry_pb2 import Telemetry
 
 from bridges.meshtastic import kept
-from bridges.meshtastic.airtime import PRESETS, Modem, retry_gap_s
+from bridges.meshtastic.airtime import retry_gap_s
 from bridges.meshtastic.channel import FRESH_S, Channel, Reading, reading
 from bridges.meshtastic.meter import Meter
+from bridges.meshtastic.modem import PRESETS, Modem
 from bridges.meshtastic.packet_airtime import packet_s
 from bridges.meshtastic.places import BROADCAST
 from bridges.meshtastic.regions import duty_cycle_percent

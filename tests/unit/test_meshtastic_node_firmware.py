@@ -15,8 +15,8 @@ from meshtastic.protobuf.config_pb2 import Config
 from meshtastic.protobuf.mesh_pb2 import Data, FromRadio, Heartbeat, MeshPacket, Routing, ToRadio, User
 from meshtastic.protobuf.portnums_pb2 import PortNum
 
-from bridges.meshtastic.airtime import PRESETS
 from bridges.meshtastic.framing import MAX_PAYLOAD_BYTES
+from bridges.meshtastic.modem import PRESETS
 from bridges.meshtastic.node.announcing import EVERY_S, FIRST_AFTER_S, JITTER_S, Announcing
 from bridges.meshtastic.node.channels import ChannelKey
 from bridges.meshtastic.node.crypto import key_pair

@@ -4,7 +4,8 @@ from __future__ import annotations
 import pytest
 from meshtastic.protobuf.mesh_pb2 import Data, MeshPacket
 
-from bridges.meshtastic.airtime import PRESETS, airtime_s, custom
+from bridges.meshtastic.airtime import airtime_s
+from bridges.meshtastic.modem import PRESETS, custom
 from bridges.meshtastic.packet_airtime import packet_s
 from bridges.meshtastic.places import BROADCAST
 from bridges.meshtastic.verdicts import LEAST_S, LONGEST_S, tries_s, within_s

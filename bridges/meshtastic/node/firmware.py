@@ -24,7 +24,8 @@ from meshtastic.protobuf.mesh_pb2 import (
 )
 from meshtastic.protobuf.portnums_pb2 import PortNum
 
-from bridges.meshtastic.airtime import Modem, airtime_s
+from bridges.meshtastic.airtime import airtime_s
+from bridges.meshtastic.modem import Modem
 from bridges.meshtastic.node.announcing import Announcing
 from bridges.meshtastic.node.channels import ChannelKey
 from bridges.meshtastic.node.codebook import Codebook

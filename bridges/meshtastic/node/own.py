@@ -6,10 +6,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import cast
 
 from meshtastic.protobuf.config_pb2 import Config
 
-from bridges.meshtastic.airtime import DEFAULT, PRESETS
+from bridges.meshtastic.modem import DEFAULT, DEFAULT_NAME, NAMES
 from bridges.meshtastic.node.announcing import Announcing
 from bridges.meshtastic.node.channels import DEFAULT_PLAN, ChannelPlan, Unreadable, read_plan
 from bridges.meshtastic.node.firmware import Firmware
@@ -17,11 +18,10 @@ from bridges.meshtastic.node.identity import Identity, new_keys
 from bridges.meshtastic.node.keeping import Kept, load, save
 from bridges.meshtastic.node.port import NodePort
 from bridges.meshtastic.node.setup import NodeSetup
-from bridges.meshtastic.station import preset_name
+from bridges.meshtastic.station import modem_of, preset_name
 from gateway.model import BridgeContext, LinkDown
 
 FILE = "node.json"
-_DEFAULT_PRESET = "LONG_FAST"
 
 
 class OwnNode:
@@ -67,7 +67,7 @@ class OwnNode:
             channels=plan.channels,
             lora=lora,
             preset_name=preset_name(lora),
-            modem=PRESETS.get(Config.LoRaConfig.ModemPreset.Name(lora.modem_preset), DEFAULT),
+            modem=modem_of(lora) or DEFAULT,
             roster=kept.roster,
             announcing=Announcing(random=context.random, now=now, since_s=since_s),
             entropy=os.urandom,
@@ -106,7 +106,8 @@ class OwnNode:
             lora.CopyFrom(plan.lora)
         if self._setup.preset or not lora.use_preset:
             lora.use_preset = True
-            lora.modem_preset = Config.LoRaConfig.ModemPreset.Value(self._setup.preset or _DEFAULT_PRESET)
+            number = NAMES.index(self._setup.preset or DEFAULT_NAME)
+            lora.modem_preset = cast("Config.LoRaConfig.ModemPreset.ValueType", number)
         if self._setup.region:
             try:
                 lora.region = Config.LoRaConfig.RegionCode.Value(self._setup.region)

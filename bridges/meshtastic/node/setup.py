@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from bridges.meshtastic import values
-from bridges.meshtastic.airtime import PRESETS
+from bridges.meshtastic.modem import PRESETS
 from bridges.meshtastic.places import LONG_NAME_BYTES, SHORT_NAME_BYTES
 from gateway.model import ConfigError
 
 KEYS = frozenset({"channels_file", "preset", "region", "long_name", "short_name"})
 _REGION = re.compile(r"[A-Z][A-Z0-9_]{1,11}\Z")
-_UNNUMBERED = frozenset({"MEDIUM_TURBO"})
-"""Presets that the protobufs we build on have no number for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +34,9 @@ class NodeSetup:
     def parse(cls, table: Mapping[str, Any]) -> NodeSetup:
         """Read the keys; ConfigError with the key and the mend."""
         setup = cls(**{key: values.text(table, key) for key in KEYS})
-        if setup.preset and (setup.preset not in PRESETS or setup.preset in _UNNUMBERED):
-            known = ", ".join(each for each in PRESETS if each not in _UNNUMBERED)
-            raise ConfigError(f"{setup.preset!r} is no modem preset", key="preset", mend=f"one of {known}")
+        if setup.preset and setup.preset not in PRESETS:
+            mend = f"one of {', '.join(PRESETS)}"
+            raise ConfigError(f"{setup.preset!r} is no modem preset", key="preset", mend=mend)
         if setup.region and not _REGION.match(setup.region):
             mend = 'region = "EU_868", as the apps write it'
             raise ConfigError(f"{setup.region!r} is no region", key="region", mend=mend)
