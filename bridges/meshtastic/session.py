@@ -29,6 +29,8 @@ HANDSHAKE_SILENCE_S = 10.0
 HANDSHAKE_LONGEST_S = 120.0
 MOST_INCOMPLETE = 3
 """Handshakes in a row that may lack a piece before we go on with what there is."""
+MOST_NAMELESS = 12
+"""And so many if that lacks the node's number, without which nothing goes on."""
 MOST_HELD = 256
 """Packets kept while a handshake runs; the firmware itself buffers at most 32."""
 _SAID_ANYWAY = frozenset({"packet", "queueStatus", "clientNotification", "log_record"})
@@ -136,20 +138,15 @@ class Session:
         """Take what the radio said; return what it means. What comes after it is lost says nothing."""
         if self.phase is Phase.LOST:
             return self._take_afterwards(said)
-        self._heard_at = now
-        self._is_asking = False
-        self.has_heard = True
+        self._note_word(said, now)
         if said.HasField("my_info"):
             number = said.my_info.my_node_num
             if reason := self._objection(number):
                 return self._leave(number, reason, now)
             self._take_up(number)
         self._station.learn(said)
-        variant = said.WhichOneof("payload_variant")
-        if variant not in _SAID_ANYWAY:
-            self._told_at = now
         events: list[Event] = []
-        match variant:
+        match said.WhichOneof("payload_variant"):
             case "packet":
                 events = self._on_packet(said.packet)
             case "node_info":
@@ -165,6 +162,13 @@ class Session:
             case _:
                 pass
         return events
+
+    def _note_word(self, said: FromRadio, now: float) -> None:
+        self._heard_at = now
+        self._is_asking = False
+        self.has_heard = True
+        if said.WhichOneof("payload_variant") not in _SAID_ANYWAY:
+            self._told_at = now
 
     def _take_afterwards(self, said: FromRadio) -> list[Event]:
         if self.stranger and said.HasField("packet"):
@@ -226,7 +230,7 @@ class Session:
         if not self._station.is_complete:
             self._incomplete += 1
             self._count("greeting_incomplete")
-            if self._incomplete < MOST_INCOMPLETE:
+            if self._incomplete < (MOST_INCOMPLETE if self._station.has_told_number else MOST_NAMELESS):
                 self._ask_configuration(now)
                 return []
             if not self._station.has_told_number:

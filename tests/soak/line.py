@@ -89,6 +89,8 @@ class Soak:
     """What the bridge counted."""
     connected: int = 0
     cuts: int = 0
+    lost: Counter[str] = field(default_factory=Counter)
+    """Why there was no connection, or no more."""
     sent: Counter[str] = field(default_factory=Counter)
     """What became of the texts of ours, by how it ended."""
     heard_far: int = 0
@@ -101,6 +103,7 @@ class Soak:
             f"{len(ledger.whole.keys() & ledger.seen.keys())}, missing {len(ledger.missing)}, not sure "
             f"{len(ledger.unsure)}; came again {ledger.seen.total() - len(ledger.seen)}, damaged {ledger.damaged}\n"
             f"frames {dict(ledger.frames)}; line pulled out {self.cuts}, connected {self.connected}\n"
+            f"lost {dict(self.lost)}\n"
             f"ours {dict(self.sent)}, heard far away {self.heard_far}\n"
             f"RSS MiB {' '.join(f'{each:.1f}' for each in self.rss_mib)}\n{dict(self.counts)}"
         )
@@ -173,13 +176,15 @@ async def _pull_out(network: Air, run: Soak, chance: random.Random) -> None:
 async def _listen(bridge: MeshtasticBridge, run: Soak) -> None:
     """Do what the core does: take what comes, and connect again."""
     while True:
-        with contextlib.suppress(BridgeError):
+        try:
             async with bridge:
                 run.connected += 1
                 async with aclosing(bridge.receive()) as source:
                     async for item in source:
                         if isinstance(item, Message):
                             run.ledger.heard(item)
+        except BridgeError as error:
+            run.lost[str(error).partition(": ")[2] or str(error)] += 1
         await asyncio.sleep(0.05)
 
 

@@ -16,6 +16,7 @@ from bridges.meshtastic.session import (
     HEARTBEAT_S,
     KEEP_OPEN_S,
     KNOCK_S,
+    MOST_NAMELESS,
     RESERVED_NONCES,
     Phase,
     Session,
@@ -144,10 +145,23 @@ def test_a_node_that_does_not_say_again_which_it_is_may_be_another_by_now():
     again = Session(station=talk.station, random=random.Random(), count=lambda _: None, now=0.0)
     talk.session = again
     events: list[object] = []
-    for _ in range(3):
+    for _ in range(MOST_NAMELESS):
+        assert events == []
         events = talk.greet(talk.nonce(), my_info=False)
 
     assert events == [Lost("the radio does not say which node it is")]
+
+
+def test_a_number_that_a_bad_line_lost_thrice_is_asked_for_again():
+    # To close the port would lose what the node, done as far as it knows, has put on the line meanwhile.
+    talk = Talk()
+    for _ in range(3):
+        assert talk.greet(talk.nonce(), my_info=False) == []
+    talk.session.take(packet(1), 0.0)
+
+    ready, *came = talk.greet(talk.nonce())
+
+    assert (ready, [event.packet.id for event in came]) == (Ready(), [1])
 
 
 def test_a_question_about_what_was_sent_that_gets_no_answer_ends_the_connection_soon():
