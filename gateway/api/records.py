@@ -48,8 +48,8 @@ def message_out(record: MessageRecord, keeps: Keeps) -> MessageOut:
     )
 
 
-def waiting_out(delivery: Delivery, state: State, keeps: Keeps) -> WaitingOut:
-    """Write a delivery that waits."""
+def waiting_out(delivery: Delivery, state: State, keeps: Keeps, reason: str) -> WaitingOut:
+    """Write a delivery that waits. `reason`: of its last change, which says why where nothing keeps its bridge."""
     message = delivery.message
     return WaitingOut(
         id=delivery.id,
@@ -63,7 +63,7 @@ def waiting_out(delivery: Delivery, state: State, keeps: Keeps) -> WaitingOut:
         text=words_of(message.content),
         received_ms=message.received_ms,
         expires_ms=delivery.expires_ms,
-        waits_for=keeps(delivery.to.bridge, state),
+        waits_for="" if state is State.SENDING else keeps(delivery.to.bridge, state) or reason,
     )
 
 

@@ -73,10 +73,13 @@ async def deliveries(view: View, destination: str, after: After = None, limit: L
     """Return what waits for one destination, oldest first."""
     name = known_bridge(view, destination)
     batch = await view.journal.pending(name, after=after or 0, limit=limit)
-    standings = await view.journal.standings([one.id for one in batch.deliveries])
+    ids = [one.id for one in batch.deliveries]
+    standings, reasons = await view.journal.standings(ids), await view.journal.reasons(ids)
     keeps = keeps_of(view.bridges(), view.queue_state())
     found = [
-        waiting_out(one, standings[one.id].state if one.id in standings else State.WAITING, keeps)
+        waiting_out(
+            one, standings[one.id].state if one.id in standings else State.WAITING, keeps, reasons.get(one.id, "")
+        )
         for one in batch.deliveries
     ]
     return WaitingPage(deliveries=found, next_after=batch.upto if len(found) >= limit else None)

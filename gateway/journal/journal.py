@@ -14,7 +14,7 @@ from typing import Final, Self
 
 import structlog
 
-from gateway.journal import queries, relations
+from gateway.journal import queries, reasons, relations
 from gateway.journal.again import again
 from gateway.journal.aging import Aging
 from gateway.journal.database import is_full, open_journal, open_reader, suspect
@@ -250,6 +250,10 @@ class Journal:
     async def standings(self, ids: Sequence[DeliveryId]) -> dict[DeliveryId, Standing]:
         """Return where these deliveries are; unknown ones are left out."""
         return await self._reader.ask(lambda connection: queries.standings(connection, ids))
+
+    async def reasons(self, ids: Sequence[DeliveryId]) -> dict[DeliveryId, str]:
+        """Return why these deliveries are where they are, in words; those of which none was written are left out."""
+        return await self._reader.ask(lambda connection: reasons.reasons(connection, ids))
 
     async def unanswered(
         self, bridge: BridgeName, is_direct: Callable[[str], bool], *, span: tuple[int, int], limit: int

@@ -128,6 +128,19 @@ async def test_the_queue_and_each_delivery_in_it_say_what_they_wait_for(api, des
     assert [one["reason"] for one in shown] == [""], "nothing was written for it"
 
 
+async def test_what_waits_for_a_channel_that_is_not_there_says_so_in_the_list_of_the_queue(api, desk):
+    desk.schedules[RADIO] = replace(SCHEDULE, airtime=replace(AIR, held=""), held_for_s=None)
+    _, delivery = await say(api, "one")
+    reason = "the radio has no channel LongFast; it has #0 MediumFast"
+    change = Change(id=DeliveryId(delivery), state=State.WAITING, reason=reason, at_ms=desk.clock.now_ms())
+    await desk.journal.record([change])
+    await say(api, "two")
+
+    listed = (await api.get("/api/v1/queue/deliveries", params={"destination": "radio"})).json()["deliveries"]
+
+    assert [one["waits_for"] for one in listed] == [reason, ""]
+
+
 async def test_metrics_tell_it_too(api, desk):
     await say(api, "one")
     text = (await api.get("/metrics")).text
