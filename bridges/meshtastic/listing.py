@@ -41,13 +41,19 @@ def rows(
         mine = next((each for each in bridges if _is_at(each, board)), None)
         found.append(_row(board, mine, held_by(board.device)))
     taken = {row["bridge"] for row in found}
-    return [*found, *(each for each in bridges if each["bridge"] not in taken)]
+    return [*found, *(_alone(each, held_by) for each in bridges if each["bridge"] not in taken)]
 
 
 def _row(board: Board, bridge: Row | None, held_by: Sequence[Holder]) -> Row:
     own = {"bridge": "", "state": "", "node": "", "connection": ""} if bridge is None else bridge
     about = {"port": board.path, "device": board.device, "usb": board.usb, "name": board.name, "family": board.family}
     return {**own, **about, "held_by": [str(each) for each in held_by]}
+
+
+def _alone(bridge: Row, held_by: Callable[[str], Sequence[Holder]]) -> Row:
+    """Return the row of a bridge whose port is none of the boards that are looked for: a UART's, another make's."""
+    port = bridge["port"]
+    return {**bridge, "held_by": [str(each) for each in held_by(port)]} if port.startswith("/") else bridge
 
 
 def _bridge(name: BridgeName, table: Mapping[str, Any], status: Sequence[Mapping[str, Any]]) -> Row:

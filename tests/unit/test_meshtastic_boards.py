@@ -55,3 +55,17 @@ def test_boards_and_bridges_are_put_together():
     assert [list(row["held_by"]) for row in rows] == [[], ["screen (12)"], []]
     assert [row["usb"] for row in rows] == ["239a:8029", "10c4:ea60", ""]
     assert re.search("RAK4631", str(listing.COLUMNS["board"](rows[0])))
+
+
+def test_who_holds_a_port_is_named_also_where_its_board_is_none_that_is_looked_for():
+    tables = {
+        BridgeName("hill"): {"connection": "serial:/dev/serial0"},
+        BridgeName("lake"): {"connection": "tcp:lake.lan:4403"},
+    }
+    rows = listing.rows([RAK], tables, [], held_by=lambda path: ["screen (12)"] if path == "/dev/serial0" else [])
+
+    assert [(row["port"], row["bridge"], list(row["held_by"])) for row in rows] == [
+        (RAK.path, "", []),
+        ("/dev/serial0", "hill", ["screen (12)"]),
+        ("tcp:lake.lan:4403", "lake", []),
+    ]
