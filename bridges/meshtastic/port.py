@@ -19,6 +19,7 @@ from gateway.model import LinkDown
 BAUD = 115200
 READ_BYTES = 4096
 MOST_UNWRITTEN_BYTES = 16 * 1024
+NO_SERIAL_PORT = "is not a serial port"
 
 
 class Closed(LinkDown):
@@ -154,6 +155,8 @@ def open_serial(path: str) -> Port:
         # programs that ask for no lock.
         device = serial.Serial(path, BAUD, timeout=0, write_timeout=0, exclusive=True)
     except (serial.SerialException, OSError, ValueError) as error:
+        if isinstance(error.__context__, termios.error):
+            raise LinkDown(f"{path}: {NO_SERIAL_PORT}") from error
         raise CannotOpen(path, error) from error
     fd = device.fileno()
     try:
@@ -164,7 +167,7 @@ def open_serial(path: str) -> Port:
         raise CannotOpen(path, error) from error
     except termios.error as error:
         device.close()
-        raise LinkDown(f"{path}: is not a serial port") from error
+        raise LinkDown(f"{path}: {NO_SERIAL_PORT}") from error
     os.set_blocking(fd, False)
 
     def close() -> None:
