@@ -39,6 +39,7 @@ from gateway.model import (
     Delivery,
     DeliveryId,
     Directory,
+    Overheard,
     Resumable,
 )
 from gateway.outbox.outbox import Outbox
@@ -115,6 +116,7 @@ class Assembly:
         await rerouting.load()
         desk = FrontDesk(rulings, rerouting, count=self.tally.skip)
         reckoning = Reckoning()
+        voices: list[Speaking] = []
         bridges = {
             name: await self._bridge(
                 name,
@@ -124,6 +126,7 @@ class Assembly:
                 desk=desk,
                 reckoning=reckoning,
                 appeared=partial(appeared, parts, name),
+                overheard=partial(_overheard, voices, name),
                 known_as=partial(known_as, parts, name),
             )
             for name, kind in kinds.items()
@@ -163,8 +166,10 @@ class Assembly:
         await doubt_what_was_cut_off(self.journal, bridges.values())
         parts |= {name: self._part(bridge, intake, planner, digests) for name, bridge in bridges.items()}
         speaking = Speaking(bridges, self.clock, count=self.tally.skip)
+        voices.append(speaking)
         echoes = Echoes(speaking, self.journal, self.clock, count=self.tally.skip)
         intake.recognise, intake.arrived, intake.is_said = echoes.recognise, speaking.arrived, speaking.is_said
+        intake.planned = speaking.planned
         for part in parts.values():
             part.sender.formerly = rerouting.formerly
             part.sender.speaking = speaking
@@ -212,6 +217,7 @@ class Assembly:
         desk: FrontDesk,
         reckoning: Reckoning,
         appeared: Callable[[str], None],
+        overheard: Callable[[str, Overheard], None],
         known_as: Callable[[], Iterable[str]],
     ) -> Bridge:
         context = BridgeContext(
@@ -230,6 +236,7 @@ class Assembly:
             known_as=known_as,
             count=lambda what: self.tally.skip(name, what),
             appeared=appeared,
+            overheard=overheard,
             desk=desk,
             box=self.settings.gateway.name,
             reckon=reckoning.reckon,
@@ -352,6 +359,11 @@ def changing(parts: Mapping[BridgeName, Part], touches: Mapping[BridgeName, Sequ
 def local_time(at_ms: int) -> datetime:
     """Return milliseconds since the epoch as this box's clock on the wall shows them."""
     return datetime.fromtimestamp(at_ms / 1000, tz=UTC).astimezone()
+
+
+def _overheard(voices: Sequence[Speaking], bridge: BridgeName, conversation: str, said: Overheard) -> None:
+    for speaking in voices:
+        speaking.overheard(Address(bridge, conversation), said)
 
 
 def state_dir(settings: Settings, name: BridgeName) -> Path:

@@ -51,6 +51,9 @@ class Echoes:
         if chorus is None:
             return message
         await self._hear_out(message)
+        if (delivery := self._speaking.copied(message)) is not None:
+            self._count(message.origin.bridge, COUNT_ECHO)
+            return await self._known_as(message, delivery.message.native_id, delivery.part)
         said = chorus.echoed(message.native_id)
         if said is not None:
             self._count(message.origin.bridge, COUNT_ECHO)

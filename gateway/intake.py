@@ -95,6 +95,8 @@ class Intake:
         """Takes what another box of ours said, and a bridge heard, for what it is a copy of."""
         self.arrived: Callable[[MessageId], None] = lambda _: None
         """Told of every message that is journalled."""
+        self.planned: Callable[[Sequence[Delivery]], None] = lambda _: None
+        """Told of every delivery that is journalled."""
         self.is_said: Callable[[Message, Address], bool] = lambda _, __: False
         """Whether another box of ours has said a message somewhere."""
         self.trouble = ""
@@ -138,6 +140,7 @@ class Intake:
             return result
         self.triage.accepted(message, held)
         self.arrived(message.id)
+        self.planned(plan.everything)
         if held:
             self._say_held(message, plan, held)
         self._observer.accepted(message, plan)

@@ -167,6 +167,7 @@ class Sender:
     async def due_now(self) -> None:
         """The link is back: what was waiting for it need not wait longer."""
         self.gate.link_is_up()
+        self.speaking.reconnected(self.bridge.name)
         self.outcomes.absences.begin_anew()
         self._begin_anew()
         self._owes_due = True

@@ -29,13 +29,17 @@ from gateway.model import (
     Message,
     MessageId,
     NativeId,
+    Overheard,
     Redaction,
     RemoteId,
     Said,
     Speak,
+    Support,
     Utterance,
     message_id,
+    words_of,
 )
+from gateway.overhearing import Overhearing
 
 log = structlog.get_logger()
 
@@ -46,6 +50,10 @@ HURRY = 3
 LONGEST_LISTEN_S = 5.0
 """After so long it is asked anew, whatever it said: what another box told meanwhile may have changed the answer."""
 COUNT_UNTOLD = "speaking_not_told"
+COUNT_OVERHEARD = "overheard_out_of_reach"
+LISTENING = "a box out of reach may have it: waiting whether it is heard here"
+OUT_OF_REACH = "out of reach"
+"""What a box is called whose word the network shows and the log doesn't have yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +81,9 @@ class Speaking:
         self._count = count
         self._since: OrderedDict[MessageId, float] = OrderedDict()
         self._stands_for: dict[DeliveryId, tuple[Utterance, ...]] = {}
+        self._back_s: dict[BridgeName, float] = {}
+        self._showing_names = {name for name in self._commons if bridges[name].capabilities.names is Support.NATIVE}
+        self._overhearing = Overhearing(bridges if self.chorus is not None else {}, clock)
 
     # What comes in.
 
@@ -84,6 +95,29 @@ class Speaking:
         if len(self._since) > MOST_AWAITED:
             self._since.popitem(last=False)
 
+    def planned(self, deliveries: Sequence[Delivery]) -> None:
+        """Note what this box has to say from now on."""
+        if self.chorus is not None:
+            self._overhearing.planned(deliveries)
+
+    def overheard(self, at: Address, said: Overheard) -> None:
+        """Take what another gateway said in a conversation that may be shared."""
+        if self.chorus is not None and self._common(at) is not None:
+            self._overhearing.overheard(at, said)
+            self._consider()
+
+    def reconnected(self, bridge: BridgeName) -> None:
+        """A bridge's network is back: what others said there meanwhile is heard in a moment."""
+        self._back_s[bridge] = self._clock.monotonic()
+
+    def copied(self, message: Message) -> Delivery | None:
+        """Return which delivery of this box's came in there, said by a box that the log doesn't tell of; None: none."""
+        common = self._common(message.origin)
+        delivery = None if self.chorus is None or common is None else self._overhearing.copied(message)
+        if delivery is not None and common is not None:
+            self._overhearing.met(common.where)
+        return delivery
+
     # Before a send.
 
     def turn(self, delivery: Delivery) -> Speak | Listen | Said:
@@ -92,14 +126,23 @@ class Speaking:
         if self.chorus is None or common is None or self._is_between_our_own(delivery.message, common):
             return Speak()
         self.arrived(delivery.message.id)
-        hurry = HURRY if delivery.lane is Lane.EMERGENCY else 1
+        at_home = self._is_at_home(delivery.message)
+        self._consider()
+        if (there := self._there(delivery, at_home=at_home)) is not None:
+            self._count(delivery.to.bridge, COUNT_OVERHEARD)
+            return Said(by=OUT_OF_REACH, native_id=self._commons[delivery.to.bridge].native_of(there))
+        turn_s = common.turn_s / (HURRY if delivery.lane is Lane.EMERGENCY else 1)
+        waited_s = self._clock.monotonic() - self._since[delivery.message.id]
         answer = self.chorus.turn(
             _utterance(delivery, common.where),
-            waited_s=self._clock.monotonic() - self._since[delivery.message.id],
-            turn_s=common.turn_s / hurry,
-            at_home=self._is_at_home(delivery.message),
+            waited_s=waited_s,
+            turn_s=turn_s,
+            at_home=at_home,
             amends=self._amended(delivery.message),
+            overheard_s=self._overhearing.silent_s(common.where),
         )
+        if isinstance(answer, Speak) and not at_home and (left_s := turn_s - self._listened_s(delivery, waited_s)) > 0:
+            return Listen(for_s=min(left_s, LONGEST_LISTEN_S), reason=LISTENING)
         if isinstance(answer, Listen):
             return replace(answer, for_s=min(answer.for_s, LONGEST_LISTEN_S))
         return answer
@@ -134,6 +177,7 @@ class Speaking:
 
         If that can't be told, it is sent all the same: rather twice than not at all.
         """
+        self._overhearing.ours(delivery.id)
         for utterance in self._utterances(delivery):
             await self._tell(delivery.to.bridge, utterance, as_native, is_done=False)
 
@@ -176,6 +220,32 @@ class Speaking:
         if common is None:
             return ()
         return (_utterance(delivery, common.where), *self._stands_for.get(delivery.id, ()))
+
+    def _there(self, delivery: Delivery, *, at_home: bool) -> RemoteId | None:
+        called = () if self.chorus is None else self.chorus.called(delivery.message.native_id)
+        return self._overhearing.there(delivery, is_copy=not at_home, called=called)
+
+    def _listened_s(self, delivery: Delivery, waited_s: float) -> float:
+        """Return for how long it could have been heard that another box says what is ours to say."""
+        bridge = delivery.to.bridge
+        back_s = self._clock.monotonic() - self._back_s.get(bridge, float("-inf"))
+        since_back_s = back_s if self._overhearing.hears(bridge) else float("inf")
+        return min(since_back_s, waited_s if self._may_be_carried(delivery) else float("inf"))
+
+    def _may_be_carried(self, delivery: Delivery) -> bool:
+        """Whether these may be words that a box out of reach says there itself, under their speaker's name."""
+        where = self.where(delivery.to)
+        is_met = where is not None and self._overhearing.silent_s(where) is not None
+        return is_met and delivery.to.bridge in self._showing_names and ": " in words_of(delivery.message.content)
+
+    def _consider(self) -> None:
+        for at in self._overhearing.consider(self._is_told):
+            if (common := self._common(at)) is not None:
+                self._overhearing.met(common.where)
+
+    def _is_told(self, at: Address, remote_id: RemoteId) -> bool:
+        native_id = None if (bridge := self._commons.get(at.bridge)) is None else bridge.native_of(remote_id)
+        return self.chorus is not None and native_id is not None and self.chorus.echoed(native_id) is not None
 
     def _common(self, address: Address) -> _Common | None:
         bridge = self._commons.get(address.bridge)

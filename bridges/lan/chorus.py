@@ -9,7 +9,7 @@ words went out, only the network knows, so the next says them, unless it hears t
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from bridges.lan.emissions import Emissions, Entry, body_of, entry_of, name_of
@@ -21,6 +21,8 @@ SPEAKING_S = 10.0
 """For so long after it began, a box may not have told yet what its words are called."""
 BEHIND_S = 30.0
 """So long a box that is being told of a split waits with what came in it: who said it comes behind."""
+PATIENCE_S = 60.0
+"""So long a box that speaks out of reach may say other things first."""
 LOOK_S = 0.5
 
 
@@ -47,6 +49,10 @@ class Ledger(Protocol):
 
     def serving(self) -> Mapping[BoxId, frozenset[str]]:
         """Return which other boxes were heard lately (in the last 30 s), and which conversations each serves."""
+        ...
+
+    def absent(self) -> Mapping[BoxId, frozenset[str]]:
+        """Return which other boxes were heard in the last day and aren't now, and which conversations each served."""
         ...
 
     def serve(self, common_names: frozenset[str]) -> None:
@@ -101,6 +107,7 @@ class LanChorus:
         turn_s: float,
         at_home: bool = False,
         amends: MessageId | None = None,
+        overheard_s: float | None = None,
     ) -> Speak | Listen | Said:
         """Say whose turn it is."""
         beginning = self._ledger.beginning(utterance.native_id)
@@ -108,7 +115,12 @@ class LanChorus:
             return Said(by=self._ledger.named(beginning.box), native_id=utterance.native_id)
         if waited_s < BEHIND_S and self._is_being_told(beginning):
             return Listen(for_s=LOOK_S, reason="other boxes are telling what was said meanwhile")
-        live = [box for box, names in self._ledger.serving().items() if utterance.where in names]
+        if (carried := self._carried(utterance)) is not None:
+            return carried
+        met = overheard_s is not None and (beginning is None or beginning.said_in is not None)
+        if overheard_s is not None and met and waited_s < PATIENCE_S:
+            waited_s = min(waited_s, overheard_s)
+        live = self._there(utterance.where, also_absent=met)
         return decide(
             utterance,
             self._emissions.of(utterance),
@@ -140,6 +152,22 @@ class LanChorus:
     def is_speaking(self, where: str) -> bool:
         """Whether another box is at it just now."""
         return self._emissions.begun(where, me=self._ledger.box, after_s=self._clock.monotonic() - SPEAKING_S)
+
+    def _carried(self, utterance: Utterance) -> Said | None:
+        """Return who said it there as what it was heard as elsewhere; or, if it is a copy itself, who said that."""
+        original = self._emissions.echoed(utterance.native_id)
+        if original is not None and (begun := self._ledger.beginning(original.native_id)) is not None:
+            return Said(by=self._ledger.named(begun.box), native_id=None)  # it goes there as what it is
+        for native_id in self._emissions.called(utterance.native_id):
+            for box, told in self._emissions.of(replace(utterance, native_id=native_id)).items():
+                if told.is_done:
+                    return Said(by=self._ledger.named(box), native_id=told.as_native)
+        return None
+
+    def _there(self, where: str, *, also_absent: bool) -> list[BoxId]:
+        """Return which other boxes may say it; `also_absent`: those that aren't heard, too."""
+        served = {**self._ledger.absent(), **self._ledger.serving()} if also_absent else self._ledger.serving()
+        return [box for box, names in served.items() if where in names]
 
     def _is_being_told(self, beginning: Beginning | None) -> bool:
         """Whether another box has it first, and what else boxes have of it is on its way."""

@@ -59,6 +59,13 @@ class MeshLedger:
             return {}
         return {box: names for box, names in self._mesh.live().items() if box != self._box}
 
+    def absent(self) -> Mapping[BoxId, frozenset[str]]:
+        """Return which others were there today and aren't now, and what each served."""
+        if not self.is_open:
+            return {}
+        there = self._mesh.live()
+        return {box: names for box, names in self._mesh.lately().items() if box not in there}
+
     def serve(self, common_names: frozenset[str]) -> None:
         """Tell the others what this box serves: as much of it as they take."""
         self._served = frozenset(sorted(filter(_is_told, common_names))[:MOST_SERVED])

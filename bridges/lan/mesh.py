@@ -213,6 +213,11 @@ class Mesh:
         """Return the boxes heard in the last 30 s, this one with them, and what each serves."""
         return self.presence.live(self._clock.monotonic())
 
+    def lately(self) -> Mapping[BoxId, frozenset[str]]:
+        """Return the other boxes heard in the last day, and what each served then."""
+        seen = self.presence.seen(self._clock.monotonic())
+        return {box: each.detail.serving for box, each in seen.items()}
+
     async def refill(self) -> None:
         """Return once the others gave back what this box lost of the log, or can't for now.
 

@@ -101,9 +101,12 @@ class MeshBridge(LanBridge):
         turn_s: float,
         at_home: bool = False,
         amends: MessageId | None = None,
+        overheard_s: float | None = None,
     ) -> Speak | Listen | Said:
         """Say whose turn it is."""
-        return self._chorus.turn(utterance, waited_s=waited_s, turn_s=turn_s, at_home=at_home, amends=amends)
+        return self._chorus.turn(
+            utterance, waited_s=waited_s, turn_s=turn_s, at_home=at_home, amends=amends, overheard_s=overheard_s
+        )
 
     async def emitting(self, utterance: Utterance, as_native: NativeId | None) -> None:
         """Note that this box is about to say it."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -26,6 +27,7 @@ from bridges.matrix.management.consents import Consents
 from bridges.matrix.management.office import Office
 from bridges.matrix.members import Members
 from bridges.matrix.notices import Notices
+from bridges.matrix.overheard import overheard_in
 from bridges.matrix.people import People
 from bridges.matrix.recall import Recall
 from bridges.matrix.reflector import Reflector
@@ -351,6 +353,11 @@ class MatrixBridge:
             self._known_since().save()  # of what was read before; and of this, when all of the sync is
             self._commanded = True
             return await self._office.carry_out(command)
+        if (
+            message is Skip.OTHER_BRIDGE
+            and (said := overheard_in(event, partial(self.people.name, room_id))) is not None
+        ):
+            self._context.overheard(reading.room.conversation, said)
         reason = message if isinstance(message, Skip) else await self._objection(room_id, message, reading)
         if isinstance(message, Message) and not reason:
             if self._files is not None and self._rooms.is_routed(room_id):

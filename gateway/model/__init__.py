@@ -30,7 +30,7 @@ from gateway.model.bridge import (
     Support,
     as_said,
 )
-from gateway.model.chorus import Chorus, Commons, Listen, Said, Speak, Utterance
+from gateway.model.chorus import Chorus, Commons, Listen, Overheard, Said, Speak, Utterance
 from gateway.model.community import Community, Matter, Verdict
 from gateway.model.delivery import PENDING, Delivery, DeliveryId, State, delivery_id, key_of, parse_key
 from gateway.model.desk import Asked, Desk, Joined, NoDesk
@@ -149,6 +149,7 @@ __all__ = [
     "NotThere",
     "Offers",
     "OutboxError",
+    "Overheard",
     "PermanentError",
     "Phrase",
     "Progress",

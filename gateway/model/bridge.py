@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, runtime_checkable
 
+from gateway.model.chorus import Overheard
 from gateway.model.desk import Desk, NoDesk
 from gateway.model.errors import PermanentError, TransientError
 from gateway.model.location import Location
@@ -181,6 +182,8 @@ class BridgeContext:
     """``count("frame_oversized")``: one more of a kind of thing skipped or noticed."""
     appeared: Callable[[str], None] = field(default=lambda _: None)
     """``appeared("#town:example.org")``: a conversation that may have been missing is there now."""
+    overheard: Callable[[str, Overheard], None] = field(default=lambda _, __: None)
+    """``overheard("#town:example.org", said)``: another gateway said something there; before that is passed over."""
     desk: Desk = field(default_factory=NoDesk)
     """Where people's commands and wishes for routes go."""
     box: str = ""

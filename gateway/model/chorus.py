@@ -8,7 +8,7 @@ A bridge whose conversations other boxes may serve too names them so that every 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from gateway.model.message import MessageId, NativeId, RemoteId
@@ -47,6 +47,19 @@ class Said:
     """Which box said it, or that it was said there in the first place."""
     native_id: NativeId | None
     """What it is called there; None: that isn't known (yet)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overheard:
+    """What another gateway said in a conversation, as the network shows it: `BridgeContext.overheard`."""
+
+    key: str
+    """Under which key, as it says itself: anybody may say so."""
+    by: str
+    """Which account said it: that the network proves."""
+    remote_id: RemoteId
+    words: str = field(default="", repr=False)
+    """``name: text``, as a network would show it that has only our own name; empty: it is no text."""
 
 
 @runtime_checkable
@@ -91,12 +104,14 @@ class Chorus(Protocol):
         turn_s: float,
         at_home: bool = False,
         amends: MessageId | None = None,
+        overheard_s: float | None = None,
     ) -> Speak | Listen | Said:
         """Say whose turn it is: rank by rendezvous hash over the boxes heard lately that serve the conversation.
 
         `waited_s`: how long this box has had it to say. `at_home`: it was said at this box, and no other box can
         have it but from here: this one comes first. `amends`: what it is a correction of; who said that there
-        comes first. Does not block.
+        comes first. `overheard_s`: how long ago another box spoke there, as the network shows: one that isn't
+        reached has its turn, too, and as long as any speaks it isn't silent. None: not lately. Does not block.
         """
         ...
 

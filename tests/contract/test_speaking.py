@@ -21,6 +21,7 @@ from gateway.model import (
     Listen,
     Message,
     NativeId,
+    Overheard,
     RemoteId,
     Said,
     Sender,
@@ -28,6 +29,7 @@ from gateway.model import (
     Speak,
     Text,
     Utterance,
+    key_of,
     message_id,
 )
 from gateway.speaking import Speaking
@@ -69,7 +71,7 @@ class Others:
     def serve(self, common_names):
         self.served.append(common_names)
 
-    def turn(self, utterance, *, waited_s, turn_s, at_home=False, amends=None):
+    def turn(self, utterance, *, waited_s, turn_s, at_home=False, amends=None, overheard_s=None):
         self.asked.append((utterance, at_home, amends))
         return self.answer(utterance, waited_s, turn_s)
 
@@ -102,7 +104,9 @@ async def among_others(folder, **options):
         speaking = Speaking(bridges, core.clock, count=lambda _, kind: counted.append(kind))
         echoes = Echoes(speaking, core.journal, core.clock, count=lambda _, kind: counted.append(kind))
         core.intake.recognise, core.intake.arrived = echoes.recognise, speaking.arrived
+        core.intake.planned = speaking.planned
         core.sender.speaking = speaking
+        core.speaking = speaking
         core.counted = counted
         yield core, others
 
@@ -320,3 +324,33 @@ def test_between_two_radios_of_this_box_nobody_else_is_asked():
     assert speaking.turn(Delivery(message=heard("mt:a:1", at=second), to=CHANNEL)) == Speak()
     assert others.asked == []
     assert speaking.turn(Delivery(message=heard("web:a:1", at=LAN), to=CHANNEL)) != Speak()
+
+
+async def test_what_is_heard_under_the_id_that_ours_would_have_is_left_alone(tmp_path):
+    async with among_others(tmp_path) as (core, others):
+        others.answer = lambda *_: Listen(for_s=0.05, reason="box valley speaks first")
+        (ident,) = await core.say(1)
+        message = (await core.journal.message(message_id(NativeId("mx:$1")))).message
+        packet = f"mt:others:radio-{key_of(ident, 0)}"
+        copy = replace(heard(packet), content=message.content)
+        forged = replace(heard(packet, "something else"), native_id=NativeId("mt:forged:1"))
+        assert isinstance(await core.intake.accept(forged), Accepted)
+        assert isinstance(await core.intake.accept(copy), Seen)
+        assert await core.until(ident, "cancelled") == "cancelled"
+        assert core.bridge.sent == []
+        assert core.counted == ["echo_of_another_box"]
+
+
+async def test_what_another_box_is_overheard_to_have_said_is_left_alone_once_it_is_known_for_a_box(tmp_path):
+    async with among_others(tmp_path) as (core, others):
+        others.answer = lambda *_: Listen(for_s=0.05, reason="box valley speaks first")
+        (ident,) = await core.say(1)
+        there = Overheard(key=key_of(ident, 0), by="@valley:hs", remote_id=RemoteId("theirs"))
+        core.speaking.overheard(CHANNEL, there)
+        await core.clock.sleep(0.2)
+        assert await core.state(ident) == "queued"
+        others.echoes[NativeId("mt:us:before")] = Utterance(native_id=NativeId("mx:$0"), where=MESH)
+        core.speaking.overheard(CHANNEL, replace(there, key="another.0", remote_id=RemoteId("before")))
+        assert await core.until(ident, "cancelled") == "cancelled"
+        assert (await core.history(ident))[-1] == ("cancelled", "already there: box out of reach said it")
+        assert core.bridge.sent == []

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from bridges.lan.chorus import BEHIND_S, Beginning, LanChorus
+from bridges.lan.chorus import BEHIND_S, PATIENCE_S, Beginning, LanChorus
 from bridges.lan.emissions import Emissions, Entry, body_of, entry_of
 from bridges.lan.event import BoxId, Event, box_id
 from bridges.lan.log import Log
@@ -82,6 +82,9 @@ class Box:
     def serving(self) -> dict[BoxId, frozenset[str]]:
         now = self.world.clock.now_s
         return {box.box: box.serves for box in self.world.boxes if now - self.heard_s.get(box.box, -1e9) < LIVE_S}
+
+    def absent(self) -> dict[BoxId, frozenset[str]]:
+        return {box.box: box.serves for box in self.world.boxes if box is not self and box.box not in self.serving()}
 
     def serve(self, common_names: frozenset[str]) -> None:
         self.serves = common_names
@@ -284,6 +287,47 @@ async def test_what_comes_while_a_split_is_told_waits_for_who_said_it_but_not_fo
     assert isinstance(a.chorus.turn(theirs, waited_s=BEHIND_S - 1, turn_s=2), Listen)
     assert isinstance(a.chorus.turn(ours, waited_s=0, turn_s=2), Speak)
     assert isinstance(a.chorus.turn(theirs, waited_s=BEHIND_S + 9, turn_s=2), Speak)
+
+
+async def test_what_both_sides_may_have_is_left_to_a_box_out_of_reach_as_long_as_it_is_heard_there(world: World):
+    a, _, c = world.boxes
+    world.side = {0: 0, 1: 1, 2: 1}
+    world.boxes[1].chorus.serve(frozenset())
+    await world.pass_time(LIVE_S + 1)
+    texts = [f"mt:a1b2c301:{number}" for number in range(40)]
+    for native in texts:
+        for box in (a, c):
+            box.begun[native] = Beginning(box=box.box, said_in=MESH)
+    a.begun["web:a/1"] = Beginning(box=BoxId("f" * 32), said_in=None)
+
+    def answers(box: Box, *, waited_s: float = 0.0, overheard_s: float | None = None) -> list[bool]:
+        turns = (Utterance(native_id=NativeId(native), where=ROOM) for native in texts)
+        asked = [box.chorus.turn(each, waited_s=waited_s, turn_s=2, overheard_s=overheard_s) for each in turns]
+        return [isinstance(answer, Speak) for answer in asked]
+
+    assert all(answers(a)), "nobody else is there"
+    ours, theirs = answers(a, overheard_s=1), answers(c, overheard_s=1)
+    assert 5 < sum(ours) < 35
+    assert [not each for each in ours] == theirs
+    assert answers(a, waited_s=30, overheard_s=1) == ours, "it speaks: it isn't silent"
+    assert all(answers(a, waited_s=30, overheard_s=3))
+    assert all(answers(a, waited_s=PATIENCE_S + 3, overheard_s=1)), "not for ever"
+    alone = Utterance(native_id=NativeId("web:a/1"), where=ROOM)
+    assert isinstance(a.chorus.turn(alone, waited_s=0, turn_s=2, overheard_s=1), Speak), "no other side can have it"
+
+
+async def test_what_another_side_heard_on_the_air_and_said_in_the_room_is_not_said_there_again(world: World):
+    a, _, c = world.boxes
+    echo = NativeId("mt:a:1")
+    line, copy = (Utterance(native_id=native, where=ROOM) for native in (NativeId("web:a/1"), echo))
+    a.append("web:a/1", "say ")
+    on_air = Utterance(native_id=line.native_id, where=MESH)
+    await a.chorus.emitting(on_air, echo)
+    await c.chorus.emitting(copy, None)
+    assert not isinstance(a.chorus.turn(line, waited_s=0, turn_s=2), Said), "not yet"
+    await c.chorus.emitted(copy, NativeId("mx:$1"))
+    assert a.chorus.turn(line, waited_s=0, turn_s=2) == Said(by=c.box[:4], native_id=NativeId("mx:$1"))
+    assert a.chorus.turn(copy, waited_s=0, turn_s=2) == Said(by=a.box[:4], native_id=None)
 
 
 async def test_a_correction_is_for_the_box_that_said_what_it_corrects(world: World):

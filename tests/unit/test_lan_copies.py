@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from bridges.lan.chronicle import Chronicle, Heard
+from bridges.lan.chronicle import Chronicle
 from bridges.lan.emissions import Entry, body_of
 from bridges.lan.entries import Said
-from bridges.lan.event import BoxId, Event
+from bridges.lan.event import BoxId, Event, FeedId
 from bridges.lan.membership import Roll
 from bridges.lan.store import Arrived
-from bridges.lan.transcript import Reader
+from bridges.lan.transcript import Heard, Reader
 from gateway.model import NativeId, Sender, SenderId, Text, Utterance
 
 ORIGINAL, COPY = "web:hilltop:1", "mt:a1b2c300:00000007"
@@ -82,7 +82,6 @@ def test_rooms_of_the_release_before_are_made_anew_from_the_log_and_keep_what_be
 
 
 def arrived(body: str) -> Arrived:
-    event = Event(
-        feed="b" * 32 + "-1", seq=1, hlc=1, previous=b"", native=NativeId("emitting:1"), body=body, signature=b""
-    )
+    feed = FeedId("b" * 32 + "-1")
+    event = Event(feed=feed, seq=1, hlc=1, previous=b"", native="emitting:1", body=body, signature=b"")
     return Arrived(event=event, arrival=1, stored_ms=0)

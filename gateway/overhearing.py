@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What other boxes said, as the network itself shows it: boxes that are cut off from each other still meet there.
+
+Three things tell it. What a network lets us foresee (a packet's id) is the same for every box that has the same
+message to say at an address of the same name: so is what a box puts beside its words (`Overheard.key`). And what one
+box said on one network, and another hears there and is to carry on, has the words that the first has said elsewhere.
+Only boxes are believed: those whose words the log once named as a box's.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TypeVar
+
+from gateway.model import (
+    Address,
+    Bridge,
+    BridgeName,
+    Clock,
+    Delivery,
+    DeliveryId,
+    Foresees,
+    Message,
+    NativeId,
+    Overheard,
+    RemoteId,
+    delivery_id,
+    key_of,
+    message_id,
+    parse_key,
+    words_of,
+)
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+MOST_EXPECTED = 8192
+"""Deliveries that are known by what they will be called; past it a copy of the oldest is news."""
+MOST_OVERHEARD = 8192
+MOST_DOUBTED = 256
+"""Words of which it isn't known whose they are."""
+MOST_VOICES = 1024
+"""Accounts that speak for boxes."""
+SAME_WORDS_S = 600.0
+"""For so long the words of one box stand for a copy of them that another is to carry on."""
+APART_S = 600.0
+"""So long after a box that the log doesn't tell of was heard in a conversation, it is taken to be there."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Spoken:
+    remote_id: RemoteId
+    at_s: float
+
+
+class Overhearing:
+    """What is known of it. Bounded."""
+
+    def __init__(self, bridges: Mapping[BridgeName, Bridge], clock: Clock) -> None:
+        every: Mapping[BridgeName, object] = bridges
+        self._foresees = {name: bridge for name, bridge in every.items() if isinstance(bridge, Foresees)}
+        self._clock = clock
+        self._expected: OrderedDict[tuple[Address, RemoteId], Delivery] = OrderedDict()
+        self._there: OrderedDict[DeliveryId, RemoteId] = OrderedDict()
+        self._words: OrderedDict[tuple[Address, str], list[_Spoken]] = OrderedDict()
+        self._voices: OrderedDict[tuple[BridgeName, str], None] = OrderedDict()
+        self._doubted: OrderedDict[tuple[Address, RemoteId], Overheard] = OrderedDict()
+        self._ours: OrderedDict[DeliveryId, None] = OrderedDict()
+        self._heard_s: dict[str, float] = {}
+
+    def planned(self, deliveries: Iterable[Delivery]) -> None:
+        """Know these, should another box say one of them first."""
+        for delivery in deliveries:
+            if (bridge := self._foresees.get(delivery.to.bridge)) is not None:
+                remote_id = bridge.foresee(key_of(delivery.id, 0)).remote_id
+                _keep(self._expected, (delivery.to, remote_id), delivery, MOST_EXPECTED)
+
+    def copied(self, message: Message) -> Delivery | None:
+        """Return which delivery of this box's a message is that came in: another said it, word for word."""
+        if message.remote_id is None:
+            return None
+        delivery = self._expected.get((message.origin, message.remote_id))
+        if delivery is None or words_of(delivery.message.content) != words_of(message.content):
+            return None
+        return delivery
+
+    def ours(self, delivery: DeliveryId) -> None:
+        """Know that this box says this: what it hears of it is no other's."""
+        _keep(self._ours, delivery, None, MOST_OVERHEARD)
+
+    def overheard(self, at: Address, said: Overheard) -> None:
+        """Take what another gateway said. It counts once `consider` finds that a box of ours is behind it."""
+        if _delivery(said.key) not in self._ours:
+            _keep(self._doubted, (at, said.remote_id), said, MOST_DOUBTED)
+
+    def consider(self, is_told: Callable[[Address, RemoteId], bool]) -> list[Address]:
+        """Look again at what was overheard; return where another box spoke.
+
+        `is_told`: whether the log names it as a box's words. That may come later than the words themselves.
+        """
+        met = []
+        for (at, remote_id), said in list(self._doubted.items()):
+            if is_told(at, remote_id):
+                _keep(self._voices, (at.bridge, said.by), None, MOST_VOICES)
+                del self._doubted[at, remote_id]
+                met.append(at)
+        for (at, remote_id), said in list(self._doubted.items()):
+            if (at.bridge, said.by) in self._voices:  # anybody can write our mark beside their words
+                del self._doubted[at, remote_id]
+                self._believe(at, said)
+                met.append(at)
+        return met
+
+    def _believe(self, at: Address, said: Overheard) -> None:
+        if (delivery := _delivery(said.key)) is not None:
+            _keep(self._there, delivery, said.remote_id, MOST_OVERHEARD)
+        spoken = self._words.get((at, said.words), [])
+        spoken.append(_Spoken(said.remote_id, self._clock.monotonic()))
+        _keep(self._words, (at, said.words), spoken, MOST_OVERHEARD)
+
+    def hears(self, bridge: BridgeName) -> bool:
+        """Whether that network shows us by themselves what boxes say there."""
+        return any(voice[0] == bridge for voice in self._voices)
+
+    def there(self, delivery: Delivery, *, is_copy: bool, called: Iterable[NativeId] = ()) -> RemoteId | None:
+        """Return as what a delivery is there already; None: as far as is known it isn't.
+
+        `is_copy`: it may be what another box said elsewhere in these words, and said here, too. `called`: what else
+        the message is known as.
+        """
+        alike = (delivery_id(message_id(native_id), delivery.to, delivery.part) for native_id in called)
+        found = next((self._there[each] for each in (delivery.id, *alike) if each in self._there), None)
+        if found is not None or not is_copy:
+            return found
+        spoken = self._words.get((delivery.to, words_of(delivery.message.content)), [])
+        while spoken and self._clock.monotonic() - spoken[0].at_s > SAME_WORDS_S:
+            del spoken[0]
+        if not spoken:
+            return None
+        remote_id = spoken.pop(0).remote_id  # said twice, it is there twice
+        _keep(self._there, delivery.id, remote_id, MOST_OVERHEARD)
+        return remote_id
+
+    def met(self, where: str) -> None:
+        """Note that another box speaks in a conversation."""
+        self._heard_s[where] = self._clock.monotonic()
+
+    def silent_s(self, where: str) -> float | None:
+        """Return how long ago one spoke there; None: not lately."""
+        silent_s = self._clock.monotonic() - self._heard_s.get(where, float("-inf"))
+        return silent_s if silent_s < APART_S else None
+
+
+def _delivery(key: str) -> DeliveryId | None:
+    with suppress(ValueError):
+        return parse_key(key)[0]
+    return None
+
+
+def _keep(known: OrderedDict[_Key, _Value], key: _Key, value: _Value, most: int) -> None:
+    known[key] = value
+    known.move_to_end(key)
+    while len(known) > most:
+        known.popitem(last=False)
