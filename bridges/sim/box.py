@@ -63,8 +63,10 @@ class GatewayBox:
     end the child is bound to the thread that started it.
     """
 
-    def __init__(self, folder: Path, wiring: Wiring, *, port: int | None = None) -> None:
+    def __init__(self, folder: Path, wiring: Wiring, *, port: int | None = None, first: str = "") -> None:
+        """`first`: Python that its process runs before the gateway."""
         self.folder = folder.absolute()
+        self._first = first
         self.wiring = wiring
         self.port = port or free_port()
         self.config = self.folder / "crossband.toml"
@@ -182,7 +184,8 @@ class GatewayBox:
 
     def _spawn(self) -> None:
         # -P: modules come from where they are installed, not from the working directory.
-        command = [sys.executable, "-P", "-c", _LAUNCH, str(os.getpid()), "run", "--config", str(self.config)]
+        launch = self._first + _LAUNCH
+        command = [sys.executable, "-P", "-c", launch, str(os.getpid()), "run", "--config", str(self.config)]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 command,

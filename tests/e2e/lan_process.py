@@ -59,13 +59,20 @@ class LanProcess:
         syncs: bool = False,
         permissions: str = "",
         ends: str = "",
+        more: str = "",
+        first: str = "",
+        sync: int = 0,
     ) -> None:
-        """`ends`: tables of what else it is at, with its route, as TOML."""
+        """`ends`: tables of what else it is at, with its route; `more`: of its LAN table; as TOML.
+
+        `first`: see `GatewayBox`. `sync`: the port for other boxes; 0: any.
+        """
         folder.mkdir(mode=0o700)
+        self.name = name
         self.page = free_port()
-        self.sync = free_port()
-        self.box = GatewayBox(folder, _NOWHERE)
-        lan = f'page = "{LOOPBACK}:{self.page}"\n'
+        self.sync = sync or free_port()
+        self.box = GatewayBox(folder, _NOWHERE, first=first)
+        lan = f'page = "{LOOPBACK}:{self.page}"\n{more}'
         if syncs:
             lan += f'sync = "{LOOPBACK}:{self.sync}"\ndiscover = false\n'
         rest = _CONFIG.format(name=name, api=self.box.port, lan=lan, permissions=permissions)
