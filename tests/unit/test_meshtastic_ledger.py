@@ -164,7 +164,9 @@ def test_much_at_once_is_spread_over_the_hour():
 def test_a_queue_drains_at_the_shares_pace():
     ledger = Ledger()
     assert drain_s(ledger, EU_868, 0, 0.0, one_ms=1000) == 0.0
-    assert drain_s(ledger, EU_868, 15_000, 0.0, one_ms=1000) == 15.0, "what may go at once is on the air as long as it is"
+    assert drain_s(ledger, EU_868, 15_000, 0.0, one_ms=1000) == 15.0, (
+        "what may go at once is on the air as long as it is"
+    )
     assert drain_s(ledger, EU_868, 65_000, 0.0, one_ms=1000) == 1000, "50 s at 5 %"
     assert drain_s(ledger, EU_868, 180_000, 0.0, one_ms=1000) > 3000
     assert drain_s(ledger, EU_868, 10 * 180_000, 0.0, one_ms=1000) >= 10 * WINDOW_S
