@@ -9,7 +9,7 @@ import pytest
 
 from gateway.clock import ManualClock
 from gateway.link import Link, LinkState
-from gateway.model import BridgeName, RoutedConversation
+from gateway.model import BridgeName, Capabilities, RoutedConversation
 from gateway.serving import Serving
 from gateway.speaking import Speaking
 
@@ -19,6 +19,7 @@ HOME, RADIO, LAN = (BridgeName(name) for name in ("home", "radio", "lan"))
 class Network:
     def __init__(self, prefix: str, turn_s: float) -> None:
         self.prefix, self.turn_s = prefix, turn_s
+        self.capabilities = Capabilities(room_for=lambda *_: 200)
 
     def common_name(self, conversation: str) -> str | None:
         return None if conversation == "#nowhere" else f"{self.prefix}:{conversation}"
