@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bridges.matrix.client import MAX_PATIENCE_S, Refused, error_of
+from bridges.matrix.verdict import MAX_PATIENCE_S, Refused, error_of
 from gateway.model import AuthFailed, BridgeError, LinkDown, RateLimited, Rejected, Unconfirmed
 
 
