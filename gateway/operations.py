@@ -13,6 +13,7 @@ from gateway.costs import Price, price
 from gateway.fitting import Unfit
 from gateway.health import Health
 from gateway.journal import Accepted, Change, DeadLetters, Journal, Kept, Seen
+from gateway.limits import in_force
 from gateway.locating import where_is
 from gateway.metrics import Metrics
 from gateway.model import (
@@ -134,8 +135,9 @@ class Operations:
         return {"report": reports, "change": self.journal.lost, "outage": self._outages_lost()}
 
     def routes(self) -> Sequence[Route]:
-        """Return every route as it is now: the configuration's, then those made in chats."""
-        return self._parts.planner.table.routes
+        """Return every route as it is now, with the limits in force: the configuration's, then those made in chats."""
+        table = self._parts.planner.table
+        return tuple(in_force(table, route) for route in table.routes)
 
     def nodes(self) -> Sequence[tuple[BridgeName, Node]]:
         """Return everybody the bridges know of."""
@@ -190,7 +192,7 @@ class Operations:
         plan = self._parts.planner.plan(said, choice=Choice(route=route))
         ended = [DryPart(to=delivery.to, note=reason) for delivery, _, reason in plan.ended]
         parts = [*map(_dry, plan.deliveries), *ended]
-        if all(one.carries(topic) for one in self.routes() if one.name == route):
+        if all(one.carries(topic) for one in self._parts.planner.table.routes if one.name == route):
             return parts
         note = f"this route carries no {topic}: its `also` does not list them"
         return [DryPart(to=to, note=note) for to in dict.fromkeys(part.to for part in parts)]

@@ -123,9 +123,9 @@ class RoutingTable:
                 for topic in filter(route.carries, Topic):
                     found = by_source.setdefault((source, topic), {})
                     for to in route.targets:
-                        found.setdefault(to, self._expiry(route, to))
+                        found.setdefault(to, self.expires_s(route, to))
                 for to in route.targets:
-                    after_s = self._digest_after(route, source, to)
+                    after_s = self.stale_after_s(route, source, to)
                     if after_s is not None and source != to:
                         digest_after_s.setdefault((source, to), after_s)
         object.__setattr__(self, "_by_source", by_source)
@@ -172,12 +172,12 @@ class RoutingTable:
 
     def _found(self, message: Message, answers: Answers, choice: Choice | None) -> dict[Address, int | None]:
         if choice is not None and choice.address is not None:
-            return {choice.address: self._expiry(None, choice.address)}
+            return {choice.address: self.expires_s(None, choice.address)}
         if choice is not None and choice.route is not None:
             routes = [route for route in self.routes if route.name == choice.route]
-            return {to: self._expiry(r, to) for r in reversed(routes) for to in (*r.sources, *r.targets)}
+            return {to: self.expires_s(r, to) for r in reversed(routes) for to in (*r.sources, *r.targets)}
         if message.direct:
-            return {to: self._expiry(None, to) for to in self._of_person(message, answers)}
+            return {to: self.expires_s(None, to) for to in self._of_person(message, answers)}
         found = dict(self._by_source.get((message.origin, message.topic), {}))
         return found if answers.origin is None else self._in_private(message.origin, found, answers)
 
@@ -219,13 +219,15 @@ class RoutingTable:
         bridges = {to.bridge for to in people}
         public = {to: expires_s for to, expires_s in found.items() if to.bridge not in bridges}
         mine = (to for to in people if origin in self.chats(to) or origin == self.direct.get(to.bridge))
-        return public | {to: found.get(to, self._expiry(None, to)) for to in mine}
+        return public | {to: found.get(to, self.expires_s(None, to)) for to in mine}
 
-    def _expiry(self, route: Route | None, to: Address) -> int | None:
+    def expires_s(self, route: Route | None, to: Address) -> int | None:
+        """Return how old a message may grow there by a route, None: by `direct`; None: it never expires."""
         default = CLEAR_EXPIRES_S if to.bridge in self.in_clear else None
         return default if route is None else route.expires_s.get(to.bridge, default)
 
-    def _digest_after(self, route: Route, source: Address, to: Address) -> int | None:
+    def stale_after_s(self, route: Route, source: Address, to: Address) -> int | None:
+        """Return how old what a route carries between these may be before it is folded; None: it never is."""
         is_replayed = source.bridge in self.between and to.bridge in self.in_clear
         return route.digest_after_s.get(to.bridge, REPLAYED_S if is_replayed else None)
 

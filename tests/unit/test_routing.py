@@ -6,6 +6,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.limits import in_force
 from gateway.model import Address, BridgeName, Lane, Level, Message, NativeId, Sender, SenderId, Text, Topic
 from gateway.routing import Answers, Bound, Choice, Refused, Route, RoutingTable
 
@@ -114,6 +115,15 @@ def test_radio_texts_expire_by_route_or_after_six_hours_and_others_never():
 
     assert expiry == {RADIO: 60, LAN: None}
     assert warned == {RADIO: 6 * 3600, LAN: None}
+
+
+def test_a_route_is_shown_with_the_limits_that_hold_where_it_names_none():
+    table = replace(TABLE, between=frozenset({LAN.bridge}))
+    town, warnings = (in_force(table, route) for route in table.routes)
+
+    assert (town.expires_s, town.digest_after_s) == ({RADIO.bridge: 60}, {RADIO.bridge: 600})
+    assert (warnings.expires_s, warnings.digest_after_s) == ({RADIO.bridge: 6 * 3600}, {})
+    assert replace(warnings, expires_s={}) == table.routes[1]
 
 
 def test_an_emergency_never_expires():
