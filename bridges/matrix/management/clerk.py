@@ -12,7 +12,7 @@ from typing import assert_never
 import structlog
 
 from bridges.matrix.client import Client, Refused
-from bridges.matrix.management import say
+from bridges.matrix.management import say, usage
 from bridges.matrix.management.answers import answer_content, answer_key
 from bridges.matrix.management.command import (
     PREFIX,
@@ -156,8 +156,8 @@ class Clerk:
         if command.is_late:
             raise Declined(_LATE)
         match wish_of(command.words):
-            case Help():
-                words = f"{await self._ask(command, 'help', is_private)}\n{say.OWN_COMMANDS}"
+            case Help(about=about):
+                words = await self._help(command, about, is_private)
             case Other():
                 words = await self._ask(command, command.words, is_private)
             case Nick(name=name):
@@ -172,6 +172,11 @@ class Clerk:
             case _ as other:
                 assert_never(other)
         return Answer(words=words)
+
+    async def _help(self, command: Command, about: str, is_private: bool) -> str:
+        if not about:
+            return f"{await self._ask(command, 'help', is_private)}\n{usage.own_commands()}"
+        return usage.help_for(about.lower()) or await self._ask(command, command.words, is_private)
 
     async def _link(self, command: Command, wish: Bridge | Unbridge | GatherSpace, is_office: bool) -> str:
         if isinstance(wish, GatherSpace):

@@ -80,7 +80,9 @@ class Confirm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Help:
-    """What can be asked for; the desk knows the rest of it."""
+    """What can be asked for; the desk knows the rest of it. `about`: of one command only."""
+
+    about: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +141,7 @@ def wish_of(words: str) -> Wish:
     if verb == "space":
         return GatherSpace(channels=_listed(line))
     if verb in ("", "help"):
-        return Other() if line else Help()
+        return Help(about=line)
     return _NAMING[verb](line) if verb in _NAMING else Other()
 
 

@@ -14,13 +14,6 @@ NOTHING_WAITS = (
     "Nothing of yours waits here to be confirmed: it is forgotten after 5 minutes, and when the gateway restarts."
 )
 CLOSED_AGAIN = "Nothing that is said here is carried any more: the room is encrypted, and that it may be is taken back."
-OWN_COMMANDS = f"""In a room, by those with the power to change its settings:
-  {PREFIX} bridge CHANNEL      carry it to and from a channel
-  {PREFIX} unbridge [CHANNEL]  end that
-Anywhere:
-  {PREFIX} dm NODE [TEXT]      a direct chat with one radio
-  {PREFIX} nick NAME           what you are called on radio
-  {PREFIX} space [CHANNEL, ..] gather the bridged rooms in a Space, with a room for these channels"""
 
 
 def before_bridging(there: Address) -> str:
