@@ -66,6 +66,7 @@ class Peer:
         if offer.feed != self.feed:  # it started anew, and may have lost what it had
             self.feed, self.frontier, self.is_known, self.statements_told = offer.feed, {}, False, 0
             self.known, self.to_answer, self.offered = {}, set(), {}
+            self.retold, self._doubted = {}, {}  # what that start showed, this one may lack
         self.have, self.believe, self.heard_s = offer.have, offer.believe, now_s
         for told in offer.told:
             heard_s = now_s - told.age_ms / 1000

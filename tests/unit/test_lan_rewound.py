@@ -232,6 +232,23 @@ def test_a_box_that_has_to_show_what_it_has_is_not_told_of_what_comes_after_that
     )
 
 
+def test_a_box_that_showed_its_version_and_was_then_put_back_itself_has_the_beginning_again() -> None:
+    """We said to have all that it had shown, so that it showed it once; its next start had not even what came before."""
+    world, box, other = rewound(before=3, since=1)
+    empty = world.nodes[3].store._db.serialize()
+    world.meet(box, other)
+    assert "web:1/first" in other.natives()
+    other.start(empty)
+    assert "web:1/first" not in other.natives()
+    for _ in range(2):
+        world.meet(box, other)
+    assert other.natives() == box.natives()
+
+
+def test_of_two_that_run_as_one_box_each_hears_the_beginning_of_a_feed_that_the_other_showed() -> None:
+    history([Act("say", 9, 3, 16), Act("rewind", 9, 2, 15), Act("twin", 9, 5, 17), Act("clone", 0, 14, 15)])
+
+
 def test_an_event_of_ours_that_another_signed_changes_nothing() -> None:
     world = founded("forger")
     box, forger = world.nodes[1:3]
