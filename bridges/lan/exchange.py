@@ -202,7 +202,7 @@ class Exchange:
             return 0
         taken = await self._held.write(lambda log: log.take_statements(offered))
         self._note(peer, taken.skipped)
-        return len(taken.new)
+        return len(taken.new) + await self._own.restated(taken.new)
 
     async def _events_of(self, peer: Peer, offered: Sequence[Event]) -> int:
         again, offered = await self._own.reclaimed(peer, offered)

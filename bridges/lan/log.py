@@ -165,11 +165,24 @@ class Log:
                 found.left.append(event)
         return replace(found, is_begun=self.feed != before)
 
-    def leave(self, feeds: Iterable[FeedId], *, start: Callable[[], int]) -> None:
+    def leave(self, feeds: Iterable[FeedId], now_ms: int, *, start: Callable[[], int]) -> None:
         """Write into a new feed from now on, and have what is kept of these there: others had them otherwise."""
         for feed in sorted(feeds):
             self._split(feed, self._feeds.get(feed, EMPTY).base, start())
             self._close(feed, start)
+        self.restate(now_ms)
+
+    def restate(self, now_ms: int) -> int:
+        """Say again what this box said of boxes in feeds that it left; return how many that were.
+
+        Where something else stands in its place it isn't believed; a box that dropped both can show neither.
+        """
+        own = [event for event in self._store.statements() if event.box == box_of(self.feed)]
+        stands = {(event.hlc, event.body) for event in own if event.feed not in self._closed}
+        left = {(event.hlc, event.body) for event in own} - stands if self.roll.is_member(box_of(self.feed)) else set()
+        for hlc, body in sorted(left):
+            self._write("", body, hlc, now_ms)
+        return len(left)
 
     def without(self, box: BoxId) -> dict[FeedId, int]:
         """Return what of a box's feeds is here: what will count of it once it is removed.

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from bridges.lan.event import Event, FeedId, box_of
 from bridges.lan.held import Held
@@ -45,9 +45,17 @@ class Own:
         gone |= {mine.feed} if peer.has_had_more(mine) else set()
         if not peer.takes_word(gone, self._clock.monotonic()):
             return False
-        await self._held.write(lambda log: log.leave(gone, start=self._start))
+        now_ms = self._clock.now_ms()
+        await self._held.write(lambda log: log.leave(gone, now_ms, start=self._start))
         self._begun()
         return True
+
+    async def restated(self, new: Iterable[Event]) -> int:
+        """Say again what we said of boxes, if any of it is new to us, in feeds that we left; return how much."""
+        me, now_ms = box_of(self._held.state.feed), self._clock.now_ms()
+        if all(event.box != me for event in new):
+            return 0
+        return await self._held.write(lambda log: log.restate(now_ms))
 
     async def reclaimed(self, peer: Peer, offered: Sequence[Event]) -> tuple[int, Sequence[Event]]:
         """Look at what of ours a box brings; return how much we said again, and what is to be taken."""

@@ -10,10 +10,12 @@ import pytest
 
 from bridges.lan.event import FeedId, written
 from bridges.lan.held import State
+from bridges.lan.membership import Add
 from tests.lan_histories import (
     BEGAN_MS,
     BOXES,
     DAY_S,
+    FOUNDERS,
     RETENTION_S,
     Act,
     Node,
@@ -230,6 +232,64 @@ def test_a_box_that_has_to_show_what_it_has_is_not_told_of_what_comes_after_that
             Act("twin", 6, 10, 19),
         ]
     )
+
+
+@pytest.mark.parametrize("calls", [True, False], ids=["it calls", "it is called"])
+def test_it_lets_in_again_whom_it_let_in_where_another_heard_something_else(calls: bool) -> None:
+    """It dropped the words, and so did who heard them; who belongs is kept, but counted for nothing at who has others."""
+    world = founded(f"twin that lets in {calls}")
+    box, here, there, new = *world.nodes[1:4], world.nodes[FOUNDERS]
+    box.say("web:1/first")
+    box.remember()
+    assert box.snapshot is not None
+    twin = Node(world, len(world.nodes), box.key, 0)
+    world.nodes.append(twin)
+    twin.go_back(box.snapshot)
+    box.state(Add(key=new.key.public_key().public_bytes_raw(), name="new"))
+    box.say("web:1/box")
+    world.meet(box, here)
+    world.time.passed_s += RETENTION_S + DAY_S
+    here.shorten()
+    for number in range(3):
+        twin.say(f"web:1/twin-{number}")
+    world.meet(twin, there)
+    for _ in range(2):
+        for one, other in ((twin, here), (twin, there), (here, there)):
+            world.meet(*((one, other) if calls else (other, one)))
+    for node in (here, twin, there):
+        assert node.log.roll.is_member(new.id)
+    assert here.held.state.believe == twin.held.state.believe == there.held.state.believe
+    posts = world.posts
+    world.meet(twin, here)
+    world.meet(here, there)
+    assert world.posts == posts + 2
+
+
+def test_so_it_does_if_it_is_told_only_that_it_had_written_more() -> None:
+    """Neither it nor who says so keeps anything of what it wrote; a third keeps what its twin wrote there."""
+    world = founded("told that it had written more")
+    box, here, there, new = *world.nodes[1:4], world.nodes[FOUNDERS]
+    box.say("web:1/first")
+    box.remember()
+    assert box.snapshot is not None
+    twin = Node(world, len(world.nodes), box.key, 0)
+    world.nodes.append(twin)
+    twin.go_back(box.snapshot)
+    box.state(Add(key=new.key.public_key().public_bytes_raw(), name="new"))
+    for number in range(3):
+        twin.say(f"web:1/twin-{number}")
+    world.meet(twin, here)
+    world.time.passed_s += RETENTION_S + DAY_S
+    world.meet(twin, there)
+    for node in (box, here):
+        node.shorten()
+    box.say("web:1/late")
+    feed = box.log.feed
+    world.meet(box, here)
+    assert box.log.feed != feed
+    world.meet(box, there)
+    assert there.log.roll.is_member(new.id)
+    assert box.held.state.believe == there.held.state.believe
 
 
 def test_a_box_that_showed_its_version_and_was_then_put_back_itself_has_the_beginning_again() -> None:
