@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from bridges.lan.addresses import Place, Places, Source
 from bridges.lan.answering import Answering
 from bridges.lan.caller import Answered
-from bridges.lan.event import BEFORE_FIRST, Event, FeedId, box_id
+from bridges.lan.event import BEFORE_FIRST, BoxId, Event, FeedId, box_id
 from bridges.lan.exchange import Exchange
 from bridges.lan.feeds import FORGOTTEN_MS
 from bridges.lan.held import Held, state_of
@@ -190,6 +190,7 @@ class Node:
             self.held._state = state_of(self.log)
             if event is not None:
                 self.world.said.setdefault(native, self.world.time.passed_s)
+                self.world.sayers.setdefault(native, set()).add(self.id)
             self.read()
 
     def state(self, says: Add | Remove) -> None:
@@ -265,6 +266,8 @@ class World:
         self.time = Time()
         self.said: dict[str, float] = {}
         """When each message was said first."""
+        self.sayers: dict[str, set[BoxId]] = {}
+        """By which boxes: what comes from the air, several say."""
         self.root = root_of(key_of(0).public_key(), "0")
         self.nodes = [Node(self, number, key_of(number), off_ms(number)) for number in range(BOXES)]
         self.cut: set[frozenset[int]] = set()
@@ -300,8 +303,7 @@ class World:
         """
         limits = self.nodes[0].log.roll.limits
         out = {node.id for node in self.nodes if node.id in limits and node.was_rewound}
-        network, _, rest = native.partition(":")
-        return bool(out) if network == "mt" else self.nodes[int(rest.partition("/")[0])].id in out
+        return not out.isdisjoint(self.sayers[native])
 
     def has_begun(self, node: Node) -> bool:
         """Whether there is anything on its disk."""
@@ -577,13 +579,10 @@ def check(world: World, before: Mapping[int, set[str]]) -> None:
 
 
 def _is_of_removed(world: World, native: str) -> bool:
-    """Whether it may be gone for that; what came from the air, several boxes wrote, and all may be put out."""
-    network, _, rest = native.partition(":")
+    """Whether it may be gone for that; what came from the air, several boxes said, and any may be put out."""
     known = world.nodes[0].log.roll
-    if network == "mt":
-        return bool(known.limits)
-    box = world.nodes[int(rest.partition("/")[0])].id
-    return box in known.limits or box not in known.boxes  # whoever let it in was put out
+    # Whoever isn't known: who let it in was put out.
+    return any(box in known.limits or box not in known.boxes for box in world.sayers[native])
 
 
 def _each_once(node: Node, who: str) -> None:

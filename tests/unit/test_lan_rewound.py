@@ -236,7 +236,7 @@ def test_a_box_that_has_to_show_what_it_has_is_not_told_of_what_comes_after_that
 
 @pytest.mark.parametrize("calls", [True, False], ids=["it calls", "it is called"])
 def test_it_lets_in_again_whom_it_let_in_where_another_heard_something_else(calls: bool) -> None:
-    """It dropped the words, and so did who heard them; who belongs is kept, but counted for nothing at who has others."""
+    """It dropped the words, and so did who heard them; who belongs is kept, but not believed by who has others."""
     world = founded(f"twin that lets in {calls}")
     box, here, there, new = *world.nodes[1:4], world.nodes[FOUNDERS]
     box.say("web:1/first")
@@ -293,7 +293,7 @@ def test_so_it_does_if_it_is_told_only_that_it_had_written_more() -> None:
 
 
 def test_a_box_that_showed_its_version_and_was_then_put_back_itself_has_the_beginning_again() -> None:
-    """We said to have all that it had shown, so that it showed it once; its next start had not even what came before."""
+    """We said to have all that it had shown, to be shown it once; its next start had not even what came before."""
     world, box, other = rewound(before=3, since=1)
     empty = world.nodes[3].store._db.serialize()
     world.meet(box, other)
