@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridges.lan.entries import CUT
+from bridges.lan.introductions import NO_ROOM
 from bridges.lan.page.languages import LANGUAGES
 from bridges.lan.page.reasons import Kind, kind_of
 from bridges.lan.page.wording import standing
@@ -42,6 +43,7 @@ def test_no_device_host_or_error_is_told_to_a_guest(language, reason, state):
 
 def test_a_network_that_is_away_is_said_to_be_that():
     assert standing("en", f"radio/LongFast: queued, {CUT}") == "radio/LongFast: queued, not connected just now"
+    assert standing("de", f"radio: cancelled, {NO_ROOM}").endswith("versuch es morgen wieder")
     assert standing("uk", f"radio: queued, {CUT}") == "радіо: у черзі, зараз немає зв’язку"
 
 
@@ -61,6 +63,7 @@ def test_a_network_that_is_away_is_said_to_be_that():
         ("expired", "too old for this network", Kind.OLD),
         ("failed", "too long: more than 3 parts of 190 bytes", Kind.LONG),
         ("waiting", "the radio has no channel town; it has LongFast, ops", Kind.NOWHERE),
+        ("cancelled", NO_ROOM, Kind.NO_ROOM),
         ("queued", "box valley speaks first", Kind.ANOTHER),
         ("cancelled", "already there: box valley said it", Kind.THERE),
         ("cancelled", THERE_ALREADY, Kind.THERE),

@@ -29,6 +29,7 @@ class Kind(Enum):
     OLD = "it got too old"
     LONG = "too long"
     NOWHERE = "there is no such place there"
+    NO_ROOM = "all private chats are in use: try again tomorrow"
     ANOTHER = "another box says it"
     THERE = "already there"
     UNCONFIRMED = "no answer from there in time"
@@ -56,6 +57,7 @@ _KINDS: tuple[tuple[str, Kind], ...] = (
     ("too old for this network", Kind.OLD),
     ("too long.*|the [a-z]+ is too long|.* too (?:long|large) for one packet.*|it takes .* on the air.*", Kind.LONG),
     ("the radio has no (?:such )?channel.*|the radio has [0-9]+ channels named .*|no route .*", Kind.NOWHERE),
+    ("there are as many private chats as can be.*", Kind.NO_ROOM),
     (
         "box .* is saying it|box .* speaks first|other boxes are telling .*|.*: waiting whether it is heard here",
         Kind.ANOTHER,
