@@ -3,15 +3,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from typing import Final
 
 from gateway.ages import in_words
+
+_LONG_HEX: Final = re.compile(r"(?<![0-9A-Za-z])([0-9a-f]{8})[0-9a-f]{24,}(?![0-9A-Za-z])")
 
 
 def shown(text: object, most: int = 60) -> str:
     """Return a text as one line of at most so many characters that can't steer a terminal or a chat."""
     line = "".join(char if char.isprintable() else " " for char in " ".join(str(text).split()))
     return line if len(line) <= most else f"{line[: most - 1]}…"
+
+
+def brief(text: str) -> str:
+    """Return a text with each key or hash in it as its first digits: a line is for people."""
+    return _LONG_HEX.sub(r"\1…", text)
 
 
 def gateway_line(name: str, version: str, *, running_s: float) -> str:
@@ -32,7 +41,7 @@ def rulings_line(made_in_chats: int, muted: int) -> Sequence[str]:
 
 def deed_line(what: str, about: str, detail: str, by: str, where: str, why: str) -> str:  # noqa: PLR0917 - a row
     """Say what somebody decided, but for when."""
-    told = " ".join(filter(None, (what, shown(about, 255), shown(detail))))
+    told = " ".join(filter(None, (what, shown(brief(about), 255), shown(detail))))
     return f"{told}, by {shown(by, 255)}" + (f" in {shown(where, 255)}" if where else "") + (f": {why}" if why else "")
 
 

@@ -10,6 +10,7 @@ import typer
 from gateway.ages import in_words
 from gateway.cli import context
 from gateway.cli.output import Form, Output, Row, say, show, when
+from gateway.wording import brief
 
 Words = Annotated[list[str] | None, typer.Argument(help="As in a chat; `because WORDS` at the end tells why.")]
 _ORDERS = {
@@ -24,6 +25,7 @@ _ORDERS = {
     "allow": "Let somebody do so much: allow WHO none|read|transmit|commands|admin.",
     "forget": "Take back an allow: forget WHO.",
 }
+_WITHOUT_WORDS = frozenset({"silence", "unsilence"})
 
 
 def add_to(app: typer.Typer) -> None:
@@ -37,6 +39,9 @@ def add_to(app: typer.Typer) -> None:
 
 def order(ctx: typer.Context, words: Words = None) -> None:
     """Have it done, and say what came of it."""
+    if not words and ctx.info_name not in _WITHOUT_WORDS:
+        say(f"say who: crossband {_ORDERS[str(ctx.info_name)].rpartition(': ')[2]}")
+        raise typer.Exit(2)
     said = " ".join([str(ctx.info_name), *(words or [])])
     typer.echo(context.of(ctx).control().post("/commands", {"command": said})["answer"])
 
@@ -77,7 +82,7 @@ def audit(
         "at": lambda row: when(row["at_ms"]),
         "by": lambda row: row["by"],
         "what": lambda row: row["what"],
-        "about": lambda row: row["about"],
+        "about": lambda row: brief(row["about"]),
         "how": lambda row: row["detail"],
         "where": lambda row: row["where"],
         "why": lambda row: row["why"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import secrets
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
@@ -15,7 +16,7 @@ from gateway.access import Access
 from gateway.cli import context, doctor, template
 from gateway.cli.output import Form, Output, say, show
 from gateway.cli.private import write_private
-from gateway.config import Settings
+from gateway.config import InvalidConfig, Settings, load
 from gateway.config.loading import LOCAL_FILE
 from gateway.model import ConfigError, GatewayError
 
@@ -55,11 +56,25 @@ def init(
     given = {"name": name, "homeserver": homeserver, "user_id": user_id, "room": room, "radio": radio}
     given |= {"channel": channel, "lan": lan, "data_dir": None if data_dir is None else str(data_dir)}
     answers = template.complete(given, _ask if sys.stdin.isatty() else None)
-    write_private(path, template.render(answers))
+    text = template.render(answers)
+    _must_be_taken(text)
+    write_private(path, text)
     typer.echo(str(path))
     say(f"written, readable by you alone. Next: {' && '.join(template.next_steps(answers, path))}")
     if answers["homeserver"] and sys.stdin.isatty() and typer.confirm("Log in to Matrix now?", default=True, err=True):
         _log_in(answers, path)
+
+
+def _must_be_taken(text: str) -> None:
+    """ConfigError, as `check` has it, if the file would be refused."""
+    with tempfile.TemporaryDirectory() as folder:
+        trial = Path(folder) / LOCAL_FILE
+        write_private(trial, text)
+        try:
+            load(trial, {})
+        except InvalidConfig as error:
+            told = "\n".join(problem.render(lambda _: "") for problem in error.problems)
+            raise ConfigError(f"{told}\nnothing was written: answer that otherwise") from error
 
 
 def _ask(question: str, default: str | None) -> str:

@@ -37,6 +37,7 @@ from gateway.model import (
     Text,
 )
 from gateway.status import JournalStatus, QueueStatus, StoreState
+from gateway.wording import deed_line
 from tests.contract.desk import NODE, START_MS, Desk, in_chat, open_desk, serving, write_config
 
 FAKE = """\
@@ -187,6 +188,9 @@ async def test_a_text_goes_along_a_route_or_comes_from_standard_input(
         (["queue", "retry", "sea"], 2, "no bridge called 'sea'"),
         (["route", "test", "sea"], 1, "no route called 'sea'"),
         (["outages", "sea"], 2, "no bridge called 'sea'; there is: home, radio,"),
+        (["mute"], 2, "say who: crossband mute WHO, or mute WHO for 1h because they shout."),
+        (["allow"], 2, "say who: crossband allow WHO none|read|transmit|commands|admin."),
+        (["mute", "@nobody:x", "for", "long"], 1, "long"),
     ],
 )
 async def test_what_cannot_be_done_is_said_on_standard_error(ask: Ask, args: list[str], code: int, words: str) -> None:
@@ -275,6 +279,15 @@ async def test_what_was_decided_in_chats_is_shown_beside_the_file(ask: Ask, desk
     assert ["@bea:x", "read", "chat", "@ali:x"] in [row[:4] for row in told["permissions"]]
     assert ["1", "h", "0", "min"] in [row[-4:] for row in told["mutes"] if row[:2] == ["!a1b2c301", "@ali:x"]]
     assert "changed in chats: 1 permissions, 1 muted" in (await ask("status")).out
+
+
+async def test_the_audit_shows_the_first_digits_of_a_key_and_json_has_it_whole(ask: Ask, desk: Desk) -> None:
+    key = "3fa91c07" * 8
+    await desk.rulings.note("set", f"lan invite.{key}", by=SenderId("operator"), where="command line")
+
+    assert "lan invite.3fa91c07…  " in (await ask("audit")).out
+    assert (await ask("audit", "-o", "json")).json[0]["about"] == f"lan invite.{key}"  # type: ignore[index]
+    assert deed_line("set", f"lan invite.{key}", "", "operator", "", "") == "set lan invite.3fa91c07…, by operator"
 
 
 async def test_a_history_says_when_for_how_long_and_why(ask: Ask, desk: Desk) -> None:
@@ -690,6 +703,22 @@ def test_init_writes_a_box_with_nothing_but_the_lan(run: Run) -> None:
 
     assert written.code == 0
     assert run("check").out == "crossband.toml: ok (bridges: 1, routes: 1)\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["--radio", "town"], "bridges.radio.connection"),
+        (["--radio", "", "--homeserver", "matrix", "--user-id", "@g:x", "--room", "#t:x"], "bridges.home.homeserver"),
+    ],
+)
+def test_init_writes_nothing_that_check_refuses(run: Run, tmp_path: Path, given: list[str], words: str) -> None:
+    ended = run("init", "--name", "hilltop", "--lan", "town", *given)
+
+    assert ended.code == 2
+    assert words in ended.err
+    assert "nothing was written" in ended.err
+    assert not (tmp_path / "crossband.toml").exists()
 
 
 def test_init_without_anyone_to_ask_says_which_option_is_missing(
