@@ -109,24 +109,26 @@ class LanChorus:
         amends: MessageId | None = None,
         overheard_s: float | None = None,
     ) -> Speak | Listen | Said:
-        """Say whose turn it is."""
-        beginning = self._ledger.beginning(utterance.native_id)
-        if beginning is not None and beginning.said_in == utterance.where:
-            return Said(by=self._ledger.named(beginning.box), native_id=utterance.native_id)
+        """Say whose turn it is. A copy of what was said elsewhere has the turn of that."""
+        original = self._emissions.echoed(utterance.native_id)
+        said = utterance if original is None else replace(utterance, native_id=original.native_id)
+        beginning = self._ledger.beginning(said.native_id)
+        if beginning is not None and beginning.said_in == said.where:
+            return Said(by=self._ledger.named(beginning.box), native_id=said.native_id)
         if waited_s < BEHIND_S and self._is_being_told(beginning):
             return Listen(for_s=LOOK_S, reason="other boxes are telling what was said meanwhile")
-        if (carried := self._carried(utterance)) is not None:
-            return carried
+        if (there := self._said_otherwise(said, utterance)) is not None:
+            return there
         met = overheard_s is not None and (beginning is None or beginning.said_in is not None)
         if overheard_s is not None and met and waited_s < PATIENCE_S:
             waited_s = min(waited_s, overheard_s)
-        live = self._there(utterance.where, also_absent=met)
+        live = self._there(said.where, also_absent=met)
         return decide(
-            utterance,
-            self._emissions.of(utterance),
+            said,
+            {**self._emissions.of(said), **self._emissions.of(utterance)},
             me=self._ledger.box,
             live=live,
-            first=self._first(utterance, amends, self._home(beginning, at_home=at_home)),
+            first=self._first(said, amends, self._home(beginning, at_home=at_home)),
             now_s=self._clock.monotonic(),
             waited_s=waited_s,
             turn_s=turn_s,
@@ -153,16 +155,19 @@ class LanChorus:
         """Whether another box is at it just now."""
         return self._emissions.begun(where, me=self._ledger.box, after_s=self._clock.monotonic() - SPEAKING_S)
 
-    def _carried(self, utterance: Utterance) -> Said | None:
-        """Return who said it there as what it was heard as elsewhere; or, if it is a copy itself, who said that."""
-        original = self._emissions.echoed(utterance.native_id)
-        if original is not None and (begun := self._ledger.beginning(original.native_id)) is not None:
-            return Said(by=self._ledger.named(begun.box), native_id=None)  # it goes there as what it is
-        for native_id in self._emissions.called(utterance.native_id):
-            for box, told in self._emissions.of(replace(utterance, native_id=native_id)).items():
-                if told.is_done:
-                    return Said(by=self._ledger.named(box), native_id=told.as_native)
-        return None
+    def _said_otherwise(self, said: Utterance, utterance: Utterance) -> Said | None:
+        """Return who said it there, this box too: what a copy is a copy of, or all parts of it as copies."""
+        if said.native_id != utterance.native_id:
+            done = ((box, told) for box, told in self._emissions.of(said).items() if told.is_done)
+            return next((Said(by=self._ledger.named(box), native_id=told.as_native) for box, told in done), None)
+        copies: dict[int, dict[int, Said]] = {}
+        for native_id in self._emissions.called(said.native_id):
+            copied = self._emissions.echoed(native_id)
+            for box, told in self._emissions.of(replace(said, native_id=native_id)).items():
+                if copied is not None and told.is_done:
+                    there = Said(by=self._ledger.named(box), native_id=told.as_native)
+                    copies.setdefault(copied.parts, {})[copied.part] = there
+        return next((found[1] for parts, found in copies.items() if len(found) == parts), None)
 
     def _there(self, where: str, *, also_absent: bool) -> list[BoxId]:
         """Return which other boxes may say it; `also_absent`: those that aren't heard, too."""

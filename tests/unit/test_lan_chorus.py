@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -327,7 +328,36 @@ async def test_what_another_side_heard_on_the_air_and_said_in_the_room_is_not_sa
     assert not isinstance(a.chorus.turn(line, waited_s=0, turn_s=2), Said), "not yet"
     await c.chorus.emitted(copy, NativeId("mx:$1"))
     assert a.chorus.turn(line, waited_s=0, turn_s=2) == Said(by=c.box[:4], native_id=NativeId("mx:$1"))
-    assert a.chorus.turn(copy, waited_s=0, turn_s=2) == Said(by=a.box[:4], native_id=None)
+    assert a.chorus.turn(copy, waited_s=0, turn_s=2) == Said(by=c.box[:4], native_id=NativeId("mx:$1"))
+
+
+async def test_a_copy_that_waited_in_a_split_is_said_after_it_where_nobody_says_what_it_is_a_copy_of(world: World):
+    a, b, c = world.boxes
+    b.serves = frozenset()
+    line, copy = (Utterance(native_id=NativeId(native), where=ROOM) for native in ("web:a/1", "mt:a:1"))
+    a.append("web:a/1", "say ")
+    await a.chorus.emitted(replace(line, where=MESH), copy.native_id)
+    a.serves = frozenset({MESH})
+    assert c.chorus.turn(copy, waited_s=0, turn_s=2) == Speak(), (
+        "a isn't in the room, and c passes over the line itself"
+    )
+    a.serves = frozenset({MESH, ROOM})
+    assert isinstance(c.chorus.turn(copy, waited_s=0, turn_s=2), Listen), "it is a's to say"
+    await a.chorus.emitted(line, NativeId("mx:$1"))
+    assert c.chorus.turn(copy, waited_s=0, turn_s=2) == Said(by=a.box[:4], native_id=NativeId("mx:$1"))
+    assert a.chorus.turn(copy, waited_s=0, turn_s=2) == Said(by=a.box[:4], native_id=NativeId("mx:$1"))
+
+
+async def test_a_line_of_which_another_side_heard_and_said_one_part_is_said_until_all_are(world: World):
+    a, _, c = world.boxes
+    line = Utterance(native_id=NativeId("web:a/1"), where=ROOM)
+    a.append("web:a/1", "say ")
+    for part in (1, 2):
+        echo = NativeId(f"mt:a:{part}")
+        assert a.chorus.turn(line, waited_s=0, turn_s=2) == Speak()
+        await a.chorus.emitted(replace(line, where=MESH, part=part, parts=2), echo)
+        await c.chorus.emitted(Utterance(native_id=echo, where=ROOM), NativeId(f"mx:${part}"))
+    assert a.chorus.turn(line, waited_s=0, turn_s=2) == Said(by=c.box[:4], native_id=NativeId("mx:$1"))
 
 
 async def test_a_correction_is_for_the_box_that_said_what_it_corrects(world: World):
