@@ -47,6 +47,8 @@ SAME_WORDS_S = 600.0
 """For so long the words of one box stand for a copy of them that another is to carry on."""
 APART_S = 600.0
 """So long after a box that the log doesn't tell of was heard in a conversation, it is taken to be there."""
+MOST_MET = 256
+"""Words of such boxes, by which it is known that they are there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ class Overhearing:
         self._voices: OrderedDict[tuple[BridgeName, str], None] = OrderedDict()
         self._doubted: OrderedDict[tuple[Address, RemoteId], Overheard] = OrderedDict()
         self._ours: OrderedDict[DeliveryId, None] = OrderedDict()
-        self._heard_s: dict[str, float] = {}
+        self._met: OrderedDict[tuple[str, NativeId], float] = OrderedDict()
 
     def planned(self, deliveries: Iterable[Delivery]) -> None:
         """Know these, should another box say one of them first."""
@@ -95,22 +97,21 @@ class Overhearing:
         if _delivery(said.key) not in self._ours:
             _keep(self._doubted, (at, said.remote_id), said, MOST_DOUBTED)
 
-    def consider(self, is_told: Callable[[Address, RemoteId], bool]) -> list[Address]:
-        """Look again at what was overheard; return where another box spoke.
+    def consider(self, is_told: Callable[[Address, RemoteId], bool]) -> list[tuple[Address, RemoteId]]:
+        """Look again at what was overheard; return what another box said that the log doesn't tell of yet.
 
         `is_told`: whether the log names it as a box's words. That may come later than the words themselves.
         """
-        met = []
+        met: list[tuple[Address, RemoteId]] = []
         for (at, remote_id), said in list(self._doubted.items()):
             if is_told(at, remote_id):
                 _keep(self._voices, (at.bridge, said.by), None, MOST_VOICES)
                 del self._doubted[at, remote_id]
-                met.append(at)
         for (at, remote_id), said in list(self._doubted.items()):
             if (at.bridge, said.by) in self._voices:  # anybody can write our mark beside their words
                 del self._doubted[at, remote_id]
                 self._believe(at, said)
-                met.append(at)
+                met.append((at, remote_id))
         return met
 
     def _believe(self, at: Address, said: Overheard) -> None:
@@ -143,14 +144,17 @@ class Overhearing:
         _keep(self._there, delivery.id, remote_id, MOST_OVERHEARD)
         return remote_id
 
-    def met(self, where: str) -> None:
-        """Note that another box speaks in a conversation."""
-        self._heard_s[where] = self._clock.monotonic()
+    def met(self, where: str, native_id: NativeId) -> None:
+        """Note that another box said this in a conversation, and the log doesn't tell of it: it may be out of reach."""
+        _keep(self._met, (where, native_id), self._clock.monotonic(), MOST_MET)
 
-    def silent_s(self, where: str) -> float | None:
-        """Return how long ago one spoke there; None: not lately."""
-        silent_s = self._clock.monotonic() - self._heard_s.get(where, float("-inf"))
-        return silent_s if silent_s < APART_S else None
+    def silent_s(self, where: str, is_told: Callable[[NativeId], bool]) -> float | None:
+        """Return how long ago a box out of reach spoke there; None: not lately. What is told since is in reach."""
+        now_s = self._clock.monotonic()
+        for said, at_s in list(self._met.items()):
+            if now_s - at_s >= APART_S or is_told(said[1]):
+                del self._met[said]
+        return min((now_s - at_s for (place, _), at_s in self._met.items() if place == where), default=None)
 
 
 def _delivery(key: str) -> DeliveryId | None:

@@ -111,11 +111,11 @@ class Speaking:
         self._back_s[bridge] = self._clock.monotonic()
 
     def copied(self, message: Message) -> Delivery | None:
-        """Return which delivery of this box's came in there, said by a box that the log doesn't tell of; None: none."""
+        """Return which delivery of this box's came in there, as another box said it; None: none."""
         common = self._common(message.origin)
         delivery = None if self.chorus is None or common is None else self._overhearing.copied(message)
-        if delivery is not None and common is not None:
-            self._overhearing.met(common.where)
+        if delivery is not None and common is not None and not self._is_said(message.native_id):
+            self._overhearing.met(common.where, message.native_id)
         return delivery
 
     # Before a send.
@@ -139,7 +139,7 @@ class Speaking:
             turn_s=turn_s,
             at_home=at_home,
             amends=self._amended(delivery.message),
-            overheard_s=self._overhearing.silent_s(common.where),
+            overheard_s=self._overhearing.silent_s(common.where, self._is_said),
         )
         if isinstance(answer, Speak) and not at_home and (left_s := turn_s - self._listened_s(delivery, waited_s)) > 0:
             return Listen(for_s=min(left_s, LONGEST_LISTEN_S), reason=LISTENING)
@@ -235,17 +235,22 @@ class Speaking:
     def _may_be_carried(self, delivery: Delivery) -> bool:
         """Whether these may be words that a box out of reach says there itself, under their speaker's name."""
         where = self.where(delivery.to)
-        is_met = where is not None and self._overhearing.silent_s(where) is not None
+        is_met = where is not None and self._overhearing.silent_s(where, self._is_said) is not None
         return is_met and delivery.to.bridge in self._showing_names and ": " in words_of(delivery.message.content)
 
     def _consider(self) -> None:
-        for at in self._overhearing.consider(self._is_told):
-            if (common := self._common(at)) is not None:
-                self._overhearing.met(common.where)
+        for at, remote_id in self._overhearing.consider(self._is_told):
+            native_id = self._commons[at.bridge].native_of(remote_id)
+            if (common := self._common(at)) is not None and native_id is not None:
+                self._overhearing.met(common.where, native_id)
 
     def _is_told(self, at: Address, remote_id: RemoteId) -> bool:
         native_id = None if (bridge := self._commons.get(at.bridge)) is None else bridge.native_of(remote_id)
-        return self.chorus is not None and native_id is not None and self.chorus.echoed(native_id) is not None
+        return native_id is not None and self._is_said(native_id)
+
+    def _is_said(self, native_id: NativeId) -> bool:
+        """Whether the log tells of this as a box's words."""
+        return self.chorus is not None and self.chorus.echoed(native_id) is not None
 
     def _common(self, address: Address) -> _Common | None:
         bridge = self._commons.get(address.bridge)

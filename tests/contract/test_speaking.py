@@ -61,6 +61,7 @@ class Others:
     def __init__(self):
         self.answer = lambda _, waited_s, turn_s: Speak()
         self.asked = []
+        self.overheard_s = []
         self.told = []
         self.echoes = {}
         self.names = {}
@@ -73,6 +74,7 @@ class Others:
 
     def turn(self, utterance, *, waited_s, turn_s, at_home=False, amends=None, overheard_s=None):
         self.asked.append((utterance, at_home, amends))
+        self.overheard_s.append(overheard_s)
         return self.answer(utterance, waited_s, turn_s)
 
     async def emitting(self, utterance, as_native):
@@ -354,3 +356,23 @@ async def test_what_another_box_is_overheard_to_have_said_is_left_alone_once_it_
         assert await core.until(ident, "cancelled") == "cancelled"
         assert (await core.history(ident))[-1] == ("cancelled", "already there: box out of reach said it")
         assert core.bridge.sent == []
+
+
+async def test_what_is_heard_of_a_box_in_reach_makes_nobody_wait_for_boxes_that_are_off(tmp_path):
+    async with among_others(tmp_path) as (core, others):
+        others.answer = lambda *_: Listen(for_s=0.05, reason="box valley speaks first")
+        (first,) = await core.say(1)
+        await core.say(2)
+        journalled = (await core.journal.message(message_id(NativeId("mx:$1")))).message
+        packet = NativeId(f"mt:others:radio-{key_of(first, 0)}")
+        others.echoes[packet] = Utterance(native_id=NativeId("mx:$1"), where=MESH)
+        await core.intake.accept(replace(heard(packet), content=journalled.content))
+        assert await core.until(first, "cancelled") == "cancelled"
+        for number in (1, 2):
+            remote_id = RemoteId(f"theirs {number}")
+            core.speaking.overheard(CHANNEL, Overheard(key="another.0", by="@valley:hs", remote_id=remote_id))
+            others.echoes[NativeId(f"mt:us:{remote_id}")] = Utterance(native_id=NativeId("mx:$0"), where=MESH)
+        others.overheard_s.clear()
+        while not others.overheard_s:
+            await core.clock.sleep(0.01)
+        assert set(others.overheard_s) == {None}

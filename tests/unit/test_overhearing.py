@@ -77,7 +77,7 @@ def test_an_account_is_believed_once_the_log_names_words_of_it_as_a_boxs_also_of
     known.overheard(ROOM, event(2, "its first words", by="@box:hs"))
     assert known.consider(nothing) == []
     assert known.there(ours, is_copy=True) is None
-    assert known.consider(lambda _, remote_id: remote_id == "$2") == [ROOM, ROOM]
+    assert known.consider(lambda _, remote_id: remote_id == "$2") == [(ROOM, "$1")]
     assert known.there(ours, is_copy=True) == "$1"
     copy = delivery("mt:a:9", ROOM, "bread")
     assert known.there(copy, is_copy=False, called=[ours.message.native_id]) == "$1"
@@ -127,12 +127,26 @@ def test_words_stand_for_a_copy_for_ten_minutes() -> None:
     assert known.there(delivery("mt:a:1", ROOM, "bo: hi"), is_copy=True) is None
 
 
-def test_who_was_met_is_there_for_ten_minutes_and_how_long_they_were_silent_is_known() -> None:
+def test_who_was_met_out_of_reach_is_there_for_ten_minutes_and_how_long_they_were_silent_is_known() -> None:
     clock = ManualClock()
     known = overhearing(clock)
-    assert known.silent_s("mx:!town") is None
-    known.met("mx:!town")
-    clock.advance(5)
-    assert known.silent_s("mx:!town") == 5
+    assert known.silent_s("mx:!town", no_word) is None
+    for native in ("mx:$1", "mx:$2"):
+        known.met("mx:!town", NativeId(native))
+        clock.advance(5)
+    assert known.silent_s("mx:!town", no_word) == 5
+    assert known.silent_s("mx:!valley", no_word) is None
     clock.advance(APART_S)
-    assert known.silent_s("mx:!town") is None
+    assert known.silent_s("mx:!town", no_word) is None
+
+
+def test_who_was_heard_before_the_log_told_of_it_is_no_box_out_of_reach() -> None:
+    known = overhearing()
+    for native in ("mx:$1", "mx:$2"):
+        known.met("mx:!town", NativeId(native))
+    assert known.silent_s("mx:!town", lambda native: native == "mx:$1") is not None
+    assert known.silent_s("mx:!town", lambda native: native == "mx:$2") is None
+
+
+def no_word(_: NativeId) -> bool:
+    return False
