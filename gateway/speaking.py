@@ -80,6 +80,8 @@ class Speaking:
         self._clock = clock
         self._count = count
         self._since: OrderedDict[MessageId, float] = OrderedDict()
+        self._elsewhere: OrderedDict[MessageId, None] = OrderedDict()
+        """What another box heard where several may."""
         self._stands_for: dict[DeliveryId, tuple[Utterance, ...]] = {}
         self._back_s: dict[BridgeName, float] = {}
         self._showing_names = {name for name in self._commons if bridges[name].capabilities.names is Support.NATIVE}
@@ -97,8 +99,13 @@ class Speaking:
 
     def planned(self, deliveries: Sequence[Delivery]) -> None:
         """Note what this box has to say from now on."""
-        if self.chorus is not None:
-            self._overhearing.planned(deliveries)
+        if self.chorus is None:
+            return
+        self._overhearing.planned(deliveries)
+        for message in (each.message for each in deliveries if each.message.said_in is not None):
+            self._elsewhere[message.id] = None
+            if len(self._elsewhere) > MOST_AWAITED:
+                self._elsewhere.popitem(last=False)
 
     def overheard(self, at: Address, said: Overheard) -> None:
         """Take what another gateway said in a conversation that may be shared."""
@@ -128,7 +135,7 @@ class Speaking:
         self.arrived(delivery.message.id)
         at_home = self._is_at_home(delivery.message)
         self._consider()
-        if (there := self._there(delivery, at_home=at_home)) is not None:
+        if (there := self._there(delivery)) is not None:
             self._count(delivery.to.bridge, COUNT_OVERHEARD)
             return Said(by=OUT_OF_REACH, native_id=self._commons[delivery.to.bridge].native_of(there))
         turn_s = common.turn_s / (HURRY if delivery.lane is Lane.EMERGENCY else 1)
@@ -221,9 +228,9 @@ class Speaking:
             return ()
         return (_utterance(delivery, common.where), *self._stands_for.get(delivery.id, ()))
 
-    def _there(self, delivery: Delivery, *, at_home: bool) -> RemoteId | None:
+    def _there(self, delivery: Delivery) -> RemoteId | None:
         called = () if self.chorus is None else self.chorus.called(delivery.message.native_id)
-        return self._overhearing.there(delivery, is_copy=not at_home, called=called)
+        return self._overhearing.there(delivery, is_copy=self._may_be_copy(delivery.message), called=called)
 
     def _listened_s(self, delivery: Delivery, waited_s: float) -> float:
         """Return for how long it could have been heard that another box says what is ours to say."""
@@ -235,8 +242,14 @@ class Speaking:
     def _may_be_carried(self, delivery: Delivery) -> bool:
         """Whether these may be words that a box out of reach says there itself, under their speaker's name."""
         where = self.where(delivery.to)
-        is_met = where is not None and self._overhearing.silent_s(where, self._is_said) is not None
-        return is_met and delivery.to.bridge in self._showing_names and ": " in words_of(delivery.message.content)
+        if where is None or delivery.to.bridge not in self._showing_names or not self._may_be_copy(delivery.message):
+            return False
+        is_met = self._overhearing.silent_s(where, self._is_said) is not None
+        return is_met and ": " in words_of(delivery.message.content)
+
+    def _may_be_copy(self, message: Message) -> bool:
+        """Whether it was heard where other boxes speak, by this box or another: at a page nobody repeats a box."""
+        return self._common(message.origin) is not None or message.id in self._elsewhere
 
     def _consider(self) -> None:
         for at, remote_id in self._overhearing.consider(self._is_told):

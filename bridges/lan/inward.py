@@ -26,5 +26,6 @@ def to_message(said: Said, arrived: Arrived, bridge: BridgeName, *, received_ms:
         reply_to=None if said.reply_to is None else RemoteId(said.reply_to),
         lane=said.lane,
         topic=said.topic,
+        said_in=said.said_in,
         resume=ResumePoint(mark_of(arrived)),
     )

@@ -207,7 +207,7 @@ class Message:
     """Where the source goes on once this message is stored; stored with it, atomically."""
     said_in: str | None = field(default=None, compare=False)
     """The common name of the conversation it was said in: see `Commons`. Put in when the bridge between boxes
-    is asked to send it, so that no box says it there again; kept nowhere else."""
+    is asked to send it, so that no box says it there again, and as it comes in from there; kept nowhere else."""
     id: MessageId = field(init=False, repr=False, compare=False)
     """Computed from its native id."""
 

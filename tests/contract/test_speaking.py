@@ -376,3 +376,19 @@ async def test_what_is_heard_of_a_box_in_reach_makes_nobody_wait_for_boxes_that_
         while not others.overheard_s:
             await core.clock.sleep(0.01)
         assert set(others.overheard_s) == {None}
+
+
+def test_what_somebody_at_a_page_says_is_said_though_a_box_said_just_that_of_another_and_a_copy_is_not():
+    others = Others()
+    speaking = Speaking({CHANNEL.bridge: CommonRadio(), LAN.bridge: others}, ManualClock())
+    others.echoes[NativeId("mt:us:before")] = Utterance(native_id=NativeId("mx:$0"), where=MESH)
+    for number, remote_id in enumerate(("before", "theirs")):
+        said = Overheard(
+            key=f"another.{number}", by="@valley:hs", remote_id=RemoteId(remote_id), words="Ali: I have bread"
+        )
+        speaking.overheard(CHANNEL, said)
+    quoted = Delivery(message=heard("web:a:1", "Ali: I have bread", at=LAN), to=CHANNEL)
+    copy = Delivery(message=replace(heard("mt:a:9", "Ali: I have bread", at=LAN), said_in="mt:elsewhere"), to=CHANNEL)
+    speaking.planned([quoted, copy])
+    assert speaking.turn(quoted) == Speak()
+    assert speaking.turn(copy) == Said(by="out of reach", native_id=NativeId("mt:us:theirs"))
