@@ -4,7 +4,7 @@
 Three things tell it. What a network lets us foresee (a packet's id) is the same for every box that has the same
 message to say at an address of the same name: so is what a box puts beside its words (`Overheard.key`). And what one
 box said on one network, and another hears there and is to carry on, has the words that the first has said elsewhere.
-Only boxes are believed: those whose words the log once named as a box's.
+Only boxes are believed: those whose words the log names as a box's, as long as the box that logged that belongs.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ class Overhearing:
         self._expected: OrderedDict[tuple[Address, RemoteId], Delivery] = OrderedDict()
         self._there: OrderedDict[DeliveryId, RemoteId] = OrderedDict()
         self._words: OrderedDict[tuple[Address, str], list[_Spoken]] = OrderedDict()
-        self._voices: OrderedDict[tuple[BridgeName, str], None] = OrderedDict()
+        self._voices: OrderedDict[tuple[BridgeName, str], tuple[Address, RemoteId]] = OrderedDict()
+        """By which words each is known for a box's."""
         self._doubted: OrderedDict[tuple[Address, RemoteId], Overheard] = OrderedDict()
         self._ours: OrderedDict[DeliveryId, None] = OrderedDict()
         self._met: OrderedDict[tuple[str, NativeId], float] = OrderedDict()
@@ -100,13 +101,16 @@ class Overhearing:
     def consider(self, is_told: Callable[[Address, RemoteId], bool]) -> list[tuple[Address, RemoteId]]:
         """Look again at what was overheard; return what another box said that the log doesn't tell of yet.
 
-        `is_told`: whether the log names it as a box's words. That may come later than the words themselves.
+        `is_told`: whether the log names it as words of a box that belongs. That may come later than the words.
         """
         met: list[tuple[Address, RemoteId]] = []
         for (at, remote_id), said in list(self._doubted.items()):
             if is_told(at, remote_id):
-                _keep(self._voices, (at.bridge, said.by), None, MOST_VOICES)
+                _keep(self._voices, (at.bridge, said.by), (at, remote_id), MOST_VOICES)
                 del self._doubted[at, remote_id]
+        for voice, words in list(self._voices.items()):
+            if not is_told(*words):  # its box was put out
+                del self._voices[voice]
         for (at, remote_id), said in list(self._doubted.items()):
             if (at.bridge, said.by) in self._voices:  # anybody can write our mark beside their words
                 del self._doubted[at, remote_id]

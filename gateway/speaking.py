@@ -259,7 +259,7 @@ class Speaking:
 
     def _is_told(self, at: Address, remote_id: RemoteId) -> bool:
         native_id = None if (bridge := self._commons.get(at.bridge)) is None else bridge.native_of(remote_id)
-        return native_id is not None and self._is_said(native_id)
+        return self.chorus is not None and native_id is not None and self.chorus.vouches(native_id)
 
     def _is_said(self, native_id: NativeId) -> bool:
         """Whether the log tells of this as a box's words."""

@@ -47,6 +47,10 @@ class Ledger(Protocol):
         """Return what people call a box."""
         ...
 
+    def belongs(self, box: BoxId) -> bool:
+        """Whether it is one of ours: let in, and not put out."""
+        ...
+
     def serving(self) -> Mapping[BoxId, frozenset[str]]:
         """Return which other boxes were heard lately (in the last 30 s), and which conversations each serves."""
         ...
@@ -146,6 +150,10 @@ class LanChorus:
     def echoed(self, as_native: NativeId) -> Utterance | None:
         """Return what was said under this id."""
         return self._emissions.echoed(as_native)
+
+    def vouches(self, as_native: NativeId) -> bool:
+        """Whether a box that belongs says that something was said under this id."""
+        return any(self._ledger.belongs(box) for box in self._emissions.tellers(as_native))
 
     def called(self, native_id: NativeId) -> Collection[NativeId]:
         """Return under which ids a message was said."""

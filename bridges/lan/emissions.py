@@ -139,6 +139,13 @@ class Emissions:
         """Return what was said under this id."""
         return self._echoes.get(as_native)
 
+    def tellers(self, as_native: NativeId) -> Sequence[BoxId]:
+        """Return which boxes told that it was said under this id."""
+        if (said := self._echoes.get(as_native)) is None:
+            return ()
+        told = self._said.get((message_id(said.native_id), said.where), {})
+        return [part.box for part, each in told.items() if each.as_native == as_native]
+
     def called(self, native_id: NativeId) -> Sequence[NativeId]:
         """Return under which ids a message was said, anywhere."""
         ident = message_id(native_id)

@@ -53,6 +53,10 @@ class MeshLedger:
         member = None if self.roll is None else self.roll.boxes.get(box)
         return member.name if member is not None and member.name else box
 
+    def belongs(self, box: BoxId) -> bool:
+        """Whether it was let in, and not put out."""
+        return self.roll is not None and self.roll.is_member(box)
+
     def serving(self) -> Mapping[BoxId, frozenset[str]]:
         """Return which other boxes are there, and what each serves."""
         if not self.is_open:

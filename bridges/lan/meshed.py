@@ -120,6 +120,10 @@ class MeshBridge(LanBridge):
         """Return what was said under this id."""
         return self._chorus.echoed(as_native)
 
+    def vouches(self, as_native: NativeId) -> bool:
+        """Whether a box that belongs says that something was said under this id."""
+        return self._chorus.vouches(as_native)
+
     def called(self, native_id: NativeId) -> Collection[NativeId]:
         """Return under which ids a message was said."""
         return self._chorus.called(native_id)

@@ -131,6 +131,10 @@ class Chorus(Protocol):
         """Return what another box, or this one, said under this id; None if none did. Does not block."""
         ...
 
+    def vouches(self, as_native: NativeId) -> bool:
+        """Whether a box that belongs to us now says that it, or another, said something under this id."""
+        ...
+
     def called(self, native_id: NativeId) -> Collection[NativeId]:
         """Return under which ids this message was said by boxes, anywhere. Does not block."""
         ...

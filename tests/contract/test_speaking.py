@@ -87,6 +87,9 @@ class Others:
             raise LinkDown("the log is full")
         self.told.append(("emitted", utterance, as_native))
 
+    def vouches(self, as_native):
+        return as_native in self.echoes
+
     def echoed(self, as_native):
         return self.echoes.get(as_native)
 

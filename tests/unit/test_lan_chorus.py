@@ -80,6 +80,9 @@ class Box:
     def named(self, box: BoxId) -> str:
         return box[:4]
 
+    def belongs(self, box: BoxId) -> bool:
+        return box not in self.world.put_out
+
     def serving(self) -> dict[BoxId, frozenset[str]]:
         now = self.world.clock.now_s
         return {box.box: box.serves for box in self.world.boxes if now - self.heard_s.get(box.box, -1e9) < LIVE_S}
@@ -151,6 +154,7 @@ class World:
         self.folder = folder
         self.clock = Clock()
         self.is_heard = False
+        self.put_out: set[BoxId] = set()
         self.boxes: list[Box] = []
         self.side: dict[int, int] = {}
         self.said: Counter[tuple[str, str]] = Counter()
@@ -358,6 +362,17 @@ async def test_a_line_of_which_another_side_heard_and_said_one_part_is_said_unti
         await a.chorus.emitted(replace(line, where=MESH, part=part, parts=2), echo)
         await c.chorus.emitted(Utterance(native_id=echo, where=ROOM), NativeId(f"mx:${part}"))
     assert a.chorus.turn(line, waited_s=0, turn_s=2) == Said(by=c.box[:4], native_id=NativeId("mx:$1"))
+
+
+async def test_words_are_vouched_for_by_boxes_that_belong_alone(world: World):
+    a, _, c = world.boxes
+    line = Utterance(native_id=NativeId("web:a/1"), where=ROOM)
+    await a.chorus.emitted(line, NativeId("mx:$1"))
+    assert c.chorus.vouches(NativeId("mx:$1"))
+    assert not c.chorus.vouches(NativeId("mx:$2"))
+    world.put_out.add(a.box)
+    assert not c.chorus.vouches(NativeId("mx:$1"))
+    assert c.chorus.echoed(NativeId("mx:$1")) == line
 
 
 async def test_a_correction_is_for_the_box_that_said_what_it_corrects(world: World):

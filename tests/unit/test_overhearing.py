@@ -85,6 +85,14 @@ def test_an_account_is_believed_once_the_log_names_words_of_it_as_a_boxs_also_of
     assert not known.hears(AIR.bridge)
 
 
+def test_an_account_is_believed_as_long_as_the_box_that_named_its_words_belongs() -> None:
+    known, ours = trusted(), delivery("mt:a:1", ROOM, "bread")
+    known.overheard(ROOM, event(1, key_of(ours.id, 0)))
+    assert known.consider(nothing) == []
+    assert known.there(ours, is_copy=True) is None
+    assert not known.hears(ROOM.bridge)
+
+
 def test_what_this_box_says_itself_is_no_other_box() -> None:
     known, ours = trusted(), delivery("mt:a:1", ROOM, "bread")
     known.ours(ours.id)
@@ -97,8 +105,12 @@ def test_whoever_writes_our_mark_beside_their_words_keeps_nothing_from_being_sai
     known.overheard(ROOM, event(1, "of a box"))
     known.consider(lambda *_: True)
     known.overheard(ROOM, event(2, key_of(ours.id, 0), by="@stranger:hs"))
-    assert known.consider(nothing) == []
+    assert known.consider(lambda _, remote_id: remote_id == "$1") == []
     assert known.there(ours, is_copy=True) is None
+
+
+def only_the_first(_: Address, remote_id: RemoteId) -> bool:
+    return remote_id == "$0"
 
 
 def trusted(clock: ManualClock | None = None) -> Overhearing:
@@ -112,7 +124,7 @@ def test_words_that_a_box_said_stand_for_one_copy_each_and_for_none_that_is_the_
     known = trusted()
     for number in (1, 2):
         known.overheard(ROOM, event(number, "no key of ours", words="bo: hi"))
-    known.consider(nothing)
+    known.consider(only_the_first)
     assert known.there(delivery("web:1", ROOM, "bo: hi"), is_copy=False) is None
     first, second, third = (delivery(f"mt:a:{n}", ROOM, "bo: hi") for n in range(3))
     assert [known.there(each, is_copy=True) for each in (first, first, second, third)] == ["$1", "$1", "$2", None]
@@ -122,7 +134,7 @@ def test_words_stand_for_a_copy_for_ten_minutes() -> None:
     clock = ManualClock()
     known = trusted(clock)
     known.overheard(ROOM, event(1, "no key of ours", words="bo: hi"))
-    known.consider(nothing)
+    known.consider(only_the_first)
     clock.advance(SAME_WORDS_S + 1)
     assert known.there(delivery("mt:a:1", ROOM, "bo: hi"), is_copy=True) is None
 
