@@ -72,6 +72,8 @@ class Overhearing:
         self._doubted: OrderedDict[tuple[Address, RemoteId], Overheard] = OrderedDict()
         self._ours: OrderedDict[DeliveryId, None] = OrderedDict()
         self._met: OrderedDict[tuple[str, NativeId], float] = OrderedDict()
+        self._heard: OrderedDict[tuple[Address, RemoteId], None] = OrderedDict()
+        """Whose words are counted: what is looked for in a room comes by its stream, too."""
 
     def planned(self, deliveries: Iterable[Delivery]) -> None:
         """Know these, should another box say one of them first."""
@@ -90,12 +92,12 @@ class Overhearing:
         return delivery
 
     def ours(self, delivery: DeliveryId) -> None:
-        """Know that this box says this: what it hears of it is no other's."""
+        """Know that this box says this: by an account that speaks for it, it is no other's."""
         _keep(self._ours, delivery, None, MOST_OVERHEARD)
 
     def overheard(self, at: Address, said: Overheard) -> None:
         """Take what another gateway said. It counts once `consider` finds that a box of ours is behind it."""
-        if _delivery(said.key) not in self._ours:
+        if not said.is_ours or _delivery(said.key) not in self._ours:
             _keep(self._doubted, (at, said.remote_id), said, MOST_DOUBTED)
 
     def consider(self, is_told: Callable[[Address, RemoteId], bool]) -> list[tuple[Address, RemoteId]]:
@@ -120,9 +122,13 @@ class Overhearing:
 
     def _believe(self, at: Address, said: Overheard) -> None:
         if (delivery := _delivery(said.key)) is not None:
+            # Also if we tried to say it: the try may have been lost, and another box have said it since.
             _keep(self._there, delivery, said.remote_id, MOST_OVERHEARD)
+        if (at, said.remote_id) in self._heard or said.age_s > SAME_WORDS_S:
+            return
+        _keep(self._heard, (at, said.remote_id), None, MOST_OVERHEARD)
         spoken = self._words.get((at, said.words), [])
-        spoken.append(_Spoken(said.remote_id, self._clock.monotonic()))
+        spoken.append(_Spoken(said.remote_id, self._clock.monotonic() - said.age_s))
         _keep(self._words, (at, said.words), spoken, MOST_OVERHEARD)
 
     def hears(self, bridge: BridgeName) -> bool:

@@ -325,6 +325,9 @@ class Sender:
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 key = key_of(lease.id, lease.generation)
                 receipt = await self._recollection.recall(delivery, key)
+                if receipt is None and (said := await self.speaking.look(delivery)) is not None:
+                    self.gate.answered(lease)
+                    return self.outcomes.said(lease, said, self.speaking.remote_id(delivery.to, said))
                 receipt = receipt or await self._said(delivery, message, key)
         except TimeoutError:
             error = Unconfirmed("the network did not answer in time")

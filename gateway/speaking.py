@@ -26,6 +26,7 @@ from gateway.model import (
     Edit,
     Lane,
     Listen,
+    Looks,
     Message,
     MessageId,
     NativeId,
@@ -77,6 +78,7 @@ class Speaking:
         """At most one bridge is a `Chorus`: the first counts."""
         self._chorus_name, self.chorus = _chorus(bridges)
         self._commons = _commons(bridges) if self.chorus is not None else {}
+        self._looks = _looks(bridges) if self.chorus is not None else {}
         self._clock = clock
         self._count = count
         self._since: OrderedDict[MessageId, float] = OrderedDict()
@@ -153,6 +155,18 @@ class Speaking:
         if isinstance(answer, Listen):
             return replace(answer, for_s=min(answer.for_s, LONGEST_LISTEN_S))
         return answer
+
+    async def look(self, delivery: Delivery) -> Said | None:
+        """Look on the network itself whether another box said it; None: it didn't. Raises BridgeError.
+
+        Only where one may have: it has its turn, or is out of reach. What is about to be said there isn't found.
+        """
+        common, bridge = self._common(delivery.to), self._looks.get(delivery.to.bridge)
+        if bridge is None or common is None or not self._may_be_there(delivery, common):
+            return None
+        await bridge.look(delivery.to)
+        answer = self.turn(delivery)
+        return answer if isinstance(answer, Said) else None
 
     def is_said(self, message: Message, to: Address) -> bool:
         """Whether another box has said a message there, whatever this one still has of it to say."""
@@ -239,6 +253,13 @@ class Speaking:
         since_back_s = back_s if self._overhearing.hears(bridge) else float("inf")
         return min(since_back_s, waited_s if self._may_be_carried(delivery) else float("inf"))
 
+    def _may_be_there(self, delivery: Delivery, common: _Common) -> bool:
+        """Whether a box that speaks there may have said it already, and this one not have heard it yet."""
+        if not self._overhearing.hears(delivery.to.bridge):
+            return False
+        waited_s = self._clock.monotonic() - self._since.get(delivery.message.id, float("-inf"))
+        return waited_s >= common.turn_s or self._overhearing.silent_s(common.where) is not None
+
     def _may_be_carried(self, delivery: Delivery) -> bool:
         """Whether these may be words that a box out of reach says there itself, under their speaker's name."""
         where = self.where(delivery.to)
@@ -303,6 +324,11 @@ def _utterance(delivery: Delivery, where: str) -> Utterance:
 def _commons(bridges: Mapping[BridgeName, Bridge]) -> dict[BridgeName, Commons]:
     every: Mapping[BridgeName, object] = bridges
     return {name: bridge for name, bridge in every.items() if isinstance(bridge, Commons)}
+
+
+def _looks(bridges: Mapping[BridgeName, Bridge]) -> dict[BridgeName, Looks]:
+    every: Mapping[BridgeName, object] = bridges
+    return {name: bridge for name, bridge in every.items() if isinstance(bridge, Looks)}
 
 
 def _chorus(bridges: Mapping[BridgeName, Bridge]) -> tuple[BridgeName | None, Chorus | None]:

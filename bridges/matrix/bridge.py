@@ -23,8 +23,10 @@ from bridges.matrix.crypto.encryption import Encryption
 from bridges.matrix.crypto.parking import Parked
 from bridges.matrix.files.links import FileLinks
 from bridges.matrix.login import Credentials
+from bridges.matrix.looking import Looking
 from bridges.matrix.management.consents import Consents
 from bridges.matrix.management.office import Office
+from bridges.matrix.management.people import is_user
 from bridges.matrix.members import Members
 from bridges.matrix.notices import Notices
 from bridges.matrix.overheard import overheard_in
@@ -95,6 +97,7 @@ class MatrixBridge:
         self._members = Members()
         self.people = People(self._members, context.state_dir / "nicks.json")
         """Their names; `people.nicks` is for who takes commands."""
+        self._looking = Looking(self._client, context, self.people.name, self._is_ours)
         self._authors = Authors(self._client)
         self._recall = Recall(self._client, context)
         self._threads = Threads(self._client)
@@ -255,6 +258,12 @@ class MatrixBridge:
         """Look among our events in the room for the one that carries the key."""
         return await self._speech.recall(to, key, since_ms)
 
+    async def look(self, to: Address) -> None:
+        """Tell what other gateways said in a room up to now; nobody else is in a direct chat of ours."""
+        if not is_user(to.conversation):
+            room_id = await self._rooms.ready(to.conversation)
+            await self._looking.look(room_id, self._rooms.origin(room_id))
+
     @property
     def position(self) -> ResumePoint | None:
         """Where the stream goes on after all that was stored."""
@@ -355,7 +364,7 @@ class MatrixBridge:
             return await self._office.carry_out(command)
         if (
             message is Skip.OTHER_BRIDGE
-            and (said := overheard_in(event, partial(self.people.name, room_id))) is not None
+            and (said := overheard_in(event, partial(self.people.name, room_id), self._is_ours)) is not None
         ):
             self._context.overheard(reading.room.conversation, said)
         reason = message if isinstance(message, Skip) else await self._objection(room_id, message, reading)
@@ -376,6 +385,9 @@ class MatrixBridge:
         if isinstance(said, Edit) and await self._authors.author(room_id, said.target) != message.sender.id:
             return "foreign_edit"
         return ""
+
+    def _is_ours(self, user_id: str) -> bool:
+        return user_id == self._config.user_id
 
     def _reading(self, room_id: str, parked: Parked | None = None) -> Reading:
         return Reading(

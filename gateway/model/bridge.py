@@ -300,6 +300,15 @@ class Recalls(Protocol):
 
 
 @runtime_checkable
+class Looks(Protocol):
+    """A bridge that can look what other gateways said in a conversation, before its own stream shows it."""
+
+    async def look(self, to: Address) -> None:
+        """Tell what others said there lately, up to this moment, by `BridgeContext.overheard`. Raises BridgeError."""
+        ...
+
+
+@runtime_checkable
 class Resumable(Protocol):
     """A bridge whose source another box can go on reading where this one was: for a hot standby."""
 

@@ -60,6 +60,10 @@ class Overheard:
     remote_id: RemoteId
     words: str = field(default="", repr=False)
     """``name: text``, as a network would show it that has only our own name; empty: it is no text."""
+    is_ours: bool = False
+    """Whether that account speaks for this box, too: ghosts are shared with whoever has the registration."""
+    age_s: float = 0.0
+    """For how long it has been there, as far as the network tells."""
 
 
 @runtime_checkable

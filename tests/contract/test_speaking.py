@@ -101,8 +101,8 @@ class Others:
 
 
 @asynccontextmanager
-async def among_others(folder, **options):
-    bridge, others = CommonRadio(), Others()
+async def among_others(folder, *, bridge=None, **options):
+    bridge, others = bridge or CommonRadio(), Others()
     async with running_core(folder, bridge, **options) as core:
         bridges = {bridge.name: bridge, LAN.bridge: others}
         counted = []
@@ -395,3 +395,81 @@ def test_what_somebody_at_a_page_says_is_said_though_a_box_said_just_that_of_ano
     speaking.planned([quoted, copy])
     assert speaking.turn(quoted) == Speak()
     assert speaking.turn(copy) == Said(by="out of reach", native_id=NativeId("mt:us:theirs"))
+
+
+class Watched(CommonRadio):
+    """Somebody may look what others said there."""
+
+    def __init__(self, tell):
+        super().__init__()
+        self.tell = tell
+        self.looks = 0
+
+    async def look(self, to):
+        self.looks += 1
+        for each in self.tell:
+            if isinstance(each, Exception):
+                raise each
+            self.overheard(to, each)
+
+
+@asynccontextmanager
+async def taking_over(folder, tell, *, known=True):
+    """A box whose turn comes after another's, whose account is known, and whose words aren't heard yet."""
+    bridge = Watched(tell)
+    async with among_others(folder, bridge=bridge) as (core, others):
+        bridge.overheard = core.speaking.overheard
+        if known:
+            others.echoes[NativeId("mt:us:before")] = Utterance(native_id=NativeId("mx:$0"), where="elsewhere")
+            said = Overheard(key="before.0", by="@valley:hs", remote_id=RemoteId("before"))
+            core.speaking.overheard(CHANNEL, said)
+        yield core, others
+
+
+def silent(_, waited_s, turn_s):
+    return Speak() if waited_s >= turn_s else Listen(for_s=turn_s - waited_s, reason="box valley speaks first")
+
+
+async def test_before_it_takes_over_it_looks_whether_another_box_said_it_and_leaves_it_alone(tmp_path):
+    tell = []
+    async with taking_over(tmp_path, tell) as (core, others):
+        others.answer = silent
+        (ident,) = await core.say(1)
+        tell.append(Overheard(key=key_of(ident, 0), by="@valley:hs", remote_id=RemoteId("theirs")))
+        assert await core.until(ident, "cancelled") == "cancelled"
+        assert (await core.history(ident))[-1] == ("cancelled", "already there: box out of reach said it")
+        assert core.bridge.sent == []
+        assert others.told == []
+        assert core.bridge.looks == 1
+
+
+async def test_what_is_not_found_there_is_said_also_where_others_say_that_they_said_it(tmp_path):
+    tell = []
+    async with taking_over(tmp_path, tell) as (core, others):
+        others.answer = silent
+        (ident,) = await core.say(1)
+        tell.append(Overheard(key=key_of(ident, 0), by="@stranger:hs", remote_id=RemoteId("theirs")))
+        assert await core.until(ident, "sent") == "sent"
+        assert core.bridge.texts == ["text 1"]
+        assert core.bridge.looks == 1
+
+
+async def test_where_it_can_not_look_it_waits_until_it_can(tmp_path):
+    tell = [LinkDown("the homeserver is away")]
+    async with taking_over(tmp_path, tell) as (core, others):
+        others.answer = silent
+        (ident,) = await core.say(1)
+        while not core.bridge.looks:
+            await core.clock.sleep(0.02)
+        assert core.bridge.sent == []
+        tell.clear()
+        assert await core.until(ident, "sent") == "sent"
+        assert core.bridge.texts == ["text 1"]
+
+
+async def test_where_no_other_box_was_ever_known_to_speak_nothing_is_looked_for(tmp_path):
+    async with taking_over(tmp_path, [], known=False) as (core, others):
+        others.answer = silent
+        (ident,) = await core.say(1)
+        assert await core.until(ident, "sent") == "sent"
+        assert core.bridge.looks == 0

@@ -44,6 +44,13 @@ def test_a_ghosts_words_are_under_its_name_without_its_kind() -> None:
     assert found.words == "bo: bread"
 
 
+def test_how_long_it_has_been_there_is_told_unless_it_came_late_and_whether_it_speaks_for_us() -> None:
+    for said_ms, age_s in ((NOW_MS, 7.5), (NOW_MS - 3_600_000, 0.0)):
+        found = overheard_in(event(said_ms) | {"unsigned": {"age": 7500}}, nobody, "@box:hs".__eq__)
+        assert found is not None
+        assert (found.age_s, found.is_ours) == (age_s, True)
+
+
 def test_what_is_no_gateways_or_was_taken_back_is_nothing_and_what_is_no_text_has_no_words() -> None:
     broken: list[dict[str, Any]] = [{"content": {}}, {"event_id": "nonsense"}, {"content": {"org.crossband.id": 7}}]
     for each in broken:
