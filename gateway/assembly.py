@@ -56,6 +56,7 @@ from gateway.speaking import Speaking
 from gateway.supervisor import Supervisor
 from gateway.tally import Tally
 from gateway.turn import Turn, owner_of
+from gateway.withdrawing import Withdrawing
 
 log = structlog.get_logger()
 
@@ -88,6 +89,7 @@ class Parts:
     desk: FrontDesk
     """To be opened when there is a gateway to ask."""
     serving: Serving
+    withdrawing: Withdrawing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,6 +207,7 @@ class Assembly:
             rerouting=rerouting,
             desk=desk,
             serving=Serving(speaking, parts, rerouting, self.clock),
+            withdrawing=Withdrawing(speaking, self.journal, bridges, self.clock, count=self.tally.skip),
         )
 
     async def _bridge(

@@ -12,9 +12,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from gateway.doubles import SAME_WORDS_S, Doubles
 from gateway.model import (
     Address,
     Bridge,
@@ -43,8 +44,6 @@ MOST_DOUBTED = 256
 """Words of which it isn't known whose they are."""
 MOST_VOICES = 1024
 """Accounts that speak for boxes."""
-SAME_WORDS_S = 600.0
-"""For so long the words of one box stand for a copy of them that another is to carry on."""
 APART_S = 600.0
 """So long after a box that the log doesn't tell of was heard in a conversation, it is taken to be there."""
 MOST_MET = 256
@@ -74,6 +73,7 @@ class Overhearing:
         self._met: OrderedDict[tuple[str, NativeId], float] = OrderedDict()
         self._heard: OrderedDict[tuple[Address, RemoteId], None] = OrderedDict()
         """Whose words are counted: what is looked for in a room comes by its stream, too."""
+        self.doubles = Doubles()
 
     def planned(self, deliveries: Iterable[Delivery]) -> None:
         """Know these, should another box say one of them first."""
@@ -91,13 +91,19 @@ class Overhearing:
             return None
         return delivery
 
-    def ours(self, delivery: DeliveryId) -> None:
+    def ours(self, delivery: Delivery, *, is_copy: bool = False) -> None:
         """Know that this box says this: by an account that speaks for it, it is no other's."""
-        _keep(self._ours, delivery, None, MOST_OVERHEARD)
+        _keep(self._ours, delivery.id, None, MOST_OVERHEARD)
+        if is_copy:
+            self.doubles.carries(delivery.id, words_of(delivery.message.content))
 
     def overheard(self, at: Address, said: Overheard) -> None:
         """Take what another gateway said. It counts once `consider` finds that a box of ours is behind it."""
-        if not said.is_ours or _delivery(said.key) not in self._ours:
+        delivery = _delivery(said.key)
+        if said.is_own or (said.is_ours and delivery in self._ours):
+            if delivery is not None:
+                self._own(at, delivery, said)
+        else:
             _keep(self._doubted, (at, said.remote_id), said, MOST_DOUBTED)
 
     def consider(self, is_told: Callable[[Address, RemoteId], bool]) -> list[tuple[Address, RemoteId]]:
@@ -120,13 +126,24 @@ class Overhearing:
                 met.append((at, remote_id))
         return met
 
+    def _own(self, at: Address, delivery: DeliveryId, said: Overheard) -> None:
+        """See our own words there: another box may have said them, too."""
+        self.doubles.see(at, delivery, said, is_own=True)
+        words = self.doubles.copy(at, delivery, said.remote_id, self._clock.monotonic())
+        for spoken in self._fresh((at, words or ""))[:1]:
+            self.doubles.original(at, replace(said, words=words or "", remote_id=spoken.remote_id), spoken.at_s)
+            self._words[at, words or ""].remove(spoken)
+
     def _believe(self, at: Address, said: Overheard) -> None:
         if (delivery := _delivery(said.key)) is not None:
             # Also if we tried to say it: the try may have been lost, and another box have said it since.
             _keep(self._there, delivery, said.remote_id, MOST_OVERHEARD)
-        if (at, said.remote_id) in self._heard or said.age_s > SAME_WORDS_S:
+            self.doubles.see(at, delivery, said, is_own=False)
+        if not said.words or (at, said.remote_id) in self._heard or said.age_s > SAME_WORDS_S:
             return
         _keep(self._heard, (at, said.remote_id), None, MOST_OVERHEARD)
+        if self.doubles.original(at, said, self._clock.monotonic()):
+            return
         spoken = self._words.get((at, said.words), [])
         spoken.append(_Spoken(said.remote_id, self._clock.monotonic() - said.age_s))
         _keep(self._words, (at, said.words), spoken, MOST_OVERHEARD)
@@ -145,14 +162,18 @@ class Overhearing:
         found = next((self._there[each] for each in (delivery.id, *alike) if each in self._there), None)
         if found is not None or not is_copy:
             return found
-        spoken = self._words.get((delivery.to, words_of(delivery.message.content)), [])
-        while spoken and self._clock.monotonic() - spoken[0].at_s > SAME_WORDS_S:
-            del spoken[0]
+        spoken = self._fresh((delivery.to, words_of(delivery.message.content)))
         if not spoken:
             return None
         remote_id = spoken.pop(0).remote_id  # said twice, it is there twice
         _keep(self._there, delivery.id, remote_id, MOST_OVERHEARD)
         return remote_id
+
+    def _fresh(self, words: tuple[Address, str]) -> list[_Spoken]:
+        spoken = self._words.get(words, [])
+        while spoken and self._clock.monotonic() - spoken[0].at_s > SAME_WORDS_S:
+            del spoken[0]
+        return spoken
 
     def met(self, where: str, native_id: NativeId) -> None:
         """Note that another box said this in a conversation, and the log doesn't tell of it: it may be out of reach."""

@@ -221,6 +221,7 @@ class Gateway:
         yield from self._parts.reflections.jobs()
         if self._parts.serving.is_wanted:
             yield "tell what is served", self._parts.serving.run()
+            yield "withdraw what was said twice", self._parts.withdrawing.run()
         for name, part in self._parts.by_bridge.items():
             yield f"drain {name}", part.drain.run()
             yield f"deliver {name}", deliver(part.sender)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from gateway.doubles import Doubles
 from gateway.journal import Journal
 from gateway.model import (
     Address,
@@ -115,6 +116,11 @@ class Speaking:
             self._overhearing.overheard(at, said)
             self._consider()
 
+    @property
+    def doubles(self) -> Doubles:
+        """What this box said in the same moment as another."""
+        return self._overhearing.doubles
+
     def reconnected(self, bridge: BridgeName) -> None:
         """A bridge's network is back: what others said there meanwhile is heard in a moment."""
         self._back_s[bridge] = self._clock.monotonic()
@@ -198,7 +204,7 @@ class Speaking:
 
         If that can't be told, it is sent all the same: rather twice than not at all.
         """
-        self._overhearing.ours(delivery.id)
+        self._overhearing.ours(delivery, is_copy=self._may_be_copy(delivery.message))
         for utterance in self._utterances(delivery):
             await self._tell(delivery.to.bridge, utterance, as_native, is_done=False)
 

@@ -363,10 +363,10 @@ class MatrixBridge:
             self._commanded = True
             return await self._office.carry_out(command)
         if (
-            message is Skip.OTHER_BRIDGE
+            message in (Skip.OTHER_BRIDGE, Skip.OWN)
             and (said := overheard_in(event, partial(self.people.name, room_id), self._is_ours)) is not None
         ):
-            self._context.overheard(reading.room.conversation, said)
+            self._context.overheard(reading.room.conversation, replace(said, is_own=message is Skip.OWN))
         reason = message if isinstance(message, Skip) else await self._objection(room_id, message, reading)
         if isinstance(message, Message) and not reason:
             if self._files is not None and self._rooms.is_routed(room_id):

@@ -22,6 +22,8 @@ log = structlog.get_logger()
 
 MAX_PAGES = 10
 """Of 100 messages of others. What is behind these comes by the stream."""
+_TYPES = ["m.room.message", "m.reaction", "m.room.encrypted"]
+"""What is sealed has its key outside, too."""
 MOST_ROOMS = 256
 """Of which it is known how far was looked; past it the whole way is looked at again."""
 
@@ -38,7 +40,7 @@ class Looking:
         self._name = name
         self._is_ours = is_ours
         self._newest: OrderedDict[str, str] = OrderedDict()
-        self._filter = json.dumps({"types": ["m.room.message", "m.reaction"], "not_senders": [client.user_id]})
+        self._filter = json.dumps({"types": _TYPES, "not_senders": [client.user_id]})
 
     async def look(self, room_id: str, conversation: str) -> None:
         """Tell of them. Raises LinkDown, RateLimited; NotThere if we may not look."""

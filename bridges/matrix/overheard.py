@@ -41,6 +41,7 @@ def overheard_in(
         by=sender,
         remote_id=RemoteId(event_id),
         words=f"{name}: {body}" if is_text else "",
+        at_ms=at_ms if isinstance(at_ms := seen.get("origin_server_ts"), int) else 0,
         is_ours=is_ours(sender),
         age_s=_age_s(seen, content),
     )

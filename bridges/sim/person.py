@@ -63,6 +63,8 @@ class Person:
         self.room_id = ""
         """Where `say` says it, unless told otherwise: the room created or joined last."""
         self.seen: Timeline[Seen] = Timeline()
+        self.taken_back: set[str] = set()
+        """Events that were redacted: what `seen` has of them doesn't stand in the room any more."""
         self._txn = itertools.count(1)
         self._run = secrets.token_hex(4)
         self._known: OrderedDict[str, None] = OrderedDict()
@@ -178,6 +180,8 @@ class Person:
 
     def _see(self, room_id: str, event: Mapping[str, Any]) -> None:
         content = event.get("content", {})
+        if event.get("type") == "m.room.redaction":
+            self.taken_back.add(event.get("redacts") or content.get("redacts", ""))
         if event.get("type") != "m.room.message" or "body" not in content or event["event_id"] in self._known:
             return
         self._known[event["event_id"]] = None

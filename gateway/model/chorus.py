@@ -60,6 +60,10 @@ class Overheard:
     remote_id: RemoteId
     words: str = field(default="", repr=False)
     """``name: text``, as a network would show it that has only our own name; empty: it is no text."""
+    at_ms: int = 0
+    """When, as it says itself: the same for everybody who sees it."""
+    is_own: bool = False
+    """Whether it is this box's own account, and nobody else's."""
     is_ours: bool = False
     """Whether that account speaks for this box, too: ghosts are shared with whoever has the registration."""
     age_s: float = 0.0

@@ -7,6 +7,8 @@ import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+import pytest
+
 from gateway.clock import ManualClock
 from gateway.echoes import ORIGINAL_WITHIN_S, Echoes
 from gateway.journal import Accepted, Seen
@@ -22,6 +24,8 @@ from gateway.model import (
     Message,
     NativeId,
     Overheard,
+    Redaction,
+    Rejected,
     RemoteId,
     Said,
     Sender,
@@ -33,6 +37,7 @@ from gateway.model import (
     message_id,
 )
 from gateway.speaking import Speaking
+from gateway.withdrawing import COUNT_LEFT, COUNT_WITHDRAWN, REASON, Withdrawing
 from tests.contract.delivery_desk import CHANNEL, ROOM, TABLE, ScriptedBridge, running_core
 
 LAN = Address(BridgeName("lan"), "town")
@@ -473,3 +478,77 @@ async def test_where_no_other_box_was_ever_known_to_speak_nothing_is_looked_for(
         (ident,) = await core.say(1)
         assert await core.until(ident, "sent") == "sent"
         assert core.bridge.looks == 0
+
+
+async def said_twice(core, others):
+    """This box has said a line, and in the room stands another box's before its own. Returns its delivery."""
+    others.echoes[NativeId("mt:us:before")] = Utterance(native_id=NativeId("mx:$0"), where="elsewhere")
+    before = Overheard(key="before.0", by="@valley:hs", remote_id=RemoteId("before"))
+    core.speaking.overheard(CHANNEL, before)
+    (ident,) = await core.say(1)
+    await core.until(ident, "sent")
+    key = key_of(ident, 0)
+    own = Overheard(key=key, by="@us:hs", remote_id=RemoteId(f"radio-{key}"), at_ms=2, is_own=True)
+    core.speaking.overheard(CHANNEL, own)
+    core.speaking.overheard(CHANNEL, replace(own, by="@valley:hs", remote_id=RemoteId("theirs"), at_ms=1, is_own=False))
+    return ident
+
+
+def withdrawing(core):
+    bridges = {core.bridge.name: core.bridge}
+    return Withdrawing(
+        core.speaking, core.journal, bridges, core.clock, count=lambda _, kind: core.counted.append(kind)
+    )
+
+
+async def test_what_two_boxes_said_in_one_moment_the_later_takes_back_and_its_story_says_so(tmp_path):
+    async with among_others(tmp_path) as (core, others):
+        ident = await said_twice(core, others)
+        for _ in range(2):
+            await withdrawing(core).withdraw()
+        assert core.bridge.texts == ["text 1", "redaction"]
+        assert core.bridge.messages[1].content == Redaction(target=RemoteId(f"radio-{core.bridge.keys[0]}"))
+        assert core.bridge.messages[1].sender == core.bridge.messages[0].sender
+        assert await core.until(ident, "cancelled") == "cancelled"
+        assert (await core.history(ident))[-1] == ("cancelled", REASON)
+        assert await core.journal.counterpart(ROOM, RemoteId("$1"), CHANNEL) == "theirs"
+        assert core.counted == [COUNT_WITHDRAWN]
+
+
+async def test_what_can_not_be_taken_back_now_is_later_and_under_the_same_key(tmp_path):
+    async with among_others(tmp_path) as (core, others):
+        await said_twice(core, others)
+        core.bridge.answers += [LinkDown("away")]
+        takes_back = withdrawing(core)
+        await takes_back.withdraw()
+        assert core.bridge.texts == ["text 1"]
+        await takes_back.withdraw()
+        await takes_back.withdraw()
+        assert core.bridge.texts == ["text 1", "redaction"]
+
+
+async def test_what_the_network_lets_nobody_take_back_stands_and_is_counted(tmp_path):
+    async with among_others(tmp_path) as (core, others):
+        ident = await said_twice(core, others)
+        core.bridge.answers += [Rejected("no")]
+        takes_back = withdrawing(core)
+        await takes_back.withdraw()
+        await takes_back.withdraw()
+        assert core.bridge.texts == ["text 1"]
+        assert core.counted == [COUNT_LEFT]
+        assert await core.state(ident) == "sent"
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_words_of_another_box_that_came_while_a_copy_of_them_was_said_send_the_copy_away(tmp_path, is_first):
+    async with among_others(tmp_path) as (core, others):
+        others.echoes[NativeId("mt:us:before")] = Utterance(native_id=NativeId("mx:$0"), where="elsewhere")
+        core.speaking.overheard(CHANNEL, Overheard(key="before.0", by="@valley:hs", remote_id=RemoteId("before")))
+        copy = Delivery(message=replace(heard("mt:them:1", "bo: hi", at=LAN), said_in="mt:elsewhere"), to=CHANNEL)
+        core.speaking.planned([copy])
+        await core.speaking.begin(copy, None)
+        own = Overheard(key=key_of(copy.id, 0), by="@us:hs", remote_id=RemoteId("ours"), is_own=True)
+        original = Overheard(key="theirs.0", by="@valley:hs", remote_id=RemoteId("theirs"), words="bo: hi")
+        for said in (original, own) if is_first else (own, original):
+            core.speaking.overheard(CHANNEL, said)
+        assert [(one.ours, one.theirs) for one in core.speaking.doubles.owed.values()] == [("ours", "theirs")]

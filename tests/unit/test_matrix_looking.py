@@ -39,7 +39,9 @@ class Room(Client):
     ) -> Mapping[str, Any]:
         assert path == ("rooms", "!r", "messages")
         assert query is not None
-        assert json.loads(str(query["filter"]))["not_senders"] == [US]
+        wanted = json.loads(str(query["filter"]))
+        assert wanted["not_senders"] == [US]
+        assert "m.room.encrypted" in wanted["types"]
         if self.fails:
             raise self.fails.pop()
         start = int(query.get("from", 0))
@@ -92,6 +94,13 @@ async def test_a_look_ends_after_so_many_pages_and_is_counted() -> None:
     eye = Eye(*(event(number) for number in range(MAX_PAGES * PAGE + 1)))
     assert len(await eye.look()) == MAX_PAGES * PAGE
     assert eye.counts == ["matrix_look_cut"]
+
+
+async def test_of_what_is_sealed_the_key_is_told() -> None:
+    sealed = {"algorithm": "m.megolm.v1.aes-sha2", "ciphertext": "x", "org.crossband.id": "sealed.0"}
+    eye = Eye(event(1, type="m.room.encrypted", content=sealed))
+    assert await eye.look() == ["sealed.0"]
+    assert eye.told[0].words == ""
 
 
 async def test_an_answer_of_any_shape_is_nothing_said() -> None:

@@ -97,16 +97,16 @@ def test_an_account_is_believed_as_long_as_the_box_that_named_its_words_belongs(
 
 def test_what_this_box_says_itself_is_no_other_box() -> None:
     known, ours = trusted(), delivery("mt:a:1", ROOM, "bread")
-    known.ours(ours.id)
+    known.ours(ours)
     known.overheard(ROOM, replace(event(1, key_of(ours.id, 0)), is_ours=True))
     assert known.consider(lambda *_: True) == []
 
 
 def test_what_this_box_tried_to_say_and_another_said_since_is_there() -> None:
     known, ours = trusted(), delivery("mt:a:1", ROOM, "bread")
-    known.ours(ours.id)
+    known.ours(ours)
     known.overheard(ROOM, event(1, key_of(ours.id, 0)))
-    assert known.consider(nothing) == [ROOM]
+    assert known.consider(only_the_first) == [(ROOM, "$1")]
     assert known.there(ours, is_copy=False) == "$1"
 
 
@@ -144,7 +144,7 @@ def test_words_that_are_overheard_twice_over_stand_for_one_copy() -> None:
     known = trusted()
     for _ in range(2):
         known.overheard(ROOM, event(1, "no key of ours", words="bo: hi"))
-        known.consider(nothing)
+        known.consider(only_the_first)
     first, second = (delivery(f"mt:a:{n}", ROOM, "bo: hi") for n in range(2))
     assert [known.there(each, is_copy=True) for each in (first, second)] == ["$1", None]
 
@@ -153,7 +153,7 @@ def test_words_that_were_there_for_long_before_they_were_looked_for_stand_for_no
     known = trusted()
     known.overheard(ROOM, replace(event(1, "no key of ours", words="bo: hi"), age_s=SAME_WORDS_S + 1))
     known.overheard(ROOM, replace(event(2, "nor this", words="bo: bread"), age_s=SAME_WORDS_S - 1))
-    known.consider(nothing)
+    known.consider(only_the_first)
     assert known.there(delivery("mt:a:1", ROOM, "bo: hi"), is_copy=True) is None
     assert known.there(delivery("mt:a:2", ROOM, "bo: bread"), is_copy=True) == "$2"
 
