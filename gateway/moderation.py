@@ -106,6 +106,7 @@ class Moderation(ABC):
             raise Declined(f"{sender} may more than you: you can't mute them")
         if not ban:
             self._must_be_no_ban(sender, by)
+        self._mutes.must_fit(sender)
         detail = "" if for_s is None else f"for {in_words(for_s)}"
         deed = self._deed(_word(sender, ban=ban), sender, by, where, why, detail)
         mute = await self._decide(
@@ -159,6 +160,7 @@ class Moderation(ABC):
         """Let each person say one line in so long there from now on; 0: as they like. Declined: longer than a day."""
         if not 0 <= every_s <= MOST_S:
             raise Declined("slow mode is a line in a day at most")
+        self._slow.must_fit(room)
         deed = self._deed("slow", str(room), by, where, why, pace_in_words(every_s))
         told = verdict_of(Matter.SLOW, room.conversation, deed, every_s=every_s)
         await self._decide(told if self._concert.has_room(room) else None, lambda: self._slow.keep(room, every_s, deed))

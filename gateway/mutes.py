@@ -9,9 +9,12 @@ from typing import Final
 
 from gateway.ages import in_words
 from gateway.journal import Decision, Decisions, Deed
+from gateway.journal.decisions import must_fit
 from gateway.model import NEVER_SET_MS, Clock, Phrase, SenderId, Verdict, phrase
 
 MUTE: Final = "mute"
+OPERATOR: Final = SenderId("the operator")
+"""Whoever has the command line or the API's token; nobody's id has a space."""
 RADIO_SILENCE: Final = SenderId("radio silence")
 """In place of a sender, for nobody's id has a space: nothing goes to a network in clear but emergencies."""
 
@@ -109,10 +112,15 @@ class Mutes:
         mute = self.of(RADIO_SILENCE)
         if mute is None:
             return ""
+        who = phrase("the operator") if mute.by == OPERATOR else mute.by
         left = mute.left_s(self._clock.monotonic())
         if left is None:
-            return phrase("radio silence, by %(who)s", who=mute.by)
-        return phrase("radio silence, by %(who)s, for another %(time)s", who=mute.by, time=in_words(left))
+            return phrase("radio silence, by %(who)s", who=who)
+        return phrase("radio silence, by %(who)s, for another %(time)s", who=who, time=in_words(left))
+
+    def must_fit(self, sender: SenderId) -> None:
+        """Full if there are as many others as are kept: to be asked before anybody is told of one more."""
+        must_fit(sum(one.sender != sender for one in self.all()))
 
     async def keep(self, sender: SenderId, deed: Deed, *, for_s: int | None, ban: bool) -> Mute:
         """Mute somebody, in place of an earlier mute."""

@@ -17,7 +17,7 @@ import structlog
 from gateway.journal import Decision, Decisions, Deed
 from gateway.model import Clock, Declined, Level, SenderId
 from gateway.moderation import Moderation
-from gateway.mutes import MUTE, RADIO_SILENCE, Mute
+from gateway.mutes import MUTE, OPERATOR, RADIO_SILENCE, Mute
 from gateway.permissions import Layered, Permissions, Rule, is_glob
 
 __all__ = ["MUTE", "OPERATOR", "PERMISSION", "RADIO_SILENCE", "Mute", "Ruling", "Rulings"]
@@ -25,8 +25,6 @@ __all__ = ["MUTE", "OPERATOR", "PERMISSION", "RADIO_SILENCE", "Mute", "Ruling", 
 log = structlog.get_logger()
 
 PERMISSION: Final = "permission"
-OPERATOR: Final = SenderId("the operator")
-"""Whoever has the command line or the API's token; nobody's id has a space."""
 MOST_PATTERN: Final = 255
 """Bytes; as long as a Matrix user id may be."""
 MOST_STARS: Final = 4

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.journal import Decision, Decisions, Deed
+from gateway.journal.decisions import must_fit
 from gateway.model import Address, SenderId
 
 SLOW: Final = "slow"
@@ -46,6 +47,10 @@ class SlowRooms:
     def all(self) -> Sequence[Slow]:
         """Return all of them, the oldest first."""
         return list(self._held.values())
+
+    def must_fit(self, room: Address) -> None:
+        """Full if there are as many others as are kept: to be asked before anybody is told of one more."""
+        must_fit(sum(one.room != room for one in self.all()))
 
     async def keep(self, room: Address, every_s: int, deed: Deed) -> None:
         """Slow a room, or let them speak as they like (0)."""

@@ -45,7 +45,7 @@ class Decisions:
     async def keep(self, decision: Decision, deed: Deed | None = None) -> None:
         """Keep it, in place of one with its key, and who did that; Full past `MOST` of a kind."""
         if not await self._writer.task(lambda store, _: _keep(store, decision, deed), durable=True):
-            raise Full(f"{MOST:,} of these are kept already: take one back first")
+            raise full()
 
     async def drop(self, kind: str, key: str, deed: Deed | None = None) -> bool:
         """Forget one, and keep who did that; whether there was one."""
@@ -58,6 +58,17 @@ class Decisions:
     async def audit(self, before: int | None = None, limit: int = 100) -> tuple[Deed, ...]:
         """Return who decided what, the latest first: the latest of all, or before the one of that number."""
         return await self._reader.ask(lambda connection: audit.before(connection, before, limit))
+
+
+def must_fit(others: int) -> None:
+    """Full if that many of a kind, other than the one to be kept, leave no room for it."""
+    if others >= MOST:
+        raise full()
+
+
+def full() -> Full:
+    """Return why one more isn't kept."""
+    return Full(f"{MOST:,} of these are kept already: take one back first")
 
 
 def shift(connection: sqlite3.Connection, delta_ms: int, *, first_ms: int, last_ms: int) -> None:

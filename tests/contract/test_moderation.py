@@ -14,13 +14,14 @@ from gateway.api import create_app
 from gateway.clock import ManualClock
 from gateway.config import load
 from gateway.filed import note_retention
-from gateway.journal import Journal, Retention, audit
+from gateway.journal import Journal, Retention, audit, decisions
 from gateway.model import (
     Address,
     Alteration,
     Asking,
     BridgeName,
     Declined,
+    Full,
     JournalError,
     Level,
     LinkDown,
@@ -156,6 +157,25 @@ async def test_the_oldest_entries_go_and_the_numbers_go_on(rulings: Rulings, mon
     found = await rulings.audit()
     assert [one.number for one in found] == [8, 7, 6, 5, 4]
     assert [one.number for one in await rulings.audit(before=6, limit=1)] == [5]
+
+
+async def test_the_others_are_told_nothing_that_this_box_has_no_room_to_keep(
+    rulings: Rulings, boxes: Boxes, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decisions, "MOST", 1)
+    await rulings.mute(SPAM, for_s=60, by=MOD)
+    await rulings.slow(TOWN, 30, by=MOD)
+    told = list(boxes.said)
+    with pytest.raises(Full, match="take one back first"):
+        await rulings.mute(ALI, for_s=None, by=MOD)
+    with pytest.raises(Full):
+        await rulings.slow(Address(TOWN.bridge, "market"), 30, by=MOD)
+    assert boxes.said == told
+
+    await rulings.mute(SPAM, for_s=90, by=MOD)  # in place of the one that is kept
+    clock.advance(91)
+    await rulings.mute(ALI, for_s=None, by=MOD)  # and of one that has ended
+    assert [one.about for one in boxes.said[len(told) :]] == [SPAM, ALI]
 
 
 async def test_a_slow_room_stays_slow_after_a_restart(rulings: Rulings, journal: Journal, clock: ManualClock) -> None:
