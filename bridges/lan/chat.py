@@ -23,7 +23,7 @@ from bridges.lan.places import is_direct, other_in
 from bridges.lan.pricing import cost_of
 from bridges.lan.private import Private, Whisper
 from bridges.lan.rooms import Rooms
-from bridges.lan.slash import Slash, answer_line
+from bridges.lan.slash import Slash, answer_line, is_command
 from bridges.lan.speech import Speech
 from gateway.model import (
     BridgeContext,
@@ -111,6 +111,8 @@ class ChatHall:
         if room not in self._rooms:
             nowhere = phrase("there is no room %(room)s", room=room)
             return Cost(bytes_left=0, packets=0, airtime_ms=0, reaches=(), not_reached=(nowhere,))
+        if is_command(text.strip()):
+            return Cost(bytes_left=MOST_LINE_BYTES, packets=0, airtime_ms=0, reaches=())
         draft = Speech(person=person, room=room, content=Text(body=text.strip())).message(self._context)
         return cost_of(self._context.reckon(draft), most=MOST_LINE_BYTES, text=text.strip())
 
@@ -147,7 +149,7 @@ class ChatHall:
             return refusal
         if words.startswith("/msg "):
             return await self._whisper(person, self.private.addressed(person, words.removeprefix("/msg ")), None)
-        if words.startswith("/") and not words.startswith("/me "):
+        if is_command(words):
             return await self._slash.answer(person, room, words)
         if is_direct(room):
             return await self._whisper(person, self.private.answer(person, words, reply_to), reply_to)

@@ -16,6 +16,11 @@ HELP = phrase(
 )
 
 
+def is_command(words: str) -> bool:
+    """Whether a line asks for something instead of being said to the room."""
+    return words.startswith("/") and not words.startswith("/me ")
+
+
 class Slash:
     """Answers commands; an answer is a line that nobody else sees."""
 

@@ -172,6 +172,17 @@ async def test_the_cost_of_a_line_is_that_of_its_narrowest_network(box: LanBox) 
     assert list(cost.not_reached) == ["ridge/LongFast: you may not transmit"]
 
 
+async def test_a_command_takes_nothing_but_what_is_said_of_oneself_does(box: LanBox) -> None:
+    def reckon(message: object) -> tuple[Reckoned, ...]:
+        del message
+        return (Reckoned(to=RADIO, bytes_left=200, airtime_ms=900),)
+
+    async with box.running(reckon=reckon) as bridge:
+        ali = join(bridge, "ali")
+        assert bridge.hall.cost(ali, "town", "/nick Bo").airtime_ms == 0
+        assert bridge.hall.cost(ali, "town", "/me waves").airtime_ms == 900
+
+
 async def test_a_reply_to_what_is_not_there_is_a_line_without_one(box: LanBox) -> None:
     async with box.running() as bridge:
         ali = join(bridge, "ali")

@@ -149,6 +149,34 @@ async def test_what_is_typed_while_a_text_is_on_its_way_stays(browser, box):
         assert await text.input_value() == "second, half"
 
 
+async def test_what_stands_around_the_lines_changes_while_the_page_is_open(browser, box, monkeypatch):
+    monkeypatch.setattr("bridges.lan.page.around.AGAIN_S", 0.0)
+    hall, _ = box
+    async with tab(browser, box) as page:
+        await join(page)
+        assert not await page.locator("#notice").is_visible()
+        rooms = hall.rooms()
+        monkeypatch.setattr(hall, "rooms", lambda: (replace(rooms[0], notice="radio silence"), rooms[1]))
+        hall.stands = "you asked to be heard on radio, and you may"
+        hall.join("Bo", "another key")
+        hall.hear("one more")  # or within a ping
+        await page.locator("#notice").get_by_text("radio silence").wait_for()
+        await page.locator("#standing").get_by_text("and you may").wait_for()
+        await page.get_by_text("2 people at this page").wait_for()
+        monkeypatch.setattr(hall, "rooms", lambda: rooms)
+        hall.hear("one more")
+        await page.locator("#notice").wait_for(state="hidden")
+
+
+async def test_a_long_text_leaves_in_sight_what_it_takes(browser, box):
+    async with tab(browser, box) as page:
+        await join(page)
+        await page.get_by_label("Message from Ada").fill("a long text \n" * 60)
+        await page.get_by_text("of airtime").wait_for()
+        seen = await page.locator("#cost").bounding_box()
+        assert seen["y"] + seen["height"] <= PHONE["height"]
+
+
 async def test_a_command_and_a_refusal_are_answered_with_script(browser, box):
     hall, _ = box
     async with tab(browser, box) as page:

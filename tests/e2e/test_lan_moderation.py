@@ -68,11 +68,11 @@ async def test_an_operator_s_orders_hold_at_the_page_at_every_box_and_are_all_in
 
             # A mute and a ban of the other box.
             await harbour.order("mute ~bea@hilltop for 1h")
-            assert "the sender is muted, for another" in await refused(bea, "buy!", 422)
+            assert "you are muted for another" in await refused(bea, "buy!", 422)
             await hilltop.order("unmute ~bea@hilltop")
             await bea.say("sorry")
             await harbour.order("ban ~bea@hilltop")
-            assert "the sender is banned" in await refused(bea, "buy!", 422)
+            assert "you are banned" in await refused(bea, "buy!", 422)
             await once(lambda: holds(hilltop, "mutes", "at box harbour"))
             await hilltop.order("unban ~bea@hilltop")
             await bea.say("thanks")

@@ -16,6 +16,7 @@ from bridges.lan.page.assets import assets
 from bridges.lan.page.forms import AGAIN_S, SentForms
 from bridges.lan.page.guests import Guests, key_of
 from bridges.lan.page.shelf import Shelf
+from gateway.model import phrase
 from tests.halls import MemoryHall
 from tests.pages import HOST, client, fields, join, submit
 
@@ -150,6 +151,46 @@ async def test_a_refused_text_is_given_back_with_the_reason_and_the_wait(hall, p
         hall.refusal = None
         await submit(browser, room, text="<too> soon")
     assert [line.text for line in hall.said] == ["<too> soon"]
+
+
+async def test_a_reason_that_says_its_end_is_given_no_second_one(hall, page):
+    slow = phrase("slow mode: one line in %(num)d s", num=60)
+    async with client(page) as browser:
+        room = await join(browser)
+        hall.refusal = Refusal(reason=phrase("%(why)s; again in %(num)d s", why=slow, num=13), retry_after_s=12.2)
+        refused = await submit(browser, room, text="too soon")
+    assert "again in 13 s" in refused.text
+    assert "Wait" not in refused.text
+
+
+async def test_whoever_is_muted_or_banned_is_told_so_themselves(hall, page):
+    async with client(page) as browser:
+        room = await join(browser)
+        for reason, words in (
+            (phrase("the sender is muted"), "you are muted: nothing that you write is passed on"),
+            (phrase("the sender is muted, for another %(time)s", time="5 min"), "you are muted for another 5 min:"),
+            (phrase("the sender is banned"), "you are banned:"),
+        ):
+            hall.refusal = Refusal(reason=reason)
+            assert words in (await submit(browser, room, text="x")).text
+
+
+async def test_a_line_to_one_person_is_confirmed_with_whom_it_was_for(hall, page, monkeypatch):
+    async def say(person, room, text, *, reply_to=None):
+        return hall.hear("at noon", name=person.nick, room="~Bo@hilltop", network="page")
+
+    monkeypatch.setattr(hall, "say", say)
+    async with client(page) as browser:
+        room = await join(browser)
+        said = await submit(browser, room, text="/msg Bo at noon")
+    assert "said to Bo alone" in said.text
+
+
+async def test_a_page_under_a_wrong_name_does_not_lead_there_again(page):
+    async with client(page) as browser:
+        refused = await browser.get("/", headers={"Host": "evil.example"})
+    assert refused.status_code == 421
+    assert 'href="/"' not in refused.text
 
 
 async def test_a_language_is_chosen_by_a_link_and_kept_by_every_other(hall, page):

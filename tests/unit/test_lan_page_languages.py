@@ -123,7 +123,8 @@ def test_what_the_box_says_is_translated_by_its_parts_and_else_marked_as_english
 
 def test_what_a_text_would_take_is_said_in_the_readers_language():
     cost = Cost(bytes_left=-30, packets=2, airtime_ms=2600, reaches=())
-    assert costing("fr", cost) == "Trop long pour un paquet radio : 2 paquets radio, 2.6 s d’antenne"
+    assert costing("fr", cost) == "Trop long pour un paquet radio : 2 paquets radio, 2,6 s d’antenne"
+    assert costing("en", cost).endswith("2.6 s of airtime")
     assert costing("en", Cost(bytes_left=0, packets=1, airtime_ms=0, reaches=())) == ""
 
 

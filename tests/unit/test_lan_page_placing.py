@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from bridges.lan.hall import Line
-from bridges.lan.page.placing import HUES, TOGETHER_MS, at_box, by, clock, day, hue, places
+from bridges.lan.page.placing import HUES, TOGETHER_MS, at_box, by, clock, day, hue, places, toward
 from gateway.model import NativeId, SenderId
 
 NOON_MS = 1_790_000_000_000
@@ -62,3 +62,16 @@ def test_a_line_of_a_page_says_at_which_box_it_was_said():
 
 def test_a_time_that_no_calendar_has_is_shown_as_the_beginning():
     assert (day(10**18), clock(10**18)) == ("1970-01-01", "00:00")
+
+
+@pytest.mark.parametrize(
+    ("room", "sender", "whom"),
+    [
+        ("town", "~ali@hilltop", ""),
+        ("~bea@hilltop", "~ali@hilltop", "bea"),
+        ("~ali@hilltop/!a1b2c301", "~ali@hilltop", "!a1b2c301"),
+        ("~ali@hilltop/!a1b2c301", "!a1b2c301", "ali"),
+    ],
+)
+def test_a_line_to_one_person_says_to_whom(room, sender, whom):
+    assert toward(replace(FIRST, room=room, sender=SenderId(sender))) == whom

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from bridges.lan.hall import Line
 from bridges.lan.page.plain import one_line
+from bridges.lan.places import is_direct, nick_of, other_in, person_in
 from gateway.model import SenderId, short_hash
 
 TOGETHER_MS = 300_000
@@ -48,6 +49,14 @@ def by(sender: SenderId) -> str:
 def at_box(sender: SenderId) -> str:
     """Return at which box's page somebody is, as it stands in their id: ``@hilltop``."""
     return "@" + one_line(sender.rpartition("@")[2], 24)
+
+
+def toward(line: Line) -> str:
+    """Return to whom alone a line was said: a nick, or a node's id; empty: to a whole room."""
+    if not is_direct(line.room):
+        return ""
+    node = other_in(line.room)
+    return node if node and line.sender == person_in(line.room) else one_line(nick_of(person_in(line.room)), 24)
 
 
 def hue(sender: SenderId) -> int:

@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
+
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from bridges.lan.hall import Room
+from bridges.lan.page.around import Around, around
 from bridges.lan.page.assets import served
 from bridges.lan.page.desk import Desk
 from bridges.lan.page.guard import POLICY, host_of, is_foreign
@@ -107,16 +111,19 @@ class Reading:
             return problem(request, 503, "crowded", {"Retry-After": "30"})
         last = _number(request.headers.get("last-event-id"))
         after = last if last is not None else _number(request.query_params.get("after")) or 0
+        again = last is not None or "again" in request.query_params
+        look = partial(around, desk.hall, room.name, visit.person, visit.language)
         return EventStream(
             self._live,
             self._replay,
             self._places,
             self._desk.whispers,
+            Around(look, is_known=not again, now_s=asyncio.get_running_loop().time()),
             person=visit.person,
             room=room.name,
             prefix=visit.prefix,
             after=after,
-            again=last is not None or "again" in request.query_params,
+            again=again,
             language=visit.language,
             asked=visit.asked,
         )

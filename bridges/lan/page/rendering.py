@@ -16,7 +16,7 @@ from starlette.responses import Response
 from bridges.lan.hall import Cost, Line
 from bridges.lan.page.assets import assets, packed
 from bridges.lan.page.languages import LANGUAGES, catalogue
-from bridges.lan.page.placing import at_box, by, clock, day, hue, iso
+from bridges.lan.page.placing import at_box, by, clock, day, hue, iso, toward
 from bridges.lan.page.plain import one_line, plain
 from bridges.lan.page.wording import for_people, standing
 from gateway.model import Phrase
@@ -44,6 +44,7 @@ def environment() -> Environment:
         extensions=["jinja2.ext.i18n"],
     )
     made.filters.update(plain=plain, one_line=one_line, clock=clock, iso=iso, day=day, by=by, hue=hue, at_box=at_box)
+    made.filters["toward"] = toward
     made.globals.update(languages=LANGUAGES, assets={name: asset.path for name, asset in assets().items()})
     return made
 
@@ -90,10 +91,10 @@ def costing(language: str, cost: Cost) -> str:
     if cost.packets > 1:
         count = words.ngettext("%(num)d radio packet", "%(num)d radio packets", cost.packets) % {"num": cost.packets}
         said = words.gettext("Too long for one radio packet: %(packets)s, %(seconds)s s of airtime")
-        return said % {"packets": count, "seconds": _seconds(cost)}
+        return said % {"packets": count, "seconds": _seconds(language, cost)}
     left = max(0, cost.bytes_left)
     count = words.ngettext("%(num)d byte left", "%(num)d bytes left", left) % {"num": left}
-    return words.gettext("%(left)s, %(seconds)s s of airtime") % {"left": count, "seconds": _seconds(cost)}
+    return words.gettext("%(left)s, %(seconds)s s of airtime") % {"left": count, "seconds": _seconds(language, cost)}
 
 
 def whispered(language: str, count: int) -> str:
@@ -123,5 +124,6 @@ def answer(request: Request, text: str, status: int = 200, headers: dict[str, st
     return response
 
 
-def _seconds(cost: Cost) -> str:
-    return f"{cost.airtime_ms / 1000:.1f}"
+def _seconds(language: str, cost: Cost) -> str:
+    said = f"{cost.airtime_ms / 1000:.1f}"
+    return said if language == "en" else said.replace(".", ",")  # as all of the other four write it

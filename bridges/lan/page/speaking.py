@@ -13,11 +13,13 @@ from starlette.routing import Route
 
 from bridges.lan.hall import Line, Person, Refusal, Room
 from bridges.lan.page.desk import EMOJI, Desk
+from bridges.lan.page.placing import toward
 from bridges.lan.page.plain import one_line, plain
 from bridges.lan.page.problem import problem
 from bridges.lan.page.rendering import costing, lapsed, told
 from bridges.lan.page.visit import Visit, form_of, keep
-from gateway.model import NativeId
+from bridges.lan.page.wording import to_the_sender
+from gateway.model import NativeId, phrase
 
 NICK_CHARACTERS = 40
 _AFTER_POST = 303
@@ -125,8 +127,10 @@ class Speaking:
         if isinstance(said, Refusal):
             return self._not_taken(sent, said, sent.written)
         desk.guests.renamed(sent.person, sent.room.name)
-        if sent.text.startswith("/"):
+        if not said.arrival:
             return self._done(sent, said.text)
+        if sent.text.startswith("/") and said.room != sent.room.name:
+            return self._done(sent, phrase("said to %(who)s alone", who=toward(said)))
         desk.forms.said(sent.person.key, sent.room.name, sent.text, desk.monotonic_s())
         return self._done(sent)
 
@@ -171,13 +175,14 @@ class Speaking:
 
     def _not_taken(self, sent: _Sent, refusal: Refusal, back: dict[str, str]) -> Response:
         """Say why, and give back what was written."""
-        reason = told(sent.visit.language, refusal.reason)
-        wait = math.ceil(refusal.retry_after_s) if refusal.retry_after_s is not None else 0
+        reason = told(sent.visit.language, to_the_sender(refusal.reason))
+        wait = math.ceil(round(refusal.retry_after_s, 3)) if refusal.retry_after_s is not None else 0
         status = 429 if wait else 422
         if _is_script(sent.request):
             response: Response = JSONResponse({"reason": reason.striptags(), "wait": wait}, status)
         else:
-            more = {"refusal": reason, "wait": wait, **back}
+            is_said = str(wait) in reason.striptags().split()  # many a reason names its end itself
+            more = {"refusal": reason, "wait": 0 if is_said else wait, **back}
             response = self._desk.room_page(sent.request, sent.visit, sent.room, status, **more)
         if wait:
             response.headers["Retry-After"] = str(wait)

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from bridges.lan.hall import Hall, Person
+from bridges.lan.page.around import Around
 from bridges.lan.page.live import Listening, Live, Whispered
 from bridges.lan.page.rates import Places
 from bridges.lan.page.rendering import whispered
@@ -67,6 +68,7 @@ class EventStream(Response):
         replay: Replay,
         places: Places,
         whispers: Whispers,
+        around: Around,
         *,
         person: Person | None,
         room: str,
@@ -82,6 +84,7 @@ class EventStream(Response):
         self._replay = replay
         self._place = places.taken(prefix)
         self._whispers = whispers
+        self._around = around
         self._person = person
         self._is_own = person is not None and person.id == room
         self._room = room
@@ -122,6 +125,8 @@ class EventStream(Response):
             async for some in lines:
                 await _body(send, _GAP if some is None else b"".join(self._event(told) for told in some))
         while True:
+            if changed := self._around.changed(asyncio.get_running_loop().time()):
+                await _body(send, changed)
             try:
                 async with asyncio.timeout(PING_EVERY_S):
                     news = await listening.next()

@@ -8,6 +8,7 @@ from markupsafe import Markup, escape
 from bridges.lan.page.languages import catalogue
 from bridges.lan.page.plain import plain
 from bridges.lan.page.reasons import Stand, stands
+from gateway.model import Phrase, phrase
 
 FOR_PEOPLE = {
     "cancelled": "not sent",
@@ -17,6 +18,21 @@ FOR_PEOPLE = {
     ),
 }
 """What the core says, in words for whoever reads it at a page. The catalogues have these."""
+
+
+def to_the_sender(reason: str) -> str:
+    """Return why somebody may say nothing as it is said to themselves."""
+    if not isinstance(reason, Phrase):
+        return reason
+    match reason.original:
+        case "the sender is muted":
+            return phrase("you are muted: nothing that you write is passed on")
+        case "the sender is muted, for another %(time)s":
+            time = reason.fields["time"]
+            return phrase("you are muted for another %(time)s: nothing that you write is passed on", time=time)
+        case "the sender is banned":
+            return phrase("you are banned: nothing that you write is passed on")
+    return reason
 
 
 def for_people(text: str) -> str:

@@ -65,6 +65,13 @@ function whispered(event) {
   entitle();
 }
 
+// What stands around the lines, where that changed.
+function around(event) {
+  const { notice, standing, count } = JSON.parse(event.data);
+  for (const [id, words] of [["notice", notice], ["standing", standing]]) if ($(id)) say($(id), words);
+  $("people").querySelector("summary").textContent = count;
+}
+
 function looked() {
   unread = 0;
   entitle();
@@ -127,6 +134,7 @@ function listen(again) {
   source = new EventSource(url);
   source.onopen = () => { failures = 0; status.textContent = ""; };
   source.onmessage = (event) => { for (const line of parsed(event.data).querySelectorAll(".line")) show(line); };
+  source.addEventListener("around", around);
   if (whispers) source.addEventListener("whisper", whispered);
   source.addEventListener("gap", () => { source.close(); begin().catch(() => {}); });
   source.onerror = () => {
