@@ -34,6 +34,10 @@ from gateway.steps import epoch_ms, moved, moved_change, stepped_ms
 
 log = structlog.get_logger()
 
+MOST_LISTENING = 4_096
+"""Conversations of which it is known what was said last of their waiting; the one of which that is longest ago is
+forgotten for one more, and the story of what waits there says it again."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
@@ -127,7 +131,10 @@ class Outcomes:
         before, now = self._listening.get(lease.delivery.to), (lease.id, answer.reason)
         if before == now:
             return self.give_back(lease, after_s=answer.for_s)
+        self._listening.pop(lease.delivery.to, None)
         self._listening[lease.delivery.to] = now
+        if len(self._listening) > MOST_LISTENING:
+            del self._listening[next(iter(self._listening))]
         return self.put_off(lease, TryAgain(after_s=answer.for_s, counted=False), answer.reason, State.QUEUED)
 
     def said(self, lease: Lease, answer: Said, remote_id: RemoteId | None) -> Settled:

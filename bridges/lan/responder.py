@@ -28,6 +28,9 @@ PROBE_EVERY_S = 0.25
 PROTECTED_S = 0.75
 """What was told to all a moment ago isn't told again at once (section 14), so some answers are late."""
 CLOSE_S = 3.0
+MOST_HEARD = 64
+"""Addresses of one name that are remembered until it is asked about again; past these only the host's own: more of
+others make it no more taken than it is."""
 _MULTICAST_ALL = ((socket.IPPROTO_IP, 49), (socket.IPPROTO_IPV6, 29))
 """Of Linux, ``ip(7)`` and ``ipv6(7)``: whether a socket hears groups that others joined, on other interfaces."""
 
@@ -117,7 +120,8 @@ class Responder(RecordUpdateListener):
             if record.ttl == 0:
                 continue  # a goodbye
             address = str(ipaddress.ip_address(record.address))
-            self._heard.add(address)
+            if len(self._heard) < MOST_HEARD or address in self._ours():
+                self._heard.add(address)
             # An address of this host that we don't tell is of its own responder, which came after us.
             if self._told and address not in self._told:
                 self._disputed()
