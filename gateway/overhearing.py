@@ -123,7 +123,8 @@ class Overhearing:
             if (at.bridge, said.by) in self._voices:  # anybody can write our mark beside their words
                 del self._doubted[at, remote_id]
                 self._believe(at, said)
-                met.append((at, remote_id))
+                if said.age_s < APART_S:  # one that looks in a room finds what the log has forgotten
+                    met.append((at, remote_id))
         return met
 
     def _own(self, at: Address, delivery: DeliveryId, said: Overheard) -> None:

@@ -167,6 +167,13 @@ def test_words_stand_for_a_copy_for_ten_minutes() -> None:
     assert known.there(delivery("mt:a:1", ROOM, "bo: hi"), is_copy=True) is None
 
 
+def test_what_a_box_said_long_ago_tells_of_no_box_that_is_out_of_reach_now() -> None:
+    known = trusted()
+    known.overheard(ROOM, replace(event(1, "long ago"), age_s=APART_S + 1))
+    known.overheard(ROOM, replace(event(2, "just now"), age_s=1.0))
+    assert known.consider(only_the_first) == [(ROOM, "$2")]
+
+
 def test_who_was_met_out_of_reach_is_there_for_ten_minutes_and_how_long_they_were_silent_is_known() -> None:
     clock = ManualClock()
     known = overhearing(clock)
