@@ -264,7 +264,7 @@ class Speaking:
         if not self._overhearing.hears(delivery.to.bridge):
             return False
         waited_s = self._clock.monotonic() - self._since.get(delivery.message.id, float("-inf"))
-        return waited_s >= common.turn_s or self._overhearing.silent_s(common.where) is not None
+        return waited_s >= common.turn_s or self._overhearing.silent_s(common.where, self._is_said) is not None
 
     def _may_be_carried(self, delivery: Delivery) -> bool:
         """Whether these may be words that a box out of reach says there itself, under their speaker's name."""
