@@ -459,6 +459,14 @@ async def test_what_is_not_found_there_is_said_also_where_others_say_that_they_s
         assert core.bridge.looks == 1
 
 
+async def test_where_a_box_out_of_reach_spoke_just_now_it_looks_even_when_it_is_its_turn(tmp_path):
+    async with taking_over(tmp_path, []) as (core, _):
+        core.speaking.overheard(CHANNEL, Overheard(key="other.0", by="@valley:hs", remote_id=RemoteId("untold")))
+        (ident,) = await core.say(1)
+        assert await core.until(ident, "sent") == "sent"
+        assert core.bridge.looks == 1
+
+
 async def test_where_it_can_not_look_it_waits_until_it_can(tmp_path):
     tell = [LinkDown("the homeserver is away")]
     async with taking_over(tmp_path, tell) as (core, others):
