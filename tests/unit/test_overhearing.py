@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gateway.clock import ManualClock
+from gateway.doubles import SAME_WORDS_S
 from gateway.model import (
     Address,
     BridgeName,
@@ -21,7 +22,7 @@ from gateway.model import (
     Text,
     key_of,
 )
-from gateway.overhearing import APART_S, SAME_WORDS_S, Overhearing
+from gateway.overhearing import APART_S, Overhearing
 
 AIR, ROOM, LAN = (Address(BridgeName(name), "town") for name in ("radio", "home", "lan"))
 
