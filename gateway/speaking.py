@@ -268,11 +268,10 @@ class Speaking:
 
     def _may_be_carried(self, delivery: Delivery) -> bool:
         """Whether these may be words that a box out of reach says there itself, under their speaker's name."""
-        where = self.where(delivery.to)
-        if where is None or delivery.to.bridge not in self._showing_names or not self._may_be_copy(delivery.message):
-            return False
-        is_met = self._overhearing.silent_s(where, self._is_said) is not None
-        return is_met and ": " in words_of(delivery.message.content)
+        bridge, words = delivery.to.bridge, words_of(delivery.message.content)
+        # Also where none was met yet: the first that is said in a split is heard as soon as its copy.
+        is_heard = bridge in self._showing_names and self._overhearing.hears(bridge)
+        return is_heard and self._may_be_copy(delivery.message) and ": " in words
 
     def _may_be_copy(self, message: Message) -> bool:
         """Whether it was heard where other boxes speak, by this box or another: at a page nobody repeats a box."""

@@ -31,6 +31,7 @@ from gateway.model import (
     Sender,
     SenderId,
     Speak,
+    Support,
     Text,
     Utterance,
     key_of,
@@ -560,3 +561,15 @@ async def test_words_of_another_box_that_came_while_a_copy_of_them_was_said_send
         for said in (original, own) if is_first else (own, original):
             core.speaking.overheard(CHANNEL, said)
         assert [(one.ours, one.theirs) for one in core.speaking.doubles.owed.values()] == [("ours", "theirs")]
+
+
+def test_a_copy_waits_a_turn_for_what_it_may_be_a_copy_of_from_the_first_line_of_a_split_on():
+    clock, others, radio = ManualClock(), Others(), CommonRadio(names=Support.NATIVE)
+    speaking = Speaking({CHANNEL.bridge: radio, LAN.bridge: others}, clock)
+    others.echoes[NativeId("mt:us:before")] = Utterance(native_id=NativeId("mx:$0"), where=MESH)
+    speaking.overheard(CHANNEL, Overheard(key="another.0", by="@valley:hs", remote_id=RemoteId("before")))
+    copy = Delivery(message=replace(heard("mt:a:9", "Ali: bread", at=LAN), said_in="mt:elsewhere"), to=CHANNEL)
+    speaking.planned([copy])
+    assert isinstance(speaking.turn(copy), Listen)
+    clock.advance(CommonRadio.turn_s)
+    assert speaking.turn(copy) == Speak()
