@@ -150,7 +150,7 @@ class Split:
             async with asyncio.timeout(within_s):
                 while True:
                     there = {box.name: set(await asyncio.to_thread(page_lines, box)) for box in self.boxes}
-                    there["room"] = {one.text for one in self.seen()}
+                    there["room"] = {one.text.rpartition(": ")[2] for one in self.seen()}  # also as heard on radio
                     missing = {name: texts - held for name, held in there.items() if texts - held}
                     if not missing:
                         return time.monotonic() - began
