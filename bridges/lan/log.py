@@ -18,15 +18,12 @@ from bridges.lan.batch import EMPTY, Batch
 from bridges.lan.believing import Belief, learn, within
 from bridges.lan.event import BoxId, Event, FeedId, box_id, box_of, feed_id, written
 from bridges.lan.feeds import Feeds, Frontier
-from bridges.lan.hlc import COUNTS, HybridClock
+from bridges.lan.hlc import HybridClock
 from bridges.lan.membership import Add, Member, Remove, Roll, Statement, roll
-from bridges.lan.reclaiming import Reclaimed, moved_to
+from bridges.lan.reclaiming import Reclaimed, compared, moved_to, parted_after
 from bridges.lan.statements import MOST_LIMITS, body_of, statement_of
 from bridges.lan.store import Arrived, Feed, Store
 from gateway.model import NEVER_SET_MS
-
-SAME_TIME = 86_400_000 * COUNTS
-"""Of stamps: what a box that was put back far says since is no earlier than that before what it had said."""
 
 _Statements = dict[tuple[FeedId, int], Statement]
 
@@ -267,17 +264,15 @@ class Log:
         have = self._feeds.get(event.feed, EMPTY)
         if event.seq <= have.count and not self.ends_otherwise(event.feed, event.seq, event.hash):
             return
-        fits, is_first = self._fits(event, have), event.seq - 1 == begins
-        is_gap = event.seq > have.count + 1
-        if event.seq <= have.count and fits:
-            self._split(event.feed, event.seq - 1, start())
-        elif is_first and (not fits or (is_gap and self._is_written(event.feed))):
-            self._split(event.feed, have.base, start(), since=event.hlc - SAME_TIME)  # nobody has more to compare
-        elif not fits:
-            found.doubted[event.feed] = event.hash  # what comes before differs, too
+        before, is_written = self._store.event(event.feed, event.seq - 1), self._is_written(event.feed)
+        seen = compared(event, have, before, begins, is_written=is_written)
+        if seen.parts_after is not None:
+            self._split(event.feed, seen.parts_after, start(), since=seen.since)
+        if seen.is_doubted:
+            found.doubted[event.feed] = event.hash
         self._close(event.feed, start)
         if event.feed not in self._closed:
-            if fits:
+            if seen.fits:
                 found.left.append(event)
         elif not self._store.knows(event.native) and not self._store.is_elsewhere(event):
             found.again.append(self._write(event.native, event.body, event.hlc, now_ms))
@@ -291,13 +286,6 @@ class Log:
         """Whether this start wrote into it."""
         return feed == self.feed or feed in self._closed
 
-    def _fits(self, event: Event, have: Feed) -> bool:
-        """Whether an event names the one that stands before it here; where none is known it may."""
-        if event.seq == have.count + 1:
-            return not have.head or event.previous == have.head
-        before = self._store.event(event.feed, event.seq - 1)
-        return before is None or event.previous == before.hash
-
     def _split(self, feed: FeedId, after: int, start: int, *, since: int = 0) -> None:
         """Have what comes after that in one of our feeds stand in a new one, into which this box writes from now on.
 
@@ -309,21 +297,15 @@ class Log:
         # What people read moves even if it stands elsewhere, too: it keeps its place among what they have read.
         stays = (e for e in tail if e.hlc >= since and (e.native or not self._store.is_elsewhere(e)))
         moved = moved_to(feed_id(box_of(feed), start), self._key, stays)
-        head = tail[0].previous if tail[0].seq == after + 1 else b""
-        shorter = Feed(base=min(self._feeds[feed].base, after), count=after, head=head)
-        feeds = {feed: shorter, feed_id(box_of(feed), start): moved.end}
-        gone = {(event.feed, event.seq) for event in tail} & self._statements.keys()
-        statements = {name: each for name, each in self._statements.items() if name not in gone}
-        new = [event for _, event in moved.pairs if statement_of(event) is not None]
-        statements |= {(e.feed, e.seq): each for e in new if (each := statement_of(e)) is not None}
+        parted = parted_after(after, self._feeds[feed], tail, moved, self._statements)
         with self._store.writing():
             for old, event in moved.pairs:
                 self._store.move(old, event)
             self._store.drop_above(feed, after)
-            self._keep_statements(new, statements)
-            self._store.keep_feeds({name: each for name, each in feeds.items() if each is not EMPTY})
-        self._feeds.keep({name: each for name, each in feeds.items() if each is not EMPTY})
-        self._statements, self.roll = statements, roll(self._root, statements.values())
+            self._keep_statements((event for _, event in moved.pairs), parted.statements)
+            self._store.keep_feeds(parted.feeds)
+        self._feeds.keep(parted.feeds)
+        self._statements, self.roll = parted.statements, roll(self._root, parted.statements.values())
         self._closed.add(feed)
         self.feed = feed_id(box_of(feed), start)
 
