@@ -13,7 +13,7 @@ from bridges.lan.page import po
 from bridges.lan.page.languages import LANGUAGES, catalogue, chosen
 from bridges.lan.page.plain import one_line, plain
 from bridges.lan.page.reasons import Kind
-from bridges.lan.page.rendering import costing, environment, told
+from bridges.lan.page.rendering import costing, environment, not_reached, told
 from bridges.lan.page.wording import FOR_PEOPLE, standing
 from gateway.model import phrase
 
@@ -119,6 +119,24 @@ def test_what_the_box_says_is_translated_by_its_parts_and_else_marked_as_english
     assert told("de", "the <channel> is busy") == '<span lang="en">the &lt;channel&gt; is busy</span>'
     assert told("en", "radio: heard") == "radio: heard"
     assert told("de", "") == ""
+
+
+@pytest.mark.parametrize(
+    ("why", "words"),
+    [
+        ("too long: more than 4 parts of 232 bytes", "radio/LongFast: zu lang"),
+        ("what no release said yet", "radio/LongFast: wer diese Box betreibt, kann sehen, warum"),
+        (
+            phrase("the sender may read but not transmit on radio"),
+            "radio/LongFast: wer auf einer Seite schreibt",
+        ),
+    ],
+)
+def test_where_a_text_would_not_go_is_said_with_why_in_the_readers_language(why, words):
+    reason = phrase("%(where)s: %(why)s", where="radio/LongFast", why=why)
+    assert not_reached("de", reason).startswith(words)
+    assert not_reached("en", reason) == told("en", reason)
+    assert not_reached("de", "in no parts") == '<span lang="en">in no parts</span>'
 
 
 def test_what_a_text_would_take_is_said_in_the_readers_language():

@@ -18,8 +18,9 @@ from bridges.lan.page.assets import assets, packed
 from bridges.lan.page.languages import LANGUAGES, catalogue
 from bridges.lan.page.placing import at_box, by, clock, day, hue, iso, toward
 from bridges.lan.page.plain import one_line, plain
+from bridges.lan.page.reasons import Kind, kind_of
 from bridges.lan.page.wording import for_people, standing
-from gateway.model import Phrase
+from gateway.model import Phrase, State
 
 _HTML = "text/html; charset=utf-8"
 _PACK_FROM_BYTES = 1_000
@@ -54,6 +55,7 @@ def _in(language: str) -> Environment:
     made, words = environment(), catalogue(language)
     made.install_gettext_callables(words.gettext, words.ngettext, newstyle=True)  # type: ignore[attr-defined]
     made.filters["told"] = lambda text: told(language, text)
+    made.filters["not_reached"] = lambda reason: not_reached(language, reason)
     made.filters["whispered"] = lambda count: whispered(language, count)
     made.filters["standing"] = lambda text: standing(language, text)
     return made
@@ -81,6 +83,20 @@ def told(language: str, text: str) -> Markup:
     if colon and parts[1] != tail:
         return escape(plain(": ".join(parts)))
     return Markup('<span lang="en">{}</span>').format(plain(text))
+
+
+def not_reached(language: str, reason: str) -> Markup:
+    """Return where a text would not go, and why: what the catalogue lacks of that, by its kind."""
+    why = reason.fields.get("why") if isinstance(reason, Phrase) else None
+    if language == "en" or not isinstance(reason, Phrase) or not isinstance(why, str):
+        return told(language, reason)
+    gettext = catalogue(language).gettext
+    known = why.in_words_of(gettext) if isinstance(why, Phrase) else gettext(why)
+    if known == why:
+        known = gettext(kind_of(State.CANCELLED.value, why).value or Kind.ASK.value)
+    if (people := for_people(str(why))) != why:
+        known = gettext(people)
+    return escape(plain(f"{reason.fields['where']}: {known}"))
 
 
 def costing(language: str, cost: Cost) -> str:

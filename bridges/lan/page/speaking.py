@@ -16,7 +16,7 @@ from bridges.lan.page.desk import EMOJI, Desk
 from bridges.lan.page.placing import toward
 from bridges.lan.page.plain import one_line, plain
 from bridges.lan.page.problem import problem
-from bridges.lan.page.rendering import costing, lapsed, told
+from bridges.lan.page.rendering import costing, lapsed, not_reached, told
 from bridges.lan.page.visit import Visit, form_of, keep
 from bridges.lan.page.wording import to_the_sender
 from gateway.model import NativeId, phrase
@@ -152,8 +152,8 @@ class Speaking:
         if isinstance(sent, Response):
             return sent
         language, cost = sent.visit.language, self._desk.hall.cost(sent.person, sent.room.name, sent.text)
-        not_reached = [str(told(language, reason).striptags()) for reason in cost.not_reached]
-        return JSONResponse({"words": costing(language, cost), "not": not_reached, "many": cost.packets > 1})
+        nowhere = [str(not_reached(language, reason).striptags()) for reason in cost.not_reached]
+        return JSONResponse({"words": costing(language, cost), "not": nowhere, "many": cost.packets > 1})
 
     async def _sent(self, request: Request) -> _Sent | Response:
         """Read a room's form; or say why nothing is made of it."""
