@@ -8,7 +8,7 @@ that step is made good by the next start, which reads the decisions before it bu
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
@@ -127,14 +127,19 @@ class Rerouting:
             if isinstance(bridge, Offers)
             for conversation in bridge.conversations()
         )
-        nodes = (
-            (name, node)
-            for name, bridge in self._bridges.items()
-            if isinstance(bridge, Directory)
-            for node in bridge.nodes()
-        )
+        nodes = ((name, node) for name, bridge in self._directories() for node in bridge.nodes())
         known = {*self.table.addresses(), *offered}
         return meant(there, bridges=self._rules.is_person, conversations=known, nodes=nodes)
+
+    def has_met(self, person: Address) -> bool:
+        """See `gateway.model.Desk`."""
+        directory = dict(self._directories()).get(person.bridge)
+        if directory is None or person in self.table.addresses():
+            return True
+        return any(node.id == person.conversation for node in directory.nodes())
+
+    def _directories(self) -> Iterator[tuple[BridgeName, Directory]]:
+        return ((name, bridge) for name, bridge in self._bridges.items() if isinstance(bridge, Directory))
 
     async def join(self, here: Address, there: Address, *, by: SenderId, direct: bool = False) -> Joined:
         """See `gateway.model.Desk`. What is joined already, by the file too, is returned as it is."""

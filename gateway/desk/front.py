@@ -92,6 +92,10 @@ class FrontDesk:
         """Return the address that somebody means. Declined if there is none."""
         return self._joining.resolve(there)
 
+    def has_met(self, person: Address) -> bool:
+        """Whether somebody's bridge has heard of them, or a route names them."""
+        return self._joining.has_met(person)
+
     async def join(self, here: Address, there: Address, *, by: SenderId, direct: bool = False) -> Joined:
         """Let two conversations share their messages both ways. Declined with the reason."""
         return await self._joining.join(here, there, by=by, direct=direct)

@@ -26,6 +26,10 @@ class Joining(Protocol):
         """Return the address that somebody means."""
         ...
 
+    def has_met(self, person: Address) -> bool:
+        """Whether somebody's bridge has heard of them, or a route names them."""
+        ...
+
     async def join(self, here: Address, there: Address, *, by: SenderId, direct: bool = False) -> Joined:
         """Let two conversations share their messages."""
         ...

@@ -55,6 +55,10 @@ class Desk(Protocol):
         """Return the address that somebody means: an address, a channel's, room's or node's name or id."""
         ...
 
+    def has_met(self, person: Address) -> bool:
+        """Whether somebody's bridge has heard of them, or a route names them. True where it keeps no list."""
+        ...
+
     async def join(self, here: Address, there: Address, *, by: SenderId, direct: bool = False) -> Joined:
         """Let two conversations share their messages both ways from now on, after restarts too.
 
@@ -87,6 +91,11 @@ class NoDesk:
     def resolve(self, there: str) -> Address:
         """Decline."""
         raise Declined(f"{there} is not known here")
+
+    def has_met(self, person: Address) -> bool:
+        """Nobody."""
+        del person
+        return False
 
     async def join(self, here: Address, there: Address, *, by: SenderId, direct: bool = False) -> Joined:
         """Decline."""

@@ -34,6 +34,8 @@ RADIO = BridgeName("radio")
 LONG_FAST = Address(RADIO, "LongFast")
 HIKING = Address(RADIO, "Hiking")
 NODE = Address(RADIO, "!a1b2c301")
+STRANGER = Address(RADIO, "!0000beef")
+"""Named by its id, which can be understood, and heard by nobody."""
 PATIENCE_S = 40
 
 
@@ -62,10 +64,19 @@ class FrontDesk:
         return self.answers[asked.words]
 
     def resolve(self, there: str) -> Address:
-        known = {"LongFast": LONG_FAST, "Hiking": HIKING, NODE.conversation: NODE, "Base camp": NODE}
+        known = {
+            "LongFast": LONG_FAST,
+            "Hiking": HIKING,
+            NODE.conversation: NODE,
+            "Base camp": NODE,
+            STRANGER.conversation: STRANGER,
+        }
         if there not in known:
             raise Declined(f"I know no channel or node {there!r}")
         return known[there]
+
+    def has_met(self, person: Address) -> bool:
+        return person != STRANGER
 
     async def join(self, here: Address, there: Address, *, by: SenderId, direct: bool = False) -> Joined:
         if self.level_of(by) < (Level.TRANSMIT if direct else Level.COMMANDS):

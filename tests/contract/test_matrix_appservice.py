@@ -56,6 +56,9 @@ class Knows(NoDesk):
     def resolve(self, there: str) -> Address:
         return Address(RADIO.bridge, there)
 
+    def has_met(self, person: Address) -> bool:
+        return person.bridge == RADIO.bridge
+
     def joined(self, here: Address) -> Sequence[Joined]:
         return [self._route] if here in self._route.ends else []
 

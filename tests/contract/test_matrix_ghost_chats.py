@@ -98,6 +98,22 @@ async def test_a_ghost_declines_who_may_not_write_to_radios(town: Village) -> No
     assert "may not write to radios" in state.content["reason"]
 
 
+async def test_a_ghost_of_a_node_that_nobody_heard_declines(town: Village) -> None:
+    stranger = "@mesh_0000beef:gw.test"
+    desk = Desk()
+    bridge = town.bridge(desk=desk, level_of=desk.level_of, conversations=())
+    async with working(bridge):
+        room_id = await town.ali.create_room(invite=(stranger,), is_direct=True)
+        await until(lambda: "matrix_direct_declined" in town.counts)
+        while True:
+            state = await town.ali.client.room_get_state_event(room_id, "m.room.member", stranger)
+            if state.content["membership"] == "leave":
+                break
+            await asyncio.sleep(0.05)
+    assert state.content["reason"] == "No radio here has heard of !0000beef."
+    assert not desk.routes
+
+
 async def rooms_of(bridge: AppserviceBridge) -> list[str]:
     return list((await bridge._client.get("joined_rooms"))["joined_rooms"])
 

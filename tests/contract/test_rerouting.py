@@ -391,6 +391,14 @@ async def test_names_are_found_among_routes_channels_and_nodes(tmp_path):
         ]
 
 
+async def test_who_was_heard_or_is_named_by_a_route_is_met(tmp_path):
+    stranger, guest = Address.parse("radio/!0000beef"), Address.parse("lan/~bea@box")
+    async with running(tmp_path) as desk:
+        assert [desk.rerouting.has_met(person) for person in (KIM, stranger, guest)] == [True, False, True]
+        await desk.rerouting.join(ROOM, stranger, by=ALI, direct=True)
+        assert desk.rerouting.has_met(stranger)
+
+
 async def test_a_name_that_is_taken_is_no_other_routes(tmp_path):
     async with running(tmp_path) as desk:
         first = (await desk.rerouting.join(ROOM, KIM, by=ALI, direct=True)).route

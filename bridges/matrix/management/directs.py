@@ -150,7 +150,10 @@ class Directs:
         self._check(user)
         if node is None:
             raise Declined("Only a radio's node can be written to in private.")
-        return node, self._context.desk.resolve(node)
+        far = self._context.desk.resolve(node)
+        if not self._context.desk.has_met(far):
+            raise Declined(f"No radio here has heard of {node}.")
+        return node, far
 
     async def _decline(self, puppet: Client, room_id: str, error: Exception) -> None:
         self._context.count("matrix_direct_declined")
