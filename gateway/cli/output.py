@@ -29,6 +29,10 @@ Output = Annotated[Form, typer.Option("-o", "--output", help="How to write it.")
 
 Row = Mapping[str, Any]
 _PENDING = frozenset({"waiting", "queued", "sending"})
+_LONGEST = 500
+"""Characters of one thing in a table."""
+_LONGEST_PART = 2_000
+"""Characters of one of several: a list of rooms, say."""
 
 Columns = Mapping[str, Callable[[Row], object]]
 """Heading → what stands there."""
@@ -128,5 +132,12 @@ def _table(rows: Sequence[Row], columns: Columns) -> None:
     for name in columns:
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(shown(value(row), most=500)) for value in columns.values()))
+        table.add_row(*(Text(cell(value(row))) for value in columns.values()))
     console.print(table)
+
+
+def cell(value: object) -> str:
+    """Return what stands in a table: one line, and of several things each in full as far as a line goes."""
+    if isinstance(value, tuple):
+        return ", ".join(shown(part, most=_LONGEST_PART) for part in value)
+    return shown(value, most=_LONGEST)

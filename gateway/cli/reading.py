@@ -51,7 +51,7 @@ def _tell_status(found: Row) -> None:
         "for": lambda row: in_words((now_ms - row["since_ms"]) / 1000),
         "waiting": lambda row: row["waiting"],
         "details": lambda row: (
-            row["reason"] or _held_back(row) or ", ".join(f"{key} {value}" for key, value in row["describe"].items())
+            row["reason"] or _held_back(row) or tuple(f"{key} {value}" for key, value in row["describe"].items())
         ),
     }
     show(rows, columns, Form.TABLE, empty="no bridge is configured")
