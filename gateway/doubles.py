@@ -15,6 +15,8 @@ from gateway.model import Address, DeliveryId, Overheard, RemoteId
 
 MOST_SEEN = 8192
 """Keys, and copies, whose double is known when it comes; past it both stand."""
+MOST_ALIKE = 8
+"""Events with one key; past it what comes is left: who writes one key again and again only does harm."""
 MOST_OWED = 1024
 """Doubles that are to be taken back; past it the oldest stands."""
 SAME_WORDS_S = 600.0
@@ -68,13 +70,13 @@ class Doubles:
         What is sent anew on purpose has another key, and is no double.
         """
         before = self._said.get((at, said.key), ())
-        if any(event.remote_id == said.remote_id for event in before):
+        if any(event.remote_id == said.remote_id for event in before) or len(before) >= MOST_ALIKE:
             return
         events = (*before, _Event(said.at_ms, said.remote_id, is_own))
         first = min(events, key=lambda event: (event.at_ms, event.remote_id))
         self._said[at, said.key] = events
-        for event in events:
-            if event.is_own and event is not first:
+        for event in () if first.is_own else events:  # where ours stands, the others take theirs back
+            if event.is_own:
                 self._owe(Double(at=at, delivery=delivery, ours=event.remote_id, theirs=first.remote_id))
         while len(self._said) > MOST_SEEN:
             self._said.popitem(last=False)

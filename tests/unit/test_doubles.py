@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.doubles import MOST_OWED, SAME_WORDS_S, Doubles
+from gateway.doubles import MOST_ALIKE, MOST_OWED, SAME_WORDS_S, Doubles
 from gateway.model import Address, BridgeName, DeliveryId, Overheard, RemoteId
 
 ROOM = Address(BridgeName("home"), "town")
@@ -77,3 +77,19 @@ def test_of_more_than_can_be_owed_the_oldest_stands() -> None:
             doubles.see(ROOM, DeliveryId(str(number)), said, is_own=name == "$b")
     assert len(doubles.owed) == MOST_OWED
     assert (ROOM, RemoteId("$b0")) not in doubles.owed
+
+
+def test_who_writes_one_key_again_and_again_is_not_remembered_without_end() -> None:
+    doubles = Doubles()
+    doubles.see(ROOM, LINE, event("$ours", 5), is_own=True)
+    for number in range(MOST_ALIKE - 1):
+        doubles.see(ROOM, LINE, event(f"${number}", 10), is_own=False)
+    doubles.see(ROOM, LINE, event("$early", 1), is_own=False)
+    assert taken_back(doubles) == []
+
+
+def test_of_two_events_of_ours_with_one_key_the_later_is_not_called_another_boxs() -> None:
+    doubles = Doubles()
+    for at_ms in (5, 6):
+        doubles.see(ROOM, LINE, event(f"${at_ms}", at_ms), is_own=True)
+    assert taken_back(doubles) == []

@@ -13,7 +13,7 @@ from typing import Any, cast
 import pytest
 
 from bridges.matrix.appservice.registration import Registration
-from bridges.matrix.appservice.wakeup import Wakeup
+from bridges.matrix.appservice.wakeup import MOST_PROBES, Wakeup
 from gateway.model import BridgeContext, BridgeName
 from tests.appservice_scheduler import Scheduler, Sent, Stirred
 from tests.virtual_time import VirtualClock, run_virtually
@@ -128,6 +128,30 @@ def test_a_homeserver_that_pushes_nothing_is_told_of_in_words_and_left_alone():
     assert facts["ping"] == "ok, 1 ms"
     assert "may come late" in facts["pushes"]
     assert (typed, counts["matrix_probe_unanswered"]) == (5, 1)
+
+
+def test_a_homeserver_that_pushes_what_is_said_and_nothing_that_passes_is_left_alone_in_the_end():
+    async def connection() -> tuple[dict[str, str], Counter[str], int, int]:
+        box = Box(random.Random(1))
+        probes: list[None] = []
+
+        async def type_in_vain() -> bool:
+            probes.append(None)
+            return True
+
+        box.stirred.type = type_in_vain  # type: ignore[method-assign]
+        async with box.awake():
+            for minute in range(120):
+                for _ in range(12):
+                    box.say()
+                    await asyncio.sleep(5)
+                if minute == 60:
+                    before = len(probes)
+            return dict(box.wakeup.facts()), box.counts, before, len(probes)
+
+    facts, counts, before, after = run_virtually(connection())
+    assert "may come late" in facts["pushes"]
+    assert (counts["matrix_probe_unanswered"], before, after) == (1, MOST_PROBES, MOST_PROBES)
 
 
 def test_where_all_came_nothing_more_is_made():

@@ -38,6 +38,8 @@ LONGEST_PROBE_S = 16.0
 """Each waits twice as long as the one before, up to this."""
 MOST_SILENT = 5
 """Probes in a row after which nothing comes: it seems to push nothing."""
+MOST_PROBES = 64
+"""For one recovery, some 20 minutes: where others are pushed and what passes never is, nothing more is to be seen."""
 _SILENT = "what we do doesn't come back: what the homeserver keeps for us may come late"
 
 
@@ -129,8 +131,8 @@ class Wakeup:
 
     async def _see_that_it_was_all(self, appservice_id: str) -> None:
         """Make transactions until one is taken in its turn; one behind a gap gets the others sent before it."""
-        wait_s, silent = PROBE_AFTER_S, 0
-        while self._recovers.is_set() and silent < MOST_SILENT:
+        wait_s, silent, probes = PROBE_AFTER_S, 0, 0
+        while self._recovers.is_set() and silent < MOST_SILENT and (probes := probes + 1) <= MOST_PROBES:
             if self._refused.is_set() or silent:
                 self._refused.clear()
                 await self._ping(appservice_id)  # otherwise it tries again in 2 s or more
