@@ -70,6 +70,10 @@ def test_after_a_history_of_few_kinds_too(kinds: str) -> None:
             "join-7-16-19 remove-4-7-6 meet-1-7-16 lose-16-1-9",
             id="6088: a box was put out before anybody but one heard whom it had let in",
         ),
+        pytest.param(
+            "remove-7-14-9 lose-14-17-14 remove-1-7-3 meet-14-6-18 meet-7-6-16",
+            id="47000864: a box was put out by one that had been put out itself",
+        ),
     ],
 )
 def test_histories_that_once_ended_otherwise_end_well(acts: str) -> None:
