@@ -84,18 +84,23 @@ async def test_a_radio_that_writes_first_opens_the_chat_by_its_ghost(town: Villa
         await until(lambda: not desk.routes)
 
 
+async def reason_of_leaving(town: Village, room_id: str, ghost: str) -> str:
+    """Wait until a ghost has left, and return what it said of that."""
+    while True:
+        state = await town.ali.client.room_get_state_event(room_id, "m.room.member", ghost)
+        if state.content["membership"] == "leave":
+            return str(state.content["reason"])
+        await asyncio.sleep(0.05)
+
+
 async def test_a_ghost_declines_who_may_not_write_to_radios(town: Village) -> None:
     desk = Desk(levels={town.ali.id: Level.READ})
     bridge = town.bridge(desk=desk, level_of=desk.level_of, conversations=())
     async with working(bridge):
         room_id = await town.ali.create_room(invite=(GHOST,), is_direct=True)
         await until(lambda: "matrix_direct_declined" in town.counts)
-        while True:
-            state = await town.ali.client.room_get_state_event(room_id, "m.room.member", GHOST)
-            if state.content["membership"] == "leave":
-                break
-            await asyncio.sleep(0.05)
-    assert "may not write to radios" in state.content["reason"]
+        reason = await reason_of_leaving(town, room_id, GHOST)
+    assert "may not write to radios" in reason
 
 
 async def test_a_ghost_of_a_node_that_nobody_heard_declines(town: Village) -> None:
@@ -105,12 +110,8 @@ async def test_a_ghost_of_a_node_that_nobody_heard_declines(town: Village) -> No
     async with working(bridge):
         room_id = await town.ali.create_room(invite=(stranger,), is_direct=True)
         await until(lambda: "matrix_direct_declined" in town.counts)
-        while True:
-            state = await town.ali.client.room_get_state_event(room_id, "m.room.member", stranger)
-            if state.content["membership"] == "leave":
-                break
-            await asyncio.sleep(0.05)
-    assert state.content["reason"] == "No radio here has heard of !0000beef."
+        reason = await reason_of_leaving(town, room_id, stranger)
+    assert reason == "No radio here has heard of !0000beef."
     assert not desk.routes
 
 
